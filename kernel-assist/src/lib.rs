@@ -1,0 +1,2 @@
+//! The kernel side of a flow.
+#![forbid(unsafe_code)]

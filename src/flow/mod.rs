@@ -1,0 +1,172 @@
+//! The plain data between calls and the data plane: what a local port does with a datagram.
+//!
+//! `call/` describes, `dataplane/` carries out. A [`Plan`] can be printed, journaled and compared;
+//! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`].
+
+pub mod port;
+pub mod stats;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// Everything one command changes in the data plane, in order: removals last.
+///
+/// All flows of one plan belong to one call and live on one worker.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Process-wide number of the call; groups its flows on their worker.
+    pub call: u64,
+    /// Index of the worker that owns the call.
+    pub worker: usize,
+    /// What changes.
+    pub changes: Vec<FlowChange>,
+}
+
+impl Plan {
+    /// Whether the command changes nothing in the data plane.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// One step of a [`Plan`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlowChange {
+    /// A new flow; its port lease is handed over beside the plan, matched by `local`.
+    Install(FlowSpec),
+    /// The flow with this `local` takes the new description and keeps what it learned, as
+    /// [`PeerSpec`] says.
+    Change(FlowSpec),
+    /// The flow of this local address goes away; its lease comes back to the caller.
+    Remove(SocketAddr),
+}
+
+/// One forwarding entry: what happens to datagrams that arrive on one local port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowSpec {
+    /// The local address and port: the key of the flow.
+    pub local: SocketAddr,
+    /// RTP or RTCP component of the stream.
+    pub component: Component,
+    /// The RTP flow of the same stream, when this is its RTCP flow: RTCP may come from the
+    /// address that RTP is latched to.
+    pub rtp_sibling: Option<SocketAddr>,
+    /// How to read a datagram.
+    pub payload: Payload,
+    /// The party on the other side of this port.
+    pub peer: PeerSpec,
+    /// Whether RTP from the party is forwarded (media direction). RTCP always is.
+    pub receive: bool,
+    /// Discard everything that arrives (drop-traffic, blackhole).
+    pub discard: bool,
+    /// Where accepted datagrams go.
+    pub sinks: Vec<Sink>,
+    /// TOS / traffic class of datagrams sent from this port, if it is to be set.
+    pub tos: Option<u8>,
+}
+
+/// Component of a stream (RFC 8445 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// Component 1; carries RTCP too when the party muxes (RFC 5761).
+    Rtp,
+    /// Component 2.
+    Rtcp,
+}
+
+/// How datagrams of a flow are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// RTP and RTCP; anything else is dropped.
+    Rtp {
+        /// Negotiated payload types, by bit.
+        types: PayloadTypes,
+    },
+    /// Datagrams are not looked into (T.38 udptl, unknown transports, encrypted end to end).
+    Opaque,
+}
+
+/// A set of RTP payload types 0–127.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PayloadTypes(pub u128);
+
+impl PayloadTypes {
+    /// Adds one payload type; values above 127 are ignored.
+    pub fn insert(&mut self, payload_type: u8) {
+        if payload_type < 128 {
+            self.0 |= 1 << payload_type;
+        }
+    }
+
+    /// Whether the payload type is in the set.
+    pub fn contains(self, payload_type: u8) -> bool {
+        payload_type < 128 && self.0 >> payload_type & 1 == 1
+    }
+}
+
+/// What is known of the party that a flow talks to, and how its source is learned
+/// (spec: media-behaviour §3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerSpec {
+    /// The address and port of its SDP; `None` until its SDP is known.
+    pub signalled: Option<SocketAddr>,
+    /// `signalled` is private and not in the scope of the local interface, so the party is
+    /// behind NAT as seen from here.
+    pub signalled_private: bool,
+    /// The SIP source address (`received-from`), when it can be the party's own.
+    pub received_from: Option<IpAddr>,
+    /// Whether the SDP says that the party sends media (not recvonly, inactive, or held by
+    /// a zero address).
+    pub sends: bool,
+    /// Whether media may be sent to the party (not port 0, not an unspecified address).
+    pub wants: bool,
+    /// How the source is learned.
+    pub learning: Learning,
+    /// The destination stays the signalled one whatever source is learned.
+    pub asymmetric: bool,
+    /// Packets from any source but the learned one are dropped.
+    pub strict_source: bool,
+    /// A changed source is followed.
+    pub media_handover: bool,
+    /// When signalling last touched the party. A later value than the one in force opens the
+    /// learning window again in the modes that count from the last signalling; what was learned
+    /// is reset only when `signalled` differs.
+    pub signalled_at: Instant,
+}
+
+/// How the source of a stream is learned (spec: media-behaviour §3, §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Learning {
+    /// Windlass's default: ranks of sources, runs, and a settled peer.
+    #[default]
+    Guarded,
+    /// The best-ranked source within 3 s of the last signalling.
+    Heuristic,
+    /// Every new source within 3 s of the last signalling, then the next packet settles.
+    Delayed,
+    /// The first source.
+    Immediate,
+    /// None: media goes where SDP says.
+    Off,
+}
+
+/// One destination of a flow's accepted datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// The local address of the flow that sends: the datagram leaves from that port, to that
+    /// flow's current peer.
+    pub via: SocketAddr,
+    /// Which datagrams go there.
+    pub carries: Carries,
+}
+
+/// Which datagrams a sink takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// RTP, and datagrams of opaque flows.
+    Rtp,
+    /// RTCP (second byte 192–223).
+    Rtcp,
+    /// Everything.
+    All,
+}

@@ -1,0 +1,140 @@
+//! Counters of one flow: written by its worker alone, read by anybody without stopping it.
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// How many sources of one flow have counters of their own; the packets of further ones count in
+/// the flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
+pub const MAX_SSRCS: usize = 4;
+
+/// Counters of a flow. One writer: `store(load + n)`, no read-modify-write.
+#[derive(Debug, Default)]
+pub struct FlowStats {
+    /// Datagrams received on the local port, accepted or not.
+    pub packets_in: AtomicU64,
+    /// UDP payload bytes received.
+    pub bytes_in: AtomicU64,
+    /// Datagrams that were dropped, for whatever reason, or could not be sent on.
+    pub errors_in: AtomicU64,
+    /// Datagrams sent from the local port.
+    pub packets_out: AtomicU64,
+    /// UDP payload bytes sent.
+    pub bytes_out: AtomicU64,
+    /// Datagrams that could not be sent from the local port.
+    pub errors_out: AtomicU64,
+    /// When the last datagram was accepted, in milliseconds since the start of the data plane
+    /// plus one; 0: never.
+    pub last_packet_ms: AtomicU64,
+    /// Drops by reason; index is `DropReason as usize`.
+    pub drops: [AtomicU64; DropReason::COUNT],
+    /// What is known of the source; changes seldom, so a lock is fine. Never locked per packet.
+    pub peer: Mutex<PeerView>,
+    /// Per synchronisation source, RTP flows only, in order of appearance.
+    pub ssrcs: [SsrcStats; MAX_SSRCS],
+}
+
+impl FlowStats {
+    /// Adds `n` to a counter of which the caller is the only writer.
+    pub fn add(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The learned source and the current destination.
+    pub fn peer(&self) -> PeerView {
+        *self
+            .peer
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Where a flow's party is, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerView {
+    /// Where datagrams for the party go now.
+    pub destination: Option<SocketAddr>,
+    /// The source that was learned from packets.
+    pub learned: Option<SocketAddr>,
+    /// Learning is over: the source is settled.
+    pub settled: bool,
+}
+
+/// Counters of one synchronisation source (RFC 3550 §6.4.1, §A.3, §A.8). Valid once
+/// `packets` is not 0.
+#[derive(Debug, Default)]
+pub struct SsrcStats {
+    /// The source's identifier.
+    pub ssrc: AtomicU32,
+    /// Packets received.
+    pub packets: AtomicU64,
+    /// Payload bytes received.
+    pub bytes: AtomicU64,
+    /// RTP timestamp of the last packet.
+    pub last_timestamp: AtomicU32,
+    /// Extended highest sequence number received.
+    pub last_sequence: AtomicU32,
+    /// Packets expected less packets received, not below 0.
+    pub lost: AtomicU64,
+    /// Packets received twice.
+    pub duplicates: AtomicU64,
+    /// Packets received out of order.
+    pub reordered: AtomicU64,
+    /// Interarrival jitter in timestamp units.
+    pub jitter: AtomicU32,
+    /// Payload type of the last packet.
+    pub payload_type: AtomicU32,
+}
+
+/// Why a datagram was dropped. Counted per flow; never logged per packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum DropReason {
+    /// Neither a well-formed RTP nor RTCP packet on an RTP flow.
+    Malformed,
+    /// The source is not the party.
+    UnexpectedSource,
+    /// The source is not known well enough yet (the run is incomplete).
+    Unproven,
+    /// The direction of the media does not let the party send.
+    NotReceiving,
+    /// Traffic is discarded on command.
+    Discarded,
+    /// Nowhere to send it: the other party is on hold, unknown or gone.
+    NoDestination,
+    /// The kernel refused to send it.
+    SendFailed,
+    /// The flow has no sink for this kind of datagram.
+    NoSink,
+}
+
+impl DropReason {
+    /// Number of reasons.
+    pub const COUNT: usize = 8;
+
+    /// All reasons, by index.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Malformed,
+        Self::UnexpectedSource,
+        Self::Unproven,
+        Self::NotReceiving,
+        Self::Discarded,
+        Self::NoDestination,
+        Self::SendFailed,
+        Self::NoSink,
+    ];
+
+    /// Name in logs, metrics and replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnexpectedSource => "unexpected_source",
+            Self::Unproven => "unproven_source",
+            Self::NotReceiving => "not_receiving",
+            Self::Discarded => "discarded",
+            Self::NoDestination => "no_destination",
+            Self::SendFailed => "send_failed",
+            Self::NoSink => "no_sink",
+        }
+    }
+}
