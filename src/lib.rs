@@ -4,4 +4,5 @@
 //! rewrites the SDP and relays the media. See ARCHITECTURE.md for the plan of the house.
 #![deny(unsafe_code)]
 
+pub mod call;
 pub mod flow;

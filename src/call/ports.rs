@@ -1,0 +1,369 @@
+//! Local interfaces and their port pools (spec: media-behaviour §1).
+//!
+//! A pool hands out port numbers in random order and takes them back at the tail, so a number is
+//! used again as late as possible and a late packet of an old call meets no new one. Pairs start
+//! at an even port (RTP) with the next odd one for RTCP (RFC 3550 §11).
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use crate::flow::port::{OpenPort, PortLease, ReturnPort};
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// One local media address of a logical interface, with its ports.
+#[derive(Clone, Debug)]
+pub struct LocalAddress {
+    /// Name of the logical interface.
+    pub name: Arc<str>,
+    /// The address that ports are opened on.
+    pub address: IpAddr,
+    /// The address that is printed in SDP.
+    pub advertised: IpAddr,
+    /// The ports of the address.
+    pub pool: Arc<PortPool>,
+}
+
+/// All local media addresses, in the order of the configuration.
+pub struct Interfaces {
+    addresses: Vec<LocalAddress>,
+    opener: Arc<dyn OpenPort>,
+}
+
+impl fmt::Debug for Interfaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interfaces")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no port could be leased.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Every port of the range is leased, or refused by the system.
+    #[error("no free port left on {address}: {leased} of {total} leased")]
+    Exhausted {
+        /// The local address.
+        address: IpAddr,
+        /// Leased ports.
+        leased: usize,
+        /// Ports of the range.
+        total: usize,
+    },
+    /// The system refuses to open any port.
+    #[error("cannot open a port on {address}: {source}")]
+    System {
+        /// The local address.
+        address: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Interfaces {
+    /// Interfaces in order of preference; `opener` opens their ports.
+    pub fn new(addresses: Vec<LocalAddress>, opener: Arc<dyn OpenPort>) -> Self {
+        Self { addresses, opener }
+    }
+
+    /// All addresses, in the order of the configuration.
+    pub fn addresses(&self) -> &[LocalAddress] {
+        &self.addresses
+    }
+
+    /// Whether there is a logical interface of this name.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.addresses.iter().any(|a| &*a.name == name)
+    }
+
+    /// The address for a media: of the named logical interface, preferring the family; without a
+    /// name (or with an unknown one) of the first logical interface that has the family.
+    ///
+    /// The old names `internal` and `external` mean IPv4 and IPv6 where no interface bears them.
+    pub fn select(&self, name: Option<&str>, family: Option<Family>) -> Option<&LocalAddress> {
+        let of_family = |a: &&LocalAddress| family.is_none_or(|f| Family::of(a.address) == f);
+        if let Some(name) = name {
+            let named = || self.addresses.iter().filter(|a| &*a.name == name);
+            if let Some(found) = named().find(of_family).or_else(|| named().next()) {
+                return Some(found);
+            }
+            let legacy = match name {
+                "internal" => Some(Family::V4),
+                "external" => Some(Family::V6),
+                _ => None,
+            };
+            if let Some(legacy) = legacy {
+                return self.select(None, family.or(Some(legacy)));
+            }
+        }
+        self.addresses
+            .iter()
+            .find(of_family)
+            .or_else(|| self.addresses.first())
+    }
+
+    /// The entry of a local address that is in use.
+    pub fn of_address(&self, name: &str, address: IpAddr) -> Option<&LocalAddress> {
+        self.addresses
+            .iter()
+            .find(|a| a.address == address && &*a.name == name)
+    }
+
+    /// Leases an even port for RTP and the next odd one for RTCP, both open.
+    ///
+    /// # Errors
+    /// [`LeaseError`]; nothing stays leased then.
+    pub fn lease_pair(&self, on: &LocalAddress) -> Result<(PortLease, PortLease), LeaseError> {
+        self.attempt(on, PortPool::take_pair, |base| {
+            // A lease gives its number back when it is dropped; the numbers that never became
+            // leases are given back here.
+            let rtp = self
+                .open(on, base)
+                .inspect_err(|_| on.pool.give_back(base + 1))?;
+            let rtcp = self.open(on, base + 1)?;
+            Ok((rtp, rtcp))
+        })
+    }
+
+    /// Leases one open port of any parity.
+    ///
+    /// # Errors
+    /// [`LeaseError`]; nothing stays leased then.
+    pub fn lease_one(&self, on: &LocalAddress) -> Result<PortLease, LeaseError> {
+        self.attempt(on, PortPool::take_one, |port| self.open(on, port))
+    }
+
+    /// Opens a port whose number is taken; gives the number back when that fails.
+    fn open(&self, on: &LocalAddress, port: u16) -> io::Result<PortLease> {
+        let local = SocketAddr::new(on.address, port);
+        match self.opener.open(local) {
+            Ok(handle) => Ok(PortLease::new(local, handle, on.pool.clone())),
+            Err(error) => {
+                on.pool.give_back(port);
+                Err(error)
+            }
+        }
+    }
+
+    fn attempt<T>(
+        &self,
+        on: &LocalAddress,
+        take: impl Fn(&PortPool) -> Option<u16>,
+        open: impl Fn(u16) -> io::Result<T>,
+    ) -> Result<T, LeaseError> {
+        // As many attempts as there are free ports: each failure puts its port at the tail.
+        for _ in 0..on.pool.free() {
+            let Some(port) = take(&on.pool) else { break };
+            match open(port) {
+                Ok(lease) => return Ok(lease),
+                Err(source) if is_port_taken(&source) => {}
+                Err(source) => {
+                    return Err(LeaseError::System {
+                        address: on.address,
+                        source,
+                    });
+                }
+            }
+        }
+        Err(LeaseError::Exhausted {
+            address: on.address,
+            leased: on.pool.used(),
+            total: on.pool.total(),
+        })
+    }
+}
+
+/// Whether another port may succeed where this one failed.
+fn is_port_taken(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// The port numbers of one local address.
+#[derive(Debug)]
+pub struct PortPool {
+    min: u16,
+    max: u16,
+    state: Mutex<PoolState>,
+}
+
+#[derive(Debug)]
+struct PoolState {
+    /// Even ports whose pair is wholly free, next to be leased first.
+    pairs: VecDeque<u16>,
+    /// Free ports whose other half is leased or out of range. Entries may have gone stale; they
+    /// are checked when taken.
+    singles: VecDeque<u16>,
+    /// Per port of the range: leased.
+    leased: Vec<bool>,
+    used: usize,
+}
+
+impl PortPool {
+    /// A pool of the ports `min..=max`, in an order drawn from `rng`.
+    pub fn new(min: u16, max: u16, rng: &mut impl Rng) -> Self {
+        let mut pairs: Vec<u16> = Vec::new();
+        let mut singles: Vec<u16> = Vec::new();
+        for port in min..=max {
+            if port % 2 == 0 && port < max {
+                pairs.push(port);
+            } else if port % 2 == 0 || port == min {
+                singles.push(port);
+            }
+        }
+        pairs.shuffle(rng);
+        let leased = vec![false; usize::from(max.saturating_sub(min)) + 1];
+        Self {
+            min,
+            max,
+            state: Mutex::new(PoolState {
+                pairs: pairs.into(),
+                singles: singles.into(),
+                leased,
+                used: 0,
+            }),
+        }
+    }
+
+    /// First and last port of the range.
+    pub fn range(&self) -> (u16, u16) {
+        (self.min, self.max)
+    }
+
+    /// Number of ports of the range.
+    pub fn total(&self) -> usize {
+        usize::from(self.max - self.min) + 1
+    }
+
+    /// Number of leased ports.
+    pub fn used(&self) -> usize {
+        self.lock().used
+    }
+
+    /// Number of ports that are not leased.
+    pub fn free(&self) -> usize {
+        self.total() - self.used()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks both ports of a free pair as leased and gives the even one.
+    fn take_pair(&self) -> Option<u16> {
+        let mut state = self.lock();
+        while let Some(base) = state.pairs.pop_front() {
+            // Splitting a pair for a single port leaves its entry behind.
+            if !self.is_leased(&state, base) && !self.is_leased(&state, base + 1) {
+                self.mark(&mut state, base, true);
+                self.mark(&mut state, base + 1, true);
+                return Some(base);
+            }
+        }
+        None
+    }
+
+    /// Marks one free port as leased; halves of split pairs first.
+    fn take_one(&self) -> Option<u16> {
+        let mut state = self.lock();
+        while let Some(port) = state.singles.pop_front() {
+            let mate_free = self
+                .mate(port)
+                .is_some_and(|mate| !self.is_leased(&state, mate));
+            if !self.is_leased(&state, port) && !mate_free {
+                self.mark(&mut state, port, true);
+                return Some(port);
+            }
+        }
+        while let Some(base) = state.pairs.pop_front() {
+            if !self.is_leased(&state, base) && !self.is_leased(&state, base + 1) {
+                self.mark(&mut state, base, true);
+                state.singles.push_back(base + 1);
+                return Some(base);
+            }
+        }
+        None
+    }
+
+    /// The other half of the pair, when it is in the range.
+    fn mate(&self, port: u16) -> Option<u16> {
+        let mate = port ^ 1;
+        (self.min..=self.max).contains(&mate).then_some(mate)
+    }
+
+    fn is_leased(&self, state: &PoolState, port: u16) -> bool {
+        let index = usize::from(port.wrapping_sub(self.min));
+        state.leased.get(index).copied().unwrap_or(true)
+    }
+
+    fn mark(&self, state: &mut PoolState, port: u16, leased: bool) -> bool {
+        let index = usize::from(port.wrapping_sub(self.min));
+        let Some(slot) = state.leased.get_mut(index) else {
+            return false;
+        };
+        if *slot == leased {
+            return false;
+        }
+        *slot = leased;
+        if leased {
+            state.used += 1;
+        } else {
+            state.used -= 1;
+        }
+        true
+    }
+}
+
+impl ReturnPort for PortPool {
+    fn give_back(&self, port: u16) {
+        let mut state = self.lock();
+        if !self.mark(&mut state, port, false) {
+            return;
+        }
+        match self.mate(port) {
+            Some(mate) if !self.is_leased(&state, mate) => {
+                state.pairs.push_back(port & !1);
+            }
+            _ => {
+                // Stale entries are dropped before they outnumber the ports.
+                if state.singles.len() > self.total() {
+                    let mut seen = HashSet::new();
+                    let mut singles = std::mem::take(&mut state.singles);
+                    singles.retain(|&p| !self.is_leased(&state, p) && seen.insert(p));
+                    state.singles = singles;
+                }
+                state.singles.push_back(port);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ports_tests.rs"]
+mod tests;
