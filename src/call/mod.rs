@@ -1,3 +1,26 @@
-//! What should happen: calls, legs, medias, offer/answer and ports. Sans-IO.
+//! What should happen: calls, legs, medias, offer/answer and ports. Sans-IO: no socket, clock or
+//! thread; the data plane is reached through [`Forwarding`] alone.
 
+mod delete;
+mod dialogue;
+mod exchange;
+mod flows;
+mod leg;
 pub mod ports;
+mod print;
+mod query;
+mod scope;
+mod serve;
+mod state;
+mod statistics;
+mod table;
+mod timeouts;
+
+pub use flows::Defaults;
+pub use serve::{Calls, Forwarding, ForwardingError, Limits};
+pub use state::Now;
+pub use statistics::Statistics;
+pub use timeouts::{EndReason, Timeouts};
+
+#[cfg(test)]
+mod tests;

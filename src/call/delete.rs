@@ -1,0 +1,78 @@
+//! Deletion of a call or one of its legs (spec: ng-protocol §11).
+
+use std::time::{Duration, Instant};
+
+use windlass_ng::Request;
+
+use super::leg::LegIndex;
+use super::query::Selection;
+use super::state::Call;
+
+/// What a `delete` did.
+pub(crate) enum Deletion {
+    /// Nothing matched.
+    NoMatch,
+    /// The whole call goes, now or later.
+    WholeCall { immediately: bool },
+    /// One leg went, and what its removal left alone; the reply describes these.
+    Leg(Selection),
+}
+
+impl Call {
+    /// Carries out a `delete` of this call.
+    pub(crate) fn delete(
+        &mut self,
+        request: &Request,
+        default_delay: Duration,
+        now: Instant,
+    ) -> Deletion {
+        let delay = match request.delete_delay {
+            Some(seconds) if seconds >= 0 => {
+                Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(MAX_DELAY_S))
+            }
+            _ => default_delay,
+        };
+        let Some(from_tag) = &request.from_tag else {
+            return self.delete_all(delay, now);
+        };
+        let to_tag = request.to_tag.as_ref().filter(|_| request.flags.to_tag);
+        let branch = request.via_branch.as_ref();
+        let by_branch = || branch.and_then(|branch| self.leg_by_branch(branch));
+        let leg = match to_tag {
+            None => by_branch().or_else(|| self.leg_by_tag(from_tag)),
+            Some(to_tag) => self
+                .leg_by_tag(to_tag)
+                .or_else(by_branch)
+                .or_else(|| self.untagged_peer_of(from_tag)),
+        };
+        let Some(leg) = leg else {
+            return Deletion::NoMatch;
+        };
+        if self.remove_leg(leg, delay, now) {
+            return self.delete_all(delay, now);
+        }
+        let described = to_tag.unwrap_or(from_tag);
+        Deletion::Leg(self.selection_of(described))
+    }
+
+    fn delete_all(&mut self, delay: Duration, now: Instant) -> Deletion {
+        // The loop over due deletions ends the call where the delay is not zero.
+        self.deletion = Some(now + delay);
+        Deletion::WholeCall {
+            immediately: delay.is_zero(),
+        }
+    }
+
+    /// The only peer of a tag's leg, when it has no tag yet.
+    fn untagged_peer_of(&self, tag: &windlass_ng::Tag) -> Option<LegIndex> {
+        let leg = self.leg(self.leg_by_tag(tag)?)?;
+        match leg.peers.as_slice() {
+            &[peer] if self.leg(peer)?.tag.is_none() => Some(peer),
+            _ => None,
+        }
+    }
+}
+
+/// The longest delay that a request may ask for, in seconds: a day. A larger one would keep the
+/// ports of an ended call for as long as somebody likes.
+const MAX_DELAY_S: u64 = 86_400;

@@ -1,0 +1,169 @@
+//! Which two legs an offer or answer is between (spec: ng-protocol §10.2, §10.3).
+
+use windlass_ng::{Branch, Tag};
+
+use super::Now;
+use super::leg::{Leg, LegIndex, Presence};
+use super::state::Call;
+
+/// Whether an SDP is an offer or an answer (RFC 3264).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Offer,
+    Answer,
+}
+
+/// The tags and marks of one offer or answer, with the author of the SDP as sender.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialogue<'a> {
+    pub(crate) role: Role,
+    /// Tag of the author.
+    pub(crate) from: &'a Tag,
+    /// Tag of the party that the SDP is for, as far as it is known.
+    pub(crate) to: Option<&'a Tag>,
+    pub(crate) branch: Option<&'a Branch>,
+    /// Flag `new-branch`: an unknown tag is a new party.
+    pub(crate) new_branch: bool,
+    /// Flag `provisional`: the party's earlier final response does not fix its tag.
+    pub(crate) provisional: bool,
+}
+
+/// Sender and receiver are one party, or cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tags name no two parties of the call")]
+pub(crate) struct InvalidDialogue;
+
+/// The two legs of an offer or answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Parties {
+    /// Author of the SDP.
+    pub(crate) sender: LegIndex,
+    /// The party that the SDP is for.
+    pub(crate) receiver: LegIndex,
+}
+
+impl Call {
+    /// Finds or creates the two parties, joins them and sets who hears whom.
+    pub(crate) fn resolve(
+        &mut self,
+        dialogue: Dialogue<'_>,
+        now: Now,
+    ) -> Result<Parties, InvalidDialogue> {
+        let known_receiver = dialogue.to.and_then(|tag| self.leg_by_tag(tag));
+        let parties = match known_receiver {
+            Some(receiver) => self.resolve_known(dialogue, receiver, now),
+            None => self.resolve_unknown(dialogue, now),
+        };
+        if parties.sender == parties.receiver {
+            return Err(InvalidDialogue);
+        }
+        self.connect(dialogue.role, parties);
+        Ok(parties)
+    }
+
+    fn add_leg(&mut self, now: Now, tag: Option<&Tag>, branch: Option<&Branch>) -> LegIndex {
+        let mut leg = Leg::new(now, branch.cloned());
+        leg.tag = tag.cloned();
+        self.legs.push(leg);
+        self.legs.len() - 1
+    }
+
+    /// The receiver's tag is absent or unknown: initial offers and forks.
+    fn resolve_unknown(&mut self, dialogue: Dialogue<'_>, now: Now) -> Parties {
+        let Some(sender) = self.leg_by_tag(dialogue.from) else {
+            let sender = self.add_leg(now, Some(dialogue.from), None);
+            let receiver = self.add_leg(now, None, dialogue.branch);
+            return Parties { sender, receiver };
+        };
+        let reused = match (dialogue.branch, dialogue.to) {
+            (Some(branch), _) => self.leg_by_branch(branch),
+            (None, None) => self.receiver_of(sender),
+            (None, Some(_)) => None,
+        };
+        let receiver = match reused {
+            Some(receiver) => {
+                if let (Some(tag), Some(leg)) = (dialogue.to, self.legs.get_mut(receiver)) {
+                    leg.retag(tag);
+                }
+                receiver
+            }
+            None => self.add_leg(now, None, dialogue.branch),
+        };
+        Parties { sender, receiver }
+    }
+
+    /// The receiver is known: answers, and offers within a dialogue.
+    fn resolve_known(&mut self, dialogue: Dialogue<'_>, receiver: LegIndex, now: Now) -> Parties {
+        if let Some(sender) = self.leg_by_tag(dialogue.from) {
+            return Parties { sender, receiver };
+        }
+        let candidate = dialogue
+            .branch
+            .and_then(|branch| self.leg_by_branch(branch))
+            .or_else(|| self.receiver_of(receiver));
+        let sender = match candidate.and_then(|index| Some((index, self.legs.get_mut(index)?))) {
+            // A second tag in an answer is the same party under another name (ng-protocol
+            // §10.3), unless its tag is fixed or the proxy says that it is a new branch.
+            Some((index, leg))
+                if leg.tag.is_none()
+                    || dialogue.role == Role::Answer
+                        && !dialogue.new_branch
+                        && (!leg.final_response || dialogue.provisional) =>
+            {
+                leg.retag(dialogue.from);
+                index
+            }
+            _ => self.add_leg(now, Some(dialogue.from), dialogue.branch),
+        };
+        Parties { sender, receiver }
+    }
+
+    /// Joins the parties and sets who hears whom: an offer reaches its receiver beside other
+    /// forks, an answer takes the offerer for itself.
+    fn connect(&mut self, role: Role, parties: Parties) {
+        let Parties { sender, receiver } = parties;
+        self.associate(sender, receiver);
+        if role == Role::Answer {
+            for (index, leg) in self.legs.iter_mut().enumerate() {
+                if index != sender && index != receiver {
+                    leg.sources.retain(|&source| source != receiver);
+                }
+            }
+        }
+        if let Some(leg) = self.legs.get_mut(receiver) {
+            match role {
+                Role::Answer => leg.sources = vec![sender],
+                Role::Offer if !leg.sources.contains(&sender) => leg.sources.push(sender),
+                Role::Offer => {}
+            }
+            if role == Role::Offer {
+                leg.final_response = false;
+            }
+        }
+        if let Some(leg) = self.legs.get_mut(sender)
+            && (leg.sources.is_empty() || role == Role::Answer && !leg.sources.contains(&receiver))
+        {
+            leg.sources = vec![receiver];
+        }
+        for index in [sender, receiver] {
+            if let Some(leg) = self.legs.get_mut(index) {
+                leg.presence = Presence::Here;
+            }
+        }
+    }
+}
+
+impl Leg {
+    /// Gives the leg a tag; the one it had stays as an alias.
+    fn retag(&mut self, tag: &Tag) {
+        if self.tag.as_ref() == Some(tag) {
+            return;
+        }
+        if let Some(old) = self.tag.replace(tag.clone())
+            && !self.aliases.contains(&old)
+        {
+            self.aliases.push(old);
+        }
+        self.aliases.retain(|alias| alias != tag);
+    }
+}

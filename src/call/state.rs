@@ -1,0 +1,195 @@
+//! A call: its legs, and the plan that brings the data plane in line with them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use windlass_ng::{Branch, CallId, Tag};
+
+use super::flows;
+use super::leg::{Leg, LegIndex, Presence};
+use crate::flow::{FlowChange, FlowSpec, Plan};
+
+/// A moment, on the clock that timers use and on the one that people read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    /// Monotonic time.
+    pub instant: Instant,
+    /// Time since 1970-01-01 UTC.
+    pub unix: Duration,
+}
+
+/// One call: everything that signalling made of it. Its packets are the data plane's business.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    /// Process-wide number, the data plane's name for the call.
+    pub(crate) number: u64,
+    /// The worker that owns all of its flows.
+    pub(crate) worker: usize,
+    pub(crate) created: Now,
+    /// Source of the request that created it.
+    pub(crate) created_from: SocketAddr,
+    /// Last offer or answer.
+    pub(crate) last_signal: Now,
+    pub(crate) legs: Vec<Leg>,
+    /// When the call is to be deleted.
+    pub(crate) deletion: Option<Instant>,
+    /// Discard all media (drop-traffic).
+    pub(crate) discard: bool,
+    /// TOS of the call's media, if it was given.
+    pub(crate) tos: Option<u8>,
+    /// What the data plane was told last, by local address.
+    in_force: Vec<FlowSpec>,
+}
+
+impl Call {
+    pub(crate) fn new(
+        id: CallId,
+        number: u64,
+        worker: usize,
+        created_from: SocketAddr,
+        now: Now,
+    ) -> Self {
+        Self {
+            id,
+            number,
+            worker,
+            created: now,
+            created_from,
+            last_signal: now,
+            legs: Vec::new(),
+            deletion: None,
+            discard: false,
+            tos: None,
+            in_force: Vec::new(),
+        }
+    }
+
+    /// The leg with this tag, or with this earlier tag.
+    pub(crate) fn leg_by_tag(&self, tag: &Tag) -> Option<LegIndex> {
+        let present = || {
+            self.legs
+                .iter()
+                .enumerate()
+                .filter(|(_, leg)| leg.is_here())
+        };
+        present()
+            .find(|(_, leg)| leg.tag.as_ref() == Some(tag))
+            .or_else(|| present().find(|(_, leg)| leg.has_tag(tag)))
+            .map(|(index, _)| index)
+    }
+
+    /// The leg with this via-branch.
+    pub(crate) fn leg_by_branch(&self, branch: &Branch) -> Option<LegIndex> {
+        self.legs
+            .iter()
+            .position(|leg| leg.is_here() && leg.branch.as_ref() == Some(branch))
+    }
+
+    pub(crate) fn leg(&self, index: LegIndex) -> Option<&Leg> {
+        self.legs.get(index)
+    }
+
+    /// The leg that receives the media of `source`, the latest if there are several.
+    pub(crate) fn receiver_of(&self, source: LegIndex) -> Option<LegIndex> {
+        self.legs
+            .iter()
+            .rposition(|leg| leg.is_here() && leg.sources.contains(&source))
+    }
+
+    /// The flows that the legs ask for now, compared with those in force: the difference.
+    /// It counts as carried out from here on.
+    pub(crate) fn plan(&mut self, defaults: &flows::Defaults) -> Plan {
+        let wanted = flows::of_call(self, defaults);
+        let before: HashMap<SocketAddr, &FlowSpec> = self
+            .in_force
+            .iter()
+            .map(|spec| (spec.local, spec))
+            .collect();
+        let mut changes = Vec::new();
+        for spec in &wanted {
+            match before.get(&spec.local) {
+                None => changes.push(FlowChange::Install(spec.clone())),
+                Some(old) if *old != spec => changes.push(FlowChange::Change(spec.clone())),
+                Some(_) => {}
+            }
+        }
+        for spec in &self.in_force {
+            if !wanted.iter().any(|kept| kept.local == spec.local) {
+                changes.push(FlowChange::Remove(spec.local));
+            }
+        }
+        self.in_force = wanted;
+        Plan {
+            call: self.number,
+            worker: self.worker,
+            changes,
+        }
+    }
+
+    /// Joins two legs: deletion of one spreads to the other.
+    pub(crate) fn associate(&mut self, one: LegIndex, other: LegIndex) {
+        for (leg, peer) in [(one, other), (other, one)] {
+            if let Some(leg) = self.legs.get_mut(leg)
+                && !leg.peers.contains(&peer)
+            {
+                leg.peers.push(peer);
+            }
+        }
+    }
+
+    /// Takes a leg out, now or after `delay`, and with it every leg that is left without a peer.
+    /// Gives back whether no joined legs remain, so that the call itself should go.
+    pub(crate) fn remove_leg(&mut self, leg: LegIndex, delay: Duration, now: Instant) -> bool {
+        let mut leaving = vec![leg];
+        while let Some(index) = leaving.pop() {
+            let Some(leg) = self.legs.get_mut(index) else {
+                continue;
+            };
+            if leg.presence != Presence::Here {
+                continue;
+            }
+            leg.presence = if delay.is_zero() {
+                Presence::Gone
+            } else {
+                Presence::Leaving(now + delay)
+            };
+            for peer in std::mem::take(&mut leg.peers) {
+                let Some(other) = self.legs.get_mut(peer) else {
+                    continue;
+                };
+                other.peers.retain(|&p| p != index);
+                if other.peers.is_empty() {
+                    leaving.push(peer);
+                }
+            }
+        }
+        if delay.is_zero() {
+            self.release_absent();
+        }
+        self.legs.iter().all(|leg| leg.peers.is_empty())
+    }
+
+    /// Lets go of the ports of legs that are gone, and of their media.
+    pub(crate) fn release_absent(&mut self) {
+        let gone: Vec<bool> = self.legs.iter().map(|leg| !leg.is_here()).collect();
+        for leg in &mut self.legs {
+            leg.sources
+                .retain(|&source| !gone.get(source).copied().unwrap_or(true));
+            if leg.is_here() {
+                continue;
+            }
+            leg.sources.clear();
+            for media in &mut leg.medias {
+                media.maps.clear();
+            }
+        }
+    }
+
+    /// An offer or answer arrived: pending deletion is off.
+    pub(crate) fn revive(&mut self, now: Now) {
+        self.last_signal = now;
+        self.deletion = None;
+    }
+}

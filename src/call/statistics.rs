@@ -1,0 +1,289 @@
+//! What the relay counted since its start (spec: ng-protocol §13).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use windlass_ng::{Command, Dict, Value};
+
+use super::ports::Interfaces;
+use super::query::int;
+use super::state::Call;
+use super::timeouts::EndReason;
+use crate::flow::Component;
+
+/// Proxies with counters of their own; those beyond share the entry of the unspecified address.
+/// A relay serves a handful; an open port must not let strangers grow the table.
+const MAX_PROXIES: usize = 64;
+
+/// Counters of the whole relay.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// Calls that were created.
+    managed: AtomicU64,
+    /// Offers refused for the session limit.
+    rejected: AtomicU64,
+    ended: [AtomicU64; 6],
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    errors: AtomicU64,
+    zero_way: AtomicU64,
+    one_way: AtomicU64,
+    /// Durations of ended calls, in microseconds, and their squares in seconds².
+    durations: Mutex<Durations>,
+    proxies: Mutex<BTreeMap<IpAddr, ProxyCounters>>,
+    running: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Durations {
+    calls: u64,
+    sum_s: f64,
+    squares_s2: f64,
+}
+
+#[derive(Debug, Default)]
+struct ProxyCounters {
+    commands: BTreeMap<usize, (u64, Duration)>,
+    errors: u64,
+}
+
+impl Statistics {
+    pub(crate) fn call_created(&self) {
+        self.managed.fetch_add(1, Relaxed);
+        self.running.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn offer_rejected(&self) {
+        self.rejected.fetch_add(1, Relaxed);
+    }
+
+    /// Running calls.
+    pub fn running(&self) -> u64 {
+        u64::try_from(self.running.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// A command was carried out.
+    pub(crate) fn command_done(
+        &self,
+        proxy: IpAddr,
+        command: Option<Command>,
+        took: Duration,
+        failed: bool,
+    ) {
+        let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = proxies.len() < MAX_PROXIES || proxies.contains_key(&proxy);
+        let key = if known {
+            proxy
+        } else {
+            IpAddr::from([0, 0, 0, 0])
+        };
+        let counters = proxies.entry(key).or_default();
+        if failed {
+            counters.errors += 1;
+        }
+        if let Some(command) = command {
+            let entry = counters.commands.entry(command as usize).or_default();
+            entry.0 += 1;
+            entry.1 += took;
+        }
+    }
+
+    /// A call ended; its counters go into the totals.
+    pub(crate) fn call_ended(&self, call: &Call, reason: EndReason, duration: Duration) {
+        self.running.fetch_sub(1, Relaxed);
+        if let Some(counter) = self.ended.get(reason as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+        let (mut heard, mut streams) = (0, 0);
+        for media in call.legs.iter().flat_map(|leg| &leg.medias) {
+            for map in &media.maps {
+                for (port, component) in std::iter::once((&map.rtp, Component::Rtp))
+                    .chain(map.rtcp.as_ref().map(|port| (port, Component::Rtcp)))
+                {
+                    let packets = port.stats.packets_in.load(Relaxed);
+                    self.packets.fetch_add(packets, Relaxed);
+                    self.bytes
+                        .fetch_add(port.stats.bytes_in.load(Relaxed), Relaxed);
+                    self.errors
+                        .fetch_add(port.stats.errors_in.load(Relaxed), Relaxed);
+                    if component == Component::Rtp {
+                        streams += 1;
+                        heard += usize::from(packets > 0);
+                    }
+                }
+            }
+        }
+        if heard == 0 {
+            self.zero_way.fetch_add(1, Relaxed);
+        } else if heard < streams {
+            self.one_way.fetch_add(1, Relaxed);
+        }
+        let mut durations = self
+            .durations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let seconds = duration.as_secs_f64();
+        durations.calls += 1;
+        durations.sum_s += seconds;
+        durations.squares_s2 += seconds * seconds;
+    }
+
+    /// The `statistics` part of the reply. `running` sums the flows of running calls.
+    pub(crate) fn describe(
+        &self,
+        uptime: Duration,
+        interfaces: &Interfaces,
+        running: &RunningTotals,
+    ) -> Dict {
+        Dict::new()
+            .with("currentstatistics", self.describe_current(running))
+            .with("totalstatistics", self.describe_totals(uptime))
+            .with("controlstatistics", self.describe_control())
+            .with("interfaces", describe_interfaces(interfaces))
+    }
+
+    fn describe_current(&self, running: &RunningTotals) -> Dict {
+        let calls = int(self.running());
+        let mut dict = Dict::new();
+        dict.push("sessionsown", calls.clone());
+        dict.push("sessionsforeign", int(0));
+        dict.push("sessionstotal", calls);
+        dict.push("transcodedmedia", int(0));
+        dict.push("mediacache", int(0));
+        dict.push("playercache", int(0));
+        for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
+            for (name, rate) in [
+                ("packetrate", running.packet_rate),
+                ("byterate", running.byte_rate),
+                ("errorrate", running.error_rate),
+            ] {
+                dict.push(format!("{name}{suffix}"), int(rate * factor));
+            }
+        }
+        dict.push("media_userspace", int(running.medias));
+        dict.push("media_kernel", int(0));
+        dict.push("media_mixed", int(0));
+        dict
+    }
+
+    fn describe_totals(&self, uptime: Duration) -> Dict {
+        let ended = |reason: EndReason| {
+            int(self
+                .ended
+                .get(reason as usize)
+                .map_or(0, |counter| counter.load(Relaxed)))
+        };
+        let mut dict = Dict::new();
+        dict.push("uptime", Value::from(uptime.as_secs().to_string()));
+        dict.push("managedsessions", int(self.managed.load(Relaxed)));
+        dict.push("rejectedsessions", int(self.rejected.load(Relaxed)));
+        dict.push("timeoutsessions", ended(EndReason::Timeout));
+        dict.push("silenttimeoutsessions", ended(EndReason::SilentTimeout));
+        dict.push("finaltimeoutsessions", ended(EndReason::FinalTimeout));
+        dict.push("offertimeoutsessions", ended(EndReason::OfferTimeout));
+        dict.push("regularterminatedsessions", ended(EndReason::Regular));
+        dict.push("forcedterminatedsessions", ended(EndReason::Forced));
+        let sums = [
+            self.packets.load(Relaxed),
+            self.errors.load(Relaxed),
+            self.bytes.load(Relaxed),
+        ];
+        for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
+            let names = ["relayedpackets", "relayedpacketerrors", "relayedbytes"];
+            for (name, sum) in names.into_iter().zip(sums) {
+                dict.push(format!("{name}{suffix}"), int(sum * factor));
+            }
+        }
+        dict.push("zerowaystreams", int(self.zero_way.load(Relaxed)));
+        dict.push("onewaystreams", int(self.one_way.load(Relaxed)));
+        let durations = self
+            .durations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a count of calls is far below 2^52"
+        )]
+        let calls = durations.calls.max(1) as f64;
+        let average = durations.sum_s / calls;
+        let variance = (durations.squares_s2 / calls - average * average).max(0.0);
+        for (name, seconds) in [
+            ("avgcallduration", average),
+            ("totalcallsduration", durations.sum_s),
+            ("totalcallsduration2", durations.squares_s2),
+            ("totalcallsduration_stddev", variance.sqrt()),
+        ] {
+            dict.push(name, Value::from(format!("{seconds:.6}")));
+        }
+        dict
+    }
+
+    fn describe_control(&self) -> Dict {
+        let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut totals = vec![0_u64; Command::ALL.len()];
+        let mut errors = 0;
+        let list = proxies.iter().map(|(address, counters)| {
+            let mut dict = Dict::new();
+            dict.push("proxy", Value::from(address.to_string()));
+            for (command, total) in Command::ALL.iter().zip(&mut totals) {
+                let done = counters.commands.get(&(*command as usize));
+                let (count, took) = done.copied().unwrap_or_default();
+                *total += count;
+                let name = command.statistics_name();
+                dict.push(format!("{name}count"), int(count));
+                let took = Value::from(format!("{:.6}", took.as_secs_f64()));
+                dict.push(format!("{name}duration"), took);
+            }
+            errors += counters.errors;
+            dict.push("errorcount", int(counters.errors));
+            dict.into()
+        });
+        let mut dict = Dict::new();
+        dict.push("proxies", Value::List(list.collect()));
+        for (command, total) in Command::ALL.iter().zip(totals) {
+            dict.push(
+                format!("total{}count", command.statistics_name()),
+                int(total),
+            );
+        }
+        dict.push("totalerrorscount", int(errors));
+        dict
+    }
+}
+
+/// Sums over running calls, and rates over the last second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunningTotals {
+    pub(crate) medias: u64,
+    pub(crate) packet_rate: u64,
+    pub(crate) byte_rate: u64,
+    pub(crate) error_rate: u64,
+}
+
+fn describe_interfaces(interfaces: &Interfaces) -> Value {
+    let list = interfaces.addresses().iter().map(|local| {
+        let (min, max) = local.pool.range();
+        let (used, total) = (local.pool.used(), local.pool.total());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a range has at most 65,536 ports"
+        )]
+        let percent = used as f64 * 100.0 / total as f64;
+        let ports = Dict::new()
+            .with("min", int(u64::from(min)))
+            .with("max", int(u64::from(max)))
+            .with("used", int(used as u64))
+            .with("used_pct", Value::from(format!("{percent:.2}")))
+            .with("free", int((total - used) as u64))
+            .with("totals", int(total as u64));
+        Dict::new()
+            .with("name", Value::from(local.name.to_string()))
+            .with("address", Value::from(local.address.to_string()))
+            .with("ports", ports)
+            .into()
+    });
+    Value::List(list.collect())
+}

@@ -1,0 +1,162 @@
+//! When a call ends by itself (spec: media-behaviour §4).
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::leg::{Leg, Media, Presence};
+use super::state::Call;
+
+/// How long the states of a call may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Without a packet on any stream that may receive.
+    pub media: Duration,
+    /// Without a packet, when no stream may receive (hold).
+    pub silent: Duration,
+    /// Without an answer, or without any media.
+    pub offer: Duration,
+    /// In all; `None`: no limit.
+    pub total: Option<Duration>,
+    /// From `delete` to the end, unless the command says otherwise.
+    pub delete_delay: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            media: Duration::from_secs(60),
+            silent: Duration::from_secs(3600),
+            offer: Duration::from_secs(3600),
+            total: None,
+            delete_delay: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a call ended (names as in CDRs, media-behaviour §16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// On command, or after its delay.
+    Regular,
+    /// By the operator, or because the relay stops.
+    Forced,
+    /// No media.
+    Timeout,
+    /// No media while on hold.
+    SilentTimeout,
+    /// No answer.
+    OfferTimeout,
+    /// Total time is up.
+    FinalTimeout,
+}
+
+impl EndReason {
+    /// Name in logs and CDRs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "REGULAR",
+            Self::Forced => "FORCED",
+            Self::Timeout => "TIMEOUT",
+            Self::SilentTimeout => "SILENT_TIMEOUT",
+            Self::OfferTimeout => "OFFER_TIMEOUT",
+            Self::FinalTimeout => "FINAL_TIMEOUT",
+        }
+    }
+}
+
+impl Call {
+    /// Takes out the legs whose deletion is due. Gives back whether anything changed.
+    pub(crate) fn release_due(&mut self, now: Instant) -> bool {
+        let mut changed = false;
+        for leg in &mut self.legs {
+            if matches!(leg.presence, Presence::Leaving(due) if due <= now) {
+                leg.presence = Presence::Gone;
+                changed = true;
+            }
+        }
+        if changed {
+            self.release_absent();
+        }
+        changed
+    }
+
+    /// Whether the call is over, and why. `packet_clock_ms` is the data plane's clock, on which
+    /// the last packets are marked.
+    pub(crate) fn expired(
+        &self,
+        timeouts: &Timeouts,
+        now: Instant,
+        packet_clock_ms: u64,
+    ) -> Option<EndReason> {
+        if self.deletion.is_some_and(|due| due <= now) {
+            return Some(EndReason::Regular);
+        }
+        let age = now.saturating_duration_since(self.created.instant);
+        if timeouts.total.is_some_and(|limit| age >= limit) {
+            return Some(EndReason::FinalTimeout);
+        }
+        let mut receiving = Vitals::default();
+        let mut silent = Vitals::default();
+        for leg in self.legs.iter().filter(|leg| leg.is_here()) {
+            for media in leg.medias.iter().filter(|media| !media.rejected) {
+                let idle = idle_time(leg, media, now, packet_clock_ms);
+                if media.endpoint.is_none() {
+                    receiving.observe(idle < timeouts.offer, EndReason::OfferTimeout);
+                } else if media.recv {
+                    receiving.observe(idle < timeouts.media, EndReason::Timeout);
+                } else {
+                    silent.observe(idle < timeouts.silent, EndReason::SilentTimeout);
+                }
+            }
+        }
+        let decisive = if receiving.reason.is_some() {
+            receiving
+        } else {
+            silent
+        };
+        match decisive.reason {
+            Some(_) if decisive.alive => None,
+            Some(reason) => Some(reason),
+            // Nothing can carry media: a call that was refused, or never got a port.
+            None => {
+                let idle = now.saturating_duration_since(self.last_signal.instant);
+                (idle >= timeouts.offer).then_some(EndReason::OfferTimeout)
+            }
+        }
+    }
+}
+
+/// Signs of life of a group of streams.
+#[derive(Clone, Copy, Default)]
+struct Vitals {
+    alive: bool,
+    /// Why the last dead one of them is dead; `None`: none was looked at.
+    reason: Option<EndReason>,
+}
+
+impl Vitals {
+    fn observe(&mut self, alive: bool, reason: EndReason) {
+        self.alive |= alive;
+        self.reason = Some(reason);
+    }
+}
+
+/// Time since the last packet or signalling of a media.
+fn idle_time(leg: &Leg, media: &Media, now: Instant, packet_clock_ms: u64) -> Duration {
+    let signalled = now.saturating_duration_since(leg.signalled_at);
+    let ports = media
+        .maps
+        .iter()
+        .flat_map(|map| std::iter::once(&map.rtp).chain(&map.rtcp));
+    let last_packet_ms = ports
+        .map(|port| port.stats.last_packet_ms.load(Relaxed))
+        .max();
+    match last_packet_ms {
+        Some(at) if at > 0 => {
+            // Marked one too high, so that 0 can mean "never".
+            let idle = packet_clock_ms.saturating_sub(at - 1);
+            signalled.min(Duration::from_millis(idle))
+        }
+        _ => signalled,
+    }
+}
