@@ -5,4 +5,5 @@
 #![deny(unsafe_code)]
 
 pub mod call;
+pub mod config;
 pub mod flow;
