@@ -2,12 +2,27 @@
 //!
 //! A [`Config`] is validated plain data; whoever holds one need not ask again whether a port range
 //! is sane or a direction names an interface. Reading it touches only the file: whether an address
-//! is really local is not asked here.
+//! is really local, and whether the system has room for the ports, is asked by [`preflight`].
+//!
+//! The way of a setting: [`file`] and [`flags`] put values and their places into a draft, `check`
+//! turns the draft into a `Config` or into every [`Problem`] at once.
+
+mod check;
+mod draft;
+pub mod file;
+pub mod flags;
+pub mod preflight;
+mod problem;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::flow::Learning;
+
+pub use flags::Flags;
+pub use problem::{Place, Problem, Problems};
 
 /// Everything that is set, valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +46,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads and checks a file, then lays the flags over it.
+    ///
+    /// # Errors
+    /// Every problem of file and flags, with its place.
+    pub fn load(path: Option<&std::path::Path>, flags: &Flags) -> Result<Self, Problems> {
+        file::load(path, flags)
+    }
+
     /// The interfaces of one name: one logical interface with several addresses.
     pub fn logical<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Interface> + 'a {
         self.interfaces
