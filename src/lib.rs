@@ -6,5 +6,6 @@
 
 pub mod call;
 pub mod config;
+pub mod demo;
 pub mod flow;
 pub mod observe;
