@@ -28,7 +28,8 @@ pub(crate) struct NgArgs {
         long,
         value_name = "IP:PORT",
         default_value = "127.0.0.1:2223",
-        env = "WINDLASS_RELAY"
+        env = "WINDLASS_RELAY",
+        hide_env = true
     )]
     relay: SocketAddr,
 

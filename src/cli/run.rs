@@ -12,7 +12,13 @@ use super::Outcome;
 #[command(after_help = RUN_HELP)]
 pub(crate) struct RunArgs {
     /// The configuration file (TOML)
-    #[arg(long, short, value_name = "FILE", env = "WINDLASS_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "WINDLASS_CONFIG",
+        hide_env = true
+    )]
     config: Option<PathBuf>,
 
     #[command(flatten)]

@@ -14,30 +14,32 @@ use crate::flow::Learning;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Settings (override the file)")]
 pub struct Flags {
-    /// Local address for media, with its name and the address peers are told: 203.0.113.1,
-    /// int/10.0.0.5, ext/10.0.0.1!198.51.100.99. Several make several; given once, the
-    /// interfaces of the file do not count.
+    /// Local address for media, with its name and the address peers are told:
+    /// 203.0.113.1, int/10.0.0.5, ext/10.0.0.1!198.51.100.99.
+    /// Can be given several times; the interfaces of the file do not count then.
     #[arg(
         long,
+        verbatim_doc_comment,
         value_name = "[NAME/]ADDR[!ADVERTISED]",
         env = "WINDLASS_INTERFACE",
+        hide_env = true,
         value_delimiter = ';'
     )]
     pub interface: Vec<InterfaceFlag>,
 
     /// Lowest media port (even) [default: 30000]
-    #[arg(long, value_name = "PORT", env = "WINDLASS_PORT_MIN")]
+    #[arg(long, value_name = "PORT", env = "WINDLASS_PORT_MIN", hide_env = true)]
     pub port_min: Option<u16>,
 
     /// Highest media port (odd) [default: 39999]
-    #[arg(long, value_name = "PORT", env = "WINDLASS_PORT_MAX")]
+    #[arg(long, value_name = "PORT", env = "WINDLASS_PORT_MAX", hide_env = true)]
     pub port_max: Option<u16>,
 
     /// Take ng requests on this UDP address; loopback only [default: 127.0.0.1:2223]
     #[arg(
         long,
         value_name = "[IP:]PORT",
-        env = "WINDLASS_LISTEN_NG",
+        env = "WINDLASS_LISTEN_NG", hide_env = true,
         value_parser = parse_listen,
         value_delimiter = ';'
     )]
@@ -47,39 +49,49 @@ pub struct Flags {
     #[arg(
         long,
         value_name = "[IP:]PORT",
-        env = "WINDLASS_LISTEN_TCP_NG",
+        env = "WINDLASS_LISTEN_TCP_NG", hide_env = true,
         value_parser = parse_listen,
         value_delimiter = ';'
     )]
     pub listen_tcp_ng: Vec<SocketAddr>,
 
     /// How the source address of a party behind NAT is learned [default: guarded]
-    #[arg(long, value_name = "MODE", env = "WINDLASS_LEARNING")]
+    #[arg(long, value_name = "MODE", env = "WINDLASS_LEARNING", hide_env = true)]
     pub learning: Option<LearningFlag>,
 
     /// TOS or traffic class of sent media, 0-255 [default: 0]
-    #[arg(long, value_name = "BYTE", env = "WINDLASS_TOS")]
+    #[arg(long, value_name = "BYTE", env = "WINDLASS_TOS", hide_env = true)]
     pub tos: Option<u8>,
 
     /// Refuse new calls while there are this many [default: no limit]
-    #[arg(long, value_name = "N", env = "WINDLASS_MAX_SESSIONS")]
+    #[arg(long, value_name = "N", env = "WINDLASS_MAX_SESSIONS", hide_env = true)]
     pub max_sessions: Option<u32>,
 
     /// Threads that move packets [default: one per core]
     #[arg(
         long,
         value_name = "N",
-        env = "WINDLASS_WORKERS",
+        env = "WINDLASS_WORKERS", hide_env = true,
         value_parser = clap::value_parser!(u16).range(1..=1024)
     )]
     pub workers: Option<u16>,
 
     /// error, warn, info, debug, trace, or per target: info,windlass::call=debug [default: info]
-    #[arg(long, value_name = "LEVEL", env = "WINDLASS_LOG_LEVEL")]
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "WINDLASS_LOG_LEVEL",
+        hide_env = true
+    )]
     pub log_level: Option<String>,
 
     /// Log lines for people or as JSON [default: human]
-    #[arg(long, value_name = "FORMAT", env = "WINDLASS_LOG_FORMAT")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "WINDLASS_LOG_FORMAT",
+        hide_env = true
+    )]
     pub log_format: Option<LogFormat>,
 }
 

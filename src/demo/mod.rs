@@ -11,6 +11,8 @@ mod phone;
 mod report;
 mod sip;
 mod speech;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -450,65 +452,4 @@ fn now() -> Instant {
 )]
 fn pause(time: Duration) {
     thread::sleep(time);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn relay_view_reads_the_first_stream_of_the_tag() {
-        let reply = serde_json::json!({ "tags": { "a": { "medias": [ { "streams": [ {
-            "endpoint": { "family": "IPv6", "address": "2001:db8::1", "port": 4000 },
-            "stats": { "packets": 10, "bytes": 1720, "errors": 0 },
-            "stats_out": { "packets": 9, "bytes": 1548, "errors": 0 },
-        } ] } ] } } });
-        let view = relay_view(&reply, "a").unwrap();
-        assert_eq!(view.latched, "[2001:db8::1]:4000".parse().ok());
-        assert_eq!((view.packets_in, view.bytes_out), (10, 1548));
-        assert_eq!(relay_view(&reply, "b"), None);
-    }
-
-    #[test]
-    fn demo_config_would_pass_its_own_preflight() {
-        let place = Place::find();
-        let config = place.config(SocketAddr::new(place.callee, 5080)).unwrap();
-        let edge = config.edge.unwrap();
-        assert!(
-            edge.listen
-                .iter()
-                .any(|l| l.is_ipv4() == edge.upstream.is_ipv4())
-        );
-        for interface in &config.interfaces {
-            assert_eq!(interface.ports.count(), 256);
-            assert_eq!(interface.ports.min % 2, 0);
-        }
-    }
-
-    #[test]
-    fn phones_without_relay_hear_each_other() {
-        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let (answered, calls) = mpsc::channel();
-        let callee = Callee::start(loopback, answer(answered)).unwrap();
-        let mut phone = Caller::new(Line::direct(loopback).unwrap(), callee.address());
-        let pair = || Line::direct_pair(loopback).unwrap();
-        let (ours, remote) = phone.invite("callee", pair()).unwrap();
-        let theirs = calls.recv_timeout(Duration::from_secs(5)).unwrap();
-        let length = Duration::from_millis(300);
-        let conversation = Conversation::new(length);
-        let heard = converse(&conversation, length, [ours, theirs]).unwrap();
-        phone.bye(&remote).unwrap();
-        for (heard, sent) in heard.iter().zip(conversation.sent.iter().rev()) {
-            assert!(sent.count() > 5);
-            assert_eq!(heard.packets, sent.count());
-        }
-        // The next call gets an echo.
-        let (dialog, _) = phone.invite("callee", pair()).unwrap();
-        let [rtp, _] = &dialog.lines;
-        let [to, _] = dialog.told;
-        let mut buffer = [0; 64];
-        rtp.send_to(b"hello", to).unwrap();
-        let echoed = rtp.receive(&mut buffer, Duration::from_secs(5)).unwrap();
-        assert_eq!(echoed, Some((&b"hello"[..], to)));
-    }
 }
