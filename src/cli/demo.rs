@@ -1,5 +1,6 @@
 //! `windlass demo`.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use windlass::config::{Config, Log};
@@ -19,7 +20,8 @@ Exits with 0 if at least 99.9 % of the packets arrived in each direction, else w
 Examples:
   windlass demo
   windlass demo --seconds 60 --json
-  windlass demo --keep                # then call it with a softphone on this host")]
+  windlass demo --keep                          # then call it with a softphone on this host
+  windlass demo --keep --address 192.168.1.20   # or from any phone that reaches this address")]
 pub(crate) struct DemoArgs {
     /// How long the phones talk
     #[arg(
@@ -38,6 +40,10 @@ pub(crate) struct DemoArgs {
     #[arg(long)]
     keep: bool,
 
+    /// IPv4 address of this host for relay and edge, so that phones elsewhere reach them
+    #[arg(long, value_name = "IP", default_value_t = Ipv4Addr::LOCALHOST)]
+    address: Ipv4Addr,
+
     /// What is logged meanwhile: error, warn, info, debug, trace, or a filter per target
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
     log_level: String,
@@ -52,6 +58,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Outcome {
         seconds: args.seconds,
         json: args.json,
         keep: args.keep,
+        address: Some(args.address).filter(|address| !address.is_loopback()),
     };
     let passed = demo::run(options, engine)?;
     Ok(if passed {

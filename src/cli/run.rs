@@ -25,7 +25,8 @@ pub(crate) struct RunArgs {
     flags: Flags,
 }
 
-const RUN_HELP: &str = "\
+const RUN_HELP: &str = concat!(
+    "\
 Every flag overrides the file. Flags can be given as environment variables too: --log-level is
 WINDLASS_LOG_LEVEL, and so on; several values are separated by ';'.
 
@@ -35,44 +36,11 @@ Examples:
                --port-min 20000 --port-max 29999
   windlass run --config /etc/windlass.toml --log-level debug
 
-A file with everything in it; all but one [[interface]] is optional, values shown are the defaults
-unless marked with (*):
-  [[interface]]
-  name = \"ext\"                     # (*) what `direction` of an ng command calls it
-  address = \"203.0.113.1\"          # (*) a local IPv4 or IPv6 address
-  advertise = \"198.51.100.99\"      # (*) what peers are told, behind a 1:1 NAT
-  port_min = 30000                 # (*) ports of this address, if not those of [ports]
-  port_max = 30999
-  [ports]
-  min = 30000
-  max = 39999
-  [ng]
-  udp = [\"127.0.0.1:2223\"]         # loopback only
-  tcp = []
-  [media]
-  learning = \"guarded\"             # heuristic, delayed, immediate, off
-  signalling_hops = []             # proxies in front of the one that speaks ng
-  tos = 0
-  [timeouts]                       # seconds
-  media = 60
-  silent = 3600
-  offer = 3600
-  final = 0                        # 0: none
-  delete_delay = 30
-  [limits]
-  max_sessions = 1000              # (*) default: no limit
-  [log]
-  level = \"info\"
-  format = \"human\"                 # json
-  [workers]
-  count = 2                        # (*) default: one per core
-  [edge]                           # (*) the bundled SIP edge; default: none
-  listen = [\"127.0.0.1:5060\"]
-  advertise = \"sip.example.com:5060\"
-  upstream = \"127.0.0.1:5080\"
-  ng = \"127.0.0.1:2223\"            # default: the relay of this process
-  direction = [\"ext\", \"int\"]       # interfaces towards callers and towards upstream
-  address_family = \"IP6\"           # of the SDP sent upstream; default: as received";
+A configuration file:
+
+",
+    include_str!("../config/example.toml")
+);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

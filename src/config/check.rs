@@ -244,15 +244,6 @@ impl Checker<'_> {
             self.problem(edge.at, "the edge has no `listen` address");
         }
         self.refuse_duplicates(&listen, ng_udp);
-        for listener in &listen {
-            if listener.value.ip().is_unspecified() && edge.advertise.is_none() {
-                let message = format!(
-                    "{} says no address that a peer could answer to: name one, or set `advertise`",
-                    listener.value
-                );
-                self.problem(listener.at, &message);
-            }
-        }
         if let Some(advertise) = &edge.advertise {
             self.check_host_port(advertise);
         }
@@ -269,17 +260,6 @@ impl Checker<'_> {
         }
         if listen.iter().any(|l| l.value == upstream.value) {
             self.problem(upstream.at, "`upstream` is the edge itself");
-        }
-        if !listen.is_empty()
-            && !listen
-                .iter()
-                .any(|l| l.value.is_ipv4() == upstream.value.is_ipv4())
-        {
-            let message = format!(
-                "`upstream` is {}, but no `listen` address is of its family",
-                upstream.value
-            );
-            self.problem(upstream.at, &message);
         }
         if let Some(ng) = edge.ng.filter(|ng| ng.value.port() == 0) {
             self.problem(ng.at, "`ng` needs a port");

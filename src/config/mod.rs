@@ -227,7 +227,8 @@ pub enum LogFormat {
 /// The bundled SIP edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// UDP listeners; one per address family that is spoken with. Port 0 takes any free port.
+    /// UDP listeners. Port 0 takes any free port. The edge opens one more by itself when none is
+    /// of the upstream's address family.
     pub listen: Vec<SocketAddr>,
     /// `host` or `host:port` written into Via, Record-Route and Contact instead of the listening
     /// address.
@@ -238,7 +239,7 @@ pub struct Edge {
     pub ng: Option<SocketAddr>,
     /// Interface names towards callers and towards `upstream`.
     pub direction: Option<[String; 2]>,
-    /// Address family of the SDP sent to `upstream`; `None`: that of the SDP received.
+    /// Address family of the SDP sent to `upstream`; `None`: the one by which it is reached.
     pub address_family: Option<AddressFamily>,
 }
 

@@ -71,6 +71,19 @@ fn one_interface_is_enough() {
 }
 
 #[test]
+fn example_is_valid_and_shows_the_defaults() {
+    let example = parse(include_str!("example.toml"), &Flags::default()).unwrap();
+    let expected = Config {
+        interfaces: example.interfaces.clone(),
+        limits: example.limits.clone(),
+        workers: example.workers,
+        edge: example.edge.clone(),
+        ..Config::default()
+    };
+    assert_eq!(example, expected);
+}
+
+#[test]
 fn everything_can_be_said() {
     let config = parse(
         r#"
@@ -215,15 +228,15 @@ fn listeners_are_given_once() {
 }
 
 #[test]
-fn edge_names_interfaces_and_a_reachable_upstream() {
+fn edge_names_interfaces_and_an_upstream() {
     let text = format!(
-        "{INTERFACE}[edge]\nlisten = [\"127.0.0.1:5060\"]\nupstream = \"[::1]:5080\"\n\
+        "{INTERFACE}[edge]\nlisten = [\"127.0.0.1:5060\"]\nupstream = \"127.0.0.1:5060\"\n\
          direction = [\"defualt\", \"default\"]"
     );
     assert_problems(
         &text,
         &[
-            ("5:12", "no `listen` address is of its family"),
+            ("5:12", "is the edge itself"),
             ("6:14", "did you mean \"default\"?"),
         ],
     );

@@ -37,6 +37,8 @@ pub struct Options {
     pub json: bool,
     /// Stay, answering calls with an echo, until the process is asked to end.
     pub keep: bool,
+    /// The address of relay and edge towards the caller; `None`: loopback.
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Options {
@@ -89,10 +91,12 @@ pub fn run(
     options: Options,
     start: impl FnOnce(Config) -> Result<Engine, String>,
 ) -> Result<bool, Error> {
-    let place = Place::find();
+    let place = Place::find(options.address);
     let (answered, calls) = mpsc::channel();
     let callee = Callee::start(place.callee, answer(answered))?;
-    let config = place.config(callee.address())?;
+    // A phone is easier to set up for the usual port; the demo alone needs no certain one.
+    let sip_port = if options.keep { 5060 } else { 0 };
+    let config = place.config(callee.address(), sip_port)?;
     let engine = start(config).map_err(Error::Engine)?;
     let outcome = place.call(options, &engine, &calls).and_then(|report| {
         print(&report, options.json);
@@ -127,6 +131,8 @@ fn answer(demo: mpsc::Sender<Dialog>) -> impl FnMut(Dialog) + Send + 'static {
 
 /// Addresses of the players.
 struct Place {
+    /// Relay and edge towards the caller.
+    relay: IpAddr,
     /// What the caller's NAT shows to the outside.
     outside: IpAddr,
     callee: IpAddr,
@@ -134,32 +140,40 @@ struct Place {
 
 impl Place {
     /// Takes what the host has: IPv6 if it can, and a second IPv4 loopback address for the NAT.
-    fn find() -> Self {
-        let usable = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    fn find(relay: Option<Ipv4Addr>) -> Self {
         let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
         let nat = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-        let callee = if usable(v6) {
+        let outside = match relay {
+            // Loopback addresses are out of place on a real network.
+            Some(relay) => relay.into(),
+            None if is_free(nat, 0) => nat,
+            None => v4,
+        };
+        let callee = if is_free(v6, 0) {
             v6
         } else {
             eprintln!("This host has no IPv6: the callee uses IPv4 too, nothing is bridged.");
             v4
         };
         Self {
-            outside: if usable(nat) { nat } else { v4 },
+            relay: relay.map_or(v4, IpAddr::V4),
+            outside,
             callee,
         }
     }
 
-    fn config(&self, upstream: SocketAddr) -> io::Result<Config> {
-        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    fn config(&self, upstream: SocketAddr, sip_port: u16) -> io::Result<Config> {
         let bridges = self.callee.is_ipv6();
-        let mut addresses = vec![("ext", v4)];
+        let mut addresses = vec![("ext", self.relay)];
         if bridges {
             addresses.push(("int", self.callee));
         }
         let ports = free_ports(&addresses)?;
-        let any_port = |ip| SocketAddr::new(ip, 0);
+        let listen = |ip| {
+            let is_free = is_free(ip, sip_port);
+            SocketAddr::new(ip, if is_free { sip_port } else { 0 })
+        };
         Ok(Config {
             interfaces: addresses
                 .iter()
@@ -171,11 +185,11 @@ impl Place {
                 })
                 .collect(),
             ng: Ng {
-                udp: vec![any_port(v4)],
+                udp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
                 tcp: Vec::new(),
             },
             edge: Some(Edge {
-                listen: addresses.iter().map(|(_, ip)| any_port(*ip)).collect(),
+                listen: addresses.iter().map(|(_, ip)| listen(*ip)).collect(),
                 advertise: None,
                 upstream,
                 ng: None,
@@ -384,16 +398,20 @@ fn query(ng: SocketAddr, call_id: &str) -> Result<serde_json::Value, Error> {
 fn free_ports(addresses: &[(&str, IpAddr)]) -> io::Result<PortRange> {
     /// RTP and RTCP of both legs of as many calls as the answering phone takes.
     const COUNT: u16 = 256;
+    for (_, ip) in addresses {
+        UdpSocket::bind((*ip, 0))
+            .map_err(|error| io::Error::new(error.kind(), format!("{ip}: {error}")))?;
+    }
     for _ in 0..64 {
         let min = 10_000 + 2 * rand::random_range(0..10_000);
         let ports = PortRange {
             min,
             max: min + COUNT - 1,
         };
-        let is_free = addresses
+        let all_free = addresses
             .iter()
-            .all(|(_, ip)| (ports.min..=ports.max).all(|p| UdpSocket::bind((*ip, p)).is_ok()));
-        if is_free {
+            .all(|(_, ip)| (ports.min..=ports.max).all(|port| is_free(*ip, port)));
+        if all_free {
             return Ok(ports);
         }
     }
@@ -401,6 +419,11 @@ fn free_ports(addresses: &[(&str, IpAddr)]) -> io::Result<PortRange> {
         io::ErrorKind::AddrInUse,
         format!("no {COUNT} free UDP ports in a row between 10000 and 30000"),
     ))
+}
+
+/// Whether a UDP port can be had; port 0 asks whether the address can.
+fn is_free(ip: IpAddr, port: u16) -> bool {
+    UdpSocket::bind((ip, port)).is_ok()
 }
 
 fn print(report: &Report, json: bool) {
@@ -418,8 +441,8 @@ fn print(report: &Report, json: bool) {
 
 /// Says how to reach it and waits for SIGINT or SIGTERM.
 fn keep(engine: &Engine) -> io::Result<()> {
-    eprintln!("\nRelay and edge keep running. To try them with a phone on this host, call");
-    for edge in &engine.edge {
+    eprintln!("\nRelay and edge keep running. To try them with a phone, call");
+    for edge in engine.edge.iter().filter(|edge| edge.is_ipv4()) {
         eprintln!("    sip:echo@{edge}   (UDP, no registration)");
     }
     eprintln!("and you hear yourself. To look inside:");

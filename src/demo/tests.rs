@@ -23,8 +23,10 @@ fn relay_view_reads_the_first_stream_of_the_tag() {
 
 #[test]
 fn demo_config_would_pass_its_own_preflight() {
-    let place = Place::find();
-    let config = place.config(SocketAddr::new(place.callee, 5080)).unwrap();
+    let place = Place::find(None);
+    let config = place
+        .config(SocketAddr::new(place.callee, 5080), 0)
+        .unwrap();
     let edge = config.edge.unwrap();
     assert!(
         edge.listen
@@ -154,6 +156,7 @@ impl StandIn {
         let caller: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
         let (seen, out, [rtp, rtcp]) = (Arc::clone(&caller), Arc::clone(&inner), media);
         let towards_callee = rtp.addresses[1];
+        let control_towards_callee = rtcp.addresses[1].port();
         self.serve(
             || Arc::clone(&outer),
             move |bytes, from| {
@@ -173,6 +176,8 @@ impl StandIn {
                     let route = ("Record-Route".to_owned(), format!("<sip:{us};lr>"));
                     request.headers.insert(1, route);
                     request.body = sdp("relay", towards_callee);
+                    let control = format!("a=rtcp:{control_towards_callee}\r\n");
+                    request.body.push_str(&control);
                 }
                 out.send_to(&request.bytes(), upstream).unwrap();
             },
@@ -246,15 +251,16 @@ struct Pair {
 
 #[test]
 fn demo_call_passes_through_whatever_relays_it() {
-    let place = Place::find();
+    let place = Place::find(None);
     let (answered, calls) = mpsc::channel();
     let callee = Callee::start(place.callee, answer(answered)).unwrap();
-    let config = place.config(callee.address()).unwrap();
+    let config = place.config(callee.address(), 0).unwrap();
     let engine = StandIn::engine(&config);
     let options = Options {
         seconds: 1,
         json: true,
         keep: false,
+        address: None,
     };
     let report = place.call(options, &engine, &calls).unwrap();
     (engine.stop)();
