@@ -5,4 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod call;
+pub mod config;
+pub mod demo;
 pub mod flow;
+pub mod observe;

@@ -1,0 +1,77 @@
+//! What can be written on the command line, one file per command.
+
+pub(crate) mod demo;
+pub(crate) mod ng;
+pub(crate) mod run;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a command ends with: an exit code, or an error for `main` to print.
+pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+/// An RTP media relay for SIP proxies: a drop-in for rtpengine.
+///
+/// A proxy (Kamailio, OpenSIPS, or the bundled SIP edge) hands every offer and answer over the ng
+/// protocol; Windlass opens ports, rewrites the SDP and relays the media.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  windlass demo                              see it work: no configuration, no root, no network
+  windlass run --interface 203.0.113.1       relay media on one public address
+  windlass run --config /etc/windlass.toml   the same from a file
+  windlass check /etc/windlass.toml          name every mistake in the file
+  windlass ng list                           ask a running relay for its calls
+
+'windlass help COMMAND' says more about each.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the relay, and the SIP edge if the file has one
+    Run(Box<run::RunArgs>),
+    /// Check a configuration file: every mistake with its line and column
+    Check(run::CheckArgs),
+    /// Place a call between two built-in phones and measure it
+    Demo(demo::DemoArgs),
+    /// Send one ng command to a running relay and print the reply
+    Ng(ng::NgArgs),
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn error_is_printed_with_its_causes() {
+        let inner = std::io::Error::other("disk on fire");
+        let outer = windlass::demo::Error::from(inner);
+        assert_eq!(chain(&outer), "the demo failed: disk on fire");
+    }
+}

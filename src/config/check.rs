@@ -1,0 +1,349 @@
+//! Draft to config: defaults, and the rules that join several settings.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::draft::{Draft, DraftEdge, DraftInterface};
+use super::problem::{Place, Placed, Problem, nearest};
+use super::{Config, Edge, Interface, Limits, Log, Media, Ng, PortRange, Timeouts};
+use crate::observe::log;
+
+/// Checks everything and reports every problem; the config is of use only if there was none.
+pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
+    let mut checker = Checker { problems };
+    let defaults = Config::default();
+    let ports = checker.common_ports(&draft);
+    let interfaces = checker.interfaces(&draft, ports);
+    let names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+    let ng = Ng {
+        udp: checker.ng_listeners(draft.ng_udp.as_deref(), "udp", defaults.ng.udp),
+        tcp: checker.ng_listeners(draft.ng_tcp.as_deref(), "tcp", defaults.ng.tcp),
+    };
+    if ng.udp.is_empty() && ng.tcp.is_empty() {
+        checker.problem(
+            Place::Whole,
+            "no ng listener is left: nothing could be asked of the relay; \
+             give `udp` in [ng] at least one address",
+        );
+    }
+    let edge = draft
+        .edge
+        .and_then(|edge| checker.edge(edge, &names, &ng.udp));
+    let timeouts = Timeouts {
+        media: seconds(draft.timeout_media, defaults.timeouts.media),
+        silent: seconds(draft.timeout_silent, defaults.timeouts.silent),
+        offer: seconds(draft.timeout_offer, defaults.timeouts.offer),
+        final_limit: Some(seconds(draft.timeout_final, Duration::ZERO))
+            .filter(|limit| !limit.is_zero()),
+        delete_delay: seconds(draft.delete_delay, defaults.timeouts.delete_delay),
+    };
+    if let Some(level) = &draft.log_level
+        && let Err(error) = log::check_filter(&level.value)
+    {
+        checker.problem(level.at, &error);
+    }
+    Config {
+        interfaces,
+        ng,
+        media: Media {
+            learning: draft.learning.map(|l| l.value).unwrap_or_default(),
+            signalling_hops: values(draft.signalling_hops.unwrap_or_default()),
+            tos: draft.tos.map_or(0, |tos| tos.value),
+        },
+        timeouts,
+        limits: Limits {
+            max_sessions: draft
+                .max_sessions
+                .map(|max| usize::try_from(max.value).unwrap_or(usize::MAX)),
+        },
+        log: Log {
+            level: draft.log_level.map_or(defaults.log.level, |l| l.value),
+            format: draft.log_format.map_or(defaults.log.format, |f| f.value),
+        },
+        workers: draft.workers.map(|count| usize::from(count.value)),
+        edge,
+    }
+}
+
+struct Checker<'p> {
+    problems: &'p mut Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, at: Place, message: &str) {
+        self.problems.push(Problem {
+            at,
+            message: message.to_owned(),
+        });
+    }
+
+    fn common_ports(&mut self, draft: &Draft) -> PortRange {
+        let default = PortRange::default();
+        let at = first_place([draft.port_min, draft.port_max]);
+        self.ports(at, draft.port_min, draft.port_max, default)
+    }
+
+    /// A range out of what was said, `default` filling in. Reported at the value that is wrong.
+    fn ports(
+        &mut self,
+        at: Place,
+        min: Option<Placed<u16>>,
+        max: Option<Placed<u16>>,
+        default: PortRange,
+    ) -> PortRange {
+        let range = PortRange {
+            min: min.map_or(default.min, |min| min.value),
+            max: max.map_or(default.max, |max| max.value),
+        };
+        if min.is_none() && max.is_none() {
+            return range;
+        }
+        let PortRange {
+            min: low,
+            max: high,
+        } = range;
+        if low > high {
+            self.problem(at, &format!("port range {low}-{high} is upside down"));
+        } else if range.count() < MIN_PORTS {
+            self.problem(
+                at,
+                &format!(
+                    "port range {low}-{high} has {} ports, one call needs {MIN_PORTS}",
+                    range.count()
+                ),
+            );
+        } else if low % 2 != 0 || high % 2 == 0 {
+            let (from, to) = (low - low % 2, high | 1);
+            self.problem(
+                at,
+                &format!(
+                    "port range {low}-{high} does not consist of pairs: RTP takes an even port \
+                     and RTCP the next, so write for example {from}-{to}"
+                ),
+            );
+        }
+        range
+    }
+
+    fn interfaces(&mut self, draft: &Draft, common: PortRange) -> Vec<Interface> {
+        if draft.interfaces.is_empty() {
+            self.problem(
+                Place::Whole,
+                "no interface: give the local address for media, in the file as\n    \
+                 [[interface]]\n    address = \"203.0.113.1\"\n\
+                 or as a flag: --interface 203.0.113.1",
+            );
+        }
+        let mut interfaces: Vec<Interface> = Vec::new();
+        for entry in &draft.interfaces {
+            if let Some(interface) = self.interface(entry, common) {
+                let (name, address) = (&interface.name, interface.address);
+                if interfaces
+                    .iter()
+                    .any(|other| other.name == *name && other.address == address)
+                {
+                    let at = entry.address.map_or(entry.at, |address| address.at);
+                    self.problem(at, &format!("interface `{name}` has {address} already"));
+                }
+                interfaces.push(interface);
+            }
+        }
+        interfaces
+    }
+
+    fn interface(&mut self, entry: &DraftInterface, common: PortRange) -> Option<Interface> {
+        let name = match &entry.name {
+            None => Interface::DEFAULT_NAME.to_owned(),
+            Some(name) => {
+                let text = &name.value;
+                if text.is_empty()
+                    || text.contains(|c: char| c.is_whitespace() || "/!=,".contains(c))
+                {
+                    let message =
+                        format!("\"{text}\" cannot be a name: no blanks, `/`, `!`, `=` or `,`");
+                    self.problem(name.at, &message);
+                }
+                text.clone()
+            }
+        };
+        let said = [entry.port_min, entry.port_max];
+        let at = first_place(said);
+        let ports = self.ports(at, entry.port_min, entry.port_max, common);
+        if let Some(advertise) = entry.advertise {
+            self.refuse_special(advertise, "advertised");
+        }
+        let Some(address) = entry.address else {
+            if !entry.address_is_bad {
+                self.problem(entry.at, "the interface has no `address`");
+            }
+            return None;
+        };
+        self.refuse_special(address, "used for media");
+        Some(Interface {
+            name,
+            address: address.value,
+            advertise: entry.advertise.map(|advertise| advertise.value),
+            ports,
+        })
+    }
+
+    /// Addresses that stand for no single host.
+    fn refuse_special(&mut self, address: Placed<IpAddr>, purpose: &str) {
+        let Placed { value, at } = address;
+        let broadcast = matches!(value, IpAddr::V4(v4) if v4.is_broadcast());
+        if value.is_unspecified() {
+            let message =
+                format!("{value} cannot be {purpose}: peers must be told one address; name it");
+            self.problem(at, &message);
+        } else if value.is_multicast() || broadcast {
+            self.problem(
+                at,
+                &format!("{value} cannot be {purpose}: it is not one host"),
+            );
+        }
+    }
+
+    fn ng_listeners(
+        &mut self,
+        said: Option<&[Placed<SocketAddr>]>,
+        key: &str,
+        default: Vec<SocketAddr>,
+    ) -> Vec<SocketAddr> {
+        let Some(said) = said else { return default };
+        for listener in said {
+            if !listener.value.ip().is_loopback() {
+                let message = format!(
+                    "ng `{key}` on {}: whoever can reach this port controls every call, so only \
+                     loopback addresses are taken; a wider bind needs the list of allowed peers \
+                     (`allow`), which is not built yet",
+                    listener.value
+                );
+                self.problem(listener.at, &message);
+            }
+        }
+        self.refuse_duplicates(said, &[]);
+        said.iter().map(|listener| listener.value).collect()
+    }
+
+    fn refuse_duplicates(&mut self, said: &[Placed<SocketAddr>], others: &[SocketAddr]) {
+        let mut seen: Vec<SocketAddr> = others.to_vec();
+        for listener in said {
+            if listener.value.port() != 0 && seen.contains(&listener.value) {
+                self.problem(
+                    listener.at,
+                    &format!("{} is listened on twice", listener.value),
+                );
+            }
+            seen.push(listener.value);
+        }
+    }
+
+    fn edge(&mut self, edge: DraftEdge, names: &[&str], ng_udp: &[SocketAddr]) -> Option<Edge> {
+        let listen = edge.listen.unwrap_or_default();
+        if listen.is_empty() {
+            self.problem(edge.at, "the edge has no `listen` address");
+        }
+        self.refuse_duplicates(&listen, ng_udp);
+        if let Some(advertise) = &edge.advertise {
+            self.check_host_port(advertise);
+        }
+        let direction = edge.direction.and_then(|d| self.direction(&d, names));
+        if edge.upstream.is_none() && !edge.upstream_is_bad {
+            self.problem(
+                edge.at,
+                "the edge has no `upstream`: where are calls to go?",
+            );
+        }
+        let upstream = edge.upstream?;
+        if upstream.value.port() == 0 {
+            self.problem(upstream.at, "`upstream` needs a port");
+        }
+        if listen.iter().any(|l| l.value == upstream.value) {
+            self.problem(upstream.at, "`upstream` is the edge itself");
+        }
+        if let Some(ng) = edge.ng.filter(|ng| ng.value.port() == 0) {
+            self.problem(ng.at, "`ng` needs a port");
+        }
+        if edge.ng.is_none() && ng_udp.is_empty() {
+            self.problem(
+                edge.at,
+                "the edge needs a relay: give `udp` in [ng] an address, or set `ng` here",
+            );
+        }
+        Some(Edge {
+            listen: values(listen),
+            advertise: edge.advertise.map(|advertise| advertise.value),
+            upstream: upstream.value,
+            ng: edge.ng.map(|ng| ng.value),
+            direction,
+            address_family: edge.address_family.map(|family| family.value),
+        })
+    }
+
+    fn direction(
+        &mut self,
+        direction: &Placed<Vec<Placed<String>>>,
+        names: &[&str],
+    ) -> Option<[String; 2]> {
+        for name in &direction.value {
+            if names.contains(&name.value.as_str()) {
+                continue;
+            }
+            let hint = nearest(&name.value, names).map_or_else(
+                || format!("there are {}", names.join(", ")),
+                |near| format!("did you mean \"{near}\"?"),
+            );
+            let message = format!("no interface is called \"{}\"; {hint}", name.value);
+            self.problem(name.at, &message);
+        }
+        let [towards_caller, towards_upstream] = direction.value.as_slice() else {
+            self.problem(
+                direction.at,
+                "`direction` takes two names: the interface towards callers, then the one towards \
+                 `upstream`",
+            );
+            return None;
+        };
+        Some([towards_caller.value.clone(), towards_upstream.value.clone()])
+    }
+
+    fn check_host_port(&mut self, advertise: &Placed<String>) {
+        let text = advertise.value.as_str();
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let name_ok = !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let v6_ok = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
+        let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        if !(name_ok || v6_ok) || !port_ok {
+            let message = format!(
+                "`advertise` is \"{text}\", expected a host such as \"sip.example.com\" or \
+                 \"[2001:db8::1]\", with or without \":5060\""
+            );
+            self.problem(advertise.at, &message);
+        }
+    }
+}
+
+/// RTP and RTCP of two legs.
+const MIN_PORTS: usize = 4;
+
+fn first_place(said: [Option<Placed<u16>>; 2]) -> Place {
+    let [min, max] = said;
+    min.or(max).map_or(Place::Whole, |value| value.at)
+}
+
+fn seconds(said: Option<Placed<u64>>, default: Duration) -> Duration {
+    said.map_or(default, |said| Duration::from_secs(said.value))
+}
+
+fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
+}

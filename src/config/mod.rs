@@ -1,0 +1,263 @@
+//! What an operator may set: a TOML file, overridden by flags, checked as a whole.
+//!
+//! A [`Config`] is validated plain data; whoever holds one need not ask again whether a port range
+//! is sane or a direction names an interface. Reading it touches only the file: whether an address
+//! is really local, and whether the system has room for the ports, is asked by [`preflight`].
+//!
+//! The way of a setting: [`file`] and [`flags`] put values and their places into a draft, `check`
+//! turns the draft into a `Config` or into every [`Problem`] at once.
+
+mod check;
+mod draft;
+pub mod file;
+pub mod flags;
+pub mod preflight;
+mod problem;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::flow::Learning;
+
+pub use flags::Flags;
+pub use problem::{Place, Problem, Problems};
+
+/// Everything that is set, valid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Local addresses for media, in order of the file; never empty in a config that was checked.
+    pub interfaces: Vec<Interface>,
+    /// Where ng requests are accepted.
+    pub ng: Ng,
+    /// How media is treated.
+    pub media: Media,
+    /// When what is forgotten goes away.
+    pub timeouts: Timeouts,
+    /// Load limits.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+    /// Threads that move packets; `None`: one per core.
+    pub workers: Option<usize>,
+    /// The bundled SIP edge, if it is to run.
+    pub edge: Option<Edge>,
+}
+
+impl Config {
+    /// Reads and checks a file, then lays the flags over it.
+    ///
+    /// # Errors
+    /// Every problem of file and flags, with its place.
+    pub fn load(path: Option<&std::path::Path>, flags: &Flags) -> Result<Self, Problems> {
+        file::load(path, flags)
+    }
+
+    /// The interfaces of one name: one logical interface with several addresses.
+    pub fn logical<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Interface> + 'a {
+        self.interfaces
+            .iter()
+            .filter(move |interface| interface.name == name)
+    }
+}
+
+impl Default for Config {
+    /// The documented defaults. No interface: there is none that would be right everywhere.
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            ng: Ng::default(),
+            media: Media::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            workers: None,
+            edge: None,
+        }
+    }
+}
+
+/// One local address for media. Interfaces of the same name form one logical interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// What `direction` calls it.
+    pub name: String,
+    /// The local address that ports are opened on.
+    pub address: IpAddr,
+    /// The address written into SDP instead of `address`, when the host is behind a 1:1 NAT.
+    pub advertise: Option<IpAddr>,
+    /// Ports for media on this address.
+    pub ports: PortRange,
+}
+
+impl Interface {
+    /// The default name.
+    pub const DEFAULT_NAME: &'static str = "default";
+
+    /// The address that peers are told.
+    pub fn advertised(&self) -> IpAddr {
+        self.advertise.unwrap_or(self.address)
+    }
+}
+
+/// UDP ports `min..=max`: `min` is even, `max` odd and larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The lowest port; even, an RTP port.
+    pub min: u16,
+    /// The highest port; odd, an RTCP port.
+    pub max: u16,
+}
+
+impl PortRange {
+    /// How many ports there are.
+    pub fn count(self) -> usize {
+        usize::from(self.max.saturating_sub(self.min)) + 1
+    }
+
+    /// Whether a port is in the range.
+    pub fn contains(self, port: u16) -> bool {
+        (self.min..=self.max).contains(&port)
+    }
+}
+
+impl Default for PortRange {
+    fn default() -> Self {
+        Self {
+            min: 30_000,
+            max: 39_999,
+        }
+    }
+}
+
+/// Where ng requests are accepted (spec: ng-protocol §1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ng {
+    /// UDP listeners; loopback only. Port 0 takes any free port.
+    pub udp: Vec<SocketAddr>,
+    /// TCP listeners; loopback only.
+    pub tcp: Vec<SocketAddr>,
+}
+
+impl Default for Ng {
+    fn default() -> Self {
+        Self {
+            udp: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 2223))],
+            tcp: Vec::new(),
+        }
+    }
+}
+
+/// How media is treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// How the source of a stream is learned when the request does not say.
+    pub learning: Learning,
+    /// Proxies in front of the one that speaks ng: their addresses as `received-from` say nothing
+    /// about the phone (spec: media-behaviour §3.1).
+    pub signalling_hops: Vec<IpAddr>,
+    /// TOS or traffic class of sent media; 0 leaves the system's default.
+    pub tos: u8,
+}
+
+/// When what is forgotten goes away (spec: media-behaviour §4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// A call without media for this long ends.
+    pub media: Duration,
+    /// A call on which all media is on hold or silent ends after this time.
+    pub silent: Duration,
+    /// A call that was offered and never answered ends after this time.
+    pub offer: Duration,
+    /// Every call ends after this time, whatever happens on it; `None`: no such limit.
+    pub final_limit: Option<Duration>,
+    /// How long a deleted call is kept, for packets in flight and late requests.
+    pub delete_delay: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            media: Duration::from_secs(60),
+            silent: Duration::from_secs(3600),
+            offer: Duration::from_secs(3600),
+            final_limit: None,
+            delete_delay: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Load limits (spec: media-behaviour §10).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// New calls are refused while there are this many; `None`: no limit.
+    pub max_sessions: Option<usize>,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter per target such as
+    /// `info,windlass::call=debug`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Human,
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The bundled SIP edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// UDP listeners. Port 0 takes any free port. The edge opens one more by itself when none is
+    /// of the upstream's address family.
+    pub listen: Vec<SocketAddr>,
+    /// `host` or `host:port` written into Via, Record-Route and Contact instead of the listening
+    /// address.
+    pub advertise: Option<String>,
+    /// Where requests from anybody else go.
+    pub upstream: SocketAddr,
+    /// The relay to use; `None`: the one of this process.
+    pub ng: Option<SocketAddr>,
+    /// Interface names towards callers and towards `upstream`.
+    pub direction: Option<[String; 2]>,
+    /// Address family of the SDP sent to `upstream`; `None`: the one by which it is reached.
+    pub address_family: Option<AddressFamily>,
+}
+
+/// Address family, as SDP and ng name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// IPv4.
+    Ip4,
+    /// IPv6.
+    Ip6,
+}
+
+impl AddressFamily {
+    /// `IP4` or `IP6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip4 => "IP4",
+            Self::Ip6 => "IP6",
+        }
+    }
+}

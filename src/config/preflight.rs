@@ -1,0 +1,261 @@
+//! Start-up checks of a config against the host: are the addresses ours, do the ports collide with
+//! the system's own, are there enough file descriptors.
+//!
+//! [`check`] is pure and gets what the host says as [`Host`]; [`run`] reads the host, checks, and
+//! raises the descriptor limit.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::{Config, PortRange};
+
+/// What the host says; see [`Host::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Addresses that are not local may be bound, IPv4 (net.ipv4.ip_nonlocal_bind).
+    pub nonlocal_v4: bool,
+    /// As `nonlocal_v4`, for IPv6 (net.ipv6.ip_nonlocal_bind).
+    pub nonlocal_v6: bool,
+    /// Ports that the system gives to sockets that ask for any (net.ipv4.ip_local_port_range).
+    pub ephemeral: RangeInclusive<u16>,
+    /// Ports that it leaves out of those (net.ipv4.ip_local_reserved_ports).
+    pub reserved: Vec<RangeInclusive<u16>>,
+    /// File descriptors this process may have at most (RLIMIT_NOFILE, hard).
+    pub files: u64,
+}
+
+impl Host {
+    /// Reads the running system; what cannot be read counts as the kernel's default.
+    pub fn read() -> Self {
+        let sysctl = |name: &str| fs::read_to_string(format!("/proc/sys/net/{name}")).ok();
+        let is_set = |name| sysctl(name).is_some_and(|text| text.trim() == "1");
+        Self {
+            nonlocal_v4: is_set("ipv4/ip_nonlocal_bind"),
+            nonlocal_v6: is_set("ipv6/ip_nonlocal_bind"),
+            ephemeral: sysctl("ipv4/ip_local_port_range")
+                .and_then(|text| parse_port_range(&text))
+                .unwrap_or(32_768..=60_999),
+            reserved: sysctl("ipv4/ip_local_reserved_ports")
+                .map(|text| parse_port_list(&text))
+                .unwrap_or_default(),
+            files: getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard),
+        }
+    }
+}
+
+/// What [`check`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Why the relay must not start.
+    pub errors: Vec<String>,
+    /// What will trouble it later.
+    pub warnings: Vec<String>,
+}
+
+/// Checks `config` against `host`; `bind` tries whether a local socket can have an address.
+pub fn check(
+    config: &Config,
+    host: &Host,
+    mut bind: impl FnMut(IpAddr) -> io::Result<()>,
+) -> Findings {
+    let mut findings = Findings::default();
+    let addresses: BTreeSet<IpAddr> = config.interfaces.iter().map(|i| i.address).collect();
+    for address in addresses {
+        let floating = match address {
+            IpAddr::V4(_) => host.nonlocal_v4,
+            IpAddr::V6(_) => host.nonlocal_v6,
+        };
+        if floating {
+            continue;
+        }
+        if let Err(error) = bind(address) {
+            findings.errors.push(refusal(address, &error));
+        }
+    }
+    let ranges = || config.interfaces.iter().map(|interface| interface.ports);
+    if let Some(clash) = first_clash(ranges(), host) {
+        let PortRange { min, max } = clash;
+        let (low, high) = (host.ephemeral.start(), host.ephemeral.end());
+        findings.warnings.push(format!(
+            "media ports {min}-{max} overlap {low}-{high}, from which the system serves sockets \
+             that ask for any port: now and then a port will be taken; keep them apart with: \
+             sysctl -w net.ipv4.ip_local_reserved_ports={min}-{max}"
+        ));
+    }
+    let needed = descriptors(config);
+    if host.files < needed {
+        findings.warnings.push(format!(
+            "the limit of {} open files is below the {needed} that all media ports together need: \
+             calls will be refused before the ports run out; raise it (ulimit -Hn, or LimitNOFILE= \
+             of the service)",
+            host.files
+        ));
+    }
+    findings
+}
+
+/// Reads the host, checks, raises the limit of open files to what the hard limit allows.
+///
+/// # Errors
+/// Why the relay must not start, a line per reason. Otherwise the warnings.
+pub fn run(config: &Config) -> Result<Vec<String>, String> {
+    let host = Host::read();
+    let mut findings = check(config, &host, |address| {
+        UdpSocket::bind(SocketAddr::new(address, 0)).map(drop)
+    });
+    if !findings.errors.is_empty() {
+        return Err(findings.errors.join("\n"));
+    }
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, host.files, host.files) {
+        findings
+            .warnings
+            .push(format!("the limit of open files cannot be raised: {error}"));
+    }
+    Ok(findings.warnings)
+}
+
+fn refusal(address: IpAddr, error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
+        let family = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+        format!(
+            "interface address {address} is not an address of this host (see `ip address`); if it \
+             moves between hosts, allow it with: sysctl -w net.{family}.ip_nonlocal_bind=1"
+        )
+    } else {
+        format!("interface address {address} cannot be used: {error}")
+    }
+}
+
+/// The first range with a port that the system may give away.
+fn first_clash(mut ranges: impl Iterator<Item = PortRange>, host: &Host) -> Option<PortRange> {
+    ranges.find(|range| {
+        let low = range.min.max(*host.ephemeral.start());
+        let high = range.max.min(*host.ephemeral.end());
+        (low..=high).any(|port| !host.reserved.iter().any(|kept| kept.contains(&port)))
+    })
+}
+
+/// Descriptors that all ports in use need, and some for everything else.
+fn descriptors(config: &Config) -> u64 {
+    const EVERYTHING_ELSE: usize = 128;
+    let ports: usize = config
+        .interfaces
+        .iter()
+        .map(|interface| interface.ports.count())
+        .sum();
+    u64::try_from(ports + EVERYTHING_ELSE).unwrap_or(u64::MAX)
+}
+
+/// `32768\t60999`.
+fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let mut ports = text.split_whitespace().map(str::parse);
+    Some(ports.next()?.ok()?..=ports.next()?.ok()?)
+}
+
+/// `5000,30000-39999`; what is no port or range is skipped.
+fn parse_port_list(text: &str) -> Vec<RangeInclusive<u16>> {
+    text.trim()
+        .split(',')
+        .filter_map(|entry| {
+            let (low, high) = entry.split_once('-').unwrap_or((entry, entry));
+            Some(low.parse().ok()?..=high.parse().ok()?)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Interface;
+
+    fn host() -> Host {
+        Host {
+            nonlocal_v4: false,
+            nonlocal_v6: false,
+            ephemeral: 32_768..=60_999,
+            reserved: Vec::new(),
+            files: 1_000_000,
+        }
+    }
+
+    fn config(address: &str, min: u16, max: u16) -> Config {
+        Config {
+            interfaces: vec![Interface {
+                name: "default".to_owned(),
+                address: address.parse().unwrap(),
+                advertise: None,
+                ports: PortRange { min, max },
+            }],
+            ..Config::default()
+        }
+    }
+
+    fn not_local(_: IpAddr) -> io::Result<()> {
+        Err(io::ErrorKind::AddrNotAvailable.into())
+    }
+
+    #[test]
+    fn address_of_another_host_is_refused() {
+        let config = config("203.0.113.1", 20_000, 20_999);
+        let found = check(&config, &host(), not_local);
+        assert_eq!(found.errors.len(), 1);
+        assert!(
+            found.errors[0].contains("203.0.113.1"),
+            "{}",
+            found.errors[0]
+        );
+        assert!(found.errors[0].contains("net.ipv4.ip_nonlocal_bind"));
+    }
+
+    #[test]
+    fn floating_address_is_taken_when_its_family_allows_it() {
+        let floating = Host {
+            nonlocal_v4: true,
+            ..host()
+        };
+        let v4 = config("203.0.113.1", 20_000, 20_999);
+        assert_eq!(check(&v4, &floating, not_local), Findings::default());
+        let v6 = config("2001:db8::1", 20_000, 20_999);
+        assert_eq!(check(&v6, &floating, not_local).errors.len(), 1);
+    }
+
+    #[test]
+    fn overlap_with_ephemeral_ports_warns_unless_reserved() {
+        let config = config("127.0.0.1", 30_000, 39_999);
+        assert_eq!(check(&config, &host(), |_| Ok(())).warnings.len(), 1);
+        let partly = Host {
+            reserved: parse_port_list("5000,32768-39998"),
+            ..host()
+        };
+        assert_eq!(check(&config, &partly, |_| Ok(())).warnings.len(), 1);
+        let wholly = Host {
+            reserved: parse_port_list("30000-39999\n"),
+            ..host()
+        };
+        assert_eq!(check(&config, &wholly, |_| Ok(())), Findings::default());
+    }
+
+    #[test]
+    fn too_few_descriptors_for_the_range_warn() {
+        let config = config("127.0.0.1", 20_000, 20_999);
+        let poor = Host {
+            files: 1024,
+            ..host()
+        };
+        let found = check(&config, &poor, |_| Ok(()));
+        assert_eq!(found.warnings.len(), 1);
+        assert!(found.warnings[0].contains("1128"), "{}", found.warnings[0]);
+    }
+
+    #[test]
+    fn kernel_texts_are_read() {
+        assert_eq!(parse_port_range("32768\t60999\n"), Some(32_768..=60_999));
+        assert_eq!(parse_port_list("\n"), []);
+        assert_eq!(parse_port_list("80,90-99"), [80..=80, 90..=99]);
+    }
+}

@@ -1,0 +1,293 @@
+//! What a file says becomes a config, or every mistake is named with its place.
+
+use clap::Parser;
+
+use super::file::parse;
+use super::*;
+
+/// Problems as `line:column: message`, or `--flag: message`, or the message.
+fn problems(text: &str) -> Vec<String> {
+    problems_with(text, &Flags::default())
+}
+
+fn problems_with(text: &str, flags: &Flags) -> Vec<String> {
+    match parse(text, flags) {
+        Ok(_) => Vec::new(),
+        Err(list) => list
+            .into_iter()
+            .map(|problem| {
+                Problems {
+                    path: None,
+                    list: vec![problem],
+                }
+                .to_string()
+            })
+            .collect(),
+    }
+}
+
+fn flags(words: &[&str]) -> Flags {
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: Flags,
+    }
+    Line::try_parse_from(std::iter::once(&"test").chain(words))
+        .unwrap()
+        .flags
+}
+
+/// Each expected problem starts with its place and contains the words after it.
+#[track_caller]
+fn assert_problems(text: &str, expected: &[(&str, &str)]) {
+    let found = problems(text);
+    let fits = |(problem, (place, words)): (&String, &(&str, &str))| {
+        problem.starts_with(&format!("{place}: ")) && problem.contains(words)
+    };
+    assert!(
+        found.len() == expected.len() && found.iter().zip(expected).all(fits),
+        "{found:#?}"
+    );
+}
+
+const INTERFACE: &str = "[[interface]]\naddress = \"192.0.2.1\"\n";
+
+#[test]
+fn one_interface_is_enough() {
+    let config = parse(INTERFACE, &Flags::default()).unwrap();
+    let expected = Config {
+        interfaces: vec![Interface {
+            name: "default".to_owned(),
+            address: [192, 0, 2, 1].into(),
+            advertise: None,
+            ports: PortRange {
+                min: 30_000,
+                max: 39_999,
+            },
+        }],
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn example_is_valid_and_shows_the_defaults() {
+    let example = parse(include_str!("example.toml"), &Flags::default()).unwrap();
+    let expected = Config {
+        interfaces: example.interfaces.clone(),
+        limits: example.limits.clone(),
+        workers: example.workers,
+        edge: example.edge.clone(),
+        ..Config::default()
+    };
+    assert_eq!(example, expected);
+}
+
+#[test]
+fn everything_can_be_said() {
+    let config = parse(
+        r#"
+        [[interface]]
+        name = "ext"
+        address = "203.0.113.1"
+        advertise = "198.51.100.99"
+        port_min = 30000
+        port_max = 30999
+        [[interface]]
+        name = "int"
+        address = "2001:db8::1"
+        [ports]
+        min = 40000
+        max = 49999
+        [ng]
+        udp = ["127.0.0.1:2223", "[::1]:2223"]
+        tcp = ["127.0.0.1:2224"]
+        [media]
+        learning = "heuristic"
+        signalling_hops = ["192.0.2.7"]
+        tos = 184
+        [timeouts]
+        media = 30
+        silent = 600
+        offer = 120
+        final = 7200
+        delete_delay = 0
+        [limits]
+        max_sessions = 1000
+        [log]
+        level = "info,windlass::call=debug"
+        format = "json"
+        [workers]
+        count = 2
+        [edge]
+        listen = ["127.0.0.1:5060"]
+        advertise = "sip.example.com:5060"
+        upstream = "127.0.0.1:5080"
+        ng = "127.0.0.1:2223"
+        direction = ["ext", "int"]
+        address_family = "IP6"
+        "#,
+        &Flags::default(),
+    )
+    .unwrap();
+    assert_eq!(config.interfaces.len(), 2);
+    assert_eq!(
+        config.interfaces[0].advertised(),
+        IpAddr::from([198, 51, 100, 99])
+    );
+    assert_eq!(config.interfaces[0].ports.count(), 1000);
+    assert_eq!(config.interfaces[1].ports.min, 40_000);
+    assert_eq!(config.ng.udp.len(), 2);
+    assert_eq!(config.media.learning, Learning::Heuristic);
+    assert_eq!(config.media.tos, 184);
+    assert_eq!(config.timeouts.final_limit, Some(Duration::from_secs(7200)));
+    assert_eq!(config.timeouts.delete_delay, Duration::ZERO);
+    assert_eq!(config.limits.max_sessions, Some(1000));
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.workers, Some(2));
+    let edge = config.edge.unwrap();
+    assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
+    assert_eq!(edge.address_family, Some(AddressFamily::Ip6));
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place() {
+    assert_problems(
+        r#"[[interface]]
+adress = "192.0.2.1"
+[[interface]]
+address = "192.0.2.300"
+port_min = 31000
+port_max = 30999
+[ng]
+udp = ["127.0.0.1:2223", "0.0.0.0:2224", 7]
+[medai]
+[timeouts]
+media = "60"
+final = -1
+[log]
+level = "verbose"
+"#,
+        &[
+            ("1:1", "no `address`"),
+            ("2:1", "did you mean `address`?"),
+            ("4:11", "\"192.0.2.300\", expected an IPv4 or IPv6 address"),
+            ("5:12", "31000-30999 is upside down"),
+            ("8:26", "a wider bind needs the list of allowed peers"),
+            ("8:42", "is an integer, expected an address and port"),
+            ("9:2", "unknown section `medai`; did you mean `media`?"),
+            ("11:9", "is a string, expected a whole number from 1"),
+            ("12:9", "expected a whole number from 0"),
+            ("14:9", "`verbose` is no log level"),
+        ],
+    );
+}
+
+#[test]
+fn syntax_errors_do_not_hide_other_mistakes() {
+    assert_problems(
+        "[ports]\nmin = = 3\nmax = \"x\"\n[limits\n",
+        &[
+            ("2:7", "extra `=`"),
+            ("3:7", "is a string"),
+            ("4:8", "unclosed table"),
+        ],
+    );
+}
+
+#[test]
+fn port_ranges_consist_of_pairs() {
+    let ports = |range: &str| format!("[ports]\n{range}\n{INTERFACE}");
+    assert_problems(
+        &ports("min = 30001\nmax = 30100"),
+        &[("2:7", "30000-30101")],
+    );
+    assert_problems(
+        &ports("min = 30000\nmax = 30000"),
+        &[("2:7", "has 1 ports")],
+    );
+    assert_problems(&ports("max = 29999"), &[("2:7", "upside down")]);
+    assert_eq!(problems(&ports("min = 30000\nmax = 30003")), [""; 0]);
+}
+
+#[test]
+fn one_address_belongs_to_a_name_once() {
+    let twice = format!("{INTERFACE}{INTERFACE}");
+    assert_problems(&twice, &[("4:11", "has 192.0.2.1 already")]);
+    let two_names = format!("{INTERFACE}{INTERFACE}name = \"other\"");
+    assert_eq!(problems(&two_names), [""; 0]);
+}
+
+#[test]
+fn listeners_are_given_once() {
+    let text = format!("{INTERFACE}[ng]\ntcp = [\"[::1]:2223\", \"[::1]:2223\"]");
+    assert_problems(&text, &[("4:22", "listened on twice")]);
+    let clash =
+        format!("{INTERFACE}[edge]\nlisten = [\"127.0.0.1:2223\"]\nupstream = \"127.0.0.1:5080\"");
+    assert_problems(&clash, &[("4:11", "listened on twice")]);
+}
+
+#[test]
+fn edge_names_interfaces_and_an_upstream() {
+    let text = format!(
+        "{INTERFACE}[edge]\nlisten = [\"127.0.0.1:5060\"]\nupstream = \"127.0.0.1:5060\"\n\
+         direction = [\"defualt\", \"default\"]"
+    );
+    assert_problems(
+        &text,
+        &[
+            ("5:12", "is the edge itself"),
+            ("6:14", "did you mean \"default\"?"),
+        ],
+    );
+    let empty = format!("{INTERFACE}[edge]\nadvertise = \"a b\"");
+    assert_problems(
+        &empty,
+        &[
+            ("3:1", "no `listen`"),
+            ("3:1", "no `upstream`"),
+            ("4:13", "expected a host"),
+        ],
+    );
+}
+
+#[test]
+fn without_an_interface_it_says_what_to_write() {
+    let found = problems("");
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("[[interface]]") && found[0].contains("--interface"));
+}
+
+#[test]
+fn flags_override_the_file() {
+    let text = format!("{INTERFACE}port_min = 50000\nport_max = 50999\n[log]\nlevel = \"warn\"");
+    let flags = flags(&[
+        "--interface=ext/198.51.100.1",
+        "--interface=int/10.0.0.1",
+        "--port-min=20000",
+        "--port-max=20999",
+        "--listen-ng=2300",
+        "--log-level=debug",
+        "--learning=off",
+    ]);
+    let config = parse(&text, &flags).unwrap();
+    assert_eq!(config.interfaces.len(), 2);
+    assert_eq!(config.interfaces[0].name, "ext");
+    assert_eq!(config.interfaces[1].ports.max, 20_999);
+    assert_eq!(config.ng.udp, [SocketAddr::from(([127, 0, 0, 1], 2300))]);
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.media.learning, Learning::Off);
+}
+
+#[test]
+fn mistakes_in_flags_name_the_flag() {
+    let flags = flags(&[
+        "--port-min=39000",
+        "--port-max=38999",
+        "--listen-ng=0.0.0.0:2223",
+    ]);
+    let found = problems_with(INTERFACE, &flags);
+    assert_eq!(found.len(), 2);
+    assert!(found[0].starts_with("--listen-ng: "), "{found:?}");
+    assert!(found[1].starts_with("--port-min: "), "{found:?}");
+}
