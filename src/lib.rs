@@ -6,6 +6,8 @@
 
 pub mod call;
 pub mod config;
+pub mod dataplane;
 pub mod demo;
 pub mod flow;
+pub mod media;
 pub mod observe;

@@ -84,7 +84,13 @@ impl Place<'_> {
                 types.insert(codec.payload_type);
             }
         }
-        Payload::Rtp { types }
+        let own = self
+            .media
+            .description
+            .iter()
+            .flat_map(|description| &description.codecs);
+        let clock_rate = own.map(|codec| codec.clock_rate).next().unwrap_or(0);
+        Payload::Rtp { types, clock_rate }
     }
 
     fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {

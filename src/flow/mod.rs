@@ -81,6 +81,8 @@ pub enum Payload {
     Rtp {
         /// Negotiated payload types, by bit.
         types: PayloadTypes,
+        /// Clock of the first of them in Hz, for jitter; 0 if unknown.
+        clock_rate: u32,
     },
     /// Datagrams are not looked into (T.38 udptl, unknown transports, encrypted end to end).
     Opaque,

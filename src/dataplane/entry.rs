@@ -1,0 +1,170 @@
+//! A flow as its worker holds it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use crate::flow::port::PortLease;
+use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
+use crate::flow::{Carries, FlowSpec, Payload, Sink};
+use crate::media::latch::{Event, Latch};
+use crate::media::quality::Reception;
+use crate::media::rtp::RtpHeader;
+
+/// One flow in force.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) lease: PortLease,
+    pub(super) stats: Arc<FlowStats>,
+    pub(super) latch: Latch,
+    /// Where datagrams for the party go: the latch's answer, kept.
+    pub(super) destination: Option<SocketAddr>,
+    pub(super) payload: Payload,
+    pub(super) receive: bool,
+    pub(super) discard: bool,
+    /// Sinks as they were told, and the entries that they mean.
+    sinks: Vec<Sink>,
+    pub(super) targets: Vec<(usize, Carries)>,
+    sibling_local: Option<SocketAddr>,
+    /// The entry of the RTP flow of the same stream.
+    pub(super) sibling: Option<usize>,
+    pub(super) call: u64,
+    /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
+    receptions: Vec<Reception>,
+    tos: Option<u8>,
+}
+
+impl Entry {
+    pub(super) fn new(spec: FlowSpec, lease: PortLease, call: u64) -> Self {
+        let stats = lease.stats().clone();
+        let mut entry = Self {
+            lease,
+            stats,
+            latch: Latch::new(spec.peer),
+            destination: None,
+            payload: spec.payload,
+            receive: spec.receive,
+            discard: spec.discard,
+            sinks: spec.sinks,
+            targets: Vec::new(),
+            sibling_local: spec.rtp_sibling,
+            sibling: None,
+            call,
+            receptions: Vec::new(),
+            tos: spec.tos,
+        };
+        entry.publish_peer();
+        entry
+    }
+
+    /// Takes a new description; what was learned stays as the latch says. Gives back a TOS that
+    /// is to be set.
+    pub(super) fn change(&mut self, spec: FlowSpec, now: Instant) -> Option<u8> {
+        self.latch.update(spec.peer, now);
+        self.payload = spec.payload;
+        self.receive = spec.receive;
+        self.discard = spec.discard;
+        self.sinks = spec.sinks;
+        self.sibling_local = spec.rtp_sibling;
+        self.publish_peer();
+        let before = std::mem::replace(&mut self.tos, spec.tos);
+        spec.tos.filter(|_| before != spec.tos)
+    }
+
+    pub(super) fn tos(&self) -> Option<u8> {
+        self.tos
+    }
+
+    /// Finds the entries that sinks and sibling mean.
+    pub(super) fn resolve(&mut self, find: impl Fn(SocketAddr) -> Option<usize>) {
+        self.targets.clear();
+        let targets = self
+            .sinks
+            .iter()
+            .filter_map(|sink| Some((find(sink.via)?, sink.carries)));
+        self.targets.extend(targets);
+        self.sibling = self.sibling_local.and_then(find);
+    }
+
+    /// The latch may have learned something: makes it visible.
+    pub(super) fn publish_peer(&mut self) {
+        self.destination = self.latch.destination();
+        let view = PeerView {
+            destination: self.destination,
+            learned: self.latch.learned(),
+            settled: self.latch.is_settled(),
+        };
+        let mut peer = self
+            .stats
+            .peer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *peer = view;
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Event> {
+        let mut event = None;
+        self.latch.handle_timeout(now, &mut event);
+        if self.latch.destination() != self.destination || event.is_some() {
+            self.publish_peer();
+        }
+        event
+    }
+
+    /// Counts a datagram that is not forwarded.
+    pub(super) fn count_drop(&self, reason: DropReason) {
+        FlowStats::add(&self.stats.errors_in, 1);
+        if let Some(counter) = self.stats.drops.get(reason as usize) {
+            FlowStats::add(counter, 1);
+        }
+    }
+
+    /// Counts an RTP packet of an accepted source.
+    pub(super) fn account(&mut self, header: &RtpHeader, bytes: usize, uptime_us: u64) {
+        let known = self
+            .receptions
+            .iter()
+            .position(|source| source.ssrc == header.ssrc);
+        let index = match known {
+            Some(index) => index,
+            None if self.receptions.len() < MAX_SSRCS => {
+                self.receptions
+                    .push(Reception::new(header.ssrc, header.sequence));
+                self.receptions.len() - 1
+            }
+            None => return,
+        };
+        let (Some(reception), Some(stats)) =
+            (self.receptions.get_mut(index), self.stats.ssrcs.get(index))
+        else {
+            return;
+        };
+        let clock_rate = match self.payload {
+            Payload::Rtp { clock_rate, .. } => u64::from(clock_rate),
+            Payload::Opaque => 0,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "timestamps wrap, so does this"
+        )]
+        let arrival = (clock_rate > 0).then(|| (uptime_us * clock_rate / 1_000_000) as u32);
+        reception.observe(header.sequence, header.timestamp, arrival);
+        publish_source(stats, reception, header, bytes);
+    }
+}
+
+fn publish_source(stats: &SsrcStats, reception: &Reception, header: &RtpHeader, bytes: usize) {
+    stats.ssrc.store(reception.ssrc, Relaxed);
+    FlowStats::add(&stats.packets, 1);
+    FlowStats::add(&stats.bytes, bytes as u64);
+    stats.last_timestamp.store(header.timestamp, Relaxed);
+    stats.last_sequence.store(reception.highest(), Relaxed);
+    stats.lost.store(reception.lost(), Relaxed);
+    stats.duplicates.store(reception.duplicates(), Relaxed);
+    stats.reordered.store(reception.reordered(), Relaxed);
+    stats.jitter.store(reception.jitter(), Relaxed);
+    stats
+        .payload_type
+        .store(u32::from(header.payload_type), Relaxed);
+}

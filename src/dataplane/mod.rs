@@ -1,0 +1,212 @@
+//! Moving packets: one worker thread per core, each with the flows of its own calls.
+//!
+//! Control hands a worker a [`Plan`] and waits until it is in force, so that an ng reply never
+//! leaves before its flows. What workers learn comes back as [`FlowEvent`]s and in the counters of
+//! each flow, which are read without stopping anybody.
+
+mod backend;
+mod entry;
+mod sys;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use mio::Waker;
+
+use crate::flow::port::{OpenPort, PortLease};
+use crate::flow::{FlowChange, Plan};
+use crate::media::latch::Event;
+
+use backend::epoll::{Epoll, Opener};
+use worker::{EventSink, Order, Worker};
+
+/// Orders that may wait for one worker; whoever comes then waits, too.
+const MAX_ORDERS: usize = 1024;
+
+/// Events that may wait for control; further ones are counted and lost.
+const MAX_EVENTS: usize = 4096;
+
+/// Something a flow learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowEvent {
+    /// Number of the call, as in its plans.
+    pub call: u64,
+    /// Local address of the flow.
+    pub local: SocketAddr,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The workers.
+pub struct Dataplane {
+    workers: Vec<Handle>,
+    started: Instant,
+    lost_events: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Dataplane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataplane")
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Handle {
+    orders: SyncSender<Order>,
+    waker: Arc<Waker>,
+    flows: AtomicUsize,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a plan is not in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The plan does not fit the flows in force, or the system refused.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such worker, or it ended.
+    #[error("worker {0} is gone")]
+    WorkerGone(usize),
+}
+
+impl Dataplane {
+    /// Starts this many workers, each pinned to a core if there are several cores for them.
+    /// Events come out of the receiver.
+    ///
+    /// # Errors
+    /// The system refuses a thread or an epoll instance.
+    pub fn start(workers: usize, started: Instant) -> io::Result<(Self, Receiver<FlowEvent>)> {
+        let (sender, events) = sync_channel(MAX_EVENTS);
+        let lost_events = Arc::new(AtomicU64::new(0));
+        let sink = EventSink {
+            sender,
+            lost: lost_events.clone(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut dataplane = Self {
+            workers: Vec::new(),
+            started,
+            lost_events,
+        };
+        for index in 0..workers.max(1) {
+            let (backend, waker) = Epoll::new()?;
+            let (orders, inbox) = sync_channel(MAX_ORDERS);
+            let worker = Worker::new(backend, inbox, sink.clone(), started);
+            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            let pin = (workers > 1 && cores > 1).then_some(index % cores);
+            let thread = thread.spawn(move || {
+                if let Some(core) = pin {
+                    pin_to(core);
+                }
+                worker.run();
+            })?;
+            let flows = AtomicUsize::new(0);
+            dataplane.workers.push(Handle {
+                orders,
+                waker,
+                flows,
+                thread: Some(thread),
+            });
+        }
+        Ok((dataplane, events))
+    }
+
+    /// The worker with the fewest flows.
+    pub fn pick_worker(&self) -> usize {
+        let loads = self
+            .workers
+            .iter()
+            .map(|worker| worker.flows.load(Relaxed))
+            .enumerate();
+        loads
+            .min_by_key(|&(_, flows)| flows)
+            .map_or(0, |(index, _)| index)
+    }
+
+    /// Opens ports as the workers' backend needs them.
+    pub fn opener(&self) -> Arc<dyn OpenPort> {
+        Arc::new(Opener)
+    }
+
+    /// Puts a plan in force; returns when it is. The leases of removed flows come back, so that
+    /// their ports are closed by the caller and not by the worker.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; what of the plan was in force stays so.
+    pub fn apply(&self, plan: &Plan, leases: Vec<PortLease>) -> Result<Vec<PortLease>, ApplyError> {
+        let gone = ApplyError::WorkerGone(plan.worker);
+        let Some(worker) = self.workers.get(plan.worker) else {
+            return Err(gone);
+        };
+        let installs = |change: &&FlowChange| matches!(change, FlowChange::Install(_));
+        worker
+            .flows
+            .fetch_add(plan.changes.iter().filter(installs).count(), Relaxed);
+        let (done, applied) = sync_channel(1);
+        let order = Order::Apply {
+            plan: plan.clone(),
+            leases,
+            done,
+        };
+        if worker.orders.send(order).is_err() {
+            return Err(gone);
+        }
+        let _ = worker.waker.wake();
+        match applied.recv() {
+            Ok(Ok(removed)) => {
+                worker.flows.fetch_sub(removed.len(), Relaxed);
+                Ok(removed)
+            }
+            Ok(Err(reason)) => Err(ApplyError::Refused(reason)),
+            Err(_) => Err(gone),
+        }
+    }
+
+    /// Milliseconds since the start: the clock of `last_packet_ms`.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn clock_ms(&self) -> u64 {
+        let uptime = Instant::now().saturating_duration_since(self.started);
+        u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Events that were lost because nobody took them.
+    pub fn lost_events(&self) -> u64 {
+        self.lost_events.load(Relaxed)
+    }
+}
+
+impl Drop for Dataplane {
+    /// Ends the workers; ports still in force are closed.
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            let _ = worker.orders.send(Order::Stop);
+            let _ = worker.waker.wake();
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// Keeps the calling thread on one core.
+fn pin_to(core: usize) {
+    let mut cores = nix::sched::CpuSet::new();
+    let pinned = cores
+        .set(core)
+        .and_then(|()| nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cores));
+    if let Err(error) = pinned {
+        tracing::debug!(core, %error, "worker not pinned");
+    }
+}

@@ -1,0 +1,473 @@
+//! The default: ranks of sources, runs of packets, one settled peer
+//! (spec: media-behaviour §3.1).
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{Arrival, Event, Kind, SILENCE, Verdict, WINDOW};
+use crate::flow::PeerSpec;
+use crate::flow::stats::DropReason;
+
+/// Packets of one source that make a run.
+const RUN: u8 = 4;
+
+/// A run is complete within this time.
+const RUN_TIME: Duration = Duration::from_secs(1);
+
+/// A rebinding of the peer's NAT is believed after its old address was silent for this long.
+const REBIND_SILENCE: Duration = Duration::from_millis(60);
+
+/// Packets that prove a rebinding.
+const REBIND_RUN: u8 = 2;
+
+/// A handover to another address needs this much silence of the old one.
+const HANDOVER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Sequence numbers that continue a stream after a rebinding.
+const MAX_CONTINUITY: u16 = 50;
+
+/// Sources whose runs are counted at a time. A further one replaces the one with the shortest run,
+/// so a spray of sources does not push out a phone that goes on sending.
+const MAX_CANDIDATES: usize = 4;
+
+/// How well a source fits what signalling said; lower is better.
+type Rank = u8;
+
+/// Its rank while the party's SDP is not known.
+const UNKNOWN: Rank = 5;
+
+/// The latch of `guarded`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guarded {
+    /// The source whose packets pass.
+    current: Option<Source>,
+    /// `current` is settled.
+    settled: bool,
+    /// The settled source before: it keeps flowing while learning is open again, and wins back
+    /// what silence lost it.
+    former: Option<Source>,
+    /// Signalling moved the party; `former` is in force until the new source settles.
+    reopened: bool,
+    candidates: [Option<Candidate>; MAX_CANDIDATES],
+    told_unexpected: bool,
+    told_contested: bool,
+}
+
+/// A source whose packets pass.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    address: SocketAddr,
+    rank: Rank,
+    /// Media is sent to it.
+    followed: bool,
+    ssrc: Option<u32>,
+    sequence: u16,
+    packets: u8,
+    first_at: Instant,
+    last_at: Instant,
+}
+
+impl Source {
+    fn is_silent(&self, now: Instant, for_time: Duration) -> bool {
+        now.saturating_duration_since(self.last_at) >= for_time
+    }
+
+    fn note(&mut self, now: Instant, kind: Kind) {
+        self.last_at = now;
+        self.packets = self.packets.saturating_add(1);
+        if let Kind::Rtp { ssrc, sequence, .. } = kind {
+            self.ssrc = Some(ssrc);
+            self.sequence = sequence;
+        }
+    }
+
+    /// Whether an RTP packet goes on where this source stopped.
+    fn is_continued_by(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Rtp { ssrc, sequence, .. } => {
+                self.ssrc == Some(ssrc)
+                    && (1..=MAX_CONTINUITY).contains(&sequence.wrapping_sub(self.sequence))
+            }
+            Kind::Rtcp | Kind::Opaque => false,
+        }
+    }
+}
+
+/// A source that has to prove itself.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    address: SocketAddr,
+    ssrc: Option<u32>,
+    sequence: u16,
+    run: u8,
+    run_since: Instant,
+    first_at: Instant,
+    last_at: Instant,
+}
+
+impl Guarded {
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.current
+            .as_ref()
+            .or(self.former.as_ref())
+            .map(|source| source.address)
+    }
+
+    /// The learned source that media is sent to.
+    pub(super) fn followed(&self) -> Option<SocketAddr> {
+        if let Some(former) = &self.former
+            && self.reopened
+        {
+            return Some(former.address);
+        }
+        self.current
+            .as_ref()
+            .filter(|source| source.followed)
+            .map(|source| source.address)
+    }
+
+    /// Signalling moved the party, or told its address for the first time.
+    pub(super) fn reopen(&mut self, peer: &PeerSpec, now: Instant) {
+        self.candidates = Default::default();
+        match self.current.take() {
+            Some(settled) if self.settled => {
+                self.former = Some(settled);
+                self.reopened = true;
+                self.settled = false;
+            }
+            Some(mut open) => {
+                let again = Arrival {
+                    from: open.address,
+                    kind: Kind::Opaque,
+                    sibling: None,
+                };
+                open.rank = rank(peer, &again);
+                open.followed = is_followed_at_once(open.rank, peer);
+                // A stranger to the new address is judged anew.
+                if open.rank <= 3 {
+                    self.current = Some(open);
+                    self.try_settle(peer, now, &mut None);
+                }
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn on_packet(
+        &mut self,
+        peer: &PeerSpec,
+        now: Instant,
+        arrival: &Arrival,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        let rank = rank(peer, arrival);
+        if let Some(current) = &mut self.current
+            && current.address == arrival.from
+        {
+            current.note(now, arrival.kind);
+            if !self.settled {
+                self.try_settle(peer, now, event);
+            }
+            return Verdict::Accept;
+        }
+        if let Some(former) = &mut self.former
+            && former.address == arrival.from
+            && (rank > 0 || !self.reopened)
+        {
+            former.note(now, arrival.kind);
+            if !self.reopened {
+                self.win_back(event);
+            }
+            return Verdict::Accept;
+        }
+        match self.current {
+            Some(current) if self.settled => {
+                self.judge_rival(peer, now, arrival, rank, current, event)
+            }
+            _ => self.judge_open(peer, now, arrival, rank, event),
+        }
+    }
+
+    /// The source that fell silent is back: it is the peer again.
+    fn win_back(&mut self, event: &mut Option<Event>) {
+        let Some(former) = self.former.take() else {
+            return;
+        };
+        if let Some(usurper) = self.current.replace(former) {
+            *event = Some(Event::Moved {
+                from: usurper.address,
+                to: former.address,
+            });
+        }
+        self.settled = true;
+    }
+
+    /// A packet from elsewhere while a source is settled.
+    fn judge_rival(
+        &mut self,
+        peer: &PeerSpec,
+        now: Instant,
+        arrival: &Arrival,
+        rank: Rank,
+        current: Source,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        let in_window = now.saturating_duration_since(peer.signalled_at) < WINDOW;
+        if rank < current.rank && in_window {
+            return self.judge_open(peer, now, arrival, rank, event);
+        }
+        let continues = current.is_continued_by(arrival.kind);
+        let same_host = arrival.from.ip() == current.address.ip();
+        if continues && same_host && current.is_silent(now, REBIND_SILENCE) {
+            let run = self
+                .count(now, arrival)
+                .map_or(0, |candidate| candidate.run);
+            return self.follow_after(run, REBIND_RUN, now, arrival, event);
+        }
+        if continues && peer.media_handover && current.is_silent(now, HANDOVER_SILENCE) {
+            let run = self
+                .count(now, arrival)
+                .map_or(0, |candidate| candidate.run);
+            return self.follow_after(run, RUN, now, arrival, event);
+        }
+        if current.is_silent(now, SILENCE) {
+            return self.judge_open(peer, now, arrival, rank, event);
+        }
+        self.refuse(now, arrival, event)
+    }
+
+    /// Moves the settled source once enough packets prove that it is the same stream.
+    fn follow_after(
+        &mut self,
+        run: u8,
+        needed: u8,
+        now: Instant,
+        arrival: &Arrival,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        if run < needed {
+            return Verdict::Drop(DropReason::Unproven);
+        }
+        if let Some(current) = &mut self.current {
+            *event = Some(Event::Moved {
+                from: current.address,
+                to: arrival.from,
+            });
+            current.address = arrival.from;
+            current.note(now, arrival.kind);
+        }
+        self.forget(arrival.from);
+        Verdict::Accept
+    }
+
+    /// A packet from elsewhere while learning is open.
+    fn judge_open(
+        &mut self,
+        peer: &PeerSpec,
+        now: Instant,
+        arrival: &Arrival,
+        rank: Rank,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        let is_stranger = matches!(rank, 3 | 4);
+        if is_stranger && !peer.sends || rank == 4 && peer.strict_source {
+            return self.refuse(now, arrival, event);
+        }
+        if let Some(current) = &self.current
+            && rank >= current.rank
+            && !current.is_silent(now, SILENCE)
+        {
+            return self.refuse(now, arrival, event);
+        }
+        // RTCP has no runs; a stranger's is believed only after its RTP.
+        if rank >= 3 && arrival.kind == Kind::Rtcp {
+            return Verdict::Drop(DropReason::Unproven);
+        }
+        let candidate = self.count(now, arrival);
+        let proven = candidate.is_some_and(|candidate| candidate.run >= RUN);
+        if rank >= 3 && !proven {
+            return Verdict::Drop(DropReason::Unproven);
+        }
+        let first_at = candidate.map_or(now, |candidate| candidate.first_at);
+        let packets = candidate.map_or(0, |candidate| candidate.run.saturating_sub(1));
+        let mut source = Source {
+            address: arrival.from,
+            rank,
+            followed: is_followed_at_once(rank, peer),
+            ssrc: None,
+            sequence: 0,
+            packets,
+            first_at,
+            last_at: now,
+        };
+        source.note(now, arrival.kind);
+        if let Some(before) = self.current.replace(source)
+            && self.settled
+        {
+            self.former = Some(before);
+            self.reopened = false;
+        }
+        self.settled = false;
+        self.try_settle(peer, now, event);
+        Verdict::Accept
+    }
+
+    /// Settles the current source if its rank and time allow it.
+    fn try_settle(&mut self, peer: &PeerSpec, now: Instant, event: &mut Option<Event>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
+        let settles = match current.rank {
+            0 => true,
+            1 | 2 => current.packets >= RUN || window_over,
+            3 if peer.received_from.is_none() => true,
+            3 => {
+                let others = self.candidates.iter().flatten();
+                let alone = others.filter(|c| c.address != current.address).count() == 0;
+                alone && now.saturating_duration_since(current.first_at) >= WINDOW
+            }
+            _ => false,
+        };
+        if !settles {
+            return;
+        }
+        current.followed = true;
+        let against_signalling = current.rank == 3 && peer.received_from.is_some();
+        *event = Some(match against_signalling {
+            true => Event::AgainstSignalling(current.address),
+            false => Event::Settled(current.address),
+        });
+        self.settled = true;
+        if self.reopened {
+            self.reopened = false;
+            self.former = None;
+        }
+        let address = current.address;
+        self.forget(address);
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        peer: &PeerSpec,
+        now: Instant,
+        event: &mut Option<Event>,
+    ) {
+        if !self.settled {
+            self.try_settle(peer, now, event);
+        }
+        // The party left its old address for the signalled one, where it only listens.
+        if self.reopened
+            && self
+                .former
+                .is_some_and(|former| former.is_silent(now, SILENCE))
+        {
+            self.reopened = false;
+            self.former = None;
+        }
+        for slot in &mut self.candidates {
+            if slot.is_some_and(|c| now.saturating_duration_since(c.last_at) >= SILENCE) {
+                *slot = None;
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, arrival: &Arrival, event: &mut Option<Event>) -> Verdict {
+        let proven = self
+            .count(now, arrival)
+            .is_some_and(|candidate| candidate.run >= RUN);
+        if proven && !self.told_contested {
+            self.told_contested = true;
+            *event = Some(Event::Contested(arrival.from));
+        } else if !self.told_unexpected {
+            self.told_unexpected = true;
+            *event = Some(Event::Unexpected(arrival.from));
+        }
+        Verdict::Drop(DropReason::UnexpectedSource)
+    }
+
+    fn forget(&mut self, address: SocketAddr) {
+        for slot in &mut self.candidates {
+            if slot.is_some_and(|candidate| candidate.address == address) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Counts a packet towards its source's run. RTCP teaches nothing.
+    fn count(&mut self, now: Instant, arrival: &Arrival) -> Option<Candidate> {
+        let (ssrc, sequence, sane) = match arrival.kind {
+            Kind::Rtp {
+                ssrc,
+                sequence,
+                negotiated,
+            } => (Some(ssrc), sequence, negotiated),
+            Kind::Opaque => (None, 0, true),
+            Kind::Rtcp => return None,
+        };
+        let known = |slot: &Option<Candidate>| {
+            slot.is_some_and(|candidate| candidate.address == arrival.from)
+        };
+        let position = self.candidates.iter().position(known).or_else(|| {
+            let slots = self.candidates.iter().enumerate();
+            // An empty slot comes before any candidate.
+            slots
+                .min_by_key(|(_, slot)| slot.map(|c| (c.run, c.last_at)))
+                .map(|(index, _)| index)
+        })?;
+        let slot = self.candidates.get_mut(position)?;
+        let candidate = match slot {
+            Some(candidate) if candidate.address == arrival.from => {
+                let step = sequence.wrapping_sub(candidate.sequence);
+                let continues =
+                    candidate.ssrc == ssrc && (ssrc.is_none() || (1..=3).contains(&step));
+                let in_time = now.saturating_duration_since(candidate.run_since) <= RUN_TIME;
+                if continues && in_time && sane {
+                    candidate.run = candidate.run.saturating_add(1);
+                } else {
+                    candidate.run = u8::from(sane);
+                    candidate.run_since = now;
+                }
+                candidate.ssrc = ssrc;
+                candidate.sequence = sequence;
+                candidate.last_at = now;
+                candidate
+            }
+            slot => slot.insert(Candidate {
+                address: arrival.from,
+                ssrc,
+                sequence,
+                run: u8::from(sane),
+                run_since: now,
+                first_at: now,
+                last_at: now,
+            }),
+        };
+        Some(*candidate)
+    }
+}
+
+fn rank(peer: &PeerSpec, arrival: &Arrival) -> Rank {
+    let from = arrival.from;
+    let by_signalling = match peer.signalled {
+        None => UNKNOWN,
+        Some(signalled) if signalled == from => 0,
+        Some(signalled) if signalled.ip() == from.ip() => 1,
+        Some(_) if peer.received_from == Some(from.ip()) => 2,
+        Some(_) if peer.signalled_private => 3,
+        Some(_) => 4,
+    };
+    // RTCP of the party whose RTP is settled may come from any port of it.
+    match arrival.sibling {
+        Some(sibling) if sibling.ip() == from.ip() => by_signalling.min(1),
+        _ => by_signalling,
+    }
+}
+
+fn is_followed_at_once(rank: Rank, peer: &PeerSpec) -> bool {
+    rank <= 2 || rank == 3 && peer.received_from.is_none()
+}

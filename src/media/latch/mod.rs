@@ -1,0 +1,181 @@
+//! Learning where a party really sends from, and refusing everybody else
+//! (spec: media-behaviour §3, §3.1).
+//!
+//! A [`Latch`] is the source gate of one flow. It is asked about every packet and answers whether
+//! the packet may pass; where media for the party goes is [`Latch::destination`]. Time is passed
+//! in; [`Latch::handle_timeout`] is to be called about once a second.
+
+mod guarded;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::flow::stats::DropReason;
+use crate::flow::{Learning, PeerSpec};
+
+use guarded::Guarded;
+use reference::Reference;
+
+/// How long after signalling a better source may still take over.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// A source that was silent for this long may be replaced.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// One packet, as far as its source matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// What it is.
+    pub kind: Kind,
+    /// The address that RTP of the same stream is settled on, for RTCP flows.
+    pub sibling: Option<SocketAddr>,
+}
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RTP.
+    Rtp {
+        /// Synchronisation source.
+        ssrc: u32,
+        /// Sequence number.
+        sequence: u16,
+        /// The payload type was negotiated.
+        negotiated: bool,
+    },
+    /// RTCP: teaches nothing.
+    Rtcp,
+    /// A datagram of a protocol that is not looked into.
+    Opaque,
+}
+
+/// What happens to the packet that was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may pass.
+    Accept,
+    /// It may not.
+    Drop(DropReason),
+}
+
+/// What somebody may want to know about a flow's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The source is settled.
+    Settled(SocketAddr),
+    /// A settled source moved.
+    Moved {
+        /// From here
+        from: SocketAddr,
+        /// to here.
+        to: SocketAddr,
+    },
+    /// Packets from somewhere else are being dropped. Told once.
+    Unexpected(SocketAddr),
+    /// Somebody else sends a consistent stream to the port. Told once.
+    Contested(SocketAddr),
+    /// Settled on an address that contradicts the SIP source: a proxy in front may be missing in
+    /// `signalling_hops`.
+    AgainstSignalling(SocketAddr),
+}
+
+/// The source gate of one flow.
+#[derive(Clone, Debug)]
+pub struct Latch {
+    peer: PeerSpec,
+    mode: Mode,
+}
+
+#[derive(Clone, Debug)]
+enum Mode {
+    Guarded(Guarded),
+    Reference(Reference),
+}
+
+impl Mode {
+    fn of(peer: &PeerSpec) -> Self {
+        match peer.learning {
+            Learning::Guarded => Self::Guarded(Guarded::default()),
+            _ => Self::Reference(Reference::default()),
+        }
+    }
+}
+
+impl Latch {
+    /// A latch that knows what signalling said.
+    pub fn new(peer: PeerSpec) -> Self {
+        let mode = Mode::of(&peer);
+        Self { peer, mode }
+    }
+
+    /// Signalling touched the party. What was learned stays, unless the party moved.
+    pub fn update(&mut self, peer: PeerSpec, now: Instant) {
+        let before = std::mem::replace(&mut self.peer, peer);
+        if (before.learning == Learning::Guarded) != (self.peer.learning == Learning::Guarded) {
+            self.mode = Mode::of(&self.peer);
+        }
+        let moved = before.signalled != self.peer.signalled;
+        let signalled = before.signalled_at != self.peer.signalled_at;
+        match &mut self.mode {
+            Mode::Guarded(guarded) if moved => guarded.reopen(&self.peer, now),
+            Mode::Guarded(_) => {}
+            Mode::Reference(reference) => reference.signalled(moved, signalled),
+        }
+    }
+
+    /// Judges one packet, and learns from it. An event, if any, is put into `event`.
+    pub fn on_packet(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        match &mut self.mode {
+            Mode::Guarded(guarded) => guarded.on_packet(&self.peer, now, arrival, event),
+            Mode::Reference(reference) => reference.on_packet(&self.peer, now, arrival, event),
+        }
+    }
+
+    /// Lets time act: candidates that had to wait, and sources that fell silent.
+    pub fn handle_timeout(&mut self, now: Instant, event: &mut Option<Event>) {
+        if let Mode::Guarded(guarded) = &mut self.mode {
+            guarded.handle_timeout(&self.peer, now, event);
+        }
+    }
+
+    /// Where media for the party goes; `None`: nowhere.
+    pub fn destination(&self) -> Option<SocketAddr> {
+        if !self.peer.wants {
+            return None;
+        }
+        if self.peer.asymmetric {
+            return self.peer.signalled;
+        }
+        let learned = match &self.mode {
+            Mode::Guarded(guarded) => guarded.followed(),
+            Mode::Reference(reference) => reference.followed(),
+        };
+        learned.or(self.peer.signalled)
+    }
+
+    /// The source that was learned, if there is one.
+    pub fn learned(&self) -> Option<SocketAddr> {
+        match &self.mode {
+            Mode::Guarded(guarded) => guarded.source(),
+            Mode::Reference(reference) => reference.source(),
+        }
+    }
+
+    /// Whether learning is over.
+    pub fn is_settled(&self) -> bool {
+        match &self.mode {
+            Mode::Guarded(guarded) => guarded.is_settled(),
+            Mode::Reference(reference) => reference.is_confirmed(),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Protocols of a packet: what it is, whether its source may be heard, how well it arrived.
+//! Sans-IO: no socket, clock or thread.
+
+pub mod demux;
+pub mod latch;
+pub mod quality;
+pub mod rtcp;
+pub mod rtp;

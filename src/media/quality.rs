@@ -1,0 +1,229 @@
+//! How well a stream arrived: loss, order, jitter (RFC 3550 §A.1, §A.3, §A.8), and what a
+//! listener would say of it (ITU-T G.107, simplified; spec: media-behaviour §9).
+
+/// Reception of one synchronisation source.
+#[derive(Clone, Copy, Debug)]
+pub struct Reception {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    base: u32,
+    /// Extended highest sequence number.
+    highest: u32,
+    /// Bit n: `highest - n` has arrived.
+    window: u64,
+    received: u64,
+    /// Duplicates and packets older than the window.
+    duplicates: u64,
+    reordered: u64,
+    /// Interarrival jitter in timestamp units, times 16.
+    jitter_16: u32,
+    transit: Option<u32>,
+}
+
+/// A jump of the sequence number beyond this is a restart of the source, not loss (RFC 3550
+/// §A.1, `MAX_DROPOUT`).
+const MAX_DROPOUT: u16 = 3000;
+
+impl Reception {
+    /// The source of a first packet.
+    pub fn new(ssrc: u32, sequence: u16) -> Self {
+        // One cycle above zero, so that packets from before the first one have a number, too.
+        let base = 0x1_0000 + u32::from(sequence);
+        Self {
+            ssrc,
+            base,
+            highest: base.wrapping_sub(1),
+            window: 0,
+            received: 0,
+            duplicates: 0,
+            reordered: 0,
+            jitter_16: 0,
+            transit: None,
+        }
+    }
+
+    /// Takes one packet in. `arrival` is its arrival time in timestamp units.
+    pub fn observe(&mut self, sequence: u16, timestamp: u32, arrival: Option<u32>) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low half is what is compared"
+        )]
+        let highest = self.highest as u16;
+        let ahead = sequence.wrapping_sub(highest);
+        if ahead != 0 && ahead < MAX_DROPOUT {
+            self.highest = self.highest.wrapping_add(u32::from(ahead));
+            self.window = self.window.checked_shl(u32::from(ahead)).unwrap_or(0) | 1;
+            self.received += 1;
+        } else {
+            let behind = highest.wrapping_sub(sequence);
+            if behind >= MAX_DROPOUT {
+                // The source began anew; what was lost so far stays lost.
+                let missing = self.lost();
+                *self = Self {
+                    base: 0x1_0000 + u32::from(sequence),
+                    highest: 0x1_0000 + u32::from(sequence),
+                    window: 1,
+                    received: self.received + 1,
+                    ..*self
+                };
+                let expected = self.received + missing;
+                self.base = self
+                    .highest
+                    .wrapping_add(1)
+                    .wrapping_sub(truncated(expected));
+                self.transit = None;
+                return;
+            }
+            let bit = 1u64.checked_shl(u32::from(behind)).unwrap_or(0);
+            if bit == 0 || self.window & bit != 0 {
+                self.duplicates += 1;
+                return;
+            }
+            self.window |= bit;
+            self.received += 1;
+            self.reordered += 1;
+            return;
+        }
+        let Some(arrival) = arrival else { return };
+        let transit = arrival.wrapping_sub(timestamp);
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = transit.wrapping_sub(before).cast_signed().unsigned_abs();
+            // A change of the timestamp's base is no jitter.
+            if difference < 1 << 20 {
+                let jitter = self.jitter_16;
+                self.jitter_16 = jitter.wrapping_add(difference) - ((jitter + 8) >> 4);
+            }
+        }
+    }
+
+    /// Packets that arrived, duplicates not counted.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Packets expected less packets received, not below 0.
+    pub fn lost(&self) -> u64 {
+        let expected = u64::from(self.highest.wrapping_sub(self.base).wrapping_add(1));
+        expected.saturating_sub(self.received)
+    }
+
+    /// Packets that arrived twice, or much too late.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
+    }
+
+    /// Packets that arrived after one with a higher number.
+    pub fn reordered(&self) -> u64 {
+        self.reordered
+    }
+
+    /// Extended highest sequence number.
+    pub fn highest(&self) -> u32 {
+        self.highest.wrapping_sub(0x1_0000)
+    }
+
+    /// Interarrival jitter in timestamp units.
+    pub fn jitter(&self) -> u32 {
+        self.jitter_16 >> 4
+    }
+}
+
+/// Keeps a count inside the sequence space.
+fn truncated(count: u64) -> u32 {
+    u32::try_from(count & 0xffff_ffff).unwrap_or(u32::MAX)
+}
+
+/// Mean opinion score 1.0–4.5 of a narrow-band stream: round trip in ms (0: listening quality),
+/// jitter in ms, loss in percent.
+pub fn mos(round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
+    let delay = round_trip_ms / 2.0 + jitter_ms;
+    let mut delay_impairment = 0.024 * delay;
+    if delay > 177.3 {
+        delay_impairment += 0.11 * (delay - 177.3);
+    }
+    let r = (93.2 - loss_percent).max(0.0);
+    // The parabola has its lowest point at 77.5, where it would start to praise more loss.
+    let base = if r >= 77.5 {
+        0.18 * r * r - 27.9 * r + 1126.62
+    } else {
+        45.5 - (77.5 - r)
+    };
+    let rating = base - delay_impairment;
+    if rating < 0.0 {
+        1.0
+    } else if rating > 100.0 {
+        4.5
+    } else {
+        1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(sequences: &[u16]) -> Reception {
+        let mut reception = Reception::new(1, sequences[0]);
+        for &sequence in sequences {
+            reception.observe(sequence, 0, None);
+        }
+        reception
+    }
+
+    #[test]
+    fn loss_is_expected_less_received() {
+        assert_eq!(after(&[10, 11, 12]).lost(), 0);
+        let gap = after(&[10, 14]);
+        assert_eq!((gap.lost(), gap.received()), (3, 2));
+        assert_eq!(after(&[65_534, 65_535, 0, 1]).lost(), 0);
+        assert_eq!(after(&[65_534, 1]).lost(), 2);
+    }
+
+    #[test]
+    fn late_and_double_packets_are_told_apart() {
+        let late = after(&[10, 12, 11]);
+        assert_eq!(
+            (late.lost(), late.reordered(), late.duplicates()),
+            (0, 1, 0)
+        );
+        let double = after(&[10, 11, 11, 10]);
+        assert_eq!(
+            (double.lost(), double.reordered(), double.duplicates()),
+            (0, 0, 2)
+        );
+        assert_eq!(after(&[10, 9]).reordered(), 1);
+    }
+
+    #[test]
+    fn a_restart_of_the_source_is_no_loss() {
+        let restarted = after(&[10, 11, 12, 40_000, 40_001]);
+        assert_eq!((restarted.lost(), restarted.received()), (0, 5));
+        let lossy = after(&[10, 12, 40_000]);
+        assert_eq!(lossy.lost(), 1);
+    }
+
+    #[test]
+    fn steady_arrival_has_no_jitter() {
+        let mut steady = Reception::new(1, 0);
+        let mut shaky = Reception::new(1, 0);
+        for i in 0..100u16 {
+            let timestamp = u32::from(i) * 160;
+            steady.observe(i, timestamp, Some(timestamp + 5000));
+            let late = if i % 2 == 0 { 0 } else { 80 };
+            shaky.observe(i, timestamp, Some(timestamp + late));
+        }
+        assert_eq!(steady.jitter(), 0);
+        assert!((70..=80).contains(&shaky.jitter()), "{}", shaky.jitter());
+    }
+
+    #[test]
+    fn a_clean_stream_scores_above_four() {
+        assert!(mos(0.0, 0.0, 0.0) > 4.3);
+        assert!(mos(0.0, 0.0, 5.0) < mos(0.0, 0.0, 1.0));
+        let scores: Vec<f64> = (0..100)
+            .map(|loss| mos(0.0, 0.0, f64::from(loss)))
+            .collect();
+        assert!(scores.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9));
+        assert!((mos(0.0, 0.0, 99.0) - 1.0).abs() < 0.01);
+    }
+}

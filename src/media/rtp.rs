@@ -1,0 +1,115 @@
+//! The RTP header (RFC 3550 §5.1).
+
+/// The fixed header of a packet that was checked as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RtpHeader {
+    /// Marker bit.
+    pub marker: bool,
+    /// Payload type, 0–127.
+    pub payload_type: u8,
+    /// Sequence number.
+    pub sequence: u16,
+    /// Timestamp in units of the payload's clock.
+    pub timestamp: u32,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Bytes from the start of the packet to the payload.
+    pub payload_at: usize,
+}
+
+/// Why a datagram is no RTP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RtpError {
+    /// Padding that is longer than the payload, or 0.
+    #[error("padding does not fit the packet")]
+    Padding,
+    /// Header, CSRC list or extension reach beyond the packet.
+    #[error("{0} bytes are too short for the header they announce")]
+    Truncated(usize),
+    /// Version is not 2.
+    #[error("version {0} instead of 2")]
+    Version(u8),
+}
+
+/// Bytes of the fixed header.
+pub const HEADER_LENGTH: usize = 12;
+
+impl RtpHeader {
+    /// Checks version, CSRC list, extension and padding against the packet.
+    ///
+    /// # Errors
+    /// [`RtpError`].
+    pub fn parse(packet: &[u8]) -> Result<Self, RtpError> {
+        let truncated = RtpError::Truncated(packet.len());
+        let fixed: &[u8; HEADER_LENGTH] = packet.first_chunk().ok_or(truncated)?;
+        let [flags, marker_type, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;
+        if flags >> 6 != 2 {
+            return Err(RtpError::Version(flags >> 6));
+        }
+        let mut payload_at = HEADER_LENGTH + 4 * usize::from(flags & 0x0f);
+        if flags & 0x10 != 0 {
+            let extension = packet.get(payload_at..).and_then(<[u8]>::first_chunk::<4>);
+            let [_, _, high, low] = *extension.ok_or(truncated)?;
+            payload_at += 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+        }
+        let payload = packet.get(payload_at..).ok_or(truncated)?;
+        if flags & 0x20 != 0 {
+            let padding = usize::from(payload.last().copied().ok_or(RtpError::Padding)?);
+            if padding == 0 || padding > payload.len() {
+                return Err(RtpError::Padding);
+            }
+        }
+        Ok(Self {
+            marker: marker_type & 0x80 != 0,
+            payload_type: marker_type & 0x7f,
+            sequence: u16::from_be_bytes([s0, s1]),
+            timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+            ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
+            payload_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_packet_is_read() {
+        let mut packet = vec![0x80, 0x88, 0x12, 0x34, 0, 0, 0, 160, 0xde, 0xad, 0xbe, 0xef];
+        packet.extend_from_slice(&[0xd5; 160]);
+        let header = RtpHeader::parse(&packet).unwrap();
+        assert!(header.marker);
+        assert_eq!((header.payload_type, header.sequence), (8, 0x1234));
+        assert_eq!((header.timestamp, header.ssrc), (160, 0xdead_beef));
+        assert_eq!(header.payload_at, 12);
+    }
+
+    #[test]
+    fn announced_parts_must_be_there() {
+        for length in 0..12 {
+            assert_eq!(
+                RtpHeader::parse(&vec![0x80; length]),
+                Err(RtpError::Truncated(length))
+            );
+        }
+        let packet = |flags: u8, rest: &[u8]| {
+            let mut packet = vec![0u8; 12];
+            packet[0] = flags;
+            packet.extend_from_slice(rest);
+            RtpHeader::parse(&packet).map(|header| header.payload_at)
+        };
+        assert_eq!(packet(0x40, &[]), Err(RtpError::Version(1)));
+        assert_eq!(packet(0x82, &[0; 7]), Err(RtpError::Truncated(19)));
+        assert_eq!(packet(0x82, &[0; 8]), Ok(20));
+        assert_eq!(
+            packet(0x90, &[0xbe, 0xde, 0, 1, 0, 0, 0]),
+            Err(RtpError::Truncated(19))
+        );
+        assert_eq!(packet(0x90, &[0xbe, 0xde, 0, 1, 0, 0, 0, 0]), Ok(20));
+        assert_eq!(packet(0xa0, &[]), Err(RtpError::Padding));
+        assert_eq!(packet(0xa0, &[0, 0]), Err(RtpError::Padding));
+        assert_eq!(packet(0xa0, &[0, 3]), Err(RtpError::Padding));
+        assert_eq!(packet(0xa0, &[0, 2]), Ok(12));
+    }
+}
