@@ -1,2 +1,17 @@
 //! The SIP edge front: parser, transactions, dialogs, media driver.
+//!
+//! One core without sockets, clock or tasks takes datagrams, answers of the media relay and the
+//! time, and gives back what to send and what to ask; [`Edge`] is the driver around it.
 #![forbid(unsafe_code)]
+
+mod config;
+mod edge;
+mod message;
+mod relay;
+mod stats;
+mod transaction;
+
+pub use config::{AddressFamily, Config, Limits, NgOptions, Tables, Timers};
+pub use edge::Edge;
+pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
+pub use stats::{DropReason, StatsSnapshot};

@@ -1,0 +1,88 @@
+//! The media relay as the edge sees it: every SDP is offered or answered, every call deleted.
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use crate::config::AddressFamily;
+
+/// What the relay is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaCommand {
+    /// The SDP opens or changes the session.
+    Offer,
+    /// The SDP answers the last offer.
+    Answer,
+    /// The call is over.
+    Delete,
+}
+
+/// One request to the relay, independent of its encoding.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaRequest {
+    /// Offer, answer or delete.
+    pub command: MediaCommand,
+    /// Call-ID.
+    pub call_id: String,
+    /// Tag of the offerer; of the caller in a delete.
+    pub from_tag: String,
+    /// Tag of the answerer, once known.
+    pub to_tag: Option<String>,
+    /// SDP of an offer or answer.
+    pub sdp: Option<Vec<u8>>,
+    /// Source address of the SIP message that carried the SDP.
+    pub received_from: Option<IpAddr>,
+    /// Interface labels (sender side, receiver side).
+    pub direction: Option<(String, String)>,
+    /// Address family toward the receiver of the SDP.
+    pub address_family: Option<AddressFamily>,
+    /// Items of `flags`.
+    pub flags: Vec<String>,
+    /// Further keys.
+    pub extra: Vec<(String, String)>,
+}
+
+impl fmt::Debug for MediaRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MediaRequest")
+            .field("command", &self.command)
+            .field("call_id", &self.call_id)
+            .field("from_tag", &self.from_tag)
+            .field("to_tag", &self.to_tag)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the relay answered: the SDP to forward; empty for a delete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaReply {
+    /// The rewritten SDP.
+    pub sdp: Vec<u8>,
+}
+
+/// Why the relay did not serve a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// It answered with an error of its own.
+    #[error("the media relay refused: {0}")]
+    Refused(String),
+    /// It did not answer.
+    #[error("the media relay did not answer in time")]
+    Timeout,
+    /// The request could not be sent.
+    #[error("the media relay cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// The answer to come to one [`MediaRequest`].
+pub type MediaFuture = Pin<Box<dyn Future<Output = Result<MediaReply, MediaError>> + Send>>;
+
+/// A media relay. The edge keeps the requests of one call in order: it never sends the next before
+/// the last was answered.
+pub trait MediaRelay: Send + Sync + 'static {
+    /// Starts one request.
+    fn request(&self, request: MediaRequest) -> MediaFuture;
+}

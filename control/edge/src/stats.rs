@@ -1,0 +1,110 @@
+//! Counters of one edge: one writer per shard, read at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// Why a datagram was not answered and not relayed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum DropReason { $($(#[$doc])* $name,)* }
+
+        impl DropReason {
+            /// Every reason, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name in logs and metrics.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Nothing but line ends or NULs.
+    Keepalive => "keepalive",
+    /// Not SIP, and no response can be built.
+    Malformed => "malformed",
+    /// The datagrams came faster than the shard takes them.
+    Overload => "overload",
+    /// More messages of one call wait for the media relay than allowed.
+    Parked => "parked",
+    /// An ACK that belongs to no call.
+    StrayAck => "stray_ack",
+    /// A response whose top Via is not ours or whose transaction is gone.
+    StrayResponse => "stray_response",
+    /// No socket of the target's address family, or the send failed.
+    Unsendable => "unsendable",
+}
+
+/// Counters, written by the core, read through [`Stats::snapshot`].
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) requests: AtomicU64,
+    pub(crate) responses: AtomicU64,
+    pub(crate) retransmissions: AtomicU64,
+    pub(crate) media_failures: AtomicU64,
+    pub(crate) dialogs: AtomicU64,
+    pub(crate) transactions: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+/// The counters of an edge at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatsSnapshot {
+    /// Requests received, retransmissions included.
+    pub requests: u64,
+    /// Responses received, retransmissions included.
+    pub responses: u64,
+    /// Messages sent again by a timer or for a repeated request.
+    pub retransmissions: u64,
+    /// ng requests that failed or timed out.
+    pub media_failures: u64,
+    /// Calls in the dialog table now.
+    pub active_dialogs: u64,
+    /// Requests being relayed now, including those that linger for retransmissions.
+    pub active_transactions: u64,
+    /// Datagrams dropped, by reason.
+    pub dropped: Vec<(DropReason, u64)>,
+}
+
+impl Stats {
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn drop_for(&self, reason: DropReason) {
+        if let Some(counter) = self.dropped.get(reason as usize) {
+            Self::add(counter);
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> StatsSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        StatsSnapshot {
+            requests: read(&self.requests),
+            responses: read(&self.responses),
+            retransmissions: read(&self.retransmissions),
+            media_failures: read(&self.media_failures),
+            active_dialogs: read(&self.dialogs),
+            active_transactions: read(&self.transactions),
+            dropped: DropReason::ALL
+                .iter()
+                .zip(&self.dropped)
+                .map(|(reason, counter)| (*reason, read(counter)))
+                .collect(),
+        }
+    }
+}
+
+impl StatsSnapshot {
+    /// How many datagrams were dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped
+            .iter()
+            .find(|(r, _)| *r == reason)
+            .map_or(0, |(_, n)| *n)
+    }
+}
