@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod config;
+pub mod daemon;
 pub mod dataplane;
 pub mod demo;
 pub mod flow;

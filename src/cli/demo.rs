@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use windlass::config::{Config, Log};
+use windlass::daemon::Daemon;
 use windlass::demo::{self, Engine, Options};
 use windlass::observe::log;
 
@@ -69,6 +70,17 @@ pub(crate) fn demo(args: &DemoArgs) -> Outcome {
 }
 
 /// Starts the relay with its edge in this process.
-fn engine(_config: Config) -> Result<Engine, String> {
-    Err("this build has no relay yet".to_owned())
+fn engine(config: Config) -> Result<Engine, String> {
+    let daemon = Daemon::start(&config).map_err(|error| error.to_string())?;
+    let ng_udp = daemon
+        .ng_udp()
+        .first()
+        .copied()
+        .ok_or("the relay has no ng address")?;
+    let edge = daemon.edge();
+    Ok(Engine {
+        ng_udp,
+        edge,
+        stop: Box::new(|| daemon.stop()),
+    })
 }

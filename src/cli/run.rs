@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use windlass::config::{Config, Flags, preflight};
+use windlass::daemon;
 use windlass::observe::log;
 
 use super::Outcome;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     for warning in preflight::run(&config)? {
         tracing::warn!("{warning}");
     }
-    relay(config)?;
+    daemon::run(&config)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,9 +80,4 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
             Ok(ExitCode::FAILURE)
         }
     }
-}
-
-/// Runs the relay until it is asked to end.
-fn relay(_config: Config) -> Result<(), String> {
-    Err("this build has no relay yet".to_owned())
 }
