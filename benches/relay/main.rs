@@ -1,0 +1,180 @@
+//! The relay beside Debian's rtpengine: the same calls, the same packets, alternating rounds.
+//!
+//! How to run and read it: benches/README.md.
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
+
+mod generator;
+mod process;
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use generator::{Heard, Load};
+use process::{Kind, Relay};
+
+/// What one relay did in one round.
+#[derive(Clone, Debug)]
+struct Round {
+    set_up_ns: f64,
+    delete_ns: f64,
+    transactions_per_s: f64,
+    memory_bytes: f64,
+    packet_ns: f64,
+    sent: u64,
+    heard: Heard,
+}
+
+struct Options {
+    calls: usize,
+    seconds: u64,
+    rounds: usize,
+    relays: Vec<Kind>,
+}
+
+fn main() {
+    // `cargo test` and `cargo bench` pass flags of their own.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return;
+    }
+    let options = read_options(&arguments);
+    let lock = File::create(std::env::temp_dir().join("windlass-machine.lock")).unwrap();
+    lock.lock().unwrap();
+    process::raise_descriptor_limit();
+    let generator_core = process::cores() - 1;
+    process::pin(std::process::id(), generator_core);
+    println!(
+        "{} calls, {} s of 20 ms G.711 both ways, {} rounds; relay on core 0, generator on core {}",
+        options.calls,
+        options.seconds,
+        options.rounds,
+        generator_core
+    );
+    let mut results: Vec<Vec<Round>> = vec![Vec::new(); options.relays.len()];
+    for round in 0..options.rounds {
+        for (kind, results) in options.relays.iter().zip(&mut results) {
+            let measured = measure(*kind, &options);
+            println!(
+                "round {}: {:<9} {:>6.0} ns/packet, {} of {} packets",
+                round + 1,
+                kind.name(),
+                measured.packet_ns,
+                measured.heard.packets,
+                measured.sent
+            );
+            results.push(measured);
+        }
+    }
+    report(&options, &results);
+}
+
+fn read_options(arguments: &[String]) -> Options {
+    let value = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number = |name: &str, default: usize| {
+        value(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let relays = match value("--relay").as_deref() {
+        Some("windlass") => vec![Kind::Windlass],
+        Some("rtpengine") => vec![Kind::Rtpengine],
+        _ if Kind::Rtpengine.is_installed() => vec![Kind::Windlass, Kind::Rtpengine],
+        _ => {
+            println!("rtpengine is not installed: no ratios");
+            vec![Kind::Windlass]
+        }
+    };
+    Options {
+        calls: number("--calls", 1000),
+        seconds: number("--seconds", 10) as u64,
+        rounds: number("--rounds", 3),
+        relays,
+    }
+}
+
+fn measure(kind: Kind, options: &Options) -> Round {
+    let relay = Relay::start(kind);
+    let client = relay.client();
+    let mut load = Load::new();
+    // The first calls warm up what is allocated once.
+    for index in 0..20 {
+        load.set_up(&client, &format!("warm-{index}"));
+        load.delete(&client, &format!("warm-{index}"));
+    }
+    load.forget_calls();
+    let rss = relay.memory_bytes();
+    let cpu = relay.cpu_ns();
+    let started = Instant::now();
+    for index in 0..options.calls {
+        load.set_up(&client, &format!("call-{index}"));
+    }
+    let took = started.elapsed().as_secs_f64();
+    let calls = options.calls as f64;
+    let set_up_ns = (relay.cpu_ns() - cpu) as f64 / calls;
+    let transactions_per_s = 2.0 * calls / took;
+    // A second of media settles every flow before anything is counted.
+    load.run(Duration::from_secs(1));
+    let memory_bytes = relay.memory_bytes().saturating_sub(rss) as f64 / calls;
+    let cpu = relay.cpu_ns();
+    let (sent, heard) = load.run(Duration::from_secs(options.seconds));
+    let packet_ns = (relay.cpu_ns() - cpu) as f64 / heard.packets.max(1) as f64;
+    let cpu = relay.cpu_ns();
+    for index in 0..options.calls {
+        load.delete(&client, &format!("call-{index}"));
+    }
+    let delete_ns = (relay.cpu_ns() - cpu) as f64 / calls;
+    Round {
+        set_up_ns,
+        delete_ns,
+        transactions_per_s,
+        memory_bytes,
+        packet_ns,
+        sent,
+        heard,
+    }
+}
+
+fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn report(options: &Options, results: &[Vec<Round>]) {
+    type Figure = (&'static str, fn(&Round) -> f64);
+    let figures: [Figure; 8] = [
+        ("relay CPU per packet, ns", |round| round.packet_ns),
+        ("loss, packets", |round| {
+            round.sent as f64 - round.heard.packets as f64
+        }),
+        ("latency p50, us", |round| round.heard.latency_us(0.5)),
+        ("latency p99, us", |round| round.heard.latency_us(0.99)),
+        ("memory per call, bytes", |round| round.memory_bytes),
+        ("CPU per offer+answer, ns", |round| round.set_up_ns),
+        ("CPU per delete, ns", |round| round.delete_ns),
+        ("offers and answers per s", |round| round.transactions_per_s),
+    ];
+    print!("\n| median of {} rounds |", options.rounds);
+    for kind in &options.relays {
+        print!(" {} |", kind.name());
+    }
+    println!("{}", if results.len() == 2 { " ratio |" } else { "" });
+    println!(
+        "|---|{}",
+        "---|".repeat(results.len() + usize::from(results.len() == 2))
+    );
+    for (name, of) in figures {
+        print!("| {name} |");
+        let values: Vec<f64> = results.iter().map(|rounds| median(rounds, of)).collect();
+        for value in &values {
+            print!(" {value:.0} |");
+        }
+        match values.as_slice() {
+            [ours, theirs] if *theirs > 0.0 => println!(" {:.2} |", ours / theirs),
+            [_, _] => println!(" – |"),
+            _ => println!(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A relay as a process of its own, and what the system says of it.
+
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use windlass_ng::Dict;
+use windlass_ng::client::{Client, Retry};
+
+const RTPENGINE: &str = "/usr/bin/rtpengine";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Windlass,
+    Rtpengine,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Windlass => "Windlass",
+            Self::Rtpengine => "rtpengine",
+        }
+    }
+
+    pub(crate) fn is_installed(self) -> bool {
+        self == Self::Windlass || fs::exists(RTPENGINE).unwrap_or(false)
+    }
+}
+
+pub(crate) struct Relay {
+    child: Child,
+    ng: SocketAddr,
+    config: Option<std::path::PathBuf>,
+}
+
+impl Relay {
+    pub(crate) fn start(kind: Kind) -> Self {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let ng = free.local_addr().unwrap();
+        drop(free);
+        let mut config = None;
+        let mut command = match kind {
+            Kind::Windlass => {
+                let path = std::env::temp_dir().join(format!("windlass-bench-{}.toml", ng.port()));
+                let mut file = fs::File::create(&path).unwrap();
+                write!(
+                    file,
+                    "[[interface]]\naddress = \"127.0.0.1\"\n[ports]\nmin = 10000\nmax = 29999\n\
+                     [ng]\nudp = [\"{ng}\"]\n[log]\nlevel = \"error\"\n[workers]\ncount = 1\n"
+                )
+                .unwrap();
+                let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+                command.arg("run").arg("--config").arg(&path);
+                config = Some(path);
+                command
+            }
+            Kind::Rtpengine => {
+                let mut command = Command::new(RTPENGINE);
+                command.args([
+                    "--config-file=none",
+                    "--table=-1",
+                    "--foreground",
+                    "--log-stderr",
+                ]);
+                command.args(["--log-level=1", "--interface=127.0.0.1", "--num-threads=1"]);
+                command.args(["--port-min=10000", "--port-max=29999", "--delete-delay=0"]);
+                command.arg(format!("--listen-ng={ng}"));
+                command
+            }
+        };
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        pin(child.id(), 0);
+        let relay = Self { child, ng, config };
+        let client = Client::connect(ng).unwrap().with_retry(Retry {
+            tries: 1,
+            wait: Duration::from_millis(200),
+        });
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while client
+            .request(&Dict::new().with("command", "ping"))
+            .is_err()
+        {
+            assert!(Instant::now() < deadline, "{} does not answer", kind.name());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        // Threads that started before the process was pinned.
+        pin(relay.child.id(), 0);
+        relay
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.ng).unwrap()
+    }
+
+    /// Time on a core of all threads so far.
+    pub(crate) fn cpu_ns(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let times = tasks.map(|task| {
+            let text = fs::read_to_string(task.unwrap().path().join("schedstat"));
+            let text = text.unwrap_or_default();
+            text.split(' ')
+                .next()
+                .and_then(|ns| ns.parse::<u64>().ok())
+                .unwrap_or(0)
+        });
+        times.sum()
+    }
+
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        let kilobytes: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
+        kilobytes * 1024
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.child.wait();
+        if let Some(path) = &self.config {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Keeps every thread of a process on one core.
+pub(crate) fn pin(pid: u32, core: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    set.set(core).unwrap();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return;
+    };
+    for task in tasks.flatten() {
+        let Ok(id) = task.file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(id), &set);
+    }
+}
+
+pub(crate) fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
