@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Outcome;
+use super::{Outcome, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,11 +55,12 @@ pub(crate) fn ng(args: &NgArgs) -> Outcome {
     let request = request(args)?;
     let reply = exchange(args.relay, &request)?;
     let is_error = reply.get("result").and_then(Value::as_str) == Some("error");
-    if args.json {
-        println!("{reply:#}");
+    let text = if args.json {
+        format!("{reply:#}\n")
     } else {
-        print!("{}", readable(&reply));
-    }
+        readable(&reply)
+    };
+    print(&text)?;
     Ok(if is_error {
         ExitCode::FAILURE
     } else {

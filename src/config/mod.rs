@@ -4,7 +4,7 @@
 //! is sane or a direction names an interface. Reading it touches only the file: whether an address
 //! is really local, and whether the system has room for the ports, is asked by [`preflight`].
 //!
-//! The way of a setting: [`file`] and [`flags`] put values and their places into a draft, `check`
+//! The way of a setting: [`mod@file`] and [`flags`] put values and their places into a draft, `check`
 //! turns the draft into a `Config` or into every [`Problem`] at once.
 
 mod check;

@@ -1,11 +1,12 @@
 //! A call from end to end inside one process: relay, edge and two phones on loopback.
 //!
 //! The caller speaks IPv4 and sits behind a simulated NAT, so its SDP names an address that it does
-//! not have; the callee speaks IPv6. What a phone needs is built in: SIP in [`sip`] and [`phone`],
-//! audio in [`speech`] and [`audio`], the NAT in [`nat`]. The phones know nothing of the relay; they
-//! use it through the edge like any other phone would.
+//! not have; the callee speaks IPv6. What a phone needs is built in: SIP in `sip`, `phone` and
+//! `callee`, audio in `speech` and `audio`, the NAT in `nat`. The phones know nothing of the
+//! relay; they use it through the edge like any other phone would.
 
 mod audio;
+mod callee;
 mod nat;
 mod phone;
 mod report;
@@ -22,8 +23,9 @@ use std::time::{Duration, Instant};
 
 use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
 use audio::{Conversation, Stage, Talker};
+use callee::Callee;
 use nat::Line;
-use phone::{Callee, Caller, Dialog};
+use phone::{Caller, Dialog};
 
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
