@@ -186,11 +186,12 @@ level = "verbose"
 #[test]
 fn syntax_errors_do_not_hide_other_mistakes() {
     assert_problems(
-        "[ports]\nmin = = 3\nmax = \"x\"\n[limits\n",
+        "[ports]\nmin = = 3\nmax = \"x\"\n[ng]\nudp = [\"0.0.0.0:22\"]\n[limits\n",
         &[
             ("2:7", "extra `=`"),
             ("3:7", "is a string"),
-            ("4:8", "unclosed table"),
+            ("5:8", "only loopback"),
+            ("6:8", "unclosed table"),
         ],
     );
 }
@@ -200,7 +201,7 @@ fn port_ranges_consist_of_pairs() {
     let ports = |range: &str| format!("[ports]\n{range}\n{INTERFACE}");
     assert_problems(
         &ports("min = 30001\nmax = 30100"),
-        &[("2:7", "30000-30101")],
+        &[("2:7", "30002-30099")],
     );
     assert_problems(
         &ports("min = 30000\nmax = 30000"),
