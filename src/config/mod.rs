@@ -243,6 +243,27 @@ pub struct Edge {
     pub address_family: Option<AddressFamily>,
 }
 
+impl Edge {
+    /// What the edge is told at start; `own_ng` is where this process takes ng requests.
+    pub fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
+        let ng = self.ng.unwrap_or(own_ng);
+        // The listeners are replaced as a whole; there may be several.
+        let mut settings = windlass_edge::Config::new(own_ng, self.upstream, ng);
+        settings.listen.clone_from(&self.listen);
+        settings.advertise.clone_from(&self.advertise);
+        settings.ng_options.direction = self
+            .direction
+            .clone()
+            .map(|[towards_callers, towards_upstream]| (towards_callers, towards_upstream));
+        let upstream_family = self.address_family.map(|family| match family {
+            AddressFamily::Ip4 => windlass_edge::AddressFamily::Ip4,
+            AddressFamily::Ip6 => windlass_edge::AddressFamily::Ip6,
+        });
+        settings.ng_options.address_family = (None, upstream_family);
+        settings
+    }
+}
+
 /// Address family, as SDP and ng name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressFamily {

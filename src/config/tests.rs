@@ -148,6 +148,11 @@ fn everything_can_be_said() {
     let edge = config.edge.unwrap();
     assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
     assert_eq!(edge.address_family, Some(AddressFamily::Ip6));
+    let settings = edge.settings(([127, 0, 0, 1], 9).into());
+    assert_eq!(settings.listen, edge.listen);
+    assert_eq!(settings.ng.port(), 2223);
+    let family = settings.ng_options.address_family;
+    assert_eq!(family, (None, Some(windlass_edge::AddressFamily::Ip6)));
 }
 
 #[test]
