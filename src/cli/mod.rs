@@ -5,6 +5,7 @@ pub(crate) mod ng;
 pub(crate) mod run;
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,14 @@ pub(crate) enum Command {
     Ng(ng::NgArgs),
 }
 
+/// Prints to standard output; nobody reading any more is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// An error and what caused it, in one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -70,7 +79,7 @@ mod tests {
 
     #[test]
     fn error_is_printed_with_its_causes() {
-        let inner = std::io::Error::other("disk on fire");
+        let inner = io::Error::other("disk on fire");
         let outer = windlass::demo::Error::from(inner);
         assert_eq!(chain(&outer), "the demo failed: disk on fire");
     }

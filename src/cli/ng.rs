@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use serde_json::{Map, Value};
+use windlass_ng::client::{Client, ClientError, Retry};
+use windlass_ng::{Dict, Value, json};
 
-use super::Outcome;
+use super::{Outcome, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -53,26 +53,44 @@ pub(crate) struct NgArgs {
 
 pub(crate) fn ng(args: &NgArgs) -> Outcome {
     let request = request(args)?;
-    let reply = exchange(args.relay, &request)?;
-    let is_error = reply.get("result").and_then(Value::as_str) == Some("error");
-    if args.json {
-        println!("{reply:#}");
+    let (reply, code) = match ask(args.relay, &request) {
+        Ok(reply) => (reply, ExitCode::SUCCESS),
+        Err(ClientError::Refused(reason)) => {
+            let reply = Dict::new()
+                .with("result", "error")
+                .with("error-reason", reason);
+            (reply, ExitCode::FAILURE)
+        }
+        Err(error) => return Err(format!("{}: {error}", args.relay).into()),
+    };
+    let text = if args.json {
+        format!("{:#}\n", as_json(&reply)?)
     } else {
-        print!("{}", readable(&reply));
-    }
-    Ok(if is_error {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+        readable(&reply)
+    };
+    print(&text)?;
+    Ok(code)
 }
 
-fn request(args: &NgArgs) -> io::Result<Value> {
-    let mut request = Map::new();
+fn ask(relay: SocketAddr, request: &Dict) -> Result<Dict, ClientError> {
+    let retry = Retry {
+        tries: 3,
+        ..Retry::default()
+    };
+    Client::connect(relay)?.with_retry(retry).request(request)
+}
+
+fn as_json(reply: &Dict) -> serde_json::Result<serde_json::Value> {
+    let mut text = Vec::new();
+    json::encode_dict(reply, &mut text);
+    serde_json::from_slice(&text)
+}
+
+fn request(args: &NgArgs) -> io::Result<Dict> {
     let command = args.command.replace(['-', '_'], " ");
-    request.insert("command".to_owned(), Value::String(command));
+    let mut request = Dict::new().with("command", command);
     for (key, value) in &args.pairs {
-        request.insert(key.clone(), value.clone());
+        request.push(key.clone(), value.clone());
     }
     if let Some(source) = &args.sdp {
         let text = if source == "-" {
@@ -83,9 +101,9 @@ fn request(args: &NgArgs) -> io::Result<Value> {
             fs::read_to_string(source)
                 .map_err(|error| io::Error::new(error.kind(), format!("{source}: {error}")))?
         };
-        request.insert("sdp".to_owned(), Value::String(with_crlf(&text)));
+        request.push("sdp", with_crlf(&text));
     }
-    Ok(Value::Object(request))
+    Ok(request)
 }
 
 /// SDP lines end with CR LF (RFC 4566 §5); editors leave LF.
@@ -106,130 +124,84 @@ fn parse_pair(text: &str) -> Result<(String, Value), String> {
         .strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'));
     let value = match list {
-        Some("") => Value::Array(Vec::new()),
-        Some(entries) => entries
-            .split(',')
-            .map(|entry| Value::String(entry.trim().to_owned()))
-            .collect(),
-        None if value.starts_with('{') => serde_json::from_str(value)
-            .map_err(|error| format!("the value of `{key}` is no JSON: {error}"))?,
-        None => Value::String(value.to_owned()),
+        Some("") => Value::List(Vec::new()),
+        Some(entries) => Value::List(entries.split(',').map(|e| e.trim().into()).collect()),
+        None if value.starts_with('{') => json::decode(value.as_bytes())
+            .map_err(|_| format!("the value of `{key}` starts with '{{' but is no JSON object"))?
+            .into(),
+        None => value.into(),
     };
     Ok((key.to_owned(), value))
 }
 
-/// Sends the request in JSON, again if nothing comes back, and returns the reply.
-fn exchange(relay: SocketAddr, request: &Value) -> Result<Value, String> {
-    const TRIES: u32 = 3;
-    let failed = |error: io::Error| format!("{relay}: {error}");
-    let local = if relay.is_ipv4() {
-        "0.0.0.0:0"
-    } else {
-        "[::]:0"
-    };
-    let socket = UdpSocket::bind(local).map_err(failed)?;
-    socket.connect(relay).map_err(failed)?;
-    socket
-        .set_read_timeout(Some(Duration::from_secs(1)))
-        .map_err(failed)?;
-    let cookie = format!("{:016x}", rand::random::<u64>());
-    let datagram = format!("{cookie} {request}");
-    let mut buffer = vec![0; 65_536];
-    for _ in 0..TRIES {
-        socket.send(datagram.as_bytes()).map_err(failed)?;
-        let received = match socket.recv(&mut buffer) {
-            Ok(length) => buffer.get(..length).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Err(format!("no relay listens on {relay}"));
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let text = String::from_utf8_lossy(received);
-        if let Some((answered, json)) = text.split_once(' ')
-            && answered == cookie
-        {
-            return serde_json::from_str(json)
-                .map_err(|error| format!("{relay} answered what is no JSON: {error}"));
-        }
-    }
-    Err(format!("{relay} does not answer"))
-}
-
 /// The reply in lines: nested values indented, several lines of text as they are.
-fn readable(reply: &Value) -> String {
+fn readable(reply: &Dict) -> String {
     let mut text = String::new();
-    write_value(&mut text, reply, 0);
+    write_dict(&mut text, reply, 0);
     text
 }
 
-fn write_value(text: &mut String, value: &Value, depth: usize) {
-    let indent = "  ".repeat(depth);
-    match value {
-        Value::Object(entries) => {
-            for (key, value) in entries {
-                write_entry(text, &indent, &format!("{key}:"), value, depth);
-            }
-        }
-        Value::Array(entries) => {
-            for value in entries {
-                write_entry(text, &indent, "-", value, depth);
-            }
-        }
-        scalar => {
-            let _ = writeln!(text, "{indent}{}", plain(scalar));
-        }
+fn write_dict(text: &mut String, dict: &Dict, depth: usize) {
+    for (key, value) in dict.iter() {
+        let title = format!("{}:", String::from_utf8_lossy(key));
+        write_entry(text, &title, value, depth);
     }
 }
 
-fn write_entry(text: &mut String, indent: &str, title: &str, value: &Value, depth: usize) {
-    let is_empty = match value {
-        Value::Object(entries) => entries.is_empty(),
-        Value::Array(entries) => entries.is_empty(),
-        _ => false,
-    };
-    if is_empty {
-        let _ = writeln!(text, "{indent}{title} {value}");
-    } else if value.is_object() || value.is_array() {
-        let _ = writeln!(text, "{indent}{title}");
-        write_value(text, value, depth + 1);
-    } else {
-        let value = plain(value);
-        if value.contains('\n') {
-            let _ = writeln!(text, "{indent}{title}");
-            for line in value.lines() {
+fn write_entry(text: &mut String, title: &str, value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    let _ = write!(text, "{indent}{title}");
+    match value {
+        Value::Int(number) => {
+            let _ = writeln!(text, " {number}");
+        }
+        Value::Bytes(bytes) => {
+            let words = String::from_utf8_lossy(bytes);
+            if !words.contains('\n') {
+                let _ = writeln!(text, " {words}");
+                return;
+            }
+            text.push('\n');
+            for line in words.lines() {
                 let _ = writeln!(text, "{indent}  {line}");
             }
-        } else {
-            let _ = writeln!(text, "{indent}{title} {value}");
+        }
+        Value::List(entries) if entries.is_empty() => text.push_str(" []\n"),
+        Value::List(entries) => {
+            text.push('\n');
+            for entry in entries {
+                write_entry(text, "-", entry, depth + 1);
+            }
+        }
+        Value::Dict(dict) if dict.iter().next().is_none() => text.push_str(" {}\n"),
+        Value::Dict(dict) => {
+            text.push('\n');
+            write_dict(text, dict, depth + 1);
         }
     }
-}
-
-fn plain(scalar: &Value) -> String {
-    scalar
-        .as_str()
-        .map_or_else(|| scalar.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::net::UdpSocket;
+
+    use windlass_ng::bencode;
 
     use super::*;
 
     #[test]
     fn pairs_are_text_lists_or_json() {
         let value = |text| parse_pair(text).unwrap().1;
-        assert_eq!(value("call-id=a=b"), json!("a=b"));
+        let list = |words: &[&str]| Value::List(words.iter().map(|word| (*word).into()).collect());
+        assert_eq!(value("call-id=a=b"), "a=b".into());
         assert_eq!(
             value("flags=[trust-address, symmetric]"),
-            json!(["trust-address", "symmetric"])
+            list(&["trust-address", "symmetric"])
         );
-        assert_eq!(value("replace=[]"), json!([]));
+        assert_eq!(value("replace=[]"), list(&[]));
         assert_eq!(
             value(r#"codec={"strip":["all"]}"#),
-            json!({"strip": ["all"]})
+            Dict::new().with("strip", list(&["all"])).into()
         );
         for bad in ["trust-address", "=x", "codec={"] {
             assert!(parse_pair(bad).is_err(), "{bad}");
@@ -238,10 +210,13 @@ mod tests {
 
     #[test]
     fn reply_reads_well() {
-        let reply = json!({
-            "result": "ok", "sdp": "v=0\r\ns=-\r\n",
-            "calls": ["a", "b"], "totals": { "RTP": { "packets": 3 } }, "tags": {},
-        });
+        let packets = Dict::new().with("packets", 3);
+        let reply = Dict::new()
+            .with("result", "ok")
+            .with("sdp", "v=0\r\ns=-\r\n")
+            .with("calls", vec!["a".into(), "b".into()])
+            .with("totals", Dict::new().with("RTP", packets))
+            .with("tags", Dict::new());
         assert_eq!(
             readable(&reply),
             "result: ok\nsdp:\n  v=0\n  s=-\ncalls:\n  - a\n  - b\ntotals:\n  RTP:\n    packets: 3\n\
@@ -255,20 +230,30 @@ mod tests {
     }
 
     #[test]
-    fn exchange_returns_the_reply_of_its_cookie() {
+    fn command_goes_out_with_blanks() {
         let relay = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = relay.local_addr().unwrap();
+        let args = NgArgs {
+            relay: relay.local_addr().unwrap(),
+            sdp: None,
+            json: false,
+            command: "start-recording".to_owned(),
+            pairs: vec![("call-id".to_owned(), "x".into())],
+        };
         let server = std::thread::spawn(move || {
             let mut buffer = [0; 256];
             let (length, from) = relay.recv_from(&mut buffer).unwrap();
-            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
-            let (cookie, body) = text.split_once(' ').unwrap();
-            let reply = format!("{cookie} {{\"result\":\"pong\"}}");
-            relay.send_to(reply.as_bytes(), from).unwrap();
-            body.to_owned()
+            let text = &buffer[..length];
+            let blank = text.iter().position(|byte| *byte == b' ').unwrap();
+            let mut reply = text[..=blank].to_vec();
+            bencode::encode_dict(&Dict::new().with("result", "pong"), &mut reply);
+            relay.send_to(&reply, from).unwrap();
+            bencode::decode(&text[blank + 1..]).unwrap().0
         });
-        let reply = exchange(address, &json!({ "command": "ping" })).unwrap();
-        assert_eq!(reply, json!({ "result": "pong" }));
-        assert_eq!(server.join().unwrap(), r#"{"command":"ping"}"#);
+        let reply = ask(args.relay, &request(&args).unwrap()).unwrap();
+        assert_eq!(reply.get_str("result"), Some("pong"));
+        let sent = server.join().unwrap();
+        let sent = sent.as_dict().unwrap();
+        assert_eq!(sent.get_str("command"), Some("start recording"));
+        assert_eq!(sent.get_str("call-id"), Some("x"));
     }
 }

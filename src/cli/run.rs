@@ -7,7 +7,7 @@ use windlass::config::{Config, Flags, preflight};
 use windlass::daemon;
 use windlass::observe::log;
 
-use super::Outcome;
+use super::{Outcome, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = RUN_HELP)]
@@ -72,11 +72,11 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     match Config::load(Some(&args.file), &Flags::default()) {
         Ok(_) => {
-            println!("ok");
+            print("ok\n")?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
-            println!("{problems}");
+            print(&format!("{problems}\n"))?;
             Ok(ExitCode::FAILURE)
         }
     }

@@ -113,7 +113,7 @@ impl Checker<'_> {
                 ),
             );
         } else if low % 2 != 0 || high % 2 == 0 {
-            let (from, to) = (low - low % 2, high | 1);
+            let (from, to) = (low + low % 2, high - (1 - high % 2));
             self.problem(
                 at,
                 &format!(

@@ -53,21 +53,16 @@ pub fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
         problems: Vec::new(),
     };
     let mut draft = reader.document(document.get_ref());
-    // What the parser made of a broken line says nothing.
-    let broken_lines: Vec<Option<usize>> = problems.iter().map(|p| line_of(p.at)).collect();
-    problems.extend(
-        reader
-            .problems
-            .into_iter()
-            .filter(|problem| !broken_lines.contains(&line_of(problem.at))),
-    );
     flags.lay_over(&mut draft);
-    // In a half-read file everything looks missing.
-    let config = if broken {
-        Config::default()
-    } else {
-        check(draft, &mut problems)
-    };
+    let mut found = reader.problems;
+    let config = check(draft, &mut found);
+    // What the parser made of a broken line says nothing, and what seems to be missing from a
+    // half-read file may stand in it.
+    let broken_lines: Vec<Option<usize>> = problems.iter().map(|p| line_of(p.at)).collect();
+    found.retain(|problem| {
+        !broken || problem.at != Place::Whole && !broken_lines.contains(&line_of(problem.at))
+    });
+    problems.append(&mut found);
     if problems.is_empty() {
         return Ok(config);
     }

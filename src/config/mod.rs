@@ -4,7 +4,7 @@
 //! is sane or a direction names an interface. Reading it touches only the file: whether an address
 //! is really local, and whether the system has room for the ports, is asked by [`preflight`].
 //!
-//! The way of a setting: [`file`] and [`flags`] put values and their places into a draft, `check`
+//! The way of a setting: [`mod@file`] and [`flags`] put values and their places into a draft, `check`
 //! turns the draft into a `Config` or into every [`Problem`] at once.
 
 mod check;
@@ -241,6 +241,27 @@ pub struct Edge {
     pub direction: Option<[String; 2]>,
     /// Address family of the SDP sent to `upstream`; `None`: the one by which it is reached.
     pub address_family: Option<AddressFamily>,
+}
+
+impl Edge {
+    /// What the edge is told at start; `own_ng` is where this process takes ng requests.
+    pub fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
+        let ng = self.ng.unwrap_or(own_ng);
+        // The listeners are replaced as a whole; there may be several.
+        let mut settings = windlass_edge::Config::new(own_ng, self.upstream, ng);
+        settings.listen.clone_from(&self.listen);
+        settings.advertise.clone_from(&self.advertise);
+        settings.ng_options.direction = self
+            .direction
+            .clone()
+            .map(|[towards_callers, towards_upstream]| (towards_callers, towards_upstream));
+        let upstream_family = self.address_family.map(|family| match family {
+            AddressFamily::Ip4 => windlass_edge::AddressFamily::Ip4,
+            AddressFamily::Ip6 => windlass_edge::AddressFamily::Ip6,
+        });
+        settings.ng_options.address_family = (None, upstream_family);
+        settings
+    }
 }
 
 /// Address family, as SDP and ng name it.

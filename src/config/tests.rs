@@ -148,6 +148,11 @@ fn everything_can_be_said() {
     let edge = config.edge.unwrap();
     assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
     assert_eq!(edge.address_family, Some(AddressFamily::Ip6));
+    let settings = edge.settings(([127, 0, 0, 1], 9).into());
+    assert_eq!(settings.listen, edge.listen);
+    assert_eq!(settings.ng.port(), 2223);
+    let family = settings.ng_options.address_family;
+    assert_eq!(family, (None, Some(windlass_edge::AddressFamily::Ip6)));
 }
 
 #[test]
@@ -186,11 +191,12 @@ level = "verbose"
 #[test]
 fn syntax_errors_do_not_hide_other_mistakes() {
     assert_problems(
-        "[ports]\nmin = = 3\nmax = \"x\"\n[limits\n",
+        "[ports]\nmin = = 3\nmax = \"x\"\n[ng]\nudp = [\"0.0.0.0:22\"]\n[limits\n",
         &[
             ("2:7", "extra `=`"),
             ("3:7", "is a string"),
-            ("4:8", "unclosed table"),
+            ("5:8", "only loopback"),
+            ("6:8", "unclosed table"),
         ],
     );
 }
@@ -200,7 +206,7 @@ fn port_ranges_consist_of_pairs() {
     let ports = |range: &str| format!("[ports]\n{range}\n{INTERFACE}");
     assert_problems(
         &ports("min = 30001\nmax = 30100"),
-        &[("2:7", "30000-30101")],
+        &[("2:7", "30002-30099")],
     );
     assert_problems(
         &ports("min = 30000\nmax = 30000"),

@@ -1,11 +1,12 @@
 //! A call from end to end inside one process: relay, edge and two phones on loopback.
 //!
 //! The caller speaks IPv4 and sits behind a simulated NAT, so its SDP names an address that it does
-//! not have; the callee speaks IPv6. What a phone needs is built in: SIP in [`sip`] and [`phone`],
-//! audio in [`speech`] and [`audio`], the NAT in [`nat`]. The phones know nothing of the relay; they
-//! use it through the edge like any other phone would.
+//! not have; the callee speaks IPv6. What a phone needs is built in: SIP in `sip`, `phone` and
+//! `callee`, audio in `speech` and `audio`, the NAT in `nat`. The phones know nothing of the
+//! relay; they use it through the edge like any other phone would.
 
 mod audio;
+mod callee;
 mod nat;
 mod phone;
 mod report;
@@ -20,10 +21,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use windlass_ng::Dict;
+use windlass_ng::client::{Client, ClientError};
+
 use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
 use audio::{Conversation, Stage, Talker};
+use callee::Callee;
 use nat::Line;
-use phone::{Callee, Caller, Dialog};
+use phone::{Caller, Dialog};
 
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
@@ -77,9 +82,12 @@ pub enum Error {
     /// A socket or thread of the demo itself failed.
     #[error("the demo failed")]
     Io(#[from] io::Error),
+    /// The relay's view of the call lacks a party.
+    #[error("the relay knows no stream of the party with tag {0}")]
+    NoStream(String),
     /// The relay could not be asked about the call.
-    #[error("the relay did not answer `query` as expected: {0}")]
-    Query(String),
+    #[error("the relay did not answer `query`")]
+    Query(#[from] ClientError),
 }
 
 /// Plays the demo on an engine that `start` starts. Prints the report; whether the call was good is
@@ -299,12 +307,13 @@ impl Legs {
 
     /// Asks the relay how it sees both legs.
     fn ask(&self, ng: SocketAddr) -> Result<[RelayView; 2], Error> {
-        let reply = query(ng, &self.call_id)?;
+        let query = Dict::new()
+            .with("command", "query")
+            .with("call-id", self.call_id.as_str());
+        let reply = Client::connect(ng)?.request(&query)?;
         let [caller, callee] = &self.tags;
-        let view = |tag: &String| {
-            relay_view(&reply, tag)
-                .ok_or_else(|| Error::Query(format!("no stream of tag {tag} in {reply}")))
-        };
+        let view =
+            |tag: &String| relay_view(&reply, tag).ok_or_else(|| Error::NoStream(tag.clone()));
         Ok([view(caller)?, view(callee)?])
     }
 
@@ -345,18 +354,18 @@ impl Legs {
 }
 
 /// The first RTP stream of a tag in a `query` reply (spec: ng-protocol §12).
-fn relay_view(reply: &serde_json::Value, tag: &str) -> Option<RelayView> {
-    let stream = reply
-        .get("tags")?
-        .get(tag)?
-        .get("medias")?
-        .get(0)?
-        .get("streams")?
-        .get(0)?;
-    let count = |group: &str, key: &str| stream.get(group)?.get(key)?.as_u64();
+fn relay_view(reply: &Dict, tag: &str) -> Option<RelayView> {
+    let party = reply.get("tags")?.as_dict()?.get(tag)?.as_dict()?;
+    let media = party.get("medias")?.as_list()?.first()?.as_dict()?;
+    let stream = media.get("streams")?.as_list()?.first()?.as_dict()?;
+    let count = |group: &str, key: &str| {
+        let count = stream.get(group)?.as_dict()?.get(key)?.as_int()?;
+        u64::try_from(count).ok()
+    };
     let endpoint = stream.get("endpoint").and_then(|endpoint| {
-        let ip: IpAddr = endpoint.get("address")?.as_str()?.parse().ok()?;
-        let port = endpoint.get("port")?.as_u64()?;
+        let endpoint = endpoint.as_dict()?;
+        let ip: IpAddr = endpoint.get_str("address")?.parse().ok()?;
+        let port = endpoint.get("port")?.as_int()?;
         Some(SocketAddr::new(ip, u16::try_from(port).ok()?))
     });
     Some(RelayView {
@@ -366,32 +375,6 @@ fn relay_view(reply: &serde_json::Value, tag: &str) -> Option<RelayView> {
         packets_out: count("stats_out", "packets")?,
         bytes_out: count("stats_out", "bytes")?,
     })
-}
-
-/// Sends `query` in JSON, as a script would.
-fn query(ng: SocketAddr, call_id: &str) -> Result<serde_json::Value, Error> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let cookie = format!("{:016x}", rand::random::<u64>());
-    let body = serde_json::json!({ "command": "query", "call-id": call_id });
-    let request = format!("{cookie} {body}");
-    let mut buffer = vec![0; 65_536];
-    for _ in 0..3 {
-        socket.send_to(request.as_bytes(), ng)?;
-        let Ok((length, _)) = socket.recv_from(&mut buffer) else {
-            continue;
-        };
-        let text = buffer.get(..length).unwrap_or_default();
-        let text = String::from_utf8_lossy(text);
-        let Some((answered, json)) = text.split_once(' ') else {
-            return Err(Error::Query(text.into_owned()));
-        };
-        if answered != cookie {
-            continue;
-        }
-        return serde_json::from_str(json).map_err(|error| Error::Query(error.to_string()));
-    }
-    Err(Error::Query("nothing came back".to_owned()))
 }
 
 /// A range of ports that are free on all addresses now, below those the system gives away.

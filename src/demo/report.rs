@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::audio::Heard;
 use super::speech::RATE;
+use crate::media::quality::mos;
 
 /// The outcome of one demo call.
 #[derive(Clone, Debug, Serialize)]
@@ -87,7 +88,7 @@ impl HeardReport {
             arrived,
             loss_percent,
             jitter_ms,
-            mos: mos(round_trip, jitter_ms, loss_percent),
+            mos: mos(round_trip.as_secs_f64() * 1000.0, jitter_ms, loss_percent),
             latency_p50_us: heard.latency_us.value_at_quantile(0.5),
             latency_p99_us: heard.latency_us.value_at_quantile(0.99),
             round_trip_us: heard
@@ -211,24 +212,6 @@ fn traffic(packets: u64, bytes: u64) -> String {
     format!("{packets} packets, {bytes} bytes")
 }
 
-/// Narrowband MOS (spec: media-behaviour §9).
-fn mos(round_trip: Duration, jitter_ms: f64, loss_percent: f64) -> f64 {
-    let delay = round_trip.as_secs_f64() * 500.0 + jitter_ms;
-    let mut impairment = 0.024 * delay;
-    if delay > 177.3 {
-        impairment += 0.11 * (delay - 177.3);
-    }
-    let loss = (93.2 - loss_percent).max(0.0);
-    let rating = 0.18 * loss * loss - 27.9 * loss + 1126.62 - impairment;
-    if rating < 0.0 {
-        1.0
-    } else if rating > 100.0 {
-        4.5
-    } else {
-        1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,13 +288,5 @@ mod tests {
             })
             .collect();
         assert!(columns.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
-    }
-
-    #[test]
-    fn mos_falls_with_loss_and_delay() {
-        let best = mos(Duration::ZERO, 0.0, 0.0);
-        assert!((4.2..4.5).contains(&best), "{best}");
-        assert!(mos(Duration::from_millis(400), 0.0, 0.0) < best);
-        assert!(mos(Duration::ZERO, 0.0, 5.0) < best);
     }
 }

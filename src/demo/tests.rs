@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use windlass_ng::bencode;
+
 use super::sip::{Message, audio_address, rtcp_address, sdp, tag};
 use super::*;
 
 #[test]
 fn relay_view_reads_the_first_stream_of_the_tag() {
-    let reply = serde_json::json!({ "tags": { "a": { "medias": [ { "streams": [ {
-        "endpoint": { "family": "IPv6", "address": "2001:db8::1", "port": 4000 },
-        "stats": { "packets": 10, "bytes": 1720, "errors": 0 },
-        "stats_out": { "packets": 9, "bytes": 1548, "errors": 0 },
-    } ] } ] } } });
+    let peer = "[2001:db8::1]:4000".parse().unwrap();
+    let reply = query_reply([("a".to_owned(), party(peer, [10, 9]))]);
     let view = relay_view(&reply, "a").unwrap();
     assert_eq!(view.latched, "[2001:db8::1]:4000".parse().ok());
     assert_eq!((view.packets_in, view.bytes_out), (10, 1548));
@@ -212,33 +211,48 @@ impl StandIn {
         self.serve(
             || Arc::clone(&line),
             move |bytes, from| {
-                let text = String::from_utf8(bytes.to_vec()).unwrap();
-                let (cookie, _) = text.split_once(' ').unwrap();
+                let blank = bytes.iter().position(|byte| *byte == b' ').unwrap();
                 let view = |side: usize| {
                     let peer = rtp.peers.lock().unwrap()[side].unwrap();
-                    let count = |side: usize| {
-                        let packets = rtp.packets[side].load(Relaxed);
-                        serde_json::json!({ "packets": packets, "bytes": packets * 172 })
-                    };
-                    serde_json::json!({ "medias": [ { "streams": [ {
-                        "endpoint": { "address": peer.ip().to_string(), "port": peer.port() },
-                        "stats": count(side),
-                        "stats_out": count(1 - side),
-                    } ] } ] })
+                    let [received, sent] = [side, 1 - side].map(|s| rtp.packets[s].load(Relaxed));
+                    party(peer, [received, sent])
                 };
-                let views: HashMap<String, serde_json::Value> = tags
-                    .lock()
-                    .unwrap()
-                    .iter()
-                    .map(|(tag, side)| (tag.clone(), view(*side)))
-                    .collect();
-                let reply = serde_json::json!({ "result": "ok", "tags": views });
-                out.send_to(format!("{cookie} {reply}").as_bytes(), from)
-                    .unwrap();
+                let tags = tags.lock().unwrap();
+                let parties = tags.iter().map(|(tag, side)| (tag.clone(), view(*side)));
+                let mut reply = bytes[..=blank].to_vec();
+                bencode::encode_dict(&query_reply(parties), &mut reply);
+                out.send_to(&reply, from).unwrap();
             },
         );
         address
     }
+}
+
+/// A party of a `query` reply that received and sent so many packets.
+fn party(peer: SocketAddr, packets: [u64; 2]) -> Dict {
+    let [received, sent] = packets.map(|packets| {
+        let packets = i64::try_from(packets).unwrap();
+        Dict::new()
+            .with("packets", packets)
+            .with("bytes", packets * 172)
+    });
+    let endpoint = Dict::new()
+        .with("address", peer.ip().to_string())
+        .with("port", i64::from(peer.port()));
+    let stream = Dict::new()
+        .with("endpoint", endpoint)
+        .with("stats", received)
+        .with("stats_out", sent);
+    let media = Dict::new().with("streams", vec![stream.into()]);
+    Dict::new().with("medias", vec![media.into()])
+}
+
+fn query_reply(parties: impl IntoIterator<Item = (String, Dict)>) -> Dict {
+    let mut tags = Dict::new();
+    for (tag, party) in parties {
+        tags.push(tag, party);
+    }
+    Dict::new().with("result", "ok").with("tags", tags)
 }
 
 /// Ports towards caller and callee.
