@@ -16,7 +16,7 @@ use windlass_ng::{Command, Handler, Reply, Request, Responder};
 
 use crate::call::ports::{Interfaces, LocalAddress, PortPool};
 use crate::call::{self, Calls, Forwarding, ForwardingError, Now};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::dataplane::{Dataplane, FlowEvent};
 use crate::flow::Plan;
 use crate::flow::port::PortLease;
@@ -115,7 +115,7 @@ impl Daemon {
             Some(edge) => {
                 let own = udp.first().map(UdpServer::local_addr);
                 let ng = edge.ng.or(own).ok_or(Error::NoNg)?;
-                Some(EdgeThread::start(edge_config(edge, ng)).map_err(Error::Edge)?)
+                Some(EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?)
             }
         };
         Ok(Self {
@@ -247,25 +247,6 @@ fn timeouts(config: &Config) -> call::Timeouts {
         total: config.timeouts.final_limit,
         delete_delay: config.timeouts.delete_delay,
     }
-}
-
-fn edge_config(edge: &config::Edge, ng: SocketAddr) -> windlass_edge::Config {
-    let first = edge.listen.first().copied().unwrap_or(edge.upstream);
-    let mut config = windlass_edge::Config::new(first, edge.upstream, ng);
-    config.listen.clone_from(&edge.listen);
-    config.advertise.clone_from(&edge.advertise);
-    config.ng_options.direction = edge
-        .direction
-        .clone()
-        .map(|[client, upstream]| (client, upstream));
-    let family = edge.address_family.map(|family| match family {
-        config::AddressFamily::Ip4 => windlass_edge::AddressFamily::Ip4,
-        config::AddressFamily::Ip6 => windlass_edge::AddressFamily::Ip6,
-    });
-    if family.is_some() {
-        config.ng_options.address_family.1 = family;
-    }
-    config
 }
 
 /// The data plane, as calls see it.

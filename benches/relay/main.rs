@@ -46,10 +46,7 @@ fn main() {
     process::pin(std::process::id(), generator_core);
     println!(
         "{} calls, {} s of 20 ms G.711 both ways, {} rounds; relay on core 0, generator on core {}",
-        options.calls,
-        options.seconds,
-        options.rounds,
-        generator_core
+        options.calls, options.seconds, options.rounds, generator_core
     );
     let mut results: Vec<Vec<Round>> = vec![Vec::new(); options.relays.len()];
     for round in 0..options.rounds {

@@ -164,6 +164,9 @@ impl Call {
             .get_disjoint_mut([parties.sender, parties.receiver])
             .ok()?;
         for leg in [&mut *sender, &mut *receiver] {
+            // Most calls have one media for all their life: no room beside it.
+            leg.medias
+                .reserve_exact((index + 1).saturating_sub(leg.medias.len()));
             while leg.medias.len() <= index {
                 let transport = description.transport.clone();
                 leg.medias
@@ -254,6 +257,7 @@ impl Call {
                 context.leases.push(lease);
                 port
             };
+            media.maps.reserve_exact(1);
             media.maps.push(EndpointMap {
                 key,
                 interface: on.name.clone(),

@@ -309,10 +309,13 @@ fn ports_of(media: &Media) -> impl Iterator<Item = (&Port, Component)> {
 
 /// The sources that were heard on a port.
 fn heard(port: &Port) -> impl Iterator<Item = &SsrcStats> {
-    port.stats
+    let sources = port
+        .stats
         .ssrcs
-        .iter()
-        .filter(|source| source.packets.load(Relaxed) > 0)
+        .get()
+        .into_iter()
+        .flat_map(|sources| sources.iter());
+    sources.filter(|source| source.packets.load(Relaxed) > 0)
 }
 
 /// Packets, bytes and errors of all streams of a reply.

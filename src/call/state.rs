@@ -58,7 +58,8 @@ impl Call {
             created: now,
             created_from,
             last_signal: now,
-            legs: Vec::new(),
+            // Two parties are the rule; forks make it grow.
+            legs: Vec::with_capacity(2),
             deletion: None,
             discard: false,
             tos: None,

@@ -135,8 +135,8 @@ impl Entry {
             }
             None => return,
         };
-        let (Some(reception), Some(stats)) =
-            (self.receptions.get_mut(index), self.stats.ssrcs.get(index))
+        let sources = self.stats.ssrcs.get_or_init(Box::default);
+        let (Some(reception), Some(stats)) = (self.receptions.get_mut(index), sources.get(index))
         else {
             return;
         };

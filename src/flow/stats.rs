@@ -1,8 +1,8 @@
 //! Counters of one flow: written by its worker alone, read by anybody without stopping it.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 
 /// How many sources of one flow have counters of their own; the packets of further ones count in
 /// the flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
@@ -30,8 +30,8 @@ pub struct FlowStats {
     pub drops: [AtomicU64; DropReason::COUNT],
     /// What is known of the source; changes seldom, so a lock is fine. Never locked per packet.
     pub peer: Mutex<PeerView>,
-    /// Per synchronisation source, RTP flows only, in order of appearance.
-    pub ssrcs: [SsrcStats; MAX_SSRCS],
+    /// Per synchronisation source in order of appearance; made with the first RTP packet.
+    pub ssrcs: OnceLock<Box<[SsrcStats; MAX_SSRCS]>>,
 }
 
 impl FlowStats {

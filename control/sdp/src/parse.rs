@@ -291,6 +291,9 @@ impl Parser {
             media.extmaps.clone_from(&self.session_extmaps);
         }
         media.extmap_allow_mixed |= self.allow_mixed;
+        // Descriptions are kept for the life of a call.
+        media.codecs.shrink_to_fit();
+        media.attributes.shrink_to_fit();
         self.sdp.media.push(media);
     }
 

@@ -30,6 +30,9 @@ const MAX_CONTINUITY: u16 = 50;
 /// so a spray of sources does not push out a phone that goes on sending.
 const MAX_CANDIDATES: usize = 4;
 
+/// The sources whose runs are counted.
+type Candidates = [Option<Candidate>; MAX_CANDIDATES];
+
 /// How well a source fits what signalling said; lower is better.
 type Rank = u8;
 
@@ -48,7 +51,8 @@ pub(super) struct Guarded {
     former: Option<Source>,
     /// Signalling moved the party; `former` is in force until the new source settles.
     reopened: bool,
-    candidates: [Option<Candidate>; MAX_CANDIDATES],
+    /// Made when the first source has to prove itself: most flows never see one.
+    candidates: Option<Box<Candidates>>,
     told_unexpected: bool,
     told_contested: bool,
 }
@@ -132,7 +136,7 @@ impl Guarded {
 
     /// Signalling moved the party, or told its address for the first time.
     pub(super) fn reopen(&mut self, peer: &PeerSpec, now: Instant) {
-        self.candidates = Default::default();
+        self.candidates = None;
         match self.current.take() {
             Some(settled) if self.settled => {
                 self.former = Some(settled);
@@ -287,7 +291,11 @@ impl Guarded {
         if rank >= 3 && arrival.kind == Kind::Rtcp {
             return Verdict::Drop(DropReason::Unproven);
         }
-        let candidate = self.count(now, arrival);
+        let candidate = if rank >= 3 {
+            self.count(now, arrival)
+        } else {
+            None
+        };
         let proven = candidate.is_some_and(|candidate| candidate.run >= RUN);
         if rank >= 3 && !proven {
             return Verdict::Drop(DropReason::Unproven);
@@ -327,7 +335,10 @@ impl Guarded {
             1 | 2 => current.packets >= RUN || window_over,
             3 if peer.received_from.is_none() => true,
             3 => {
-                let others = self.candidates.iter().flatten();
+                let others = self
+                    .candidates
+                    .iter()
+                    .flat_map(|candidates| candidates.iter().flatten());
                 let alone = others.filter(|c| c.address != current.address).count() == 0;
                 alone && now.saturating_duration_since(current.first_at) >= WINDOW
             }
@@ -369,9 +380,14 @@ impl Guarded {
             self.reopened = false;
             self.former = None;
         }
-        for slot in &mut self.candidates {
-            if slot.is_some_and(|c| now.saturating_duration_since(c.last_at) >= SILENCE) {
-                *slot = None;
+        if let Some(candidates) = &mut self.candidates {
+            for slot in candidates.iter_mut() {
+                if slot.is_some_and(|c| now.saturating_duration_since(c.last_at) >= SILENCE) {
+                    *slot = None;
+                }
+            }
+            if candidates.iter().all(Option::is_none) {
+                self.candidates = None;
             }
         }
     }
@@ -391,7 +407,11 @@ impl Guarded {
     }
 
     fn forget(&mut self, address: SocketAddr) {
-        for slot in &mut self.candidates {
+        for slot in self
+            .candidates
+            .iter_mut()
+            .flat_map(|candidates| candidates.iter_mut())
+        {
             if slot.is_some_and(|candidate| candidate.address == address) {
                 *slot = None;
             }
@@ -412,14 +432,15 @@ impl Guarded {
         let known = |slot: &Option<Candidate>| {
             slot.is_some_and(|candidate| candidate.address == arrival.from)
         };
-        let position = self.candidates.iter().position(known).or_else(|| {
-            let slots = self.candidates.iter().enumerate();
+        let candidates = self.candidates.get_or_insert_default();
+        let position = candidates.iter().position(known).or_else(|| {
+            let slots = candidates.iter().enumerate();
             // An empty slot comes before any candidate.
             slots
                 .min_by_key(|(_, slot)| slot.map(|c| (c.run, c.last_at)))
                 .map(|(index, _)| index)
         })?;
-        let slot = self.candidates.get_mut(position)?;
+        let slot = candidates.get_mut(position)?;
         let candidate = match slot {
             Some(candidate) if candidate.address == arrival.from => {
                 let step = sequence.wrapping_sub(candidate.sequence);
