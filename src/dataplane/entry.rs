@@ -33,11 +33,16 @@ pub(super) struct Entry {
     /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
     receptions: Vec<Reception>,
     tos: Option<u8>,
+    /// The port is bound to its peer.
+    pub(super) is_bound: bool,
+    /// When the last packet was accepted.
+    pub(super) last_at: Instant,
 }
 
 impl Entry {
     pub(super) fn new(spec: FlowSpec, lease: PortLease, call: u64) -> Self {
         let stats = lease.stats().clone();
+        let last_at = spec.peer.signalled_at;
         let mut entry = Self {
             lease,
             stats,
@@ -53,6 +58,8 @@ impl Entry {
             call,
             receptions: Vec::new(),
             tos: spec.tos,
+            is_bound: false,
+            last_at,
         };
         entry.publish_peer();
         entry

@@ -1,6 +1,6 @@
 //! Moving packets: one worker thread per core, each with the flows of its own calls.
 //!
-//! Control hands a worker a [`Plan`] and waits until it is in force, so that an ng reply never
+//! Control puts a [`Plan`] in force between two turns of the worker, so that an ng reply never
 //! leaves before its flows. What workers learn comes back as [`FlowEvent`]s and in the counters of
 //! each flow, which are read without stopping anybody.
 
@@ -15,22 +15,20 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use mio::Waker;
+use parking_lot::Mutex;
 
 use crate::flow::port::{OpenPort, PortLease};
 use crate::flow::{FlowChange, Plan};
 use crate::media::latch::Event;
 
-use backend::epoll::{Epoll, Opener};
-use worker::{EventSink, Order, Worker};
-
-/// Orders that may wait for one worker; whoever comes then waits, too.
-const MAX_ORDERS: usize = 1024;
+use backend::epoll::{self, Epoll, Opener};
+use worker::{EventSink, Flows, Shared};
 
 /// Events that may wait for control; further ones are counted and lost.
 const MAX_EVENTS: usize = 4096;
@@ -62,8 +60,8 @@ impl fmt::Debug for Dataplane {
 }
 
 struct Handle {
-    orders: SyncSender<Order>,
-    waker: Arc<Waker>,
+    shared: Arc<Shared<Epoll>>,
+    waker: Waker,
     flows: AtomicUsize,
     thread: Option<JoinHandle<()>>,
 }
@@ -74,9 +72,9 @@ pub enum ApplyError {
     /// The plan does not fit the flows in force, or the system refused.
     #[error("{0}")]
     Refused(String),
-    /// There is no such worker, or it ended.
-    #[error("worker {0} is gone")]
-    WorkerGone(usize),
+    /// There is no such worker.
+    #[error("there is no worker {0}")]
+    NoWorker(usize),
 }
 
 impl Dataplane {
@@ -99,20 +97,24 @@ impl Dataplane {
             lost_events,
         };
         for index in 0..workers.max(1) {
-            let (backend, waker) = Epoll::new()?;
-            let (orders, inbox) = sync_channel(MAX_ORDERS);
-            let worker = Worker::new(backend, inbox, sink.clone(), started);
+            let (backend, wait, waker) = epoll::new()?;
+            let flows = Mutex::new(Flows::new(backend, sink.clone(), started));
+            let shared = Arc::new(Shared {
+                flows,
+                stop: AtomicBool::new(false),
+            });
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             let pin = (workers > 1 && cores > 1).then_some(index % cores);
+            let worker = shared.clone();
             let thread = thread.spawn(move || {
                 if let Some(core) = pin {
                     pin_to(core);
                 }
-                worker.run();
+                worker::run(&worker, wait, started);
             })?;
             let flows = AtomicUsize::new(0);
             dataplane.workers.push(Handle {
-                orders,
+                shared,
                 waker,
                 flows,
                 thread: Some(thread),
@@ -144,38 +146,24 @@ impl Dataplane {
     /// # Errors
     /// [`ApplyError`]; what of the plan was in force stays so.
     pub fn apply(&self, plan: &Plan, leases: Vec<PortLease>) -> Result<Vec<PortLease>, ApplyError> {
-        let gone = ApplyError::WorkerGone(plan.worker);
-        let Some(worker) = self.workers.get(plan.worker) else {
-            return Err(gone);
-        };
+        let worker = self
+            .workers
+            .get(plan.worker)
+            .ok_or(ApplyError::NoWorker(plan.worker))?;
         let installs = |change: &&FlowChange| matches!(change, FlowChange::Install(_));
         worker
             .flows
             .fetch_add(plan.changes.iter().filter(installs).count(), Relaxed);
-        let (done, applied) = sync_channel(1);
-        let order = Order::Apply {
-            plan: plan.clone(),
-            leases,
-            done,
-        };
-        if worker.orders.send(order).is_err() {
-            return Err(gone);
-        }
-        let _ = worker.waker.wake();
-        match applied.recv() {
-            Ok(Ok(removed)) => {
-                worker.flows.fetch_sub(removed.len(), Relaxed);
-                Ok(removed)
-            }
-            Ok(Err(reason)) => Err(ApplyError::Refused(reason)),
-            Err(_) => Err(gone),
-        }
+        let now = clock();
+        let removed = worker.shared.flows.lock().apply(plan, leases, now);
+        let removed = removed.map_err(ApplyError::Refused)?;
+        worker.flows.fetch_sub(removed.len(), Relaxed);
+        Ok(removed)
     }
 
     /// Milliseconds since the start: the clock of `last_packet_ms`.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn clock_ms(&self) -> u64 {
-        let uptime = Instant::now().saturating_duration_since(self.started);
+        let uptime = clock().saturating_duration_since(self.started);
         u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -189,7 +177,7 @@ impl Drop for Dataplane {
     /// Ends the workers; ports still in force are closed.
     fn drop(&mut self) {
         for worker in &self.workers {
-            let _ = worker.orders.send(Order::Stop);
+            worker.shared.stop.store(true, Relaxed);
             let _ = worker.waker.wake();
         }
         for worker in &mut self.workers {
@@ -198,6 +186,14 @@ impl Drop for Dataplane {
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the data plane has the clock of its packets"
+)]
+fn clock() -> Instant {
+    Instant::now()
 }
 
 /// Keeps the calling thread on one core.

@@ -5,15 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 
 use super::FlowEvent;
-use super::backend::Backend;
+use super::backend::{Backend, Wait};
 use super::entry::Entry;
 use super::sys::mmsg::RecvBatch;
 use crate::flow::port::PortLease;
@@ -34,20 +35,16 @@ const DATAGRAM_BYTES: usize = 9216;
 /// How often time acts on the latches.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a worker is asked to do.
-pub(super) enum Order {
-    /// Put a plan in force; what became of it goes to the sender.
-    Apply {
-        plan: Plan,
-        leases: Vec<PortLease>,
-        done: SyncSender<Applied>,
-    },
-    /// End; all flows are dropped.
-    Stop,
-}
+/// A flow whose port is bound to its peer and that is silent for this long hears everybody again
+/// (spec: media-behaviour §3.1, NAT rebinding).
+const BOUND_SILENCE: Duration = Duration::from_millis(60);
 
-/// The leases of removed flows, or why a plan is not in force.
-pub(super) type Applied = Result<Vec<PortLease>, String>;
+/// Under load the worker lets packets gather for this long between two turns. At 100,000 packets a
+/// second every packet would wake it otherwise, and a third of its time goes into waking up.
+const GATHER: Duration = Duration::from_micros(100);
+
+/// Packets per millisecond from which on gathering pays: below, a turn would find one or two.
+const GATHER_RATE: u64 = 16;
 
 /// Events of all workers on their way to control; those that find no room are counted.
 #[derive(Clone, Debug)]
@@ -68,81 +65,120 @@ impl EventSink {
     }
 }
 
-pub(super) struct Worker<B> {
-    backend: B,
-    orders: Receiver<Order>,
-    events: EventSink,
-    started: Instant,
-    flows: Slab<Entry>,
-    by_local: HashMap<SocketAddr, usize, RandomState>,
-    by_call: HashMap<u64, Vec<usize>, RandomState>,
-    batch: RecvBatch,
+/// What a worker and the control threads share: the flows, behind a lock that the worker holds
+/// for a turn and never while it waits.
+///
+/// Control changes the flows itself instead of asking the worker to: handing a plan over and
+/// waiting for its execution costs two switches of threads per command.
+#[derive(Debug)]
+pub(super) struct Shared<B> {
+    pub(super) flows: Mutex<Flows<B>>,
+    pub(super) stop: AtomicBool,
 }
 
-impl<B: Backend> Worker<B> {
-    pub(super) fn new(
-        backend: B,
-        orders: Receiver<Order>,
-        events: EventSink,
-        started: Instant,
-    ) -> Self {
-        Self {
-            backend,
-            orders,
-            events,
-            started,
-            flows: Slab::new(),
-            by_local: HashMap::default(),
-            by_call: HashMap::default(),
-            batch: RecvBatch::new(BATCH, DATAGRAM_BYTES),
+/// Turns until it is told to stop: wait, one clock reading, every ready port, time.
+#[expect(clippy::disallowed_methods, reason = "the one clock reading of a turn")]
+pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: Instant) {
+    let mut ready: Vec<usize> = Vec::new();
+    let mut unfinished: Vec<usize> = Vec::new();
+    let mut batch = RecvBatch::new(BATCH, DATAGRAM_BYTES);
+    let mut at_most = TICK;
+    let mut next_tick = started + TICK;
+    let mut load = LoadGauge::default();
+    while !shared.stop.load(Relaxed) {
+        if !unfinished.is_empty() {
+            at_most = Duration::ZERO;
+        }
+        ready.append(&mut unfinished);
+        if let Err(error) = wait.wait(at_most, &mut ready) {
+            tracing::error!(%error, "cannot wait for packets");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        let now = Instant::now();
+        let mut flows = shared.flows.lock();
+        let before = flows.received;
+        for index in ready.drain(..) {
+            if flows.serve_guarded(index, &mut batch, now) == Queue::MayHoldMore {
+                unfinished.push(index);
+            }
+        }
+        flows.release_silent(now);
+        if now >= next_tick {
+            next_tick = now + TICK;
+            flows.handle_timeout(now);
+        }
+        at_most = match flows.bound {
+            0 => next_tick.saturating_duration_since(now),
+            _ => BOUND_SILENCE,
+        };
+        let received = flows.received - before;
+        // Under load the worker is back in no time: a waiting command goes first.
+        MutexGuard::unlock_fair(flows);
+        if load.is_high(received, now, started) {
+            std::thread::park_timeout(GATHER);
         }
     }
+}
 
-    /// Turns until it is told to stop: wait, one clock reading, every ready port, orders, time.
-    #[expect(clippy::disallowed_methods, reason = "the one clock reading of a turn")]
-    pub(super) fn run(mut self) {
-        let mut ready: Vec<usize> = Vec::new();
-        let mut unfinished: Vec<usize> = Vec::new();
-        let mut next_tick = self.started + TICK;
-        let mut now = self.started;
-        loop {
-            let wait = match unfinished.is_empty() {
-                true => next_tick.saturating_duration_since(now),
-                false => Duration::ZERO,
-            };
-            ready.append(&mut unfinished);
-            if let Err(error) = self.backend.wait(wait, &mut ready) {
-                tracing::error!(%error, "cannot wait for packets");
-                std::thread::park_timeout(Duration::from_millis(10));
-            }
-            now = Instant::now();
-            for index in ready.drain(..) {
-                if self.serve_guarded(index, now) == Queue::MayHoldMore {
-                    unfinished.push(index);
-                }
-            }
-            loop {
-                match self.orders.try_recv() {
-                    Ok(Order::Apply { plan, leases, done }) => {
-                        // Whoever asked may have given up; the plan holds all the same.
-                        let _ = done.send(self.apply(plan, leases, now));
-                    }
-                    Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
-                    Err(TryRecvError::Empty) => break,
-                }
-            }
-            if now >= next_tick {
-                next_tick = now + TICK;
-                self.handle_timeout(now);
-            }
+/// How many packets come in, per millisecond.
+#[derive(Debug, Default)]
+struct LoadGauge {
+    millisecond: u128,
+    packets: u64,
+    is_high: bool,
+}
+
+impl LoadGauge {
+    /// Counts the packets of a turn, and says whether the last full millisecond had many.
+    fn is_high(&mut self, packets: u64, now: Instant, started: Instant) -> bool {
+        let millisecond = now.saturating_duration_since(started).as_millis();
+        if millisecond != self.millisecond {
+            let passed = u64::try_from(millisecond - self.millisecond).unwrap_or(u64::MAX);
+            self.is_high = self.packets / passed.max(1) >= GATHER_RATE;
+            self.millisecond = millisecond;
+            self.packets = 0;
+        }
+        self.packets += packets;
+        self.is_high
+    }
+}
+
+/// The flows of one worker.
+#[derive(Debug)]
+pub(super) struct Flows<B> {
+    backend: B,
+    events: EventSink,
+    started: Instant,
+    entries: Slab<Entry>,
+    by_local: HashMap<SocketAddr, usize, RandomState>,
+    by_call: HashMap<u64, Vec<usize>, RandomState>,
+    /// Flows whose port is bound to its peer.
+    bound: usize,
+    released_at: Instant,
+    /// Datagrams taken in so far.
+    received: u64,
+}
+
+impl<B: Backend> Flows<B> {
+    pub(super) fn new(backend: B, events: EventSink, started: Instant) -> Self {
+        Self {
+            backend,
+            events,
+            started,
+            entries: Slab::new(),
+            by_local: HashMap::default(),
+            by_call: HashMap::default(),
+            bound: 0,
+            released_at: started,
+            received: 0,
         }
     }
 
     /// A defect in one flow must not end the others: that flow is shut instead.
-    fn serve_guarded(&mut self, index: usize, now: Instant) -> Queue {
-        let served = catch_unwind(AssertUnwindSafe(|| self.serve(index, now)));
+    fn serve_guarded(&mut self, index: usize, batch: &mut RecvBatch, now: Instant) -> Queue {
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(index, batch, now)));
         served.unwrap_or_else(|_| {
-            if let Some(entry) = self.flows.get_mut(index) {
+            if let Some(entry) = self.entries.get_mut(index) {
                 tracing::error!(local = %entry.lease.local(), "flow shut after a defect");
                 entry.discard = true;
             }
@@ -151,14 +187,11 @@ impl<B: Backend> Worker<B> {
     }
 
     /// Takes a batch from one port and forwards it.
-    fn serve(&mut self, index: usize, now: Instant) -> Queue {
-        let Some(entry) = self.flows.get_mut(index) else {
+    fn serve(&mut self, index: usize, batch: &mut RecvBatch, now: Instant) -> Queue {
+        let Some(entry) = self.entries.get_mut(index) else {
             return Queue::Drained;
         };
-        let received = match self
-            .backend
-            .receive(entry.lease.handle_mut(), &mut self.batch)
-        {
+        let received = match self.backend.receive(entry.lease.handle_mut(), batch) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Drained,
             Err(_) => {
@@ -167,22 +200,22 @@ impl<B: Backend> Worker<B> {
                 return Queue::MayHoldMore;
             }
         };
+        self.received += received as u64;
         for position in 0..received {
-            self.forward(index, position, now);
+            if let Some((datagram, from)) = batch.datagram(position) {
+                self.forward(index, datagram, from, now);
+            }
         }
-        match received < self.batch.capacity() {
+        match received < batch.capacity() {
             true => Queue::Drained,
             false => Queue::MayHoldMore,
         }
     }
 
     /// The way of a packet: count, read, gate, account, send to every sink.
-    fn forward(&mut self, index: usize, position: usize, now: Instant) {
+    fn forward(&mut self, index: usize, datagram: &[u8], from: SocketAddr, now: Instant) {
         let sibling = self.sibling_source(index);
-        let Some(entry) = self.flows.get_mut(index) else {
-            return;
-        };
-        let Some((datagram, from)) = self.batch.datagram(position) else {
+        let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
         FlowStats::add(&entry.stats.packets_in, 1);
@@ -216,8 +249,16 @@ impl<B: Backend> Worker<B> {
             .stats
             .last_packet_ms
             .store(uptime_us / 1000 + 1, Relaxed);
+        entry.last_at = now;
         if let Reading::Rtp { header, negotiated } = &reading {
             entry.account(header, datagram.len(), uptime_us);
+            if !entry.is_bound && entry.latch.sole_source(now) == Some(from) {
+                entry.is_bound = self
+                    .backend
+                    .bind_peer(entry.lease.handle_mut(), Some(from))
+                    .is_ok();
+                self.bound += usize::from(entry.is_bound);
+            }
             if !negotiated {
                 // Forwarded all the same: the parties may know better.
                 FlowStats::add(&entry.stats.errors_in, 1);
@@ -226,16 +267,19 @@ impl<B: Backend> Worker<B> {
         if !entry.receive && !matches!(reading, Reading::Rtcp) {
             return entry.count_drop(DropReason::NotReceiving);
         }
-        self.send_to_sinks(index, position, matches!(reading, Reading::Rtcp));
+        self.send_to_sinks(index, datagram, matches!(reading, Reading::Rtcp));
     }
 
-    fn send_to_sinks(&mut self, index: usize, position: usize, is_rtcp: bool) {
+    fn send_to_sinks(&mut self, index: usize, datagram: &[u8], is_rtcp: bool) {
         let mut sent = false;
         let mut refused = None;
-        let sinks = self.flows.get(index).map_or(0, |entry| entry.targets.len());
+        let sinks = self
+            .entries
+            .get(index)
+            .map_or(0, |entry| entry.targets.len());
         for sink in 0..sinks {
             let target = self
-                .flows
+                .entries
                 .get(index)
                 .and_then(|entry| entry.targets.get(sink))
                 .copied();
@@ -247,14 +291,11 @@ impl<B: Backend> Worker<B> {
                 Carries::Rtp => !is_rtcp,
                 Carries::Rtcp => is_rtcp,
             };
-            let Some(sender) = self.flows.get_mut(target).filter(|_| takes) else {
+            let Some(sender) = self.entries.get_mut(target).filter(|_| takes) else {
                 continue;
             };
             let Some(destination) = sender.destination else {
                 refused = Some(DropReason::NoDestination);
-                continue;
-            };
-            let Some((datagram, _)) = self.batch.datagram(position) else {
                 continue;
             };
             match self
@@ -272,25 +313,45 @@ impl<B: Backend> Worker<B> {
                 }
             }
         }
-        if !sent && let Some(entry) = self.flows.get(index) {
+        if !sent && let Some(entry) = self.entries.get(index) {
             entry.count_drop(refused.unwrap_or(DropReason::NoSink));
         }
     }
 
     /// Where the RTP of an RTCP flow's stream is settled.
     fn sibling_source(&self, index: usize) -> Option<SocketAddr> {
-        let sibling = self.flows.get(self.flows.get(index)?.sibling?)?;
+        let sibling = self.entries.get(self.entries.get(index)?.sibling?)?;
         sibling
             .latch
             .is_settled()
             .then(|| sibling.latch.learned())?
     }
 
-    /// Puts a plan in force as a whole, or not at all.
-    fn apply(&mut self, plan: Plan, mut leases: Vec<PortLease>, now: Instant) -> Applied {
+    /// Lets flows that fell silent hear everybody again.
+    fn release_silent(&mut self, now: Instant) {
+        if self.bound == 0 || now.saturating_duration_since(self.released_at) < BOUND_SILENCE {
+            return;
+        }
+        self.released_at = now;
+        for (_, entry) in &mut self.entries {
+            let silent = now.saturating_duration_since(entry.last_at) >= BOUND_SILENCE;
+            if entry.is_bound && silent {
+                release(&mut self.backend, entry);
+                self.bound -= 1;
+            }
+        }
+    }
+
+    /// Puts a plan in force. The leases of removed flows come back.
+    pub(super) fn apply(
+        &mut self,
+        plan: &Plan,
+        mut leases: Vec<PortLease>,
+        now: Instant,
+    ) -> Result<Vec<PortLease>, String> {
         let mut removed = Vec::new();
-        for change in plan.changes {
-            match change {
+        for change in &plan.changes {
+            match change.clone() {
                 FlowChange::Install(spec) => {
                     let position = leases.iter().position(|lease| lease.local() == spec.local);
                     let Some(position) = position else {
@@ -301,9 +362,13 @@ impl<B: Backend> Worker<B> {
                 }
                 FlowChange::Change(spec) => {
                     let index = self.by_local.get(&spec.local).copied();
-                    let Some(entry) = index.and_then(|index| self.flows.get_mut(index)) else {
+                    let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
                         return Err(format!("no flow on {}", spec.local));
                     };
+                    if entry.is_bound {
+                        release(&mut self.backend, entry);
+                        self.bound -= 1;
+                    }
                     if let Some(tos) = entry.change(spec, now)
                         && let Err(error) = self.backend.set_tos(entry.lease.handle_mut(), tos)
                     {
@@ -321,7 +386,7 @@ impl<B: Backend> Worker<B> {
 
     fn install(&mut self, spec: FlowSpec, lease: PortLease, call: u64) -> Result<(), String> {
         let local = spec.local;
-        let slot = self.flows.vacant_entry();
+        let slot = self.entries.vacant_entry();
         let index = slot.key();
         let mut entry = Entry::new(spec, lease, call);
         if let Some(tos) = entry.tos()
@@ -339,10 +404,11 @@ impl<B: Backend> Worker<B> {
 
     fn remove(&mut self, local: SocketAddr) -> Option<PortLease> {
         let index = self.by_local.remove(&local)?;
-        let mut entry = self.flows.try_remove(index)?;
+        let mut entry = self.entries.try_remove(index)?;
         if let Some(siblings) = self.by_call.get_mut(&entry.call) {
             siblings.retain(|&other| other != index);
         }
+        self.bound -= usize::from(entry.is_bound);
         self.backend.release(entry.lease.handle_mut());
         Some(entry.lease)
     }
@@ -357,18 +423,26 @@ impl<B: Backend> Worker<B> {
             return;
         }
         for &index in indexes {
-            if let Some(entry) = self.flows.get_mut(index) {
+            if let Some(entry) = self.entries.get_mut(index) {
                 entry.resolve(|local| self.by_local.get(&local).copied());
             }
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        for (_, entry) in &mut self.flows {
+        for (_, entry) in &mut self.entries {
             if let Some(event) = entry.handle_timeout(now) {
                 self.events.tell(entry.call, entry.lease.local(), event);
             }
         }
+    }
+}
+
+/// Takes the binding of a port to its peer back.
+fn release(backend: &mut impl Backend, entry: &mut Entry) {
+    entry.is_bound = false;
+    if let Err(error) = backend.bind_peer(entry.lease.handle_mut(), None) {
+        tracing::warn!(local = %entry.lease.local(), %error, "cannot unbind a port from its peer");
     }
 }
 

@@ -3,14 +3,14 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::Backend;
+use super::{Backend, Wait};
+use crate::dataplane::sys::connect;
 use crate::dataplane::sys::mmsg::RecvBatch;
 use crate::flow::port::{OpenPort, PortHandle};
 
@@ -20,36 +20,41 @@ const WAKE: Token = Token(usize::MAX);
 /// Events taken from the system at a time.
 const EVENTS: usize = 256;
 
-/// The backend of one worker.
+/// The ports of one worker.
 #[derive(Debug)]
 pub(in crate::dataplane) struct Epoll {
+    registry: Registry,
+}
+
+/// The waiting half.
+#[derive(Debug)]
+pub(in crate::dataplane) struct EpollWait {
     poll: Poll,
     events: Events,
 }
 
-impl Epoll {
-    /// A backend, and what wakes it from another thread.
-    pub(in crate::dataplane) fn new() -> io::Result<(Self, Arc<Waker>)> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        Ok((
-            Self {
-                poll,
-                events: Events::with_capacity(EVENTS),
-            },
-            waker,
-        ))
-    }
+/// A backend, its waiting half, and what wakes that from another thread.
+pub(in crate::dataplane) fn new() -> io::Result<(Epoll, EpollWait, Waker)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKE)?;
+    let registry = poll.registry().try_clone()?;
+    let wait = EpollWait {
+        poll,
+        events: Events::with_capacity(EVENTS),
+    };
+    Ok((Epoll { registry }, wait, waker))
 }
 
 /// What a port is here.
-struct Port(UdpSocket);
+struct Port {
+    socket: UdpSocket,
+    /// The socket is connected to this address.
+    peer: Option<SocketAddr>,
+}
 
-fn socket(port: &mut PortHandle) -> io::Result<&UdpSocket> {
-    match port.downcast_mut::<Port>() {
-        Some(Port(socket)) => Ok(socket),
-        None => Err(io::Error::other("the port was opened by another backend")),
-    }
+fn port(handle: &mut PortHandle) -> io::Result<&mut Port> {
+    let port = handle.downcast_mut::<Port>();
+    port.ok_or_else(|| io::Error::other("the port was opened by another backend"))
 }
 
 /// Opens a socket per port.
@@ -64,28 +69,65 @@ impl OpenPort for Opener {
             socket.set_only_v6(true)?;
         }
         socket.bind(&local.into())?;
-        Ok(PortHandle::new(Port(socket.into())))
+        Ok(PortHandle::new(Port {
+            socket: socket.into(),
+            peer: None,
+        }))
     }
 }
 
 impl Backend for Epoll {
-    fn adopt(&mut self, port: &mut PortHandle, token: usize) -> io::Result<()> {
-        let fd = socket(port)?.as_raw_fd();
-        self.poll
-            .registry()
+    fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<()> {
+        let fd = port(handle)?.socket.as_raw_fd();
+        self.registry
             .register(&mut SourceFd(&fd), Token(token), Interest::READABLE)
     }
 
-    fn release(&mut self, port: &mut PortHandle) {
-        if let Ok(socket) = socket(port) {
+    fn release(&mut self, handle: &mut PortHandle) {
+        if let Ok(port) = port(handle) {
             // Closing it would do the same; an error means that it was not registered.
             let _ = self
-                .poll
-                .registry()
-                .deregister(&mut SourceFd(&socket.as_raw_fd()));
+                .registry
+                .deregister(&mut SourceFd(&port.socket.as_raw_fd()));
         }
     }
 
+    fn receive(&mut self, handle: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.receive(port(handle)?.socket.as_fd())
+    }
+
+    fn send(&mut self, handle: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        let port = port(handle)?;
+        match port.peer == Some(to) {
+            // The route is looked up once per connection instead of once per packet.
+            true => port.socket.send(data).map(drop),
+            false => port.socket.send_to(data, to).map(drop),
+        }
+    }
+
+    fn set_tos(&mut self, handle: &mut PortHandle, tos: u8) -> io::Result<()> {
+        let socket = &port(handle)?.socket;
+        let is_v4 = socket.local_addr()?.is_ipv4();
+        let socket = SockRef::from(socket);
+        match is_v4 {
+            true => socket.set_tos_v4(u32::from(tos)),
+            false => socket.set_tclass_v6(u32::from(tos)),
+        }
+    }
+
+    fn bind_peer(&mut self, handle: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {
+        let port = port(handle)?;
+        match peer {
+            Some(peer) => port.socket.connect(peer)?,
+            None if port.peer.is_some() => connect::dissolve(port.socket.as_fd())?,
+            None => {}
+        }
+        port.peer = peer;
+        Ok(())
+    }
+}
+
+impl Wait for EpollWait {
     fn wait(&mut self, at_most: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(at_most)) {
             Ok(()) => {}
@@ -99,23 +141,5 @@ impl Backend for Epoll {
                 .map(|Token(index)| index),
         );
         Ok(())
-    }
-
-    fn receive(&mut self, port: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
-        batch.receive(socket(port)?.as_fd())
-    }
-
-    fn send(&mut self, port: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
-        socket(port)?.send_to(data, to).map(drop)
-    }
-
-    fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()> {
-        let socket = socket(port)?;
-        let is_v4 = socket.local_addr()?.is_ipv4();
-        let socket = SockRef::from(socket);
-        match is_v4 {
-            true => socket.set_tos_v4(u32::from(tos)),
-            false => socket.set_tclass_v6(u32::from(tos)),
-        }
     }
 }

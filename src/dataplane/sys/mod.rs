@@ -1,7 +1,8 @@
 //! System calls without a safe wrapper elsewhere: the only unsafe code of the data plane.
 #![expect(
     unsafe_code,
-    reason = "recvmmsg(2) has no safe wrapper that keeps its arrays"
+    reason = "recvmmsg(2), and connect(2) to nowhere, have no safe wrapper"
 )]
 
+pub(super) mod connect;
 pub(super) mod mmsg;

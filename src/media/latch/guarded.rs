@@ -134,6 +134,15 @@ impl Guarded {
             .map(|source| source.address)
     }
 
+    /// The settled source, when no rule but its silence could replace it.
+    pub(super) fn sole_source(&self, peer: &PeerSpec, now: Instant) -> Option<SocketAddr> {
+        let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
+        let is_sole = self.settled && self.former.is_none() && window_over;
+        self.current
+            .filter(|_| is_sole)
+            .map(|current| current.address)
+    }
+
     /// Signalling moved the party, or told its address for the first time.
     pub(super) fn reopen(&mut self, peer: &PeerSpec, now: Instant) {
         self.candidates = None;

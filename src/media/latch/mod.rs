@@ -163,6 +163,17 @@ impl Latch {
         learned.or(self.peer.signalled)
     }
 
+    /// The one source that can be heard now, and where media goes: learning is over, and nothing
+    /// but its silence would let anybody else in.
+    pub fn sole_source(&self, now: Instant) -> Option<SocketAddr> {
+        match &self.mode {
+            Mode::Guarded(guarded) if !self.peer.asymmetric && self.peer.wants => {
+                guarded.sole_source(&self.peer, now)
+            }
+            _ => None,
+        }
+    }
+
     /// The source that was learned, if there is one.
     pub fn learned(&self) -> Option<SocketAddr> {
         match &self.mode {

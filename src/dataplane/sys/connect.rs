@@ -1,0 +1,50 @@
+//! `connect(2)` to nowhere: takes the peer of a UDP socket back.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// Dissolves the association of a connected UDP socket; it stays bound.
+///
+/// # Errors
+/// The system's; none is known for a UDP socket.
+pub(crate) fn dissolve(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid sockaddr.
+    let mut nowhere: libc::sockaddr = unsafe { mem::zeroed() };
+    nowhere.sa_family = libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap_or_default();
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).unwrap_or_default();
+    // SAFETY: the address lives until the call returns and is as long as it says.
+    let result = unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&nowhere), length) };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_dissolved_socket_hears_everybody_on_its_old_port() {
+        let (near, far, other) = (
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+        );
+        let local = near.local_addr().unwrap();
+        near.connect(far.local_addr().unwrap()).unwrap();
+        dissolve(near.as_fd()).unwrap();
+        assert_eq!(near.local_addr().unwrap(), local);
+        other.send_to(b"x", local).unwrap();
+        let mut buffer = [0u8; 4];
+        assert_eq!(
+            near.recv_from(&mut buffer).unwrap(),
+            (1, other.local_addr().unwrap())
+        );
+    }
+}
