@@ -1,6 +1,6 @@
 //! A call: its legs, and the plan that brings the data plane in line with them.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -39,8 +39,8 @@ pub(crate) struct Call {
     pub(crate) discard: bool,
     /// TOS of the call's media, if it was given.
     pub(crate) tos: Option<u8>,
-    /// What the data plane was told last, by local address.
-    in_force: Vec<FlowSpec>,
+    /// What the data plane was told last: local addresses, and digests of their descriptions.
+    in_force: Vec<(SocketAddr, u64)>,
 }
 
 impl Call {
@@ -103,25 +103,23 @@ impl Call {
     /// It counts as carried out from here on.
     pub(crate) fn plan(&mut self, defaults: &flows::Defaults) -> Plan {
         let wanted = flows::of_call(self, defaults);
-        let before: HashMap<SocketAddr, &FlowSpec> = self
-            .in_force
-            .iter()
-            .map(|spec| (spec.local, spec))
-            .collect();
+        let mut now_in_force = Vec::with_capacity(wanted.len());
         let mut changes = Vec::new();
-        for spec in &wanted {
-            match before.get(&spec.local) {
-                None => changes.push(FlowChange::Install(spec.clone())),
-                Some(old) if *old != spec => changes.push(FlowChange::Change(spec.clone())),
+        for spec in wanted {
+            let (local, digest) = (spec.local, digest(&spec));
+            match self.in_force.iter().find(|(before, _)| *before == local) {
+                None => changes.push(FlowChange::Install(spec)),
+                Some(&(_, before)) if before != digest => changes.push(FlowChange::Change(spec)),
                 Some(_) => {}
             }
+            now_in_force.push((local, digest));
         }
-        for spec in &self.in_force {
-            if !wanted.iter().any(|kept| kept.local == spec.local) {
-                changes.push(FlowChange::Remove(spec.local));
+        for (local, _) in &self.in_force {
+            if !now_in_force.iter().any(|(kept, _)| kept == local) {
+                changes.push(FlowChange::Remove(*local));
             }
         }
-        self.in_force = wanted;
+        self.in_force = now_in_force;
         Plan {
             call: self.number,
             worker: self.worker,
@@ -193,4 +191,11 @@ impl Call {
         self.last_signal = now;
         self.deletion = None;
     }
+}
+
+/// Tells two descriptions of a flow apart; a call keeps these instead of the descriptions.
+fn digest(spec: &FlowSpec) -> u64 {
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+    spec.hash(&mut hasher);
+    hasher.finish()
 }

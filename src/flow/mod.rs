@@ -42,7 +42,7 @@ pub enum FlowChange {
 }
 
 /// One forwarding entry: what happens to datagrams that arrive on one local port.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct FlowSpec {
     /// The local address and port: the key of the flow.
     pub local: SocketAddr,
@@ -75,7 +75,7 @@ pub enum Component {
 }
 
 /// How datagrams of a flow are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// RTP and RTCP; anything else is dropped.
     Rtp {
@@ -89,7 +89,7 @@ pub enum Payload {
 }
 
 /// A set of RTP payload types 0–127.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PayloadTypes(pub u128);
 
 impl PayloadTypes {
@@ -108,7 +108,7 @@ impl PayloadTypes {
 
 /// What is known of the party that a flow talks to, and how its source is learned
 /// (spec: media-behaviour §3).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct PeerSpec {
     /// The address and port of its SDP; `None` until its SDP is known.
     pub signalled: Option<SocketAddr>,
@@ -137,7 +137,7 @@ pub struct PeerSpec {
 }
 
 /// How the source of a stream is learned (spec: media-behaviour §3, §3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Learning {
     /// Windlass's default: ranks of sources, runs, and a settled peer.
     #[default]
@@ -153,7 +153,7 @@ pub enum Learning {
 }
 
 /// One destination of a flow's accepted datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Sink {
     /// The local address of the flow that sends: the datagram leaves from that port, to that
     /// flow's current peer.
@@ -163,7 +163,7 @@ pub struct Sink {
 }
 
 /// Which datagrams a sink takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carries {
     /// RTP, and datagrams of opaque flows.
     Rtp,

@@ -314,11 +314,9 @@ fn keying_rank(name: &[u8]) -> u8 {
 
 fn media_attribute(media: &mut MediaDescription, attribute: &[u8]) {
     let (name, value) = split_attribute(attribute);
-    if !media.transport.is_rtp() {
-        if name != b"end-of-candidates" {
-            media.verbatim.push(attribute.into());
-        }
-        // Direction, mid and ICE count for these too.
+    // Direction, mid and ICE count for other transports, too.
+    if !media.transport.is_rtp() && name != b"end-of-candidates" {
+        media.verbatim.push(attribute.into());
     }
     if let Some(direction) = Direction::from_name(name) {
         media.direction = Some(direction.or_stronger(media.direction));
