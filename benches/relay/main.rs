@@ -2,6 +2,11 @@
 //!
 //! How to run and read it: benches/README.md.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "numbers of a benchmark are small, and its indexes its own"
+)]
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
 
 mod generator;

@@ -203,7 +203,9 @@ impl Call {
                 continue;
             };
             let rules = leg.source_rules;
-            let family = leg.family_of(index).or(Some(Family::of(endpoint.rtp.ip())));
+            let family = leg
+                .family_of(index)
+                .or_else(|| Some(Family::of(endpoint.rtp.ip())));
             let name = leg.interface.clone();
             let Some(media) = leg.medias.get_mut(index) else {
                 continue;

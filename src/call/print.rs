@@ -280,7 +280,7 @@ fn generated_origin(address: Option<IpAddr>, rng: &mut impl Rng) -> Origin {
         session_version: number(rng),
         ..Origin::default()
     };
-    origin.set_address(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
+    origin.set_address(address.unwrap_or_else(|| Ipv4Addr::UNSPECIFIED.into()));
     origin
 }
 

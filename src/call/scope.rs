@@ -35,7 +35,7 @@ fn scope_v4(address: Ipv4Addr) -> Scope {
     } else if address.is_private() || (a == 100 && b & 0xc0 == 64) {
         // 100.64.0.0/10: carrier-grade NAT (RFC 6598).
         Scope::Private
-    } else if a >= 224 && a < 240 || address.is_broadcast() {
+    } else if (224..240).contains(&a) || address.is_broadcast() {
         Scope::Multicast
     } else {
         Scope::Public

@@ -1,6 +1,6 @@
 //! A call: its legs, and the plan that brings the data plane in line with them.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -195,7 +195,5 @@ impl Call {
 
 /// Tells two descriptions of a flow apart; a call keeps these instead of the descriptions.
 fn digest(spec: &FlowSpec) -> u64 {
-    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
-    spec.hash(&mut hasher);
-    hasher.finish()
+    foldhash::quality::FixedState::default().hash_one(spec)
 }

@@ -223,9 +223,8 @@ impl<B: Backend> Flows<B> {
         if entry.discard {
             return entry.count_drop(DropReason::Discarded);
         }
-        let reading = match read(&entry.payload, datagram) {
-            Some(reading) => reading,
-            None => return entry.count_drop(DropReason::Malformed),
+        let Some(reading) = read(&entry.payload, datagram) else {
+            return entry.count_drop(DropReason::Malformed);
         };
         let mut event = None;
         let arrival = Arrival {

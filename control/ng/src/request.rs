@@ -301,14 +301,29 @@ impl Request {
         let bytes = || value.as_bytes().map(<[u8]>::to_vec);
         match name.as_slice() {
             b"command" => {}
-            b"call-id" => self.call_id = value.as_bytes().map(CallId::from).or(self.call_id.take()),
-            b"from-tag" => self.from_tag = value.as_bytes().map(Tag::from).or(self.from_tag.take()),
-            b"to-tag" => self.to_tag = value.as_bytes().map(Tag::from).or(self.to_tag.take()),
+            b"call-id" => {
+                self.call_id = value
+                    .as_bytes()
+                    .map(CallId::from)
+                    .or_else(|| self.call_id.take())
+            }
+            b"from-tag" => {
+                self.from_tag = value
+                    .as_bytes()
+                    .map(Tag::from)
+                    .or_else(|| self.from_tag.take())
+            }
+            b"to-tag" => {
+                self.to_tag = value
+                    .as_bytes()
+                    .map(Tag::from)
+                    .or_else(|| self.to_tag.take())
+            }
             b"via-branch" => {
                 let branch = value.as_bytes().filter(|branch| !branch.is_empty());
-                self.via_branch = branch.map(Branch::from).or(self.via_branch.take());
+                self.via_branch = branch.map(Branch::from).or_else(|| self.via_branch.take());
             }
-            b"sdp" => self.sdp = bytes().or(self.sdp.take()),
+            b"sdp" => self.sdp = bytes().or_else(|| self.sdp.take()),
             b"flags" => each(value, |flag| self.read_flag(flag)),
             b"replace" => each(value, |option| self.read_replace(option)),
             b"rtcp-mux" => each(value, |option| self.read_rtcp_mux(option)),

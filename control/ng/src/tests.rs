@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -10,7 +10,7 @@ pub enum Value {
     /// A string of bytes.
     Bytes(Vec<u8>),
     /// A list.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// A dictionary.
     Dict(Dict),
 }
@@ -78,7 +78,7 @@ impl From<i64> for Value {
     }
 }
 
-impl From<Vec<Value>> for Value {
+impl From<Vec<Self>> for Value {
     fn from(list: Vec<Self>) -> Self {
         Self::List(list)
     }

@@ -1,0 +1,164 @@
+//! Programs under test and their peers, ended with the test, by pid.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use windlass_ng::Dict;
+use windlass_ng::client::{Client, ClientError, Retry};
+
+use super::{TempDir, wait_for};
+
+/// A program that was started, with its output in a file.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command, log: &Path) -> Self {
+        let output = File::create(log).unwrap();
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self {
+            child,
+            log: log.to_owned(),
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn terminate(&self) {
+        let _ = kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        );
+    }
+
+    pub(crate) fn wait(&mut self, at_most: Duration) -> ExitStatus {
+        let child = &mut self.child;
+        wait_for("the end of a process", at_most, || {
+            child.try_wait().unwrap()
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.terminate();
+            for _ in 0..200 {
+                if !matches!(self.child.try_wait(), Ok(None)) {
+                    return;
+                }
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A running Windlass.
+pub(crate) struct Relay {
+    pub(crate) process: Process,
+    pub(crate) ng: SocketAddr,
+    _directory: TempDir,
+}
+
+impl Relay {
+    /// With one interface on loopback, and more configuration as given.
+    pub(crate) fn start(more: &str) -> Self {
+        Self::start_with("[[interface]]\naddress = \"127.0.0.1\"\n", more)
+    }
+
+    pub(crate) fn start_with(interfaces: &str, more: &str) -> Self {
+        Self::launch(
+            Command::new(env!("CARGO_BIN_EXE_windlass")),
+            interfaces,
+            more,
+        )
+    }
+
+    /// `command` runs the binary, perhaps in a namespace.
+    pub(crate) fn launch(mut command: Command, interfaces: &str, more: &str) -> Self {
+        let ng = free_udp("127.0.0.1");
+        let directory = TempDir::new(&format!("relay-{}", ng.port()));
+        let config = format!(
+            "{interfaces}\n[ng]\nudp = [\"{ng}\"]\ntcp = [\"{ng}\"]\n{more}\n\
+             [log]\nlevel = \"debug\"\n"
+        );
+        let path = directory.file("windlass.toml", &config);
+        command.arg("run").arg("--config").arg(path);
+        let process = Process::start(command, &directory.path().join("log"));
+        let relay = Self {
+            process,
+            ng,
+            _directory: directory,
+        };
+        wait_for("the relay", Duration::from_secs(10), || {
+            let log = relay.process.log();
+            assert!(!log.contains("Error") && !log.contains("error:"), "{log}");
+            log.contains("ready").then_some(())
+        });
+        relay
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.ng).unwrap()
+    }
+
+    pub(crate) fn ask(&self, request: Dict) -> Result<Dict, ClientError> {
+        let retry = Retry {
+            tries: 3,
+            wait: Duration::from_secs(1),
+        };
+        self.client().with_retry(retry).request(&request)
+    }
+
+    /// Ports of the media range that are leased now, by the relay's own statistics.
+    pub(crate) fn leased_ports(&self) -> i64 {
+        let reply = self.ask(Dict::new().with("command", "statistics")).unwrap();
+        let interfaces = reply
+            .get("statistics")
+            .unwrap()
+            .as_dict()
+            .unwrap()
+            .get("interfaces");
+        let list = interfaces.unwrap().as_list().unwrap();
+        let used = |value: &windlass_ng::Value| {
+            let ports = value
+                .as_dict()
+                .unwrap()
+                .get("ports")
+                .unwrap()
+                .as_dict()
+                .unwrap();
+            ports.get("used").unwrap().as_int().unwrap()
+        };
+        list.iter().map(used).sum()
+    }
+}
+
+/// A port that is free now, for both UDP and TCP.
+pub(crate) fn free_udp(host: &str) -> SocketAddr {
+    for _ in 0..100 {
+        let socket = UdpSocket::bind((host, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port on {host}");
+}
