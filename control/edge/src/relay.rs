@@ -86,3 +86,21 @@ pub trait MediaRelay: Send + Sync + 'static {
     /// Starts one request.
     fn request(&self, request: MediaRequest) -> MediaFuture;
 }
+
+/// An ng daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct NgRelay {}
+
+impl NgRelay {
+    pub(crate) async fn connect(address: std::net::SocketAddr) -> std::io::Result<Self> {
+        let _ = address;
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl MediaRelay for NgRelay {
+    fn request(&self, request: MediaRequest) -> MediaFuture {
+        let _ = request;
+        Box::pin(async { Err(MediaError::Timeout) })
+    }
+}
