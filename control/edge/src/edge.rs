@@ -268,3 +268,155 @@ fn clock() -> Instant {
 
 /// Batches that may wait for a shard: a burst of some thousand messages.
 const QUEUED_BATCHES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
+
+    #[derive(Default)]
+    struct Marker(Mutex<Vec<MediaCommand>>);
+
+    impl MediaRelay for Marker {
+        fn request(&self, request: MediaRequest) -> MediaFuture {
+            self.0.lock().unwrap().push(request.command);
+            let sdp = request
+                .sdp
+                .map_or_else(Vec::new, |sdp| [b"relayed ", &sdp[..]].concat());
+            Box::pin(async { Ok(MediaReply { sdp }) })
+        }
+    }
+
+    struct Phone(UdpSocket);
+
+    impl Phone {
+        fn new(address: &str) -> Self {
+            Self(udp::bind(address.parse().unwrap()).unwrap())
+        }
+
+        fn address(&self) -> SocketAddr {
+            self.0.local_addr().unwrap()
+        }
+
+        async fn recv(&self, start: &str) -> (String, SocketAddr) {
+            let mut buffer = vec![0; 4096];
+            loop {
+                let received = self.0.recv_from(&mut buffer);
+                let (n, from) = tokio::time::timeout(Duration::from_secs(5), received)
+                    .await
+                    .expect(start)
+                    .unwrap();
+                let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                if text.starts_with(start) {
+                    return (text, from);
+                }
+            }
+        }
+    }
+
+    fn rows(text: &str, names: &[&str]) -> String {
+        let named = |line: &&str| names.iter().any(|n| line.starts_with(n));
+        text.lines()
+            .filter(named)
+            .map(|l| format!("{l}\r\n"))
+            .collect()
+    }
+
+    fn reply(request: &str, status: &str, contact: SocketAddr, body: &str) -> String {
+        let copied = rows(request, &["Via", "Record-Route", "From", "Call-ID", "CSeq"]);
+        let tag = if request.contains("To: <sip:b@x>;tag") {
+            ""
+        } else {
+            ";tag=b"
+        };
+        let to = rows(request, &["To"]).trim_end().to_owned();
+        format!(
+            "SIP/2.0 {status}\r\n{copied}{to}{tag}\r\nContact: <sip:b@{contact}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    async fn place_call(callee_address: &str) {
+        let (caller, callee) = (Phone::new("127.0.0.1:0"), Phone::new(callee_address));
+        let nowhere = "127.0.0.1:9".parse().unwrap();
+        let config = Config::new("127.0.0.1:0".parse().unwrap(), callee.address(), nowhere);
+        let relay = Arc::new(Marker::default());
+        let edge = Edge::start_with_relay(config, relay.clone()).await.unwrap();
+        let to_edge = edge.local_addr();
+        let us = caller.address();
+        let request = |method: &str, n: u32, tag: &str, extra: &str, body: &str| {
+            format!(
+                "{method} sip:b@{to_edge} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{method}\r\n\
+                 From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>{tag}\r\nCall-ID: {us}\r\nCSeq: {n} {method}\r\n\
+                 Contact: <sip:a@{us}>\r\n{extra}Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let invite = request("INVITE", 1, "", "", "alice");
+        caller.0.send_to(invite.as_bytes(), to_edge).await.unwrap();
+        caller.recv("SIP/2.0 100").await;
+        let (invite, from) = callee.recv("INVITE").await;
+        assert!(invite.ends_with("relayed alice"));
+        let ok = reply(&invite, "200 OK", callee.address(), "bob");
+        callee.0.send_to(ok.as_bytes(), from).await.unwrap();
+        let (ok, _) = caller.recv("SIP/2.0 200").await;
+        assert!(ok.ends_with("relayed bob"));
+        // The caller's route set is the Record-Route reversed.
+        let mut routes: Vec<_> = ok
+            .lines()
+            .filter_map(|l| l.strip_prefix("Record-Route: "))
+            .collect();
+        routes.reverse();
+        let route = format!("Route: {}\r\n", routes.join(", "));
+        for (method, n) in [("ACK", 1), ("BYE", 2)] {
+            let text = request(method, n, ";tag=b", &route, "").replace(
+                &format!("sip:b@{to_edge}"),
+                &format!("sip:b@{}", callee.address()),
+            );
+            caller.0.send_to(text.as_bytes(), to_edge).await.unwrap();
+            let (received, from) = callee.recv(method).await;
+            assert!(!received.contains("\r\nRoute:"), "{received}");
+            if method == "BYE" {
+                let ok = reply(&received, "200 OK", callee.address(), "");
+                callee.0.send_to(ok.as_bytes(), from).await.unwrap();
+                caller.recv("SIP/2.0 200").await;
+            }
+        }
+        let stats = edge.stats();
+        assert_eq!((stats.requests, stats.responses), (3, 2));
+        edge.stop().await;
+        let seen = relay.0.lock().unwrap().clone();
+        assert_eq!(
+            seen,
+            [
+                MediaCommand::Offer,
+                MediaCommand::Answer,
+                MediaCommand::Delete
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn call_over_loopback() {
+        place_call("127.0.0.1:0").await;
+    }
+
+    #[tokio::test]
+    async fn call_from_ipv4_to_ipv6() {
+        place_call("[::1]:0").await;
+    }
+
+    #[tokio::test]
+    async fn taken_address_is_named() {
+        let phone = Phone::new("127.0.0.1:0");
+        let config = Config::new(phone.address(), phone.address(), phone.address());
+        let error = Edge::start_with_relay(config, Arc::new(Marker::default()))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(&phone.address().to_string()));
+    }
+}

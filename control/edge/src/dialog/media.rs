@@ -140,7 +140,7 @@ impl MediaState {
         let fingerprint = hash(&[
             &[u8::from(message.parsed.is_request())],
             &message.parsed.cseq.to_be_bytes(),
-            message.from_tag(),
+            message.sender_tag(),
             message.to_tag().unwrap_or_default(),
             message.text(sdp),
         ]);

@@ -77,7 +77,7 @@ impl Dialog {
         Self {
             key: key.into(),
             call_id: invite.call_id().to_vec(),
-            caller_tag: invite.from_tag().to_vec(),
+            caller_tag: invite.sender_tag().to_vec(),
             state: State::Early,
             caller: parties.0,
             callee: parties.1,

@@ -55,7 +55,7 @@ pub(crate) fn received_via(bytes: &[u8], via: &Via, source: SocketAddr) -> Vec<u
     if via.rport.is_some() || via.host_ip(bytes) != Some(source.ip()) {
         let received = format!(";received={}", source.ip());
         let old = via.received_param;
-        let old = old.unwrap_or(Span::new(via.value.to(), via.value.to()));
+        let old = old.unwrap_or_else(|| Span::new(via.value.to(), via.value.to()));
         splices.replace(old, &[received.as_bytes()]);
     } else if let Some(old) = via.received_param {
         splices.remove(old);
@@ -138,7 +138,7 @@ pub(crate) fn server_key(request: &Message, method: Method, key: &mut Vec<u8>) {
     }
     // RFC 2543: the request itself identifies it. The To tag of an ACK is ours, so it is left out.
     add(request.call_id());
-    add(request.from_tag());
+    add(request.sender_tag());
     add(&parsed.cseq.to_be_bytes());
     add(parsed.via.value.of(bytes));
     if let super::Start::Request { uri } = parsed.start {

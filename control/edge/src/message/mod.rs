@@ -39,8 +39,8 @@ impl Message {
         self.text(self.parsed.call_id)
     }
 
-    /// Empty if there is none (RFC 2543 peers).
-    pub(crate) fn from_tag(&self) -> &[u8] {
+    /// The From tag; empty if there is none (RFC 2543 peers).
+    pub(crate) fn sender_tag(&self) -> &[u8] {
         self.text(self.parsed.from.tag.unwrap_or_default())
     }
 

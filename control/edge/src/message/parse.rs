@@ -252,7 +252,9 @@ impl Parsed {
                     value: cursor.rest().trim(bytes),
                     row: Span::new(row.from(), next),
                 };
-                first_error = first_error.and(self.note(bytes, header, limits));
+                // Noted even after an error: a response needs it.
+                let noted = self.note(bytes, header, limits);
+                first_error = first_error.and(noted);
                 self.headers.push(header);
             }
             at = next;
@@ -264,15 +266,15 @@ impl Parsed {
         let Header { id, value, .. } = header;
         let again = self.has(id);
         self.seen |= 1 << id as u32;
-        let once = match id {
+        let once = matches!(
+            id,
             HeaderId::From
-            | HeaderId::To
-            | HeaderId::CallId
-            | HeaderId::CSeq
-            | HeaderId::MaxForwards => true,
-            HeaderId::ContentType => true,
-            _ => false,
-        };
+                | HeaderId::To
+                | HeaderId::CallId
+                | HeaderId::CSeq
+                | HeaderId::MaxForwards
+                | HeaderId::ContentType
+        );
         if once && again {
             return Err(ParseError::Duplicate(id));
         }

@@ -186,11 +186,11 @@ impl Proxy {
         query: Query,
     ) -> MediaRequest {
         let options = &self.config.ng_options;
-        let mut tags = (Some(text(message.from_tag())), message.to_tag().map(text));
+        let mut tags = (Some(text(message.sender_tag())), message.to_tag().map(text));
         if query.swapped {
             std::mem::swap(&mut tags.0, &mut tags.1);
         }
-        let from_caller = message.from_tag() == dialog.caller_tag;
+        let from_caller = message.sender_tag() == dialog.caller_tag;
         let sender = match (from_caller, message.parsed.is_request()) {
             (true, true) | (false, false) => Side::Caller,
             _ => Side::Callee,

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Proxy;
 use super::forward::Outgoing;
+use super::route::Refusal;
 use super::transit::{Route, Transit};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
@@ -104,10 +105,10 @@ impl Proxy {
             }
         }
         let side = belongs.map_or(Side::Caller, |(_, side)| side);
-        if let (Some((dialog, _)), Method::Invite | Method::Update) = (belongs, message.method()) {
-            if let Some(dialog) = self.dialogs.get_mut(&dialog) {
-                dialog.learn(side, message, source);
-            }
+        let refreshes = matches!(message.method(), Method::Invite | Method::Update);
+        let refreshed = belongs.filter(|_| refreshes);
+        if let Some(dialog) = refreshed.and_then(|(id, _)| self.dialogs.get_mut(&id)) {
+            dialog.learn(side, message, source);
         }
         let invite = message.method() == Method::Invite;
         let own_tag = self.tag();
@@ -193,7 +194,7 @@ impl Proxy {
         let cseq = message.parsed.cseq.to_be_bytes();
         let fixed = [
             uri,
-            message.from_tag(),
+            message.sender_tag(),
             message.to_tag().unwrap_or_default(),
             message.call_id(),
             &cseq,
@@ -211,7 +212,7 @@ impl Proxy {
         message: &Message,
         listener: usize,
         source: SocketAddr,
-    ) -> Result<(Route, Option<(u64, Side)>), (u16, &'static str)> {
+    ) -> Result<Routed, Refusal> {
         if message.to_tag().is_none() {
             return self
                 .route_initial(message, listener, source)
@@ -256,7 +257,7 @@ impl Proxy {
             nat: false,
         };
         let expires = now + self.config.max_call;
-        dialog::key(invite.call_id(), invite.from_tag(), &mut self.scratch.key);
+        dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
         if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
             let live = |t: &Transit| t.server.is_open();
             let Some(dialog) = self.dialogs.get_mut(&id) else {
@@ -428,6 +429,9 @@ impl Proxy {
         self.send(listener, reply_target(message, source), packet.into());
     }
 }
+
+/// The way of a request, and the call it belongs to with its sender's side.
+type Routed = (Route, Option<(u64, Side)>);
 
 /// Where the responses to a request go: RFC 3581 if it asks for it or is behind a NAT, else the port
 /// of its sent-by (RFC 3261 §18.2.2).

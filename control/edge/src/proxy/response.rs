@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Proxy;
+use super::route::is_unroutable;
 use crate::cookie::Branch as BranchId;
-use crate::dialog::State;
-use crate::dialog::media::Job;
+use crate::dialog::media::{Job, Plan};
+use crate::dialog::{self, State};
 use crate::message::build::{self, Sibling};
-use crate::message::{HeaderId, Message, Method, Span};
+use crate::message::{HeaderId, Message, Method, Span, Via};
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{ClientAction, Packet};
 
@@ -21,10 +22,14 @@ impl Proxy {
             .filter(|_| ours)
             .and_then(|b| BranchId::read(message.text(b)));
         let branch = branch.filter(|b| b.shard == self.shard);
-        let found =
-            branch.and_then(|b| Some((b.transaction, self.transits.get_mut(&b.transaction)?)));
+        let found = branch.and_then(|b| {
+            let transit = self.transits.get_mut(&b.transaction)?;
+            Some((b.transaction, transit))
+        });
         let Some((id, transit)) = found else {
-            self.stats.drop_for(DropReason::StrayResponse);
+            if branch.is_none() || !self.forward_late_2xx(message) {
+                self.stats.drop_for(DropReason::StrayResponse);
+            }
             return;
         };
         let timers = self.config.timers;
@@ -81,6 +86,46 @@ impl Proxy {
             return;
         }
         self.carry_back(now, id, source, status, method, message);
+    }
+
+    /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
+    /// us), unless it carries an SDP the relay has not seen. False if it cannot.
+    fn forward_late_2xx(&mut self, message: &Message) -> bool {
+        if message.method() != Method::Invite || !(200..300).contains(&message.parsed.status()) {
+            return false;
+        }
+        let next = message.values(HeaderId::Via).nth(1);
+        let next = next.and_then(|value| Via::parse(&message.bytes, value));
+        let target = next.and_then(|via| via.response_target(&message.bytes));
+        let Some(target) = target.filter(|target| !is_unroutable(*target)) else {
+            return false;
+        };
+        dialog::key(
+            message.call_id(),
+            message.sender_tag(),
+            &mut self.scratch.key,
+        );
+        let dialog = self
+            .by_call
+            .get(&self.scratch.key[..])
+            .and_then(|id| self.dialogs.get(id));
+        let key = self.key;
+        let plan = dialog.map_or(Plan::Pass, |dialog| {
+            dialog
+                .media
+                .plan_response(message, true, |parts| key.hash(parts.iter().copied()))
+        });
+        let sdp = match &plan {
+            Plan::Pass if dialog.is_some() || message.parsed.body.is_empty() => None,
+            Plan::Known(span, sdp) => Some((*span, &sdp[..])),
+            _ => return false,
+        };
+        let Some(listener) = self.listener_toward(target, 0) else {
+            return false;
+        };
+        let packet = self.compose_response(message, sdp);
+        self.send(listener, target, packet.into());
+        true
     }
 
     /// A response new to the call.

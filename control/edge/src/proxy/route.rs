@@ -91,7 +91,7 @@ impl Proxy {
     /// The call a request with a To tag belongs to, and who sent it.
     pub(super) fn find_dialog(&mut self, request: &Message) -> Option<(u64, Side)> {
         let to_tag = request.to_tag()?;
-        for (tag, side) in [(request.from_tag(), Side::Caller), (to_tag, Side::Callee)] {
+        for (tag, side) in [(request.sender_tag(), Side::Caller), (to_tag, Side::Callee)] {
             dialog::key(request.call_id(), tag, &mut self.scratch.key);
             if let Some(id) = self.by_call.get(&self.scratch.key[..]) {
                 return Some((*id, side));
@@ -215,7 +215,7 @@ impl Proxy {
             }
         } else if upstream == Some(incoming) {
             let other = (0..self.listeners.len()).find(|i| *i != incoming && reaches(i));
-            return other.or(Some(incoming).filter(reaches));
+            return other.or_else(|| Some(incoming).filter(reaches));
         }
         Some(incoming)
             .filter(reaches)
@@ -231,7 +231,7 @@ pub(super) fn request_uri(request: &Message) -> Uri {
 }
 
 /// Nothing is ever sent there, whatever a message says.
-fn is_unroutable(target: SocketAddr) -> bool {
+pub(super) fn is_unroutable(target: SocketAddr) -> bool {
     let broadcast = matches!(target.ip(), std::net::IpAddr::V4(ip) if ip.is_broadcast());
     broadcast || target.ip().is_unspecified() || target.ip().is_multicast() || target.port() == 0
 }

@@ -47,11 +47,11 @@ impl Proxy {
             }
             return;
         }
-        if let Some(next) = transit.next_timeout() {
-            if transit.scheduled.is_none_or(|at| next < at) {
-                transit.scheduled = Some(next);
-                self.timers.push(Reverse((next, Timed::Transit(id))));
-            }
+        if let Some(next) = transit.next_timeout()
+            && transit.scheduled.is_none_or(|at| next < at)
+        {
+            transit.scheduled = Some(next);
+            self.timers.push(Reverse((next, Timed::Transit(id))));
         }
     }
 
@@ -98,10 +98,10 @@ impl Proxy {
         let route = transit.route;
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut sends = Vec::new();
-        if due(transit.server.next_timeout()) {
-            if let ServerAction::Resend(packet) = transit.server.on_timeout(&timers, now) {
-                sends.push((transit.listener, transit.reply_to, packet));
-            }
+        if due(transit.server.next_timeout())
+            && let ServerAction::Resend(packet) = transit.server.on_timeout(&timers, now)
+        {
+            sends.push((transit.listener, transit.reply_to, packet));
         }
         let (mut unanswered, mut rang_out, mut silent) = (false, false, false);
         if let Some(branch) = transit.branch.as_mut() {
@@ -114,10 +114,10 @@ impl Proxy {
                     _ => {}
                 }
             }
-            if let Some(own) = branch.own.as_mut().filter(|own| due(own.next_timeout())) {
-                if let ClientAction::Resend(packet) = own.on_timeout(&timers, now) {
-                    sends.push((route.listener, route.target, packet));
-                }
+            if let Some(own) = branch.own.as_mut().filter(|own| due(own.next_timeout()))
+                && let ClientAction::Resend(packet) = own.on_timeout(&timers, now)
+            {
+                sends.push((route.listener, route.target, packet));
             }
             rang_out = branch.ringing.take_if(|at| *at <= now).is_some();
             silent = branch.cancel_by.take_if(|at| *at <= now).is_some() && branch.client.is_open();

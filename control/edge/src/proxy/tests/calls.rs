@@ -371,3 +371,18 @@ fn two_families_get_two_record_routes() {
     assert_eq!((bye[0].to, bye[0].listener), (addr(ALICE), 0));
     assert!(bye[0].all(HeaderId::Route).is_empty());
 }
+
+#[test]
+fn late_2xx_is_forwarded_by_its_via() {
+    let mut world = World::new();
+    let sent = world.recv(ALICE, &invite("alice"));
+    let ok = response(&sent[1], "200 OK", "b", BOB_CONTACT, "bob");
+    world.recv(BOB, &ok);
+    world.pass(Duration::from_secs(40));
+    assert!(world.proxy.transits.is_empty());
+    let late = world.recv(BOB, &ok);
+    assert_eq!(
+        (late[0].to, late[0].body().as_str()),
+        (addr(ALICE), "relayed bob")
+    );
+}

@@ -6,7 +6,7 @@ fn line_for(text: &str) -> String {
     world
         .recv(ALICE, text)
         .first()
-        .map_or("nothing".into(), Sent::line)
+        .map_or_else(|| "nothing".into(), Sent::line)
 }
 
 #[test]
