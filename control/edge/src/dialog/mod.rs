@@ -48,6 +48,10 @@ pub(crate) struct Party {
     pub(crate) upstream: bool,
     /// Its Contact does not lead to it; requests go to `source`.
     pub(crate) nat: bool,
+    /// The address of its Contact.
+    pub(crate) contact: Option<SocketAddr>,
+    /// The address of the proxy next to us on its side, if that record-routed.
+    pub(crate) hop: Option<SocketAddr>,
 }
 
 /// A call.
@@ -111,16 +115,33 @@ impl Dialog {
         }
     }
 
-    /// Learns from a message of `side` with a Contact where the side is.
-    pub(crate) fn learn(&mut self, side: Side, message: &Message, source: SocketAddr) {
+    /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
+    /// Record-Route next to ours.
+    pub(crate) fn learn(
+        &mut self,
+        side: Side,
+        message: &Message,
+        source: SocketAddr,
+        hop: Option<SocketAddr>,
+    ) {
         let party = match side {
             Side::Caller => &mut self.caller,
             Side::Callee => &mut self.callee,
         };
+        party.contact = message.contact();
+        party.hop = hop.or(party.hop);
         if !party.upstream {
             party.source = source;
             party.nat = is_behind_nat(message, source);
         }
+    }
+}
+
+impl Party {
+    /// Whether `target` is an address this party named or sends from. Whoever is not trusted can
+    /// have requests sent nowhere else.
+    pub(crate) fn is_at(&self, target: SocketAddr) -> bool {
+        target == self.source || Some(target) == self.contact || Some(target) == self.hop
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Proxy;
 use super::forward::Outgoing;
-use super::route::Refusal;
+use super::route::{Refusal, request_uri};
 use super::transit::{Route, Transit};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
@@ -78,6 +78,10 @@ impl Proxy {
             self.reply_stateless(listener, source, message, refusal, &extra);
             return;
         }
+        if self.is_ping(message, source) {
+            self.reply_stateless(listener, source, message, (200, "OK"), b"");
+            return;
+        }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
         let full = self.transits.len() >= self.config.tables.transactions
             || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
@@ -108,7 +112,7 @@ impl Proxy {
         let refreshes = matches!(message.method(), Method::Invite | Method::Update);
         let refreshed = belongs.filter(|_| refreshes);
         if let Some(dialog) = refreshed.and_then(|(id, _)| self.dialogs.get_mut(&id)) {
-            dialog.learn(side, message, source);
+            dialog.learn(side, message, source, None);
         }
         let invite = message.method() == Method::Invite;
         let own_tag = self.tag();
@@ -151,6 +155,15 @@ impl Proxy {
             },
         );
         self.run(now, dialog, Job::Request { transit: id });
+    }
+
+    /// The upstream asks whether we are alive.
+    fn is_ping(&self, message: &Message, source: SocketAddr) -> bool {
+        let uri = request_uri(message);
+        source == self.config.upstream
+            && message.text(message.parsed.method_name) == b"OPTIONS"
+            && message.to_tag().is_none()
+            && self.is_own(&message.bytes, uri.host, uri.port)
     }
 
     /// RFC 3261 §16.3, in the order of the specification.
@@ -249,12 +262,16 @@ impl Proxy {
             listener,
             upstream: source == upstream,
             nat: source != upstream && dialog::is_behind_nat(invite, source),
+            contact: invite.contact(),
+            hop: self.adjacent_hop(invite),
         };
         let callee = Party {
             source: route.target,
             listener: route.listener,
             upstream: route.target == upstream,
             nat: false,
+            contact: None,
+            hop: None,
         };
         let expires = now + self.config.max_call;
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);

@@ -146,12 +146,13 @@ impl Proxy {
             self.send(route.listener, route.target, ack);
             return;
         }
+        let hop = self.adjacent_hop(message);
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
         let ok = (200..300).contains(&status);
         if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 && has_contact {
-                dialog.learn(side.other(), message, source);
+                dialog.learn(side.other(), message, source, hop);
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;

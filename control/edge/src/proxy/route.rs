@@ -88,6 +88,23 @@ impl Proxy {
         set
     }
 
+    /// The address in the Record-Route next to ours on the side of the sender: the first one of a
+    /// request, the last one before ours in a response.
+    pub(super) fn adjacent_hop(&self, message: &Message) -> Option<SocketAddr> {
+        let bytes = &message.bytes;
+        let mut uris = message.values(HeaderId::RecordRoute).map(|value| {
+            let addr = NameAddr::parse(bytes, value).unwrap_or_default();
+            Uri::parse(bytes, addr.uri).unwrap_or_default()
+        });
+        let uri = if message.parsed.is_request() {
+            uris.next()
+        } else {
+            uris.take_while(|uri| !self.is_own(bytes, uri.host, uri.port))
+                .last()
+        };
+        uri?.address(bytes)
+    }
+
     /// The call a request with a To tag belongs to, and who sent it.
     pub(super) fn find_dialog(&mut self, request: &Message) -> Option<(u64, Side)> {
         let to_tag = request.to_tag()?;
@@ -147,9 +164,11 @@ impl Proxy {
         let bytes = &request.bytes;
         let uri = set.next.unwrap_or_else(|| request_uri(request));
         let behind_nat = set.next.is_none() && party.nat;
+        let trusted = dialog.party(from).upstream;
         let target = uri
             .address(bytes)
             .filter(|target| !behind_nat && !is_unroutable(*target))
+            .filter(|target| trusted || party.is_at(*target))
             .filter(|_| !self.is_own(bytes, uri.host, uri.port))
             .unwrap_or(party.source);
         let listener = if target.is_ipv4() == party.source.is_ipv4() {
@@ -181,15 +200,15 @@ impl Proxy {
             None if source == self.config.upstream => {}
             None => return Err(unknown),
         }
-        let uri = set.next.unwrap_or_else(|| request_uri(request));
-        let target = uri
-            .address(&request.bytes)
-            .filter(|target| !is_unroutable(*target))
-            .filter(|_| !self.is_own(&request.bytes, uri.host, uri.port));
-        let target = match target {
-            Some(target) => target,
-            None if source == self.config.upstream => return Err(unknown),
-            None => self.config.upstream,
+        // Who is not trusted reaches the upstream only, which routes on.
+        let target = if source == self.config.upstream {
+            let uri = set.next.unwrap_or_else(|| request_uri(request));
+            uri.address(&request.bytes)
+                .filter(|target| !is_unroutable(*target))
+                .filter(|_| !self.is_own(&request.bytes, uri.host, uri.port))
+                .ok_or(unknown)?
+        } else {
+            self.config.upstream
         };
         let listener = self
             .listener_toward(target, listener)

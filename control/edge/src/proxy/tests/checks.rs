@@ -167,3 +167,137 @@ fn untouched_bytes_leave_as_they_came() {
     );
     assert!(sent[1].text().contains(odd));
 }
+
+#[test]
+fn strangers_addresses_in_a_request_uri_are_not_served() {
+    let mut world = World::new();
+    let route = call(&mut world);
+    let info = request(
+        "INFO sip:victim@203.0.113.66:53",
+        "198.51.100.7:5060;branch=z9hG4bKi",
+        ("a", "b"),
+        "2 INFO",
+        &route,
+        "",
+    );
+    assert_eq!(
+        world.recv(ALICE, &info)[0].to,
+        addr(BOB),
+        "only what the other side named"
+    );
+}
+
+#[test]
+fn upstream_may_route_through_further_proxies() {
+    let mut world = World::new();
+    let sent = world.recv(ALICE, &invite("alice"));
+    let ok = response(
+        &sent[1],
+        "200 OK",
+        "b",
+        "Contact: <sip:bob@203.0.113.77:5090>\r\n",
+        "bob",
+    );
+    let ok = ok.replacen(
+        "Record-Route: ",
+        "Record-Route: <sip:203.0.113.9:5070;lr>\r\nRecord-Route: ",
+        1,
+    );
+    let ok = world.recv(BOB, &ok);
+    let mut routes = ok[0].all(HeaderId::RecordRoute);
+    routes.reverse();
+    let route = format!("Route: {}\r\n", routes.join(", "));
+    let ack = request(
+        "ACK sip:bob@203.0.113.77:5090",
+        "198.51.100.7:5060;branch=z9hG4bKa",
+        ("a", "b"),
+        "1 ACK",
+        &route,
+        "",
+    );
+    let ack = world.recv(ALICE, &ack);
+    assert_eq!(
+        (ack[0].to, ack[0].all(HeaderId::Route)),
+        (addr(BOB), vec!["<sip:203.0.113.9:5070;lr>".into()])
+    );
+}
+
+#[test]
+fn callee_contact_beyond_the_upstream_is_reached() {
+    let mut world = World::new();
+    let sent = world.recv(ALICE, &invite("alice"));
+    world.recv(
+        BOB,
+        &response(
+            &sent[1],
+            "200 OK",
+            "b",
+            "Contact: <sip:bob@203.0.113.77:5090>\r\n",
+            "bob",
+        ),
+    );
+    let route = format!(
+        "Route: {}\r\n",
+        sent[1].all(HeaderId::RecordRoute).join(", ")
+    );
+    let ack = request(
+        "ACK sip:bob@203.0.113.77:5090",
+        "198.51.100.7:5060;branch=z9hG4bKa",
+        ("a", "b"),
+        "1 ACK",
+        &route,
+        "",
+    );
+    assert_eq!(world.recv(ALICE, &ack)[0].to, addr("203.0.113.77:5090"));
+}
+
+#[test]
+fn upstream_probes_are_answered() {
+    let mut world = World::new();
+    let probe = request(
+        "OPTIONS sip:192.0.2.1:5060",
+        "203.0.113.9:5070;branch=z9hG4bKp",
+        ("p", ""),
+        "1 OPTIONS",
+        "",
+        "",
+    );
+    let out = world.recv(BOB, &probe);
+    assert_eq!(
+        (out[0].line().as_str(), out[0].to),
+        ("SIP/2.0 200 OK", addr(BOB))
+    );
+}
+
+#[test]
+fn subscription_goes_on_by_its_cookie() {
+    let mut world = World::new();
+    let subscribe = request(
+        "SUBSCRIBE sip:bob@edge.example",
+        "198.51.100.7:5060;branch=z9hG4bKs",
+        ("a", ""),
+        "1 SUBSCRIBE",
+        "",
+        "",
+    );
+    let sent = world.recv(ALICE, &subscribe);
+    let route = format!("Route: {}\r\n", sent[0].all(HeaderId::RecordRoute)[0]);
+    let refresh = request(
+        "SUBSCRIBE sip:n@203.0.113.9:5070",
+        "198.51.100.7:5060;branch=z9hG4bKs2",
+        ("a", "n"),
+        "2 SUBSCRIBE",
+        &route,
+        "",
+    );
+    assert_eq!(world.recv(ALICE, &refresh)[0].to, addr(BOB));
+    let notify = request(
+        "NOTIFY sip:alice@198.51.100.7:5060",
+        "203.0.113.9:5070;branch=z9hG4bKn",
+        ("n", "a"),
+        "1 NOTIFY",
+        &route,
+        "",
+    );
+    assert_eq!(world.recv(BOB, &notify)[0].to, addr(ALICE));
+}
