@@ -1,9 +1,13 @@
 //! The media relay as the edge sees it: every SDP is offered or answered, every call deleted.
 
+mod ng;
+
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+
+pub(crate) use ng::NgRelay;
 
 use crate::config::AddressFamily;
 
@@ -85,22 +89,4 @@ pub type MediaFuture = Pin<Box<dyn Future<Output = Result<MediaReply, MediaError
 pub trait MediaRelay: Send + Sync + 'static {
     /// Starts one request.
     fn request(&self, request: MediaRequest) -> MediaFuture;
-}
-
-/// An ng daemon.
-#[derive(Clone, Debug)]
-pub(crate) struct NgRelay {}
-
-impl NgRelay {
-    pub(crate) async fn connect(address: std::net::SocketAddr) -> std::io::Result<Self> {
-        let _ = address;
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
-}
-
-impl MediaRelay for NgRelay {
-    fn request(&self, request: MediaRequest) -> MediaFuture {
-        let _ = request;
-        Box::pin(async { Err(MediaError::Timeout) })
-    }
 }
