@@ -31,7 +31,8 @@ impl Proxy {
         let mut key = std::mem::take(&mut self.scratch.key);
         build::server_key(message, matched_as, &mut key);
         let found = self.by_server_key.get(&key[..]).copied();
-        let fresh_key: Option<Box<[u8]>> = found.is_none().then(|| key[..].into());
+        let opens = found.is_none() && !matches!(method, Method::Ack | Method::Cancel);
+        let fresh_key: Option<Box<[u8]>> = opens.then(|| key[..].into());
         self.scratch.key = key;
         match (method, found, fresh_key) {
             (Method::Ack, Some(id), _) => {
