@@ -141,6 +141,15 @@ impl Parsed {
             && self.method != Method::Ack
     }
 
+    /// What is left of a request when only its method is remembered, as `length` bytes.
+    pub(crate) fn of_method(method: Method, length: usize) -> Self {
+        Self {
+            method,
+            method_name: Span::new(0, length),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_request(&self) -> bool {
         matches!(self.start, Start::Request { .. })
     }

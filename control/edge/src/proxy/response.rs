@@ -216,6 +216,9 @@ impl Proxy {
             .server
             .on_response(status, packet.clone(), &timers, now)
         {
+            if status >= 200 && !transit.request.parsed.headers.is_empty() {
+                transit.shrink();
+            }
             let (listener, to) = (transit.listener, transit.reply_to);
             self.send(listener, to, packet);
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::dialog::Side;
-use crate::message::Message;
+use crate::message::{Message, Parsed};
 use crate::transaction::{Client, Packet, Server};
 
 /// A relayed request. Serial failover and own forking will make `branch` a list.
@@ -70,6 +70,15 @@ impl Transit {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Keeps of an answered request what matches late responses to it: a transaction lingers for
+    /// half a minute.
+    pub(crate) fn shrink(&mut self) {
+        let name = self.request.parsed.method_name;
+        let bytes: Packet = self.request.text(name).into();
+        let parsed = Parsed::of_method(self.request.method(), bytes.len());
+        self.request = Message { bytes, parsed };
     }
 
     /// Nothing can come of it any more.

@@ -77,6 +77,7 @@ impl Client {
             (Kind::Invite, 200..300) if open || self.state == State::Accepted => {
                 if open {
                     self.state = State::Accepted;
+                    self.request = Packet::default();
                     self.timers.stop_all();
                     self.timers.set(Timer::Linger, now + timers.transaction());
                 }
@@ -95,6 +96,7 @@ impl Client {
                 .map_or(ClientAction::Nothing, ClientAction::Resend),
             (Kind::NonInvite, 200..) if open => {
                 self.state = State::Completed;
+                self.request = Packet::default();
                 self.timers.stop_all();
                 self.timers.set(Timer::Linger, now + timers.t4);
                 ClientAction::Deliver
@@ -103,12 +105,13 @@ impl Client {
         }
     }
 
-    /// Keeps the ACK for repeated final responses.
+    /// Keeps the ACK for repeated final responses; the request is not needed any more.
     pub(crate) fn acknowledge(&mut self, ack: Packet) {
+        self.request = Packet::default();
         self.ack = Some(ack);
     }
 
-    /// The request as it was sent.
+    /// The request as it was sent; empty once answered and, if it failed, acknowledged.
     pub(crate) fn request(&self) -> &Packet {
         &self.request
     }

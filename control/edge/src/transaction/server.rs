@@ -68,6 +68,7 @@ impl Server {
             (State::Open, _, ..200) => self.last = Some(packet),
             (State::Open, Kind::Invite, 200..300) => {
                 self.state = State::Accepted;
+                self.last = None;
                 self.timers.set(Timer::Linger, now + timers.transaction());
             }
             (State::Open, Kind::Invite, _) => {
@@ -93,6 +94,7 @@ impl Server {
         match self.state {
             State::Completed => {
                 self.state = State::Confirmed;
+                self.last = None;
                 self.timers.stop_all();
                 self.timers.set(Timer::Linger, now + timers.t4);
                 true
