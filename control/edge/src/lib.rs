@@ -5,11 +5,15 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod cookie;
+mod dialog;
 mod edge;
 mod message;
+mod proxy;
 mod relay;
 mod stats;
 mod transaction;
+mod transport;
 
 pub use config::{AddressFamily, Config, Limits, NgOptions, Tables, Timers};
 pub use edge::Edge;

@@ -26,6 +26,8 @@ reasons! {
     Keepalive => "keepalive",
     /// Not SIP, and no response can be built.
     Malformed => "malformed",
+    /// The media relay failed on a message that cannot be refused.
+    Media => "media",
     /// The datagrams came faster than the shard takes them.
     Overload => "overload",
     /// More messages of one call wait for the media relay than allowed.

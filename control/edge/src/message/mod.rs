@@ -1,3 +1,76 @@
-//! SIP messages as spans over the bytes they came in.
+//! SIP messages as spans over the bytes they came in (spec §3): one pass, nothing copied, nothing
+//! re-printed.
+//!
+//! [`Parsed`] is the table of positions, [`Message`] the same with its bytes kept for as long as a
+//! transaction needs them. Typed views ([`via`], [`uri`]) are made from spans when somebody asks.
 
+pub(crate) mod body;
+pub(crate) mod build;
+pub(crate) mod header;
 pub(crate) mod limits;
+pub(crate) mod parse;
+pub(crate) mod span;
+pub(crate) mod splice;
+pub(crate) mod uri;
+pub(crate) mod via;
+
+use std::sync::Arc;
+
+pub(crate) use header::{Header, HeaderId, Method};
+pub(crate) use parse::{Parsed, Start};
+pub(crate) use span::{Span, values};
+pub(crate) use splice::Splices;
+pub(crate) use uri::{NameAddr, Uri};
+pub(crate) use via::Via;
+
+/// A parsed message together with its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) parsed: Parsed,
+}
+
+impl Message {
+    pub(crate) fn text(&self, span: Span) -> &[u8] {
+        span.of(&self.bytes)
+    }
+
+    pub(crate) fn call_id(&self) -> &[u8] {
+        self.text(self.parsed.call_id)
+    }
+
+    /// The From tag; empty if there is none (RFC 2543 peers).
+    pub(crate) fn sender_tag(&self) -> &[u8] {
+        self.text(self.parsed.from.tag.unwrap_or_default())
+    }
+
+    pub(crate) fn to_tag(&self) -> Option<&[u8]> {
+        self.parsed.to.tag.map(|tag| self.text(tag))
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        self.parsed.method
+    }
+
+    pub(crate) fn rows(&self, id: HeaderId) -> impl Iterator<Item = &Header> {
+        self.parsed.headers.iter().filter(move |h| h.id == id)
+    }
+
+    /// All values of a header that may be repeated or comma-joined.
+    pub(crate) fn values(&self, id: HeaderId) -> impl Iterator<Item = Span> {
+        self.rows(id).flat_map(|row| values(&self.bytes, row.value))
+    }
+
+    /// The address in the first Contact, if it is an IP literal.
+    pub(crate) fn contact(&self) -> Option<std::net::SocketAddr> {
+        let value = self.values(HeaderId::Contact).next()?;
+        let addr = NameAddr::parse(&self.bytes, value)?;
+        Uri::parse(&self.bytes, addr.uri).ok()?.address(&self.bytes)
+    }
+
+    /// A token in a list header such as Require.
+    pub(crate) fn lists(&self, id: HeaderId, token: &str) -> bool {
+        self.values(id)
+            .any(|value| self.text(value).eq_ignore_ascii_case(token.as_bytes()))
+    }
+}

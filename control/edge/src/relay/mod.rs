@@ -1,9 +1,13 @@
 //! The media relay as the edge sees it: every SDP is offered or answered, every call deleted.
 
+mod ng;
+
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+
+pub(crate) use ng::NgRelay;
 
 use crate::config::AddressFamily;
 

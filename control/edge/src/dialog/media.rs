@@ -1,0 +1,180 @@
+//! The offers and answers of one call (spec §11): what a message means to the media relay.
+//!
+//! The relay is asked about one message of a call at a time; messages behind it wait in
+//! [`MediaState::queue`], so that they leave in the order they came.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::message::body::{self, Body};
+use crate::message::{HeaderId, Message, Method, Span};
+use crate::proxy::Route;
+use crate::relay::MediaCommand;
+
+/// One message on its way through the edge.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// A request with a server transaction of its own.
+    Request { transit: u64 },
+    /// An ACK for a 2xx.
+    Ack {
+        ack: Box<Message>,
+        source: SocketAddr,
+        route: Route,
+    },
+    /// A response to a relayed request.
+    Response {
+        transit: u64,
+        response: Box<Message>,
+        source: SocketAddr,
+    },
+    /// Not a message: the relay forgets the call.
+    Delete,
+}
+
+/// A job at the relay.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    pub(crate) token: u64,
+    pub(crate) job: Job,
+    pub(crate) query: Option<Query>,
+}
+
+/// What is known about the media of one call.
+#[derive(Debug, Default)]
+pub(crate) struct MediaState {
+    /// The message whose SDP is at the relay.
+    pub(crate) busy: Option<Busy>,
+    /// What came behind it.
+    pub(crate) queue: VecDeque<Job>,
+    /// The relay knows the call.
+    pub(crate) active: bool,
+    /// The callee made the offer; ACK or PRACK brings the answer.
+    late_offer: bool,
+    answered_late: bool,
+    /// Results for repeated messages.
+    seen: VecDeque<(u64, Arc<[u8]>)>,
+}
+
+/// What to ask about one SDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(crate) command: MediaCommand,
+    pub(crate) sdp: Span,
+    /// The offerer is who the To header names: the offer came in a response, or this is the answer
+    /// to such an offer.
+    pub(crate) swapped: bool,
+    /// Identifies the message for repeats.
+    pub(crate) fingerprint: u64,
+}
+
+/// What a message means to the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Nothing to ask; forward as it is.
+    Pass,
+    /// Signed or encrypted: it cannot be anchored.
+    Sealed,
+    /// Forward with this SDP, which the relay gave earlier for the same message.
+    Known(Span, Arc<[u8]>),
+    Ask(Query),
+}
+
+const REMEMBERED: usize = 8;
+
+impl MediaState {
+    /// Looks at a request, or an ACK, of the call.
+    pub(crate) fn plan_request(&self, message: &Message, hash: impl Fn(&[&[u8]]) -> u64) -> Plan {
+        let command = match message.method() {
+            Method::Invite | Method::Update => MediaCommand::Offer,
+            Method::Prack if !self.late_offer => MediaCommand::Offer,
+            Method::Prack | Method::Ack => MediaCommand::Answer,
+            _ => return Plan::Pass,
+        };
+        let swapped = command == MediaCommand::Answer;
+        let unexpected = message.method() == Method::Ack && !self.late_offer;
+        match self.plan(message, command, swapped, hash) {
+            Plan::Ask(_) if unexpected => Plan::Pass,
+            plan => plan,
+        }
+    }
+
+    /// Looks at a response; `offered` tells whether its request carried an offer.
+    pub(crate) fn plan_response(
+        &self,
+        message: &Message,
+        offered: bool,
+        hash: impl Fn(&[&[u8]]) -> u64,
+    ) -> Plan {
+        let status = message.parsed.status();
+        let carries = matches!(
+            message.method(),
+            Method::Invite | Method::Update | Method::Prack
+        );
+        if !carries || !(101..300).contains(&status) {
+            return Plan::Pass;
+        }
+        if offered {
+            return self.plan(message, MediaCommand::Answer, false, hash);
+        }
+        let reliable = status >= 200 || message.lists(HeaderId::Require, "100rel");
+        if message.method() != Method::Invite || !reliable {
+            return Plan::Pass;
+        }
+        self.plan(message, MediaCommand::Offer, true, hash)
+    }
+
+    fn plan(
+        &self,
+        message: &Message,
+        command: MediaCommand,
+        swapped: bool,
+        hash: impl Fn(&[&[u8]]) -> u64,
+    ) -> Plan {
+        let sdp = match body::find(message) {
+            Body::None => return Plan::Pass,
+            Body::Sealed => return Plan::Sealed,
+            Body::Sdp(sdp) => sdp,
+        };
+        let fingerprint = hash(&[
+            &[u8::from(message.parsed.is_request())],
+            &message.parsed.cseq.to_be_bytes(),
+            message.sender_tag(),
+            message.to_tag().unwrap_or_default(),
+            message.text(sdp),
+        ]);
+        match self.seen.iter().find(|(seen, _)| *seen == fingerprint) {
+            Some((_, result)) => Plan::Known(sdp, result.clone()),
+            None => Plan::Ask(Query {
+                command,
+                sdp,
+                swapped,
+                fingerprint,
+            }),
+        }
+    }
+
+    /// The relay served `query`.
+    pub(crate) fn settle(&mut self, query: &Query, result: Arc<[u8]>) {
+        if self.seen.len() >= REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back((query.fingerprint, result));
+        self.answered_late = query.swapped && query.command == MediaCommand::Answer;
+        if query.swapped {
+            self.late_offer = query.command == MediaCommand::Offer;
+        }
+    }
+
+    /// The last thing the relay settled was an answer brought by ACK or PRACK.
+    pub(crate) fn last_was_answer(&self) -> bool {
+        self.answered_late
+    }
+
+    /// A new session begins under the same call.
+    pub(crate) fn forget_session(&mut self) {
+        self.late_offer = false;
+        self.seen.clear();
+    }
+}

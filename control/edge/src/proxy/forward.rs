@@ -1,0 +1,202 @@
+//! What leaves: the received bytes with our splices (RFC 3261 §16.6, §16.7).
+
+use std::net::SocketAddr;
+
+use super::Proxy;
+use super::transit::Route;
+use crate::cookie::{Branch, DialogCookie};
+use crate::message::build::received_via;
+use crate::message::{Header, HeaderId, Message, Span, Splices, values};
+
+/// A request about to leave.
+pub(super) struct Outgoing<'a> {
+    pub(super) message: &'a Message,
+    pub(super) source: SocketAddr,
+    pub(super) route: Route,
+    pub(super) branch: Branch,
+    /// Record-Route it: the socket it came by and the dialog number in the cookie.
+    pub(super) record: Option<(usize, u64)>,
+    pub(super) sdp: Option<(Span, &'a [u8])>,
+}
+
+impl Proxy {
+    pub(super) fn compose_request(&mut self, out: &Outgoing<'_>) -> Vec<u8> {
+        let mut splices = std::mem::take(&mut self.scratch.splices);
+        let mut text = std::mem::take(&mut self.scratch.text);
+        splices.clear();
+        text.clear();
+        let message = out.message;
+        let bytes = &message.bytes;
+        let parsed = &message.parsed;
+
+        let rows = |id: HeaderId| parsed.headers.iter().find(move |h| h.id == id);
+        let top = rows(HeaderId::Via).map_or(parsed.headers_end, |h| h.row.from());
+        if let Some((incoming, id)) = out.record {
+            let at = rows(HeaderId::RecordRoute).map_or(top, |h| h.row.from());
+            self.record_route(
+                message.call_id(),
+                (incoming, out.route.listener),
+                id,
+                &mut text,
+            );
+            splices.insert(at, &[text.as_bytes()]);
+            text.clear();
+        }
+        out.branch.write(&mut text);
+        let sent_by = self
+            .listeners
+            .get(out.route.listener)
+            .map_or("", |l| &l.advertised);
+        splices.insert(
+            top,
+            &[
+                b"Via: SIP/2.0/UDP ",
+                sent_by.as_bytes(),
+                b";rport;branch=",
+                text.as_bytes(),
+                b"\r\n",
+            ],
+        );
+        let hops = match parsed.max_forwards {
+            Some((_, n)) => n.saturating_sub(1).min(self.config.max_forwards),
+            None => self.config.max_forwards,
+        };
+        let hops = hops.to_string();
+        match parsed.max_forwards {
+            Some((span, _)) => splices.replace(span, &[hops.as_bytes()]),
+            None => splices.insert(top, &[b"Max-Forwards: ", hops.as_bytes(), b"\r\n"]),
+        }
+        let via = parsed.via;
+        if via.rport.is_some()
+            || via.received.is_some()
+            || via.host_ip(bytes) != Some(out.source.ip())
+        {
+            splices.replace(via.value, &[&received_via(bytes, &via, out.source)]);
+        }
+        strip_values(
+            bytes,
+            &parsed.headers,
+            HeaderId::Route,
+            out.route.strip,
+            &mut splices,
+        );
+        replace_sdp(message, out.sdp, &mut splices);
+        let packet = splices.render(bytes, parsed.body.to());
+        self.scratch.splices = splices;
+        self.scratch.text = text;
+        packet
+    }
+
+    /// One row if the request leaves by the socket it came by, else two (RFC 5658): the outgoing
+    /// one first.
+    fn record_route(
+        &self,
+        call_id: &[u8],
+        (incoming, outgoing): (usize, usize),
+        id: u64,
+        text: &mut String,
+    ) {
+        let twice = incoming != outgoing;
+        let pair = [outgoing, incoming];
+        for index in pair.into_iter().take(if twice { 2 } else { 1 }) {
+            let host = self.listeners.get(index).map_or("", |l| &l.advertised);
+            text.push_str("Record-Route: <sip:");
+            text.push_str(host);
+            text.push_str(";lr");
+            if twice {
+                text.push_str(";r2=on");
+            }
+            text.push_str(";did=");
+            DialogCookie {
+                shard: self.shard,
+                id,
+            }
+            .write(self.key, call_id, text);
+            text.push_str(">\r\n");
+        }
+    }
+
+    /// A response without our Via. A 503 of the upstream speaks of the upstream, not of us, and
+    /// becomes 500 (RFC 3261 §16.7 step 6).
+    pub(super) fn compose_response(
+        &mut self,
+        message: &Message,
+        sdp: Option<(Span, &[u8])>,
+    ) -> Vec<u8> {
+        let mut splices = std::mem::take(&mut self.scratch.splices);
+        splices.clear();
+        let parsed = &message.parsed;
+        if parsed.status() == 503 {
+            let line = parsed.start_line;
+            splices.replace(
+                Span::new(line.from() + 8, line.to()),
+                &[b"500 Server Internal Error"],
+            );
+        }
+        strip_values(
+            &message.bytes,
+            &parsed.headers,
+            HeaderId::Via,
+            1,
+            &mut splices,
+        );
+        replace_sdp(message, sdp, &mut splices);
+        let packet = splices.render(&message.bytes, parsed.body.to());
+        self.scratch.splices = splices;
+        packet
+    }
+}
+
+/// Removes the first `count` values of a header; a row that loses all its values goes whole.
+fn strip_values(
+    bytes: &[u8],
+    headers: &[Header],
+    id: HeaderId,
+    mut count: usize,
+    splices: &mut Splices,
+) {
+    for header in headers.iter().filter(|h| h.id == id) {
+        if count == 0 {
+            return;
+        }
+        let mut kept = None;
+        let mut removed = 0;
+        for value in values(bytes, header.value) {
+            if removed < count {
+                removed += 1;
+            } else {
+                kept = Some(value);
+                break;
+            }
+        }
+        count -= removed;
+        match kept {
+            Some(kept) => splices.remove(Span::new(header.value.from(), kept.from())),
+            None => splices.remove(header.row),
+        }
+    }
+}
+
+/// Puts the relay's SDP in the place of the sender's; the rest of the body stays.
+fn replace_sdp(message: &Message, sdp: Option<(Span, &[u8])>, splices: &mut Splices) {
+    let Some((old, new)) = sdp else {
+        return;
+    };
+    let parsed = &message.parsed;
+    let body = parsed.body.to() - parsed.body.from();
+    let length = (body + new.len())
+        .saturating_sub(old.to() - old.from())
+        .to_string();
+    let mut found = false;
+    for row in message.rows(HeaderId::ContentLength) {
+        splices.replace(row.value, &[length.as_bytes()]);
+        found = true;
+    }
+    if !found {
+        splices.insert(
+            parsed.headers_end,
+            &[b"Content-Length: ", length.as_bytes(), b"\r\n"],
+        );
+    }
+    splices.replace(old, &[new]);
+}

@@ -1,0 +1,436 @@
+//! The media driver (spec §11): each message of a call passes here, in order, on its way out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::forward::Outgoing;
+use super::transit::Branch;
+use super::{Action, Proxy};
+use crate::cookie::Branch as BranchId;
+use crate::dialog::media::{Busy, Job, Plan, Query};
+use crate::dialog::{Dialog, Party, Side};
+use crate::message::{HeaderId, Message, Method, NameAddr, Span, Uri, values};
+use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
+use crate::stats::{DropReason, Stats};
+use crate::transaction::{Client, Kind, Packet};
+
+impl Proxy {
+    /// The answer to `Action::Media` with this token.
+    pub(crate) fn handle_media(
+        &mut self,
+        now: Instant,
+        token: u64,
+        result: Result<MediaReply, MediaError>,
+    ) {
+        let Some(id) = self.media_tokens.remove(&token) else {
+            return;
+        };
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let Some(Busy { job, query, .. }) = dialog.media.busy.take_if(|busy| busy.token == token)
+        else {
+            return;
+        };
+        match (result, query) {
+            (Ok(reply), Some(query)) => {
+                let sdp: Arc<[u8]> = reply.sdp.into();
+                dialog.media.settle(&query, sdp.clone());
+                self.finish(now, job, Some((query.sdp, sdp)));
+            }
+            (Ok(_), None) => {}
+            (Err(error), query) => {
+                Stats::add(&self.stats.media_failures);
+                tracing::warn!(%error, "media relay failed");
+                if query.is_some() {
+                    self.fail(now, id, job, (503, "Media Unavailable"));
+                }
+            }
+        }
+        self.drain_queue(now, id);
+        self.publish_gauges();
+    }
+
+    fn drain_queue(&mut self, now: Instant, id: u64) {
+        while let Some(dialog) = self.dialogs.get_mut(&id) {
+            if dialog.media.busy.is_some() {
+                return;
+            }
+            let Some(job) = dialog.media.queue.pop_front() else {
+                return;
+            };
+            self.begin(now, id, job);
+        }
+    }
+
+    /// Takes a message of a call (or of none) to its turn.
+    pub(super) fn run(&mut self, now: Instant, dialog: Option<u64>, job: Job) {
+        let Some((id, dialog)) = dialog.and_then(|id| Some((id, self.dialogs.get_mut(&id)?)))
+        else {
+            self.finish(now, job, None);
+            return;
+        };
+        if dialog.media.busy.is_none() {
+            self.begin(now, id, job);
+        } else if dialog.media.queue.len() < self.config.tables.parked_per_call
+            || matches!(job, Job::Delete)
+        {
+            dialog.media.queue.push_back(job);
+        } else {
+            self.stats.drop_for(DropReason::Parked);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, id: u64, job: Job) {
+        let Some(dialog) = self.dialogs.get(&id) else {
+            return;
+        };
+        let key = self.key;
+        let hash = |parts: &[&[u8]]| key.hash(parts.iter().copied());
+        let plan = match &job {
+            Job::Request { transit } => match self.transits.get(transit) {
+                // Cancelled while it waited: answered already.
+                Some(t) if t.server.is_open() => dialog.media.plan_request(&t.request, hash),
+                _ => return,
+            },
+            Job::Ack { ack, .. } => dialog.media.plan_request(ack, hash),
+            Job::Response {
+                transit, response, ..
+            } => match self.transits.get(transit) {
+                Some(t) => dialog.media.plan_response(response, t.offered, hash),
+                None => return,
+            },
+            Job::Delete => {
+                self.delete(id);
+                return;
+            }
+        };
+        match plan {
+            Plan::Pass => self.finish(now, job, None),
+            Plan::Known(span, sdp) => self.finish(now, job, Some((span, sdp))),
+            Plan::Sealed => self.fail(now, id, job, (493, "Undecipherable")),
+            Plan::Ask(query) => self.ask(id, job, query),
+        }
+    }
+
+    fn ask(&mut self, id: u64, job: Job, query: Query) {
+        let token = self.unique();
+        let Some(dialog) = self.dialogs.get(&id) else {
+            return;
+        };
+        let request = match &job {
+            Job::Request { transit } => self
+                .transits
+                .get(transit)
+                .map(|t| self.media_request(dialog, &t.request, t.source, query)),
+            Job::Ack { ack, source, .. } => Some(self.media_request(dialog, ack, *source, query)),
+            Job::Response {
+                response, source, ..
+            } => Some(self.media_request(dialog, response, *source, query)),
+            Job::Delete => None,
+        };
+        let Some(request) = request else {
+            return;
+        };
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.media.active = true;
+            dialog.media.busy = Some(Busy {
+                token,
+                job,
+                query: Some(query),
+            });
+            self.media_tokens.insert(token, id);
+            self.actions.push_back(Action::Media {
+                token,
+                request: Box::new(request),
+            });
+        }
+    }
+
+    fn delete(&mut self, id: u64) {
+        let token = self.unique();
+        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
+        };
+        dialog.media.active = false;
+        dialog.media.busy = Some(Busy {
+            token,
+            job: Job::Delete,
+            query: None,
+        });
+        let request = MediaRequest {
+            command: MediaCommand::Delete,
+            call_id: text(&dialog.call_id),
+            from_tag: text(&dialog.caller_tag),
+            to_tag: None,
+            sdp: None,
+            received_from: None,
+            direction: None,
+            address_family: None,
+            flags: Vec::new(),
+            extra: Vec::new(),
+        };
+        self.media_tokens.insert(token, id);
+        self.actions.push_back(Action::Media {
+            token,
+            request: Box::new(request),
+        });
+    }
+
+    fn media_request(
+        &self,
+        dialog: &Dialog,
+        message: &Message,
+        source: SocketAddr,
+        query: Query,
+    ) -> MediaRequest {
+        let options = &self.config.ng_options;
+        let mut tags = (Some(text(message.sender_tag())), message.to_tag().map(text));
+        if query.swapped {
+            std::mem::swap(&mut tags.0, &mut tags.1);
+        }
+        let from_caller = message.sender_tag() == dialog.caller_tag;
+        let sender = match (from_caller, message.parsed.is_request()) {
+            (true, true) | (false, false) => Side::Caller,
+            _ => Side::Callee,
+        };
+        let (from, to) = (dialog.party(sender), dialog.party(sender.other()));
+        let offer = query.command == MediaCommand::Offer;
+        let (client_family, upstream_family) = options.address_family;
+        let configured = if to.upstream {
+            upstream_family
+        } else {
+            client_family
+        };
+        let family = |party: &Party| crate::config::AddressFamily::of(party.source);
+        let bridged = (family(from) != family(to)).then(|| family(to));
+        let toward = if to.upstream {
+            &options.toward_upstream
+        } else {
+            &options.toward_client
+        };
+        let direction = options.direction.clone().map(|(client, upstream)| {
+            if from.upstream {
+                (upstream, client)
+            } else {
+                (client, upstream)
+            }
+        });
+        MediaRequest {
+            command: query.command,
+            call_id: text(message.call_id()),
+            from_tag: tags.0.unwrap_or_default(),
+            to_tag: tags.1,
+            sdp: Some(message.text(query.sdp).to_vec()),
+            received_from: Some(source.ip()),
+            direction: direction.filter(|_| offer),
+            address_family: configured.or(bridged).filter(|_| offer),
+            flags: options.flags.clone(),
+            // The transport of an answer is that of its offer.
+            extra: toward
+                .iter()
+                .filter(|(key, _)| offer || key != "transport-protocol")
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// The message leaves, with the relay's SDP if it has one.
+    fn finish(&mut self, now: Instant, job: Job, sdp: Option<(Span, Arc<[u8]>)>) {
+        let sdp = sdp.as_ref().map(|(span, sdp)| (*span, &sdp[..]));
+        match job {
+            Job::Request { transit } => self.start_branch(now, transit, sdp),
+            Job::Ack { ack, source, route } => self.forward_ack(&ack, source, route, sdp),
+            Job::Response {
+                transit, response, ..
+            } => self.forward_response(now, transit, &response, sdp),
+            Job::Delete => {}
+        }
+    }
+
+    fn start_branch(&mut self, now: Instant, id: u64, sdp: Option<(Span, &[u8])>) {
+        let timers = self.config.timers;
+        // Taken out while its message is composed.
+        let Some(mut transit) = self.transits.remove(&id) else {
+            return;
+        };
+        let method = transit.request.method();
+        if transit.server.is_open() {
+            let answering = method == Method::Prack
+                && transit.dialog.is_some_and(|d| {
+                    self.dialogs
+                        .get(&d)
+                        .is_some_and(|d| d.media.last_was_answer())
+                });
+            transit.offered = sdp.is_some() && !answering;
+            let forms = method.forms_dialog() && transit.request.to_tag().is_none();
+            let record = forms.then(|| (transit.listener, transit.dialog.unwrap_or(id)));
+            let loop_hash = self.loop_hash(&transit.request);
+            let packet: Packet = self
+                .compose_request(&Outgoing {
+                    message: &transit.request,
+                    source: transit.source,
+                    route: transit.route,
+                    branch: BranchId {
+                        shard: self.shard,
+                        transaction: id,
+                        loop_hash,
+                    },
+                    record,
+                    sdp,
+                })
+                .into();
+            let kind = if method == Method::Invite {
+                Kind::Invite
+            } else {
+                Kind::NonInvite
+            };
+            let client = Client::start(kind, packet.clone(), &timers, now);
+            transit.branch = Some(Branch {
+                client,
+                own: None,
+                ringing: None,
+                cancel_by: None,
+            });
+            self.send(transit.route.listener, transit.route.target, packet);
+        }
+        self.transits.insert(id, transit);
+        self.schedule(id);
+    }
+
+    /// The relay failed on this message: refused requests keep the dialog as it was.
+    fn fail(&mut self, now: Instant, dialog: u64, job: Job, (status, reason): (u16, &'static str)) {
+        match job {
+            Job::Request { transit } => self.refuse(now, transit, (status, reason)),
+            // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
+            Job::Ack { .. } | Job::Delete => self.stats.drop_for(DropReason::Media),
+            Job::Response { response, .. } if response.parsed.status() < 200 => {
+                self.stats.drop_for(DropReason::Media);
+            }
+            Job::Response {
+                transit, response, ..
+            } => {
+                if response.method() == Method::Invite {
+                    self.hang_up(now, transit, &response);
+                }
+                self.refuse(now, transit, (status, reason));
+                let opened = self.transits.get(&transit).is_some_and(|t| t.initial);
+                self.end_dialog(now, opened.then_some(dialog));
+            }
+        }
+    }
+
+    fn refuse(&mut self, now: Instant, id: u64, (status, reason): (u16, &'static str)) {
+        let initial = self.transits.get(&id).is_some_and(|t| t.initial);
+        let answer = if initial || status != 503 {
+            (status, reason)
+        } else {
+            (500, reason)
+        };
+        self.respond(now, id, answer, b"");
+        self.end_failed_call(now, id);
+    }
+
+    /// The callee accepted what cannot be carried: its 2xx is acknowledged and, if it opened the
+    /// call, followed by our BYE (spec §9).
+    fn hang_up(&mut self, now: Instant, id: u64, response: &Message) {
+        let timers = self.config.timers;
+        let sequence = self.unique();
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        let (route, initial) = (transit.route, transit.initial);
+        let ack: Packet = self
+            .to_callee(response, "ACK", 0, route.listener, sequence)
+            .into();
+        let bye: Packet = self
+            .to_callee(response, "BYE", 1, route.listener, id)
+            .into();
+        self.send(route.listener, route.target, ack.clone());
+        if initial {
+            self.send(route.listener, route.target, bye.clone());
+        }
+        if let Some(transit) = self.transits.get_mut(&id) {
+            transit.refused = Some(ack);
+            if let Some(branch) = transit.branch.as_mut().filter(|_| initial) {
+                branch.own = Some(Client::start(Kind::NonInvite, bye, &timers, now));
+            }
+        }
+        self.schedule(id);
+    }
+
+    /// A request of ours toward the sender of a 2xx, by its Contact and the Record-Route values
+    /// above ours.
+    fn to_callee(
+        &self,
+        ok: &Message,
+        method: &str,
+        step: u32,
+        listener: usize,
+        transaction: u64,
+    ) -> Vec<u8> {
+        let bytes = &ok.bytes;
+        let contact = ok.values(HeaderId::Contact).next();
+        let contact = contact
+            .and_then(|value| NameAddr::parse(bytes, value))
+            .unwrap_or_default();
+        let own = |value: &Span| {
+            let addr = NameAddr::parse(bytes, *value).unwrap_or_default();
+            let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
+            self.is_own(bytes, uri.host, uri.port)
+        };
+        let mut routes: Vec<Span> = ok
+            .rows(HeaderId::RecordRoute)
+            .flat_map(|row| values(bytes, row.value))
+            .take_while(|value| !own(value))
+            .collect();
+        routes.reverse();
+        let sent_by = self.listeners.get(listener).map_or("", |l| &l.advertised);
+        let mut branch = String::new();
+        BranchId {
+            shard: self.shard,
+            transaction,
+            loop_hash: 0,
+        }
+        .write(&mut branch);
+        let mut out = Vec::with_capacity(512);
+        let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+        add(&[
+            method.as_bytes(),
+            b" ",
+            ok.text(contact.uri),
+            b" SIP/2.0\r\n",
+        ]);
+        add(&[
+            b"Via: SIP/2.0/UDP ",
+            sent_by.as_bytes(),
+            b";rport;branch=",
+            branch.as_bytes(),
+            b"\r\n",
+        ]);
+        add(&[b"Max-Forwards: 70\r\n"]);
+        for route in routes {
+            add(&[b"Route: ", ok.text(route), b"\r\n"]);
+        }
+        for header in &ok.parsed.headers {
+            if matches!(header.id, HeaderId::From | HeaderId::To | HeaderId::CallId) {
+                add(&[ok.text(header.row)]);
+            }
+        }
+        let cseq = ok.parsed.cseq.saturating_add(step).to_string();
+        add(&[
+            b"CSeq: ",
+            cseq.as_bytes(),
+            b" ",
+            method.as_bytes(),
+            b"\r\nContent-Length: 0\r\n\r\n",
+        ]);
+        out
+    }
+}
+
+/// ng takes tags and Call-IDs as text; SIP ones are ASCII unless the peer is broken.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,207 @@
+//! The proxy core (spec §5): datagrams, relay answers and time in; datagrams and relay questions out.
+//!
+//! ```text
+//! handle_datagram ┐                       ┌ Action::Send
+//! handle_media    ├─> Proxy (no I/O) ──>  │
+//! handle_timeout  ┘                       └ Action::Media
+//! ```
+//!
+//! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
+//! must be answered by exactly one `handle_media` with its token, by an error if need be.
+
+mod forward;
+mod media;
+mod request;
+mod response;
+mod route;
+mod timeout;
+mod transit;
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::cookie::Key;
+use crate::dialog::Dialog;
+use crate::message::{Message, Parsed, Splices};
+use crate::relay::MediaRequest;
+use crate::stats::{DropReason, Stats};
+use crate::transaction::Packet;
+pub(crate) use route::Listener;
+pub(crate) use transit::Route;
+use transit::Transit;
+
+/// What the driver must do.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Send {
+        listener: usize,
+        to: SocketAddr,
+        packet: Packet,
+    },
+    Media {
+        token: u64,
+        request: Box<MediaRequest>,
+    },
+}
+
+/// Everything one shard knows.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    config: Arc<Config>,
+    stats: Arc<Stats>,
+    shard: u8,
+    listeners: Vec<Listener>,
+    key: Key,
+    sequence: u64,
+    transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
+    by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
+    by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
+    timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+    actions: VecDeque<Action>,
+    draining: bool,
+    scratch: Scratch,
+}
+
+/// Who a timer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timed {
+    Dialog(u64),
+    Transit(u64),
+}
+
+/// Buffers that are reused from message to message.
+#[derive(Debug, Default)]
+struct Scratch {
+    parsed: Parsed,
+    splices: Splices,
+    key: Vec<u8>,
+    text: String,
+}
+
+impl Scratch {
+    /// A message of our own again, to make its ACK or CANCEL. Rare: once per refused or cancelled
+    /// call.
+    fn reparse(&self, bytes: &Packet, limits: &crate::message::limits::Limits) -> Option<Message> {
+        let mut parsed = Parsed::default();
+        parsed.parse(bytes, limits).ok()?;
+        Some(Message {
+            bytes: bytes.clone(),
+            parsed,
+        })
+    }
+}
+
+impl Proxy {
+    /// `secret` seeds branches, tags and cookies; it must be random and unknown outside.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        listeners: Vec<Listener>,
+        shard: u8,
+        secret: [u64; 2],
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            config,
+            stats,
+            shard,
+            listeners,
+            key: Key(secret[0], secret[1]),
+            sequence: 0,
+            transits: HashMap::default(),
+            by_server_key: HashMap::default(),
+            dialogs: HashMap::default(),
+            by_call: HashMap::default(),
+            media_tokens: HashMap::default(),
+            timers: BinaryHeap::new(),
+            actions: VecDeque::new(),
+            draining: false,
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// One datagram that `listener` received.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        listener: usize,
+        from: SocketAddr,
+        bytes: Packet,
+    ) {
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            self.stats.drop_for(DropReason::Keepalive);
+            return;
+        }
+        let mut parsed = std::mem::take(&mut self.scratch.parsed);
+        let result = parsed.parse(&bytes, &self.config.limits);
+        let mut message = Message { bytes, parsed };
+        match result {
+            Ok(()) if message.parsed.is_request() => {
+                Stats::add(&self.stats.requests);
+                self.on_request(now, listener, from, &mut message);
+            }
+            Ok(()) => {
+                Stats::add(&self.stats.responses);
+                self.on_response(now, from, &mut message);
+            }
+            Err(error) if message.parsed.can_answer() => {
+                Stats::add(&self.stats.requests);
+                self.reply_stateless(listener, from, &message, error.response(), b"");
+            }
+            Err(_) => self.stats.drop_for(DropReason::Malformed),
+        }
+        // Unless somebody kept the message, its header table serves the next one.
+        self.scratch.parsed = message.parsed;
+        self.publish_gauges();
+    }
+
+    /// What to do next; `None` when everything was handed out.
+    pub(crate) fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// New calls are refused from now on.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether no request waits for its final response and no question for its answer.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.media_tokens.is_empty() && self.transits.values().all(|t| !t.server.is_open())
+    }
+
+    fn send(&mut self, listener: usize, to: SocketAddr, packet: Packet) {
+        self.actions.push_back(Action::Send {
+            listener,
+            to,
+            packet,
+        });
+    }
+
+    /// A number nobody can guess and that does not occur twice.
+    fn unique(&mut self) -> u64 {
+        self.sequence += 1;
+        self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"])
+    }
+
+    fn tag(&mut self) -> String {
+        format!("{:016x}", self.unique())
+    }
+
+    fn publish_gauges(&self) {
+        let set = |gauge: &std::sync::atomic::AtomicU64, n: usize| {
+            gauge.store(n as u64, Ordering::Relaxed);
+        };
+        set(&self.stats.dialogs, self.dialogs.len());
+        set(&self.stats.transactions, self.transits.len());
+    }
+}

@@ -1,0 +1,462 @@
+//! Requests: matching, the checks of RFC 3261 §16.3 in their order, CANCEL and ACK.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Proxy;
+use super::forward::Outgoing;
+use super::route::{Refusal, request_uri};
+use super::transit::{Route, Transit};
+use crate::cookie::Branch as BranchId;
+use crate::dialog::media::Job;
+use crate::dialog::{self, Dialog, Party, Side, State};
+use crate::message::build::{self, Sibling};
+use crate::message::{HeaderId, Message, Method, Start, Via};
+use crate::stats::{DropReason, Stats};
+use crate::transaction::{Client, Kind, Packet, Server, ServerAction};
+
+impl Proxy {
+    pub(super) fn on_request(
+        &mut self,
+        now: Instant,
+        listener: usize,
+        source: SocketAddr,
+        message: &mut Message,
+    ) {
+        let method = message.method();
+        let matched_as = match method {
+            Method::Ack | Method::Cancel => Method::Invite,
+            other => other,
+        };
+        let mut key = std::mem::take(&mut self.scratch.key);
+        build::server_key(message, matched_as, &mut key);
+        let found = self.by_server_key.get(&key[..]).copied();
+        let opens = found.is_none() && !matches!(method, Method::Ack | Method::Cancel);
+        let fresh_key: Option<Box<[u8]>> = opens.then(|| key[..].into());
+        self.scratch.key = key;
+        match (method, found, fresh_key) {
+            (Method::Ack, Some(id), _) => {
+                let timers = self.config.timers;
+                let transit = self.transits.get_mut(&id);
+                if transit.is_some_and(|t| t.server.on_ack(&timers, now)) {
+                    self.schedule(id);
+                } else {
+                    self.on_ack(now, listener, source, message);
+                }
+            }
+            (Method::Ack, None, _) => self.on_ack(now, listener, source, message),
+            (Method::Cancel, Some(id), _) => self.on_cancel(now, id, listener, source, message),
+            (Method::Cancel, None, _) => {
+                let refusal = (481, "Call/Transaction Does Not Exist");
+                self.reply_stateless(listener, source, message, refusal, b"");
+            }
+            (_, Some(id), _) => self.on_repeat(id),
+            (_, None, Some(key)) => self.on_new_request(now, listener, source, message, key),
+            (_, None, None) => {}
+        }
+    }
+
+    fn on_repeat(&mut self, id: u64) {
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        if let ServerAction::Resend(packet) = transit.server.on_repeat() {
+            let (listener, to) = (transit.listener, transit.reply_to);
+            Stats::add(&self.stats.retransmissions);
+            self.send(listener, to, packet);
+        }
+    }
+
+    fn on_new_request(
+        &mut self,
+        now: Instant,
+        listener: usize,
+        source: SocketAddr,
+        message: &mut Message,
+        key: Box<[u8]>,
+    ) {
+        if let Err((refusal, extra)) = self.check(message) {
+            self.reply_stateless(listener, source, message, refusal, &extra);
+            return;
+        }
+        if self.is_ping(message, source) {
+            self.reply_stateless(listener, source, message, (200, "OK"), b"");
+            return;
+        }
+        let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
+        let full = self.transits.len() >= self.config.tables.transactions
+            || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
+        if full {
+            let refusal = (503, "Service Unavailable");
+            self.reply_stateless(listener, source, message, refusal, b"Retry-After: 5\r\n");
+            return;
+        }
+        let (route, belongs) = match self.route(message, listener, source) {
+            Ok(found) => found,
+            Err(refusal) => {
+                self.reply_stateless(listener, source, message, refusal, b"");
+                return;
+            }
+        };
+        let id = self.unique();
+        let mut dialog = belongs.map(|(dialog, _)| dialog);
+        if opens_call {
+            match self.open_dialog(now, id, message, listener, source, &route) {
+                Ok(opened) => dialog = Some(opened),
+                Err(refusal) => {
+                    self.reply_stateless(listener, source, message, refusal, b"");
+                    return;
+                }
+            }
+        }
+        let side = belongs.map_or(Side::Caller, |(_, side)| side);
+        let refreshes = matches!(message.method(), Method::Invite | Method::Update);
+        let refreshed = belongs.filter(|_| refreshes);
+        if let Some(dialog) = refreshed.and_then(|(id, _)| self.dialogs.get_mut(&id)) {
+            dialog.learn(side, message, source, None);
+        }
+        let invite = message.method() == Method::Invite;
+        let own_tag = self.tag();
+        let request = Message {
+            bytes: message.bytes.clone(),
+            parsed: std::mem::take(&mut message.parsed),
+        };
+        let mut server = Server::start(if invite {
+            Kind::Invite
+        } else {
+            Kind::NonInvite
+        });
+        let reply_to = reply_target(&request, source);
+        if invite {
+            let trying: Packet =
+                build::response(&request, source, (100, "Trying"), None, b"").into();
+            server.on_response(100, trying.clone(), &self.config.timers, now);
+            self.send(listener, reply_to, trying);
+        }
+        self.by_server_key.insert(key.clone(), id);
+        self.transits.insert(
+            id,
+            Transit {
+                request,
+                source,
+                listener,
+                reply_to,
+                key,
+                own_tag,
+                server,
+                route,
+                branch: None,
+                dialog,
+                side,
+                initial: opens_call,
+                offered: false,
+                cancelled: None,
+                refused: None,
+                scheduled: None,
+            },
+        );
+        self.run(now, dialog, Job::Request { transit: id });
+    }
+
+    /// The upstream asks whether we are alive.
+    fn is_ping(&self, message: &Message, source: SocketAddr) -> bool {
+        let uri = request_uri(message);
+        source == self.config.upstream
+            && message.text(message.parsed.method_name) == b"OPTIONS"
+            && message.to_tag().is_none()
+            && self.is_own(&message.bytes, uri.host, uri.port)
+    }
+
+    /// RFC 3261 §16.3, in the order of the specification.
+    fn check(&self, message: &Message) -> Result<(), ((u16, &'static str), Vec<u8>)> {
+        if message.parsed.unknown_scheme {
+            return Err(((416, "Unsupported URI Scheme"), Vec::new()));
+        }
+        if matches!(message.parsed.max_forwards, Some((_, 0))) {
+            return Err(((483, "Too Many Hops"), Vec::new()));
+        }
+        let hash = self.loop_hash(message);
+        let bytes = &message.bytes;
+        let looped = message
+            .values(HeaderId::Via)
+            .filter_map(|value| Via::parse(bytes, value))
+            .filter(|via| self.is_own(bytes, via.host, via.port))
+            .filter_map(|via| BranchId::read(via.branch?.of(bytes)))
+            .any(|branch| branch.loop_hash == hash);
+        if looped {
+            return Err(((482, "Loop Detected"), Vec::new()));
+        }
+        let mut required = message.values(HeaderId::ProxyRequire).peekable();
+        if required.peek().is_some() {
+            let mut header = b"Unsupported: ".to_vec();
+            for (n, value) in required.enumerate() {
+                header.extend_from_slice(if n > 0 { b", " } else { b"" });
+                header.extend_from_slice(message.text(value));
+            }
+            header.extend_from_slice(b"\r\n");
+            return Err(((420, "Bad Extension"), header));
+        }
+        Ok(())
+    }
+
+    /// What makes a request that returns the same request (RFC 5393 §4.2).
+    pub(super) fn loop_hash(&self, message: &Message) -> u64 {
+        let uri = match message.parsed.start {
+            Start::Request { uri } => message.text(uri),
+            _ => b"",
+        };
+        let cseq = message.parsed.cseq.to_be_bytes();
+        let fixed = [
+            uri,
+            message.sender_tag(),
+            message.to_tag().unwrap_or_default(),
+            message.call_id(),
+            &cseq,
+        ];
+        let routes = message
+            .values(HeaderId::Route)
+            .chain(message.values(HeaderId::ProxyRequire))
+            .chain(message.values(HeaderId::Authorization))
+            .map(|span| message.text(span));
+        self.key.hash(fixed.into_iter().chain(routes))
+    }
+
+    fn route(
+        &mut self,
+        message: &Message,
+        listener: usize,
+        source: SocketAddr,
+    ) -> Result<Routed, Refusal> {
+        if message.to_tag().is_none() {
+            return self
+                .route_initial(message, listener, source)
+                .map(|route| (route, None));
+        }
+        let set = self.route_set(message);
+        let found = self.find_dialog(message);
+        let known = found.and_then(|(id, side)| Some((self.dialogs.get(&id)?, side)));
+        match known {
+            Some((dialog, side)) => {
+                let route = self.route_in_dialog(message, &set, dialog, side)?;
+                Ok((route, found))
+            }
+            None => {
+                let route = self.route_unknown_dialog(message, &set, listener, source)?;
+                Ok((route, None))
+            }
+        }
+    }
+
+    /// Reserves the call of an INVITE without a To tag.
+    fn open_dialog(
+        &mut self,
+        now: Instant,
+        transit: u64,
+        invite: &Message,
+        listener: usize,
+        source: SocketAddr,
+        route: &Route,
+    ) -> Result<u64, (u16, &'static str)> {
+        let upstream = self.config.upstream;
+        let caller = Party {
+            source,
+            listener,
+            upstream: source == upstream,
+            nat: source != upstream && dialog::is_behind_nat(invite, source),
+            contact: invite.contact(),
+            hop: self.adjacent_hop(invite),
+        };
+        let callee = Party {
+            source: route.target,
+            listener: route.listener,
+            upstream: route.target == upstream,
+            nat: false,
+            contact: None,
+            hop: None,
+        };
+        let expires = now + self.config.max_call;
+        dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
+        if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
+            let live = |t: &Transit| t.server.is_open();
+            let Some(dialog) = self.dialogs.get_mut(&id) else {
+                return Err((500, "Server Internal Error"));
+            };
+            // The same request by another way, or a second call under a live one (§8.2.2.2).
+            if dialog.state == State::Confirmed
+                || self.transits.get(&dialog.invite).is_some_and(live)
+            {
+                return Err((482, "Merged Request"));
+            }
+            dialog.restart(invite, transit, (caller, callee), expires);
+            self.schedule_dialog(id);
+            return Ok(id);
+        }
+        let id = self.unique();
+        let dialog = Dialog::new(
+            &self.scratch.key,
+            invite,
+            transit,
+            (caller, callee),
+            expires,
+        );
+        self.by_call.insert(dialog.key.clone(), id);
+        self.dialogs.insert(id, dialog);
+        self.schedule_dialog(id);
+        Ok(id)
+    }
+
+    /// CANCEL is answered here and goes on as our own (RFC 3261 §9.2, §16.10). Its answer is the
+    /// same each time, so it needs no transaction.
+    fn on_cancel(
+        &mut self,
+        now: Instant,
+        id: u64,
+        listener: usize,
+        source: SocketAddr,
+        cancel: &Message,
+    ) {
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let tag = transit.own_tag.clone();
+        let ok = build::response(cancel, source, (200, "OK"), Some(&tag), b"");
+        let reply_to = reply_target(cancel, source);
+        let mut parked = false;
+        if transit.server.is_open() && transit.cancelled.is_none() {
+            let mut reasons = Vec::new();
+            for row in cancel.rows(HeaderId::Reason) {
+                reasons.extend_from_slice(cancel.text(row.row));
+            }
+            transit.cancelled = Some(reasons);
+            parked = transit.branch.is_none();
+        }
+        self.send(listener, reply_to, ok.into());
+        if parked {
+            self.respond(now, id, (487, "Request Terminated"), b"");
+            self.end_failed_call(now, id);
+        } else {
+            self.cancel_branch(now, id);
+        }
+    }
+
+    /// Sends our CANCEL if it is wanted and may be sent: once, and not before a provisional response.
+    pub(super) fn cancel_branch(&mut self, now: Instant, id: u64) {
+        let timers = self.config.timers;
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let route = transit.route;
+        let (Some(branch), Some(reasons)) = (&mut transit.branch, &transit.cancelled) else {
+            return;
+        };
+        if branch.own.is_some() || !branch.client.is_proceeding() {
+            return;
+        }
+        let Some(sent) = self
+            .scratch
+            .reparse(branch.client.request(), &self.config.limits)
+        else {
+            return;
+        };
+        let packet: Packet = build::sibling(&sent, Sibling::Cancel(reasons)).into();
+        branch.own = Some(Client::start(Kind::NonInvite, packet.clone(), &timers, now));
+        branch.cancel_by = Some(now + timers.transaction());
+        branch.ringing = None;
+        self.send(route.listener, route.target, packet);
+        self.schedule(id);
+    }
+
+    /// The ACK of a 2xx passes without a transaction (RFC 3261 §16.11); any other is dropped.
+    fn on_ack(&mut self, now: Instant, listener: usize, source: SocketAddr, message: &mut Message) {
+        let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
+        let routed = self
+            .route(message, listener, source)
+            .ok()
+            .filter(|_| message.to_tag().is_some() && !spent);
+        let Some((route, belongs)) = routed else {
+            self.stats.drop_for(DropReason::StrayAck);
+            return;
+        };
+        let ack = Message {
+            bytes: message.bytes.clone(),
+            parsed: std::mem::take(&mut message.parsed),
+        };
+        match belongs {
+            Some((dialog, _)) => {
+                self.run(
+                    now,
+                    Some(dialog),
+                    Job::Ack {
+                        ack: Box::new(ack),
+                        source,
+                        route,
+                    },
+                );
+            }
+            None => self.forward_ack(&ack, source, route, None),
+        }
+    }
+
+    pub(super) fn forward_ack(
+        &mut self,
+        ack: &Message,
+        source: SocketAddr,
+        route: Route,
+        sdp: Option<(crate::message::Span, &[u8])>,
+    ) {
+        // A repeated ACK gets the same branch (RFC 3261 §16.11).
+        let transaction = self.key.hash([ack.text(ack.parsed.via.value)]);
+        let loop_hash = self.loop_hash(ack);
+        let packet = self.compose_request(&Outgoing {
+            message: ack,
+            source,
+            route,
+            branch: BranchId {
+                shard: self.shard,
+                transaction,
+                loop_hash,
+            },
+            record: None,
+            sdp,
+        });
+        self.send(route.listener, route.target, packet.into());
+    }
+
+    /// Answers without keeping anything; a repeat gets the same answer.
+    pub(super) fn reply_stateless(
+        &mut self,
+        listener: usize,
+        source: SocketAddr,
+        message: &Message,
+        refusal: (u16, &str),
+        extra: &[u8],
+    ) {
+        if message.method() == Method::Ack {
+            return;
+        }
+        let tag = self
+            .key
+            .hash([message.text(message.parsed.via.value), message.call_id()]);
+        let packet = build::response(
+            message,
+            source,
+            refusal,
+            Some(&format!("{tag:016x}")),
+            extra,
+        );
+        self.send(listener, reply_target(message, source), packet.into());
+    }
+}
+
+/// The way of a request, and the call it belongs to with its sender's side.
+type Routed = (Route, Option<(u64, Side)>);
+
+/// Where the responses to a request go: RFC 3581 if it asks for it or is behind a NAT, else the port
+/// of its sent-by (RFC 3261 §18.2.2).
+fn reply_target(request: &Message, source: SocketAddr) -> SocketAddr {
+    let via = &request.parsed.via;
+    if via.rport.is_some() || via.host_ip(&request.bytes) != Some(source.ip()) {
+        return source;
+    }
+    SocketAddr::new(source.ip(), via.port.unwrap_or(5060))
+}

@@ -1,0 +1,254 @@
+//! Responses: matching to a branch, what they mean to the call, and the way back.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Proxy;
+use super::route::is_unroutable;
+use crate::cookie::Branch as BranchId;
+use crate::dialog::media::{Job, Plan};
+use crate::dialog::{self, State};
+use crate::message::build::{self, Sibling};
+use crate::message::{HeaderId, Message, Method, Span, Via};
+use crate::stats::{DropReason, Stats};
+use crate::transaction::{ClientAction, Packet};
+
+impl Proxy {
+    pub(super) fn on_response(&mut self, now: Instant, source: SocketAddr, message: &mut Message) {
+        let via = message.parsed.via;
+        let ours = self.is_own(&message.bytes, via.host, via.port);
+        let branch = via
+            .branch
+            .filter(|_| ours)
+            .and_then(|b| BranchId::read(message.text(b)));
+        let branch = branch.filter(|b| b.shard == self.shard);
+        let found = branch.and_then(|b| {
+            let transit = self.transits.get_mut(&b.transaction)?;
+            Some((b.transaction, transit))
+        });
+        let Some((id, transit)) = found else {
+            if branch.is_none() || !self.forward_late_2xx(message) {
+                self.stats.drop_for(DropReason::StrayResponse);
+            }
+            return;
+        };
+        let timers = self.config.timers;
+        let status = message.parsed.status();
+        let method = transit.request.method();
+        let same_method = transit.request.text(transit.request.parsed.method_name)
+            == message.text(message.parsed.method_name);
+        let Some(branch) = transit.branch.as_mut() else {
+            self.stats.drop_for(DropReason::StrayResponse);
+            return;
+        };
+        if !same_method {
+            if let Some(own) = branch.own.as_mut() {
+                own.on_response(status, &timers, now);
+            }
+            self.schedule(id);
+            return;
+        }
+        let action = branch.client.on_response(status, &timers, now);
+        let route = transit.route;
+        match action {
+            ClientAction::Resend(packet) => {
+                Stats::add(&self.stats.retransmissions);
+                self.send(route.listener, route.target, packet);
+                return;
+            }
+            ClientAction::Nothing | ClientAction::TimedOut => return,
+            ClientAction::DeliverAndAck => {
+                if let Some(sent) = self
+                    .scratch
+                    .reparse(branch.client.request(), &self.config.limits)
+                {
+                    let ack: Packet = build::sibling(&sent, Sibling::Ack(message)).into();
+                    branch.client.acknowledge(ack.clone());
+                    self.send(route.listener, route.target, ack);
+                }
+            }
+            ClientAction::Deliver => {}
+        }
+        let Some(branch) = self.transits.get_mut(&id).and_then(|t| t.branch.as_mut()) else {
+            return;
+        };
+        if status >= 200 {
+            branch.ringing = None;
+            branch.cancel_by = None;
+        } else if method == Method::Invite {
+            if branch.cancel_by.is_none() && (status > 100 || branch.ringing.is_none()) {
+                branch.ringing = Some(now + timers.timer_c);
+            }
+            self.cancel_branch(now, id);
+        }
+        self.schedule(id);
+        if status == 100 {
+            return;
+        }
+        self.carry_back(now, id, source, status, method, message);
+    }
+
+    /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
+    /// us), unless it carries an SDP the relay has not seen. False if it cannot.
+    fn forward_late_2xx(&mut self, message: &Message) -> bool {
+        if message.method() != Method::Invite || !(200..300).contains(&message.parsed.status()) {
+            return false;
+        }
+        let next = message.values(HeaderId::Via).nth(1);
+        let next = next.and_then(|value| Via::parse(&message.bytes, value));
+        let target = next.and_then(|via| via.response_target(&message.bytes));
+        let Some(target) = target.filter(|target| !is_unroutable(*target)) else {
+            return false;
+        };
+        dialog::key(
+            message.call_id(),
+            message.sender_tag(),
+            &mut self.scratch.key,
+        );
+        let dialog = self
+            .by_call
+            .get(&self.scratch.key[..])
+            .and_then(|id| self.dialogs.get(id));
+        let key = self.key;
+        let plan = dialog.map_or(Plan::Pass, |dialog| {
+            dialog
+                .media
+                .plan_response(message, true, |parts| key.hash(parts.iter().copied()))
+        });
+        let sdp = match &plan {
+            Plan::Pass if dialog.is_some() || message.parsed.body.is_empty() => None,
+            Plan::Known(span, sdp) => Some((*span, &sdp[..])),
+            _ => return false,
+        };
+        let Some(listener) = self.listener_toward(target, 0) else {
+            return false;
+        };
+        let packet = self.compose_response(message, sdp);
+        self.send(listener, target, packet.into());
+        true
+    }
+
+    /// A response new to the call.
+    fn carry_back(
+        &mut self,
+        now: Instant,
+        id: u64,
+        source: SocketAddr,
+        status: u16,
+        method: Method,
+        message: &mut Message,
+    ) {
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        let route = transit.route;
+        if let Some(ack) = transit.refused.clone().filter(|_| status < 300) {
+            self.send(route.listener, route.target, ack);
+            return;
+        }
+        let hop = self.adjacent_hop(message);
+        let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
+        let ok = (200..300).contains(&status);
+        if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
+            let has_contact = message.rows(HeaderId::Contact).next().is_some();
+            if method == Method::Invite && status < 300 && has_contact {
+                dialog.learn(side.other(), message, source, hop);
+            }
+            if initial && ok && dialog.invite == id {
+                dialog.state = State::Confirmed;
+            }
+        }
+        let response = Message {
+            bytes: message.bytes.clone(),
+            parsed: std::mem::take(&mut message.parsed),
+        };
+        self.run(
+            now,
+            dialog_id,
+            Job::Response {
+                transit: id,
+                response: Box::new(response),
+                source,
+            },
+        );
+        if initial && status >= 300 {
+            self.end_failed_call(now, id);
+        } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
+            self.end_dialog(now, dialog_id);
+        }
+    }
+
+    pub(super) fn forward_response(
+        &mut self,
+        now: Instant,
+        id: u64,
+        response: &Message,
+        sdp: Option<(Span, &[u8])>,
+    ) {
+        // A response whose only Via was ours answers a request we made.
+        if response.parsed.vias < 2 {
+            return;
+        }
+        let status = match response.parsed.status() {
+            503 => 500,
+            other => other,
+        };
+        let packet: Packet = self.compose_response(response, sdp).into();
+        self.answer(now, id, status, packet);
+    }
+
+    /// A response of our own to a request with a transaction.
+    pub(super) fn respond(&mut self, now: Instant, id: u64, answer: (u16, &str), extra: &[u8]) {
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        let tag = Some(transit.own_tag.as_str());
+        let packet = build::response(&transit.request, transit.source, answer, tag, extra);
+        self.answer(now, id, answer.0, packet.into());
+    }
+
+    fn answer(&mut self, now: Instant, id: u64, status: u16, packet: Packet) {
+        let timers = self.config.timers;
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        if transit
+            .server
+            .on_response(status, packet.clone(), &timers, now)
+        {
+            if status >= 200 && !transit.request.parsed.headers.is_empty() {
+                transit.shrink();
+            }
+            let (listener, to) = (transit.listener, transit.reply_to);
+            self.send(listener, to, packet);
+        }
+        self.schedule(id);
+    }
+
+    /// The INVITE that opened the call failed: unless a 2xx came before, the call is over.
+    pub(super) fn end_failed_call(&mut self, now: Instant, transit: u64) {
+        let dialog = self
+            .transits
+            .get(&transit)
+            .filter(|t| t.initial)
+            .and_then(|t| t.dialog);
+        let early = |d: &u64| {
+            self.dialogs
+                .get(d)
+                .is_some_and(|d| d.state == State::Early && d.invite == transit)
+        };
+        let dialog = dialog.filter(early);
+        self.end_dialog(now, dialog);
+    }
+
+    /// The relay forgets the call; the dialog lingers for what crosses.
+    pub(super) fn end_dialog(&mut self, now: Instant, id: Option<u64>) {
+        let Some((id, dialog)) = id.and_then(|id| Some((id, self.dialogs.get_mut(&id)?))) else {
+            return;
+        };
+        dialog.state = State::Ended;
+        dialog.expires = now + self.config.timers.t4;
+        self.schedule_dialog(id);
+        self.run(now, Some(id), Job::Delete);
+    }
+}

@@ -1,0 +1,162 @@
+//! Time: one heap for all timers, and what happens when they fire.
+
+use std::cmp::Reverse;
+use std::time::{Duration, Instant};
+
+use super::{Proxy, Timed};
+use crate::dialog::media::Job;
+use crate::message::Method;
+use crate::stats::Stats;
+use crate::transaction::{ClientAction, ServerAction};
+
+impl Proxy {
+    /// When to call [`Self::handle_timeout`] at the latest.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Fires everything that is due.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            match timed {
+                Timed::Transit(id) => {
+                    if let Some(transit) = self.transits.get_mut(&id) {
+                        transit.scheduled.take_if(|s| *s <= at);
+                        self.on_transit_timeout(now, id);
+                        self.schedule(id);
+                    }
+                }
+                Timed::Dialog(id) => self.on_dialog_timeout(now, id),
+            }
+        }
+        self.publish_gauges();
+    }
+
+    /// Enters the next timer of a transit in the heap, or forgets the transit.
+    pub(super) fn schedule(&mut self, id: u64) {
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        if transit.is_over() {
+            if let Some(transit) = self.transits.remove(&id) {
+                self.by_server_key.remove(&transit.key);
+            }
+            return;
+        }
+        if let Some(next) = transit.next_timeout()
+            && transit.scheduled.is_none_or(|at| next < at)
+        {
+            transit.scheduled = Some(next);
+            self.timers.push(Reverse((next, Timed::Transit(id))));
+        }
+    }
+
+    pub(super) fn schedule_dialog(&mut self, id: u64) {
+        if let Some(dialog) = self.dialogs.get(&id) {
+            self.timers
+                .push(Reverse((dialog.expires, Timed::Dialog(id))));
+        }
+    }
+
+    fn on_dialog_timeout(&mut self, now: Instant, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if dialog.expires > now {
+            // Its term was extended; that made an entry of its own.
+            return;
+        }
+        if dialog.media.active || dialog.media.busy.is_some() {
+            dialog.expires = now + Duration::from_secs(1);
+            self.schedule_dialog(id);
+            self.run_delete_once(now, id);
+        } else if let Some(dialog) = self.dialogs.remove(&id) {
+            self.by_call.remove(&dialog.key);
+        }
+    }
+
+    fn run_delete_once(&mut self, now: Instant, id: u64) {
+        let waiting = |job: &Job| matches!(job, Job::Delete);
+        if self
+            .dialogs
+            .get(&id)
+            .is_some_and(|d| !d.media.queue.iter().any(waiting))
+        {
+            self.run(now, Some(id), Job::Delete);
+        }
+    }
+
+    fn on_transit_timeout(&mut self, now: Instant, id: u64) {
+        let timers = self.config.timers;
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let route = transit.route;
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let mut sends = Vec::new();
+        if due(transit.server.next_timeout())
+            && let ServerAction::Resend(packet) = transit.server.on_timeout(&timers, now)
+        {
+            sends.push((transit.listener, transit.reply_to, packet));
+        }
+        let (mut unanswered, mut rang_out, mut silent) = (false, false, false);
+        if let Some(branch) = transit.branch.as_mut() {
+            if due(branch.client.next_timeout()) {
+                match branch.client.on_timeout(&timers, now) {
+                    ClientAction::Resend(packet) => {
+                        sends.push((route.listener, route.target, packet))
+                    }
+                    ClientAction::TimedOut => unanswered = true,
+                    _ => {}
+                }
+            }
+            if let Some(own) = branch.own.as_mut().filter(|own| due(own.next_timeout()))
+                && let ClientAction::Resend(packet) = own.on_timeout(&timers, now)
+            {
+                sends.push((route.listener, route.target, packet));
+            }
+            rang_out = branch.ringing.take_if(|at| *at <= now).is_some();
+            silent = branch.cancel_by.take_if(|at| *at <= now).is_some() && branch.client.is_open();
+            if silent {
+                branch.client.terminate();
+            }
+        }
+        let method = transit.request.method();
+        let dialog = transit.dialog;
+        let cancelled = transit.cancelled.is_some();
+        if rang_out {
+            transit.cancelled.get_or_insert_default();
+        }
+        for (listener, to, packet) in sends {
+            Stats::add(&self.stats.retransmissions);
+            self.send(listener, to, packet);
+        }
+        if rang_out {
+            self.cancel_branch(now, id);
+        }
+        if !unanswered && !silent {
+            return;
+        }
+        if method == Method::Invite {
+            let answer = if cancelled {
+                (487, "Request Terminated")
+            } else {
+                (408, "Request Timeout")
+            };
+            self.respond(now, id, answer, b"");
+            self.end_failed_call(now, id);
+            return;
+        }
+        // RFC 4320 §4.2: no 408 to a non-INVITE; the sender has timed out as well.
+        if let Some(transit) = self.transits.get_mut(&id) {
+            transit.server.terminate();
+        }
+        if method == Method::Bye {
+            self.end_dialog(now, dialog);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! One request on its way through: its server transaction, its branch, and what waits for them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::dialog::Side;
+use crate::message::{Message, Parsed};
+use crate::transaction::{Client, Packet, Server};
+
+/// A relayed request. Serial failover and own forking will make `branch` a list.
+#[derive(Debug)]
+pub(crate) struct Transit {
+    pub(crate) request: Message,
+    pub(crate) source: SocketAddr,
+    /// The socket it came by, and where its responses go.
+    pub(crate) listener: usize,
+    pub(crate) reply_to: SocketAddr,
+    pub(crate) key: Box<[u8]>,
+    /// The To tag of responses we make ourselves.
+    pub(crate) own_tag: String,
+    pub(crate) server: Server,
+    pub(crate) route: Route,
+    pub(crate) branch: Option<Branch>,
+    pub(crate) dialog: Option<u64>,
+    /// Who sent it, if it belongs to a call.
+    pub(crate) side: Side,
+    /// It opens the call.
+    pub(crate) initial: bool,
+    /// It carried an SDP offer that the relay took.
+    pub(crate) offered: bool,
+    /// A CANCEL came; these Reason rows go with ours.
+    pub(crate) cancelled: Option<Vec<u8>>,
+    /// The media relay failed on its 2xx: the callee gets this ACK for each.
+    pub(crate) refused: Option<Packet>,
+    /// The earliest entry of this transit in the timer heap.
+    pub(crate) scheduled: Option<Instant>,
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) target: SocketAddr,
+    pub(crate) listener: usize,
+    /// How many leading Route values are ours and leave.
+    pub(crate) strip: usize,
+}
+
+/// The way a request was sent.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) client: Client,
+    /// Our own CANCEL or BYE.
+    pub(crate) own: Option<Client>,
+    /// Timer C (RFC 3261 §16.6 step 11).
+    pub(crate) ringing: Option<Instant>,
+    /// When the silence after our CANCEL ends.
+    pub(crate) cancel_by: Option<Instant>,
+}
+
+impl Transit {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let branch = self.branch.as_ref();
+        [
+            self.server.next_timeout(),
+            branch.and_then(|b| b.client.next_timeout()),
+            branch.and_then(|b| b.own.as_ref()?.next_timeout()),
+            branch.and_then(|b| b.ringing),
+            branch.and_then(|b| b.cancel_by),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Keeps of an answered request what matches late responses to it: a transaction lingers for
+    /// half a minute.
+    pub(crate) fn shrink(&mut self) {
+        let name = self.request.parsed.method_name;
+        let bytes: Packet = self.request.text(name).into();
+        let parsed = Parsed::of_method(self.request.method(), bytes.len());
+        self.request = Message { bytes, parsed };
+    }
+
+    /// Nothing can come of it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.server.is_terminated()
+            && self.branch.as_ref().is_none_or(|b| {
+                b.client.is_terminated() && b.own.as_ref().is_none_or(Client::is_terminated)
+            })
+    }
+}

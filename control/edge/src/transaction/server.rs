@@ -1,0 +1,146 @@
+//! Server transactions (RFC 3261 §17.2, RFC 6026 §7.1) over an unreliable transport.
+
+use std::time::Instant;
+
+use super::timer::{Timer, TimerTable, Timers};
+use super::{Kind, Packet};
+
+/// One server transaction: a request we received and must see answered.
+#[derive(Debug)]
+pub(crate) struct Server {
+    kind: Kind,
+    state: State,
+    timers: TimerTable,
+    interval: std::time::Duration,
+    last: Option<Packet>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Trying and Proceeding.
+    Open,
+    /// INVITE answered with 2xx: repeats are absorbed, further 2xx pass.
+    Accepted,
+    Completed,
+    /// INVITE whose final response was acknowledged.
+    Confirmed,
+    Terminated,
+}
+
+/// What the owner of a server transaction must do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ServerAction {
+    Nothing,
+    /// Send these bytes again.
+    Resend(Packet),
+    /// The final response was never acknowledged; the transaction is over.
+    TimedOut,
+}
+
+impl Server {
+    pub(crate) fn start(kind: Kind) -> Self {
+        Self {
+            kind,
+            state: State::Open,
+            timers: TimerTable::default(),
+            interval: std::time::Duration::ZERO,
+            last: None,
+        }
+    }
+
+    /// The same request again.
+    pub(crate) fn on_repeat(&self) -> ServerAction {
+        match (self.state, &self.last) {
+            (State::Open | State::Completed, Some(last)) => ServerAction::Resend(last.clone()),
+            _ => ServerAction::Nothing,
+        }
+    }
+
+    /// A response of the transaction user; false if it must not be sent (a final one was already).
+    pub(crate) fn on_response(
+        &mut self,
+        status: u16,
+        packet: Packet,
+        timers: &Timers,
+        now: Instant,
+    ) -> bool {
+        match (self.state, self.kind, status) {
+            (State::Open, _, ..200) => self.last = Some(packet),
+            (State::Open, Kind::Invite, 200..300) => {
+                self.state = State::Accepted;
+                self.last = None;
+                self.timers.set(Timer::Linger, now + timers.transaction());
+            }
+            (State::Open, Kind::Invite, _) => {
+                self.state = State::Completed;
+                self.last = Some(packet);
+                self.interval = timers.t1;
+                self.timers.set(Timer::Retransmit, now + timers.t1);
+                self.timers.set(Timer::GiveUp, now + timers.transaction());
+            }
+            (State::Open, Kind::NonInvite, _) => {
+                self.state = State::Completed;
+                self.last = Some(packet);
+                self.timers.set(Timer::Linger, now + timers.transaction());
+            }
+            (State::Accepted, Kind::Invite, 200..300) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    /// An ACK; false if it is not this machine's (it acknowledges a 2xx).
+    pub(crate) fn on_ack(&mut self, timers: &Timers, now: Instant) -> bool {
+        match self.state {
+            State::Completed => {
+                self.state = State::Confirmed;
+                self.last = None;
+                self.timers.stop_all();
+                self.timers.set(Timer::Linger, now + timers.t4);
+                true
+            }
+            State::Accepted => false,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn on_timeout(&mut self, timers: &Timers, now: Instant) -> ServerAction {
+        match self.timers.take_due(now) {
+            Some(Timer::Retransmit) => {
+                self.interval = self.interval.saturating_mul(2).min(timers.t2);
+                self.timers.set(Timer::Retransmit, now + self.interval);
+                self.last
+                    .clone()
+                    .map_or(ServerAction::Nothing, ServerAction::Resend)
+            }
+            Some(Timer::GiveUp) => {
+                self.terminate();
+                ServerAction::TimedOut
+            }
+            Some(Timer::Linger) => {
+                self.terminate();
+                ServerAction::Nothing
+            }
+            None => ServerAction::Nothing,
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// No final response yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.state == State::Terminated
+    }
+
+    /// Ends it without an answer (RFC 4320: no late 408 to a non-INVITE).
+    pub(crate) fn terminate(&mut self) {
+        self.state = State::Terminated;
+        self.timers.stop_all();
+    }
+}

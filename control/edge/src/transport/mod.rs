@@ -1,0 +1,3 @@
+//! Sockets. Streams (TCP, TLS, WebSocket) will stand beside UDP here.
+
+pub(crate) mod udp;
