@@ -1,9 +1,16 @@
 //! End to end: the real binary, real sockets, real peers.
 #![expect(clippy::disallowed_methods, reason = "tests wait for other processes")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test ends at the first surprise"
+)]
 
 mod common;
 mod edge_calls;
 mod kamailio_calls;
+mod nat_latching;
 
 mod ng_protocol;
 mod relay_basics;

@@ -1,1 +1,247 @@
+//! Two networks with the relay between them, a real NAT before one phone, and a stranger.
+//!
+//! ```text
+//! phone 192.168.50.2 - nat 198.51.100.7 - relay 203.0.113.1 | 10.9.0.1 - office phone 10.9.0.2
+//!                                   stranger 203.0.113.66 /
+//! ```
 
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use windlass_ng::client::Client;
+use windlass_ng::{Dict, Value};
+
+use crate::common::netns::Network;
+use crate::common::phone::{Phone, answer, offer};
+use crate::common::process::Relay;
+use crate::common::{has_program, is_root, lock_machine, sdp};
+
+const PACKETS: usize = 50;
+const PORTS: std::ops::RangeInclusive<u16> = 30000..=30099;
+
+struct Scene {
+    network: Network,
+    relay: Relay,
+    phone: Phone,
+    office: Phone,
+    stranger: UdpSocket,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let network = Network::new(&["phone", "nat", "relay", "strange", "office"]);
+        network.join(("phone", "192.168.50.2/24"), ("nat", "192.168.50.1/24"));
+        network.join(("nat", "198.51.100.7/24"), ("relay", "198.51.100.1/24"));
+        network.join(("strange", "203.0.113.66/24"), ("relay", "203.0.113.1/24"));
+        network.join(("office", "10.9.0.2/24"), ("relay", "10.9.0.1/24"));
+        network.default_route("phone", "192.168.50.1");
+        network.default_route("nat", "198.51.100.1");
+        network.default_route("strange", "203.0.113.1");
+        network.on("nat", "sysctl -q -w net.ipv4.ip_forward=1");
+        network.on("nat", "nft add table ip nat");
+        network.on(
+            "nat",
+            "nft 'add chain ip nat post { type nat hook postrouting priority 100 ; }'",
+        );
+        network.on(
+            "nat",
+            "nft add rule ip nat post oifname to-relay masquerade random",
+        );
+        let interfaces = "[[interface]]\nname = \"ext\"\naddress = \"203.0.113.1\"\n\
+                          [[interface]]\nname = \"int\"\naddress = \"10.9.0.1\"\n\
+                          [ports]\nmin = 30000\nmax = 30099\n";
+        let command = network.command("relay", env!("CARGO_BIN_EXE_windlass"));
+        let relay = Relay::launch(command, interfaces, "");
+        let phone = network.inside("phone", || Phone::new("192.168.50.2"));
+        let office = network.inside("office", || Phone::new("10.9.0.2"));
+        let stranger = network.inside("strange", || UdpSocket::bind("203.0.113.66:0").unwrap());
+        stranger.set_nonblocking(true).unwrap();
+        Self {
+            network,
+            relay,
+            phone,
+            office,
+            stranger,
+        }
+    }
+
+    fn ask(&self, request: &Dict) -> Dict {
+        let ng = self.relay.ng;
+        let client = self
+            .network
+            .inside("relay", || Client::connect(ng).unwrap());
+        client.request(request).unwrap()
+    }
+
+    /// Sets the call up; where the phone and the office are to send.
+    fn call(&self, id: &str, received_from: Option<&str>) -> (SocketAddr, SocketAddr) {
+        let text = |words: &[&str]| Value::List(words.iter().map(|w| Value::from(*w)).collect());
+        let mut request = offer(id, &sdp::audio(self.phone.address(), ""));
+        request.push("direction", text(&["ext", "int"]));
+        request.push("replace", text(&["origin"]));
+        if let Some(address) = received_from {
+            request.push("received-from", text(&["IP4", address]));
+        }
+        let reply = self.ask(&request);
+        let to_office = reply.get_str("sdp").unwrap().to_owned();
+        assert!(!to_office.contains("192.168.50."), "{to_office}");
+        let mut request = answer(id, &sdp::audio(self.office.address(), ""));
+        request.push("replace", text(&["origin"]));
+        let reply = self.ask(&request);
+        let to_phone = reply.get_str("sdp").unwrap().to_owned();
+        assert!(
+            !to_phone.contains("10.9.0."),
+            "the private address is shown: {to_phone}"
+        );
+        (sdp::address(&to_phone, 0), sdp::address(&to_office, 0))
+    }
+
+    /// One RTP packet of the stranger to every port of the range, as consistent as can be.
+    fn spray(&self, sequence: &mut u16) {
+        *sequence = sequence.wrapping_add(1);
+        let mut packet = vec![0x80, 8];
+        packet.extend_from_slice(&sequence.to_be_bytes());
+        packet.extend_from_slice(&(u32::from(*sequence) * 160).to_be_bytes());
+        packet.extend_from_slice(&[6, 6, 6, 6]);
+        packet.extend_from_slice(&[0x66; 160]);
+        for port in PORTS {
+            let _ = self.stranger.send_to(&packet, ("203.0.113.1", port));
+        }
+    }
+
+    /// Both speak, and say how much each heard of the other and of the stranger.
+    fn talk(&mut self, to_phone: SocketAddr, to_office: SocketAddr) -> [Heard; 2] {
+        for _ in 0..PACKETS {
+            let packet = self.phone.packet();
+            self.phone.rtp.send_to(&packet, to_phone).unwrap();
+            std::thread::park_timeout(Duration::from_millis(4));
+            let packet = self.office.packet();
+            self.office.rtp.send_to(&packet, to_office).unwrap();
+        }
+        [listen(&self.phone.rtp), listen(&self.office.rtp)]
+    }
+
+    fn stranger_heard(&self) -> usize {
+        let mut buffer = [0u8; 2048];
+        std::iter::from_fn(|| self.stranger.recv(&mut buffer).ok()).count()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    speech: usize,
+    strange: usize,
+}
+
+fn listen(socket: &UdpSocket) -> Heard {
+    let mut heard = Heard::default();
+    let mut buffer = [0u8; 2048];
+    socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    while let Ok(length) = socket.recv(&mut buffer) {
+        match buffer[..length].get(12) {
+            Some(0x66) => heard.strange += 1,
+            _ => heard.speech += 1,
+        }
+    }
+    heard
+}
+
+fn scene() -> Option<(std::fs::File, Scene)> {
+    if !is_root() || !has_program("/usr/sbin/nft") || !has_program("/usr/sbin/ip") {
+        return None;
+    }
+    let lock = lock_machine();
+    let random = Command::new("sh").args(["-c", "nft list tables"]).status();
+    if !random.is_ok_and(|status| status.success()) {
+        println!("skipped: this kernel has no nftables");
+        return None;
+    }
+    Some((lock, Scene::new()))
+}
+
+#[test]
+fn a_phone_behind_nat_is_heard_with_its_sip_source_known() {
+    let Some((_lock, mut scene)) = scene() else {
+        return;
+    };
+    let (to_phone, to_office) = scene.call("known", Some("198.51.100.7"));
+    let mut sequence = 100;
+    // Before the phone's first packet a consistent stream may be heard, but gets nothing.
+    for _ in 0..20 {
+        scene.spray(&mut sequence);
+    }
+    scene.office.speak(to_office, 5);
+    listen(&scene.office.rtp);
+    // The phone's address is that of its signalling: one packet is enough.
+    scene.phone.speak(to_phone, 1);
+    assert_eq!(listen(&scene.office.rtp).speech, 1);
+    let over = AtomicBool::new(false);
+    let heard = std::thread::scope(|scope| {
+        let stranger = scene.stranger.try_clone().unwrap();
+        let over = &over;
+        scope.spawn(move || {
+            let mut sequence = 5000u16;
+            while !over.load(Relaxed) {
+                sequence = sequence.wrapping_add(1);
+                let mut packet = vec![0x80, 8];
+                packet.extend_from_slice(&sequence.to_be_bytes());
+                packet.extend_from_slice(&[0, 0, 1, 1, 6, 6, 6, 6]);
+                packet.extend_from_slice(&[0x66; 160]);
+                for port in PORTS {
+                    let _ = stranger.send_to(&packet, ("203.0.113.1", port));
+                }
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        });
+        let heard = scene.talk(to_phone, to_office);
+        over.store(true, Relaxed);
+        heard
+    });
+    let [phone, office] = heard;
+    assert_eq!((phone.speech, office.speech), (PACKETS, PACKETS));
+    assert_eq!(
+        (phone.strange, office.strange),
+        (0, 0),
+        "the stranger was heard"
+    );
+    assert_eq!(scene.stranger_heard(), 0, "the stranger got media");
+}
+
+#[test]
+fn a_phone_behind_nat_is_heard_without_any_hint() {
+    let Some((_lock, mut scene)) = scene() else {
+        return;
+    };
+    let (to_phone, to_office) = scene.call("blind", None);
+    let [phone, office] = scene.talk(to_phone, to_office);
+    // The run that proves the source is not forwarded.
+    assert!(office.speech >= PACKETS - 4, "{office:?}");
+    assert!(phone.speech >= PACKETS - 5, "{phone:?}");
+    // After settling nobody else is heard, and nobody else hears.
+    let mut sequence = 100;
+    for _ in 0..20 {
+        scene.spray(&mut sequence);
+    }
+    let [phone, office] = scene.talk(to_phone, to_office);
+    assert_eq!((phone.speech, office.speech), (PACKETS, PACKETS));
+    assert_eq!(
+        (phone.strange, office.strange),
+        (0, 0),
+        "the stranger was heard"
+    );
+    assert_eq!(scene.stranger_heard(), 0, "the stranger got media");
+    let query = Dict::new()
+        .with("command", "query")
+        .with("call-id", "blind");
+    let reply = Value::from(scene.ask(&query));
+    let mut text = Vec::new();
+    windlass_ng::bencode::encode(&reply, &mut text);
+    assert!(
+        String::from_utf8_lossy(&text).contains("198.51.100.7"),
+        "the NAT is the endpoint"
+    );
+}
