@@ -154,7 +154,9 @@ pub fn mos(round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
     } else if rating > 100.0 {
         4.5
     } else {
-        1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating)
+        let score = 1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating);
+        // The polynomial dips below its scale at the very end.
+        score.max(1.0)
     }
 }
 
