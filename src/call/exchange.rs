@@ -340,9 +340,10 @@ impl MediaExchange<'_> {
             request,
         } = self;
         adopt_mid(sender, receiver, &description);
+        // A later answer may take what an earlier one turned down: another fork, another mind.
+        sender.rejected = false;
+        receiver.rejected = false;
         if role == Role::Offer {
-            sender.rejected = false;
-            receiver.rejected = false;
             negotiate_transport(sender, receiver, &description, request);
             offer_mux(sender, receiver, &description, endpoint, request);
         } else {

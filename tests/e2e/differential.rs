@@ -230,6 +230,7 @@ impl Story {
                      a=fmtp:101 0-15\r\n{direction}"
                 ));
             } else {
+                let at = if rng.random_range(0..6) == 0 { 0 } else { at };
                 text.push_str(&format!(
                     "m=video {at} RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
                      a=fmtp:96 packetization-mode=1\r\na=foo:bar\r\n{direction}"
@@ -297,7 +298,12 @@ fn normalise(reply: Result<Dict, ClientError>, ports: &mut Ports) -> Vec<String>
             continue;
         }
         let rest: Vec<&str> = words.collect();
-        out.push(format!("m={kind} {} {}", ports.name(port), rest.join(" ")));
+        // Video may be turned down and come back.
+        let mut name = |port| match kind {
+            "audio" => ports.name(port),
+            _ => "PORT".to_owned(),
+        };
+        out.push(format!("m={kind} {} {}", name(port), rest.join(" ")));
         let own = section.lines().find(|line| line.starts_with("c="));
         out.push(own.or(session_address).unwrap_or("no address").to_owned());
         let mut attributes: Vec<String> = lines
@@ -306,7 +312,7 @@ fn normalise(reply: Result<Dict, ClientError>, ports: &mut Ports) -> Vec<String>
             .map(|line| match line.strip_prefix("a=rtcp:") {
                 Some(rtcp) => {
                     let port = rtcp.split(' ').next().unwrap().parse().unwrap();
-                    format!("a=rtcp:{}", ports.name(port))
+                    format!("a=rtcp:{}", name(port))
                 }
                 None => line.to_owned(),
             })
