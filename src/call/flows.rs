@@ -141,7 +141,8 @@ impl Place<'_> {
     }
 
     fn sinks(&self, component: Component) -> Vec<Sink> {
-        let mut sinks = Vec::new();
+        // One listener, RTP and RTCP, is the rule; forks make it grow.
+        let mut sinks = Vec::with_capacity(2);
         for (_, listener) in self.listeners() {
             let Some(ports) = listener.ports() else {
                 continue;

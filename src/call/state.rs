@@ -133,6 +133,7 @@ impl Call {
             if let Some(leg) = self.legs.get_mut(leg)
                 && !leg.peers.contains(&peer)
             {
+                leg.peers.reserve_exact(1);
                 leg.peers.push(peer);
             }
         }

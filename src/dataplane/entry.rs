@@ -86,6 +86,7 @@ impl Entry {
     /// Finds the entries that sinks and sibling mean.
     pub(super) fn resolve(&mut self, find: impl Fn(SocketAddr) -> Option<usize>) {
         self.targets.clear();
+        self.targets.reserve_exact(self.sinks.len());
         let targets = self
             .sinks
             .iter()

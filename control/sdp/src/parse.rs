@@ -299,6 +299,9 @@ impl Parser {
 
     fn finish(&mut self) {
         self.close_media();
+        // The session level is kept for the life of a call.
+        self.sdp.loop_ids.shrink_to_fit();
+        self.sdp.attributes.shrink_to_fit();
     }
 }
 
