@@ -53,6 +53,8 @@ pub(super) struct Guarded {
     reopened: bool,
     /// Made when the first source has to prove itself: most flows never see one.
     candidates: Option<Box<Candidates>>,
+    /// The source that continues the silent peer's stream, and how many packets it has sent.
+    mover: Option<(SocketAddr, u8)>,
     told_unexpected: bool,
     told_contested: bool,
 }
@@ -182,6 +184,7 @@ impl Guarded {
             && current.address == arrival.from
         {
             current.note(now, arrival.kind);
+            self.mover = None;
             if !self.settled {
                 self.try_settle(peer, now, event);
             }
@@ -236,16 +239,10 @@ impl Guarded {
         let continues = current.is_continued_by(arrival.kind);
         let same_host = arrival.from.ip() == current.address.ip();
         if continues && same_host && current.is_silent(now, REBIND_SILENCE) {
-            let run = self
-                .count(now, arrival)
-                .map_or(0, |candidate| candidate.run);
-            return self.follow_after(run, REBIND_RUN, now, arrival, event);
+            return self.follow_after(REBIND_RUN, now, arrival, event);
         }
         if continues && peer.media_handover && current.is_silent(now, HANDOVER_SILENCE) {
-            let run = self
-                .count(now, arrival)
-                .map_or(0, |candidate| candidate.run);
-            return self.follow_after(run, RUN, now, arrival, event);
+            return self.follow_after(RUN, now, arrival, event);
         }
         if current.is_silent(now, SILENCE) {
             return self.judge_open(peer, now, arrival, rank, event);
@@ -256,15 +253,18 @@ impl Guarded {
     /// Moves the settled source once enough packets prove that it is the same stream.
     fn follow_after(
         &mut self,
-        run: u8,
         needed: u8,
         now: Instant,
         arrival: &Arrival,
         event: &mut Option<Event>,
     ) -> Verdict {
-        if run < needed {
+        let so_far = self.mover.filter(|(address, _)| *address == arrival.from);
+        let packets = so_far.map_or(0, |(_, packets)| packets) + 1;
+        if packets < needed {
+            self.mover = Some((arrival.from, packets));
             return Verdict::Drop(DropReason::Unproven);
         }
+        self.mover = None;
         if let Some(current) = &mut self.current {
             *event = Some(Event::Moved {
                 from: current.address,
@@ -442,13 +442,20 @@ impl Guarded {
             slot.is_some_and(|candidate| candidate.address == arrival.from)
         };
         let candidates = self.candidates.get_or_insert_default();
-        let position = candidates.iter().position(known).or_else(|| {
-            let slots = candidates.iter().enumerate();
-            // An empty slot comes before any candidate.
-            slots
-                .min_by_key(|(_, slot)| slot.map(|c| (c.run, c.last_at)))
-                .map(|(index, _)| index)
-        })?;
+        // A host has one place, however many ports it sends from: it cannot push others out.
+        let of_host = |slot: &Option<Candidate>| {
+            slot.is_some_and(|candidate| candidate.address.ip() == arrival.from.ip())
+        };
+        let position = candidates
+            .iter()
+            .position(known)
+            .or_else(|| candidates.iter().position(of_host))
+            .or_else(|| {
+                let slots = candidates.iter().enumerate();
+                // An empty slot comes before any candidate.
+                let oldest = slots.min_by_key(|(_, slot)| slot.map(|c| (c.run, c.last_at)));
+                oldest.map(|(index, _)| index)
+            })?;
         let slot = candidates.get_mut(position)?;
         let candidate = match slot {
             Some(candidate) if candidate.address == arrival.from => {
