@@ -1,0 +1,245 @@
+//! Commands on calls in virtual time, with a data plane that only keeps books.
+#![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
+
+mod dialogue;
+mod golden;
+mod leaks;
+mod lifecycle;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use windlass_ng::{Dict, Request, Value, bencode};
+
+use super::ports::{Interfaces, LocalAddress, PortPool};
+use super::{Calls, Defaults, Forwarding, ForwardingError, Limits, Now, Timeouts};
+use crate::flow::port::{OpenPort, PortHandle, PortLease};
+use crate::flow::{FlowChange, FlowSpec, Plan};
+
+/// Flows in force, with their leases.
+#[derive(Default)]
+struct Books {
+    flows: Mutex<HashMap<SocketAddr, (FlowSpec, PortLease)>>,
+    clock_ms: Mutex<u64>,
+}
+
+impl Forwarding for Books {
+    fn pick_worker(&self) -> usize {
+        0
+    }
+
+    fn apply(
+        &self,
+        plan: &Plan,
+        mut leases: Vec<PortLease>,
+    ) -> Result<Vec<PortLease>, ForwardingError> {
+        let mut flows = self.flows.lock().unwrap();
+        let mut removed = Vec::new();
+        for change in &plan.changes {
+            match change.clone() {
+                FlowChange::Install(spec) => {
+                    let position = leases.iter().position(|lease| lease.local() == spec.local);
+                    let lease = leases.swap_remove(position.expect("a lease for every install"));
+                    assert!(flows.insert(spec.local, (spec, lease)).is_none());
+                }
+                FlowChange::Change(spec) => {
+                    let flow = flows.get_mut(&spec.local).expect("a flow to change");
+                    flow.0 = spec;
+                }
+                FlowChange::Remove(local) => {
+                    removed.push(flows.remove(&local).expect("a flow to remove").1);
+                }
+            }
+        }
+        for (spec, _) in flows.values() {
+            for sink in &spec.sinks {
+                assert!(flows.contains_key(&sink.via), "a sink without a flow");
+            }
+        }
+        removed.append(&mut leases);
+        Ok(removed)
+    }
+
+    fn packet_clock_ms(&self) -> u64 {
+        *self.clock_ms.lock().unwrap()
+    }
+}
+
+struct OpensAll;
+
+impl OpenPort for OpensAll {
+    fn open(&self, _local: SocketAddr) -> io::Result<PortHandle> {
+        Ok(PortHandle::new(()))
+    }
+}
+
+/// A relay without a network.
+struct Bench {
+    calls: Calls,
+    books: Arc<Books>,
+    now: Now,
+    rng: StdRng,
+}
+
+impl Bench {
+    /// `203.0.113.1` and `2001:db8::1`, as in the specification's examples.
+    fn new() -> Self {
+        Self::on(
+            &[
+                ("default", "203.0.113.1", None),
+                ("default", "2001:db8::1", None),
+            ],
+            30_000,
+            39_999,
+        )
+    }
+
+    /// The dual-homed host of the examples.
+    fn dual_homed() -> Self {
+        let int = ("int", "192.0.2.10", Some("198.51.100.99"));
+        let ext = [("ext", "203.0.113.1", None), ("ext", "2001:db8::1", None)];
+        Self::on(&[ext[0], ext[1], int], 30_000, 39_999)
+    }
+
+    fn on(addresses: &[(&str, &str, Option<&str>)], min: u16, max: u16) -> Self {
+        let mut rng = StdRng::seed_from_u64(11);
+        let addresses = addresses
+            .iter()
+            .map(|(name, address, advertised)| LocalAddress {
+                name: (*name).into(),
+                address: address.parse().unwrap(),
+                advertised: advertised.unwrap_or(address).parse().unwrap(),
+                pool: Arc::new(PortPool::new(min, max, &mut rng)),
+            });
+        let interfaces = Interfaces::new(addresses.collect(), Arc::new(OpensAll));
+        let books = Arc::new(Books::default());
+        let started = Instant::now();
+        let calls = Calls::new(
+            interfaces,
+            books.clone(),
+            Defaults::default(),
+            Timeouts {
+                total: Some(Duration::from_secs(36_000)),
+                ..Timeouts::default()
+            },
+            Limits::default(),
+            started,
+        );
+        let now = Now {
+            instant: started,
+            unix: Duration::from_secs(1_700_000_000),
+        };
+        Self {
+            calls,
+            books,
+            now,
+            rng: StdRng::seed_from_u64(5),
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now.instant += Duration::from_secs(seconds);
+        self.now.unix += Duration::from_secs(seconds);
+        *self.books.clock_ms.lock().unwrap() += seconds * 1000;
+        self.calls.handle_timeout(self.now);
+    }
+
+    /// The reply, as the proxy reads it.
+    fn ask(&mut self, request: Dict) -> Dict {
+        let request = Request::from_dict(&request).unwrap();
+        let source = SocketAddr::from(([127, 0, 0, 1], 2222));
+        let reply = self.calls.serve(&request, source, self.now, &mut self.rng);
+        let text = reply.encode(b"", windlass_ng::Encoding::Bencode, false);
+        let (value, _) = bencode::decode(&text).unwrap();
+        match value {
+            Value::Dict(dict) => dict,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The SDP of a reply, its lines ended by LF.
+    fn sdp(&mut self, request: Dict) -> String {
+        let reply = self.ask(request);
+        let sdp = reply.get_str("sdp").unwrap_or_else(|| panic!("{reply:?}"));
+        sdp.replace("\r\n", "\n")
+    }
+
+    fn leased(&self) -> usize {
+        self.calls
+            .interfaces()
+            .addresses()
+            .iter()
+            .map(|address| address.pool.used())
+            .sum()
+    }
+
+    fn flows(&self) -> usize {
+        self.books.flows.lock().unwrap().len()
+    }
+}
+
+fn offer(sdp: &str) -> Dict {
+    message("offer", sdp).with("from-tag", "F")
+}
+
+fn answer(sdp: &str) -> Dict {
+    message("answer", sdp)
+        .with("from-tag", "F")
+        .with("to-tag", "T")
+}
+
+fn message(command: &'static str, sdp: &str) -> Dict {
+    Dict::new()
+        .with("command", command)
+        .with("call-id", "call")
+        .with("sdp", sdp.replace('\n', "\r\n"))
+}
+
+fn strings(list: &[&str]) -> Value {
+    Value::List(list.iter().map(|text| Value::from(*text)).collect())
+}
+
+/// A phone's SDP: one PCMA stream, with lines added.
+fn audio(host: &str, port: u16, more: &str) -> String {
+    let family = if host.contains(':') { "IP6" } else { "IP4" };
+    format!(
+        "v=0\no=- 1 1 IN {family} {host}\ns=-\nc=IN {family} {host}\nt=0 0\n\
+         m=audio {port} RTP/AVP 8\n{more}"
+    )
+}
+
+/// The port of the n-th m= line.
+fn port(sdp: &str, line: usize) -> u16 {
+    let media = sdp.split("\nm=").nth(line + 1).unwrap();
+    media.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Port numbers of the pool by order of appearance, for golden texts.
+fn numbered(sdp: &str) -> String {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut out = String::new();
+    let mut rest = sdp;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(from.len());
+        let (number, after) = from.split_at(end);
+        out.push_str(before);
+        let is_ours = number.len() == 5 && ("30000"..="39999").contains(&number);
+        if is_ours {
+            let next = format!("PORT{}", names.len());
+            out.push_str(names.entry(number.to_owned()).or_insert(next));
+        } else {
+            out.push_str(number);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
