@@ -1,1 +1,364 @@
+//! Real sockets on loopback, without calls: what a plan does to datagrams.
 
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::flow::port::ReturnPort;
+use crate::flow::stats::{DropReason, FlowStats};
+use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, PeerSpec, Sink};
+
+/// How long a test waits for a datagram that must come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Returned(AtomicU32);
+
+impl ReturnPort for Returned {
+    fn give_back(&self, _port: u16) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A relay with one flow for each of two phones.
+struct Bench {
+    dataplane: Dataplane,
+    events: Receiver<FlowEvent>,
+    returned: Arc<Returned>,
+    phones: [UdpSocket; 2],
+    locals: [SocketAddr; 2],
+    started: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let started = clock();
+        let (dataplane, events) = Dataplane::start(1, started).unwrap();
+        let phone = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        Self {
+            dataplane,
+            events,
+            returned: Arc::default(),
+            phones: [phone(), phone()],
+            locals: [free_address(), free_address()],
+            started,
+        }
+    }
+
+    fn spec(&self, side: usize) -> FlowSpec {
+        let mut types = PayloadTypes::default();
+        types.insert(8);
+        FlowSpec {
+            local: self.locals[side],
+            component: Component::Rtp,
+            rtp_sibling: None,
+            payload: Payload::Rtp {
+                types,
+                clock_rate: 8000,
+            },
+            peer: PeerSpec {
+                signalled: Some(self.phones[side].local_addr().unwrap()),
+                signalled_private: false,
+                received_from: None,
+                sends: true,
+                wants: true,
+                learning: Learning::Guarded,
+                asymmetric: false,
+                strict_source: false,
+                media_handover: false,
+                signalled_at: self.started,
+            },
+            receive: true,
+            discard: false,
+            sinks: vec![Sink {
+                via: self.locals[1 - side],
+                carries: Carries::All,
+            }],
+            tos: None,
+        }
+    }
+
+    fn lease(&self, side: usize) -> PortLease {
+        let local = self.locals[side];
+        let handle = self.dataplane.opener().open(local).unwrap();
+        PortLease::new(local, handle, self.returned.clone())
+    }
+
+    fn apply(&self, changes: Vec<FlowChange>, leases: Vec<PortLease>) -> Vec<PortLease> {
+        self.dataplane.apply(&plan(changes), leases).unwrap()
+    }
+
+    /// Both flows in force, the first as `alter` leaves it. Gives the counters of both.
+    fn install(&self, alter: impl FnOnce(&mut FlowSpec)) -> [Arc<FlowStats>; 2] {
+        let leases = [self.lease(0), self.lease(1)];
+        let stats = [leases[0].stats().clone(), leases[1].stats().clone()];
+        let mut first = self.spec(0);
+        alter(&mut first);
+        self.apply(
+            vec![
+                FlowChange::Install(first),
+                FlowChange::Install(self.spec(1)),
+            ],
+            leases.into(),
+        );
+        stats
+    }
+
+    fn send(&self, side: usize, datagram: &[u8]) {
+        self.phones[side]
+            .send_to(datagram, self.locals[side])
+            .unwrap();
+    }
+
+    /// The next datagram at a phone, and where it came from.
+    fn hear(&self, side: usize) -> (Vec<u8>, SocketAddr) {
+        let mut buffer = [0u8; 16_384];
+        let (length, from) = self.phones[side].recv_from(&mut buffer).unwrap();
+        (buffer[..length].to_vec(), from)
+    }
+}
+
+fn plan(changes: Vec<FlowChange>) -> Plan {
+    Plan {
+        call: 7,
+        worker: 0,
+        changes,
+    }
+}
+
+/// An address that the system had to give; media ports are asked for by number.
+fn free_address() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.local_addr().unwrap()
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 8];
+    packet.extend_from_slice(&sequence.to_be_bytes());
+    packet.extend_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+    packet.extend_from_slice(&0x5151_5151_u32.to_be_bytes());
+    packet.extend_from_slice(&[0xd5; 160]);
+    packet
+}
+
+const REPORT: [u8; 8] = [0x80, 201, 0, 1, 1, 2, 3, 4];
+
+/// Waits until a counter has the value.
+fn await_count(counter: &AtomicU64, expected: u64) {
+    let deadline = clock() + PATIENCE;
+    while counter.load(Relaxed) != expected {
+        assert!(
+            clock() < deadline,
+            "{} of {expected}",
+            counter.load(Relaxed)
+        );
+        std::thread::yield_now();
+    }
+}
+
+fn drops(stats: &FlowStats, reason: DropReason) -> &AtomicU64 {
+    &stats.drops[reason as usize]
+}
+
+#[test]
+fn media_passes_both_ways_and_leaves_from_the_other_port() {
+    let bench = Bench::new();
+    let stats = bench.install(|_| {});
+    for sequence in 0..20 {
+        for side in [0, 1] {
+            bench.send(side, &rtp(sequence));
+            let heard = bench.hear(1 - side);
+            assert_eq!(heard, (rtp(sequence), bench.locals[1 - side]));
+        }
+    }
+    for stats in &stats {
+        await_count(&stats.packets_out, 20);
+        assert_eq!(stats.packets_in.load(Relaxed), 20);
+        assert_eq!(stats.bytes_in.load(Relaxed), 20 * 172);
+        assert_eq!(stats.errors_in.load(Relaxed), 0);
+        let source = &stats.ssrcs.get().unwrap()[0];
+        assert_eq!(source.packets.load(Relaxed), 20);
+        assert_eq!(source.lost.load(Relaxed), 0);
+        assert!(stats.last_packet_ms.load(Relaxed) > 0);
+    }
+}
+
+#[test]
+fn a_learned_source_is_told_and_answered() {
+    let bench = Bench::new();
+    let behind_nat = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    behind_nat.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The SDP says an address that the phone does not have.
+    bench.install(|spec| {
+        spec.peer.signalled = Some("10.0.0.9:9".parse().unwrap());
+        spec.peer.signalled_private = true;
+    });
+    let deadline = clock() + PATIENCE;
+    let mut sequence = 0;
+    let event = loop {
+        assert!(clock() < deadline, "the source was never learned");
+        behind_nat.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+        sequence += 1;
+        if let Ok(event) = bench.events.recv_timeout(Duration::from_millis(10)) {
+            break event;
+        }
+    };
+    assert_eq!((event.call, event.local), (7, bench.locals[0]));
+    bench.hear(1);
+    bench.send(1, &rtp(1));
+    let mut buffer = [0u8; 512];
+    let (length, from) = behind_nat.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&rtp(1)[..], bench.locals[0]));
+}
+
+#[test]
+fn packets_before_the_plan_are_relayed_once_it_is_in_force() {
+    let bench = Bench::new();
+    let leases = vec![bench.lease(0), bench.lease(1)];
+    bench.send(0, &rtp(1));
+    let changes = vec![
+        FlowChange::Install(bench.spec(0)),
+        FlowChange::Install(bench.spec(1)),
+    ];
+    bench.apply(changes, leases);
+    assert_eq!(bench.hear(1).0, rtp(1));
+}
+
+#[test]
+fn a_removed_flow_closes_its_port_and_gives_the_number_back() {
+    let bench = Bench::new();
+    bench.install(|_| {});
+    assert!(UdpSocket::bind(bench.locals[0]).is_err(), "port is taken");
+    let removed = bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
+    assert_eq!(removed.len(), 2);
+    assert_eq!(bench.returned.0.load(Relaxed), 0);
+    drop(removed);
+    assert_eq!(bench.returned.0.load(Relaxed), 2);
+    UdpSocket::bind(bench.locals[0]).unwrap();
+}
+
+#[test]
+fn the_end_of_the_data_plane_closes_every_port() {
+    let Bench {
+        dataplane,
+        returned,
+        locals,
+        ..
+    } = {
+        let bench = Bench::new();
+        bench.install(|_| {});
+        bench
+    };
+    drop(dataplane);
+    assert_eq!(returned.0.load(Relaxed), 2);
+    for local in locals {
+        UdpSocket::bind(local).unwrap();
+    }
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_refused() {
+    let bench = Bench::new();
+    let install = plan(vec![FlowChange::Install(bench.spec(0))]);
+    let refused = bench.dataplane.apply(&install, Vec::new()).unwrap_err();
+    assert!(refused.to_string().contains(&bench.locals[0].to_string()));
+    let change = plan(vec![FlowChange::Change(bench.spec(0))]);
+    assert!(bench.dataplane.apply(&change, Vec::new()).is_err());
+    let elsewhere = Plan {
+        worker: 9,
+        ..plan(Vec::new())
+    };
+    assert!(matches!(
+        bench.dataplane.apply(&elsewhere, Vec::new()),
+        Err(ApplyError::NoWorker(9))
+    ));
+    // The lease of a port that no flow wants is given back, not lost.
+    let returned = bench.apply(Vec::new(), vec![bench.lease(0)]);
+    assert_eq!(returned.len(), 1);
+}
+
+#[test]
+fn what_is_no_rtp_is_dropped_and_counted() {
+    let bench = Bench::new();
+    let stats = bench.install(|_| {});
+    let truncated = &rtp(1)[..11];
+    let hostile: [&[u8]; 5] = [b"", b"\x00\x01", b"hello, world", truncated, &REPORT[..7]];
+    for datagram in hostile {
+        bench.send(0, datagram);
+    }
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    await_count(drops(&stats[0], DropReason::Malformed), 5);
+}
+
+#[test]
+fn an_opaque_flow_carries_anything() {
+    let bench = Bench::new();
+    let stats = bench.install(|spec| spec.payload = Payload::Opaque);
+    bench.send(0, b"\x00\x05t38 ifp");
+    assert_eq!(bench.hear(1).0, b"\x00\x05t38 ifp");
+    let large = vec![7u8; 9000];
+    bench.send(0, &large);
+    assert_eq!(bench.hear(1).0, large);
+    assert!(stats[0].ssrcs.get().is_none(), "no RTP, no sources");
+}
+
+#[test]
+fn a_party_on_hold_is_not_heard_but_its_reports_are() {
+    let bench = Bench::new();
+    let stats = bench.install(|spec| spec.receive = false);
+    bench.send(0, &rtp(1));
+    bench.send(0, &REPORT);
+    assert_eq!(bench.hear(1).0, REPORT);
+    await_count(drops(&stats[0], DropReason::NotReceiving), 1);
+}
+
+#[test]
+fn a_discarding_flow_passes_nothing_until_it_is_changed() {
+    let bench = Bench::new();
+    let stats = bench.install(|spec| spec.discard = true);
+    bench.send(0, &rtp(1));
+    await_count(drops(&stats[0], DropReason::Discarded), 1);
+    bench.apply(vec![FlowChange::Change(bench.spec(0))], Vec::new());
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+}
+
+#[test]
+fn a_party_that_wants_nothing_is_sent_nothing() {
+    let bench = Bench::new();
+    let stats = bench.install(|spec| spec.peer.wants = false);
+    bench.send(1, &rtp(1));
+    await_count(drops(&stats[1], DropReason::NoDestination), 1);
+    assert_eq!(stats[0].packets_out.load(Relaxed), 0);
+}
+
+#[test]
+fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port() {
+    let bench = Bench::new();
+    bench.install(|_| {});
+    for sequence in 0..50 {
+        bench.send(0, &rtp(sequence));
+        bench.hear(1);
+    }
+    // The NAT in front of the phone gave it another port. The port of the flow is bound to the
+    // old one by now; it must open again by itself.
+    let rebound = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let deadline = clock() + PATIENCE;
+    let mut sequence = 50;
+    bench.phones[1]
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let mut buffer = [0u8; 512];
+    while bench.phones[1].recv(&mut buffer).is_err() {
+        assert!(clock() < deadline, "the new source was never heard");
+        rebound.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+        sequence += 1;
+    }
+}

@@ -47,4 +47,12 @@ mod tests {
         let compound = [report, [0x81, 202, 0, 1, 9, 9, 9, 9]].concat();
         assert!(is_compound(&compound));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_return(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = is_compound(&bytes);
+            let _ = is_compound(&[&[0x80, 200, 0, 1, 0, 0, 0, 0], bytes.as_slice()].concat());
+        }
+    }
 }

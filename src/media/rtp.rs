@@ -112,4 +112,18 @@ mod tests {
         assert_eq!(packet(0xa0, &[0, 3]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 2]), Ok(12));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_return(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            for flags in [bytes.first().copied().unwrap_or_default(), 0x80, 0x9f, 0xbf] {
+                if let Some(first) = bytes.first_mut() {
+                    *first = flags;
+                }
+                if let Ok(header) = RtpHeader::parse(&bytes) {
+                    proptest::prop_assert!(header.payload_at <= bytes.len());
+                }
+            }
+        }
+    }
 }

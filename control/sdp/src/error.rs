@@ -25,6 +25,9 @@ pub enum Reason {
     /// `c=` is not network type, address type and address.
     #[error("c= must be 'IN IP4|IP6 address'")]
     Connection,
+    /// A line has a carriage return or a NUL inside.
+    #[error("a line must not have a carriage return or a NUL inside")]
+    ControlByte,
     /// A line that may stand once stands twice.
     #[error("the line may stand only once on its level")]
     Duplicate,

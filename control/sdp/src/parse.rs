@@ -37,6 +37,10 @@ pub(crate) fn parse(text: &[u8], options: ParseOptions) -> Result<SessionDescrip
             }
             break;
         }
+        // Another parser may take them for the end of the line, or of the text.
+        if line.iter().any(|&byte| byte == b'\r' || byte == 0) {
+            return Err(fail(number, Reason::ControlByte));
+        }
         let Some((&letter, value)) = line
             .split_first()
             .and_then(|(letter, rest)| Some((letter, rest.strip_prefix(b"=")?)))
@@ -133,6 +137,15 @@ impl Parser {
         self.sdp.loop_ids.push(None);
         self.has_origin = false;
         self.has_connection = false;
+        // What the part before said holds for its own medias, and not for the ones to come.
+        let (connection, direction) = (self.sdp.connection.take(), self.sdp.direction.take());
+        for media in &mut self.sdp.media {
+            media.connection = media.connection.or(connection);
+            media.direction = media.direction.or(direction);
+        }
+        self.sdp.inherited.clear();
+        self.session_extmaps.clear();
+        self.allow_mixed = false;
         self.section_lines = 0;
         Ok(())
     }
@@ -261,7 +274,8 @@ impl Parser {
             // Groups tie m= lines together by ids and ports that are regenerated here; the rest
             // have no meaning at session level.
             b"group" | b"rtcp-fb" | b"candidate" | b"remote-candidates" | b"ice-mismatch"
-            | b"rtcp" | b"rtcp-mux" | b"crypto" => {}
+            | b"rtcp" | b"rtcp-mux" | b"crypto" | b"rtpmap" | b"fmtp" | b"mid" | b"label"
+            | b"ptime" | b"maxptime" => {}
             _ => self.sdp.attributes.push(attribute.into()),
         }
     }
@@ -329,7 +343,8 @@ fn media_attribute(media: &mut MediaDescription, attribute: &[u8]) {
         b"rtpmap" => read_rtpmap(media, value),
         b"fmtp" => {
             if let Some((codec, rest)) = codec_of(media, value) {
-                codec.fmtp = Some(rest.into());
+                // Of several the first counts, as it does for those who read line by line.
+                codec.fmtp.get_or_insert_with(|| rest.into());
             }
         }
         b"rtcp-fb" if value.first() == Some(&b'*') => media.attributes.push(attribute.into()),
@@ -342,8 +357,8 @@ fn media_attribute(media: &mut MediaDescription, attribute: &[u8]) {
         b"rtcp-mux" => media.rtcp_mux = true,
         b"mid" => media.mid = Some(value.into()),
         b"label" => media.label = Some(value.into()),
-        b"ptime" => media.ptime = is_number(value).then(|| value.into()),
-        b"maxptime" => media.maxptime = is_number(value).then(|| value.into()),
+        b"ptime" if is_number(value) => media.ptime = Some(value.into()),
+        b"maxptime" if is_number(value) => media.maxptime = Some(value.into()),
         b"extmap" => {
             if is_extmap(value) {
                 media.extmaps.push(value.into());

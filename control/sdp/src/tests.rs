@@ -170,9 +170,56 @@ fn limits_are_named() {
 
 #[test]
 fn bytes_that_are_no_utf8_are_carried() {
-    let text = b"v=0\r\no=\xff 1 1 IN IP4 192.0.2.1\r\ns=\xe9\0\r\nt=0 0\r\na=x:\x80\r\n";
+    let text = b"v=0\r\no=\xff 1 1 IN IP4 192.0.2.1\r\ns=\xe9\x01\r\nt=0 0\r\na=x:\x80\r\n";
     let sdp = SessionDescription::parse(text, ParseOptions::default()).unwrap();
     assert_eq!(reprint(&sdp), text);
+}
+
+#[test]
+fn bytes_that_another_parser_may_stop_at_are_refused() {
+    for inside in ["a=x\ra=y", "a=x\0y", "s\r=", "\r"] {
+        let text = format!("v=0\r\ns=-\r\n{inside}\r\na=z\r\n");
+        let refused = SessionDescription::parse(text.as_bytes(), ParseOptions::default());
+        let refused = refused.unwrap_err();
+        assert_eq!((refused.line, refused.reason), (3, Reason::ControlByte));
+    }
+}
+
+#[test]
+fn a_line_that_makes_no_sense_does_not_undo_one_that_did() {
+    let text = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nt=0 0\na=rtpmap:8 X/1\na=mid:s\n\
+                a=ptime:10\nm=audio 4000 RTP/AVP 97\nc=IN IP4 192.0.2.1\n\
+                a=rtpmap:97 iLBC/8000\na=fmtp:97 mode=20\na=fmtp:97 mode=30\n\
+                a=ptime:20\na=ptime:x\n";
+    let sdp = parse(text).unwrap();
+    assert!(
+        sdp.attributes.is_empty(),
+        "media lines on the session level"
+    );
+    let media = &sdp.media[0];
+    assert_eq!(media.ptime, Some("20".into()));
+    assert_eq!(media.codecs[0].fmtp, Some("mode=20".into()));
+}
+
+#[test]
+fn each_part_holds_for_its_own_medias() {
+    let part = |address: &str, direction: &str| {
+        format!(
+            "v=0\no=- 1 1 IN IP4 {address}\ns=-\nc=IN IP4 {address}\nt=0 0\n{direction}\
+             m=audio 4000 RTP/AVP 8\n"
+        )
+    };
+    let text = part("192.0.2.1", "a=sendonly\n") + &part("192.0.2.2", "");
+    let sdp = parse(&text).unwrap();
+    let of = |index: usize| {
+        let media = &sdp.media[index];
+        (
+            sdp.address_of(media).unwrap().to_string(),
+            sdp.direction_of(media),
+        )
+    };
+    assert_eq!(of(0), ("192.0.2.1".to_owned(), Direction::SendOnly));
+    assert_eq!(of(1), ("192.0.2.2".to_owned(), Direction::SendRecv));
 }
 
 #[test]
