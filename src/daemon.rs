@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,15 +11,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use windlass_ng::server::{TcpServer, UdpServer};
-use windlass_ng::{Command, Handler, Reply, Request, Responder};
+use windlass_ng::serve::Shared;
+use windlass_ng::server::{TcpOptions, TcpServer, UdpServer};
+use windlass_ng::{Handler, Reply, Request, Source};
 
 use crate::call::ports::{Interfaces, LocalAddress, PortPool};
-use crate::call::{self, Calls, Forwarding, ForwardingError, Now};
+use crate::call::{self, Calls, Forwarding, ForwardingError, Identity, Now};
 use crate::config::Config;
 use crate::dataplane::{Dataplane, FlowEvent};
 use crate::flow::Plan;
 use crate::flow::port::PortLease;
+use crate::media::certificate::{Certificate, CertificateError};
 use crate::media::latch::Event;
 
 /// Threads per ng UDP address: commands of different calls run beside each other, and a `ping`
@@ -32,6 +34,9 @@ pub enum Error {
     /// The workers did not start.
     #[error("cannot start the workers: {0}")]
     Dataplane(io::Error),
+    /// There is no certificate for DTLS.
+    #[error(transparent)]
+    Certificate(CertificateError),
     /// The SIP edge did not start.
     #[error("cannot start the SIP edge: {0}")]
     Edge(io::Error),
@@ -85,6 +90,7 @@ impl Daemon {
         let interfaces = Interfaces::new(addresses(config), dataplane.opener());
         let calls = Arc::new(Calls::new(
             interfaces,
+            identity(config)?,
             Arc::new(Link(dataplane.clone())),
             defaults(config),
             timeouts(config),
@@ -93,7 +99,7 @@ impl Daemon {
             },
             started,
         ));
-        let responder = Arc::new(Responder::new(Arc::new(Commands(calls.clone())), started));
+        let shared = Arc::new(Shared::new(Arc::new(Commands(calls.clone()))));
         let listen = |protocol, address, source| Error::Listen {
             protocol,
             address,
@@ -101,12 +107,12 @@ impl Daemon {
         };
         let mut udp = Vec::new();
         for &address in &config.ng.udp {
-            let server = UdpServer::start(address, NG_THREADS, &responder);
+            let server = UdpServer::start(address, NG_THREADS, shared.clone());
             udp.push(server.map_err(|source| listen("udp", address, source))?);
         }
         let mut tcp = Vec::new();
         for &address in &config.ng.tcp {
-            let server = TcpServer::start(address, &responder);
+            let server = TcpServer::start(address, TcpOptions::default(), shared.clone());
             tcp.push(server.map_err(|source| listen("tcp", address, source))?);
         }
         let timers = Timers::start(calls.clone(), events).map_err(Error::Process)?;
@@ -236,7 +242,17 @@ fn defaults(config: &Config) -> call::Defaults {
         learning: config.media.learning,
         tos: Some(config.media.tos).filter(|&tos| tos > 0),
         signalling_hops: config.media.signalling_hops.clone(),
+        ..call::Defaults::default()
     }
+}
+
+/// What this relay shows of itself, drawn anew with every start.
+fn identity(config: &Config) -> Result<Identity, Error> {
+    let software = concat!("windlass-", env!("CARGO_PKG_VERSION"));
+    let certificate = Certificate::generate(software).map_err(Error::Certificate)?;
+    let addresses = config.interfaces.iter().map(|interface| interface.address);
+    let mut rng = StdRng::from_os_rng();
+    Ok(Identity::new(certificate, addresses, software, &mut rng))
 }
 
 fn timeouts(config: &Config) -> call::Timeouts {
@@ -271,18 +287,36 @@ impl Forwarding for Link {
     fn packet_clock_ms(&self) -> u64 {
         self.0.clock_ms()
     }
+
+    fn route_to(&self, peer: IpAddr) -> Option<IpAddr> {
+        // Connecting a UDP socket sends nothing; it only makes the system choose an address.
+        let any: IpAddr = match peer {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((peer, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
 }
 
 /// The calls, as the ng transports see them.
 struct Commands(Arc<Calls>);
 
 impl Handler for Commands {
-    fn serve(&self, request: &Request, source: SocketAddr) -> Reply {
-        self.0.serve(request, source, now(), &mut rand::rng())
+    fn handle(&self, request: &Request, source: &Source) -> Reply {
+        let began = now();
+        let reply = self.0.serve(request, source.addr, began, &mut rand::rng());
+        let took = now().instant.saturating_duration_since(began.instant);
+        self.0
+            .count_command(source.addr, Some(request.command), took, reply.is_error());
+        reply
     }
 
-    fn served(&self, source: SocketAddr, command: Option<Command>, took: Duration, failed: bool) {
-        self.0.count_command(source, command, took, failed);
+    fn refused(&self, source: &Source, reason: &str) {
+        tracing::debug!(source = %source.addr, reason, "request refused");
+        self.0
+            .count_command(source.addr, None, Duration::ZERO, true);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use windlass_ng::Dict;
-use windlass_ng::client::{Client, Retry};
+use windlass_ng::client::{Client, ClientOptions};
 
 const RTPENGINE: &str = "/usr/bin/rtpengine";
 
@@ -78,10 +78,13 @@ impl Relay {
             .unwrap();
         pin(child.id(), 0);
         let relay = Self { child, ng, config };
-        let client = Client::connect(ng).unwrap().with_retry(Retry {
-            tries: 1,
-            wait: Duration::from_millis(200),
-        });
+        let client = {
+            let options = ClientOptions {
+                tries: 1,
+                interval: Duration::from_millis(200),
+            };
+            Client::connect(ng, options).unwrap()
+        };
         let deadline = Instant::now() + Duration::from_secs(10);
         while client
             .request(&Dict::new().with("command", "ping"))
@@ -96,7 +99,7 @@ impl Relay {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.ng).unwrap()
+        Client::connect(self.ng, ClientOptions::default()).unwrap()
     }
 
     /// Time on a core of all threads so far.

@@ -26,16 +26,12 @@ impl Call {
         default_delay: Duration,
         now: Instant,
     ) -> Deletion {
-        let delay = match request.delete_delay {
-            Some(seconds) if seconds >= 0 => {
-                Duration::from_secs(u64::try_from(seconds).unwrap_or(0).min(MAX_DELAY_S))
-            }
-            _ => default_delay,
-        };
+        let delay = request.delete_delay.map(|delay| delay.min(MAX_DELAY));
+        let delay = delay.unwrap_or(default_delay);
         let Some(from_tag) = &request.from_tag else {
             return self.delete_all(delay, now);
         };
-        let to_tag = request.to_tag.as_ref().filter(|_| request.flags.to_tag);
+        let to_tag = request.to_tag.as_ref().filter(|_| request.flags.to_tag());
         let branch = request.via_branch.as_ref();
         let by_branch = || branch.and_then(|branch| self.leg_by_branch(branch));
         let leg = match to_tag {
@@ -73,6 +69,6 @@ impl Call {
     }
 }
 
-/// The longest delay that a request may ask for, in seconds: a day. A larger one would keep the
-/// ports of an ended call for as long as somebody likes.
-const MAX_DELAY_S: u64 = 86_400;
+/// The longest delay that a request may ask for: a day. A larger one would keep the ports of an
+/// ended call for as long as somebody likes.
+const MAX_DELAY: Duration = Duration::from_secs(86_400);

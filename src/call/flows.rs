@@ -1,13 +1,16 @@
 //! From the state of a call to the flows that it asks for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use super::leg::{EndpointMap, Leg, LegIndex, Media, Port};
+use super::leg::{Leg, LegIndex, Muted};
+use super::media::{EndpointMap, Formats, Media, Port, PortSet};
 use super::scope;
 use super::state::Call;
-use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, PeerSpec, Sink};
+use crate::flow::{
+    Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Sink, SinkRules, Taps,
+};
 
-/// What applies to every flow where the call does not say otherwise.
+/// What applies to every call where its signalling does not say otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
     /// How sources are learned.
@@ -16,26 +19,54 @@ pub struct Defaults {
     pub tos: Option<u8>,
     /// Addresses of proxies in front: a SIP source that is one of them is not the phone's.
     pub signalling_hops: Vec<IpAddr>,
+    /// The SIP source stands in for the addresses of SDP (`--sip-source`).
+    pub sip_source: bool,
+    /// We leave the start of DTLS to a party that leaves it to us (`--dtls-passive`).
+    pub dtls_passive: bool,
+    /// ICE has ports on one address alone (`--save-interface-ports`).
+    pub save_interface_ports: bool,
+    /// Broken SDP is refused instead of read as far as it goes (`--reject-invalid-sdp`).
+    pub reject_invalid_sdp: bool,
+    /// Digits are reported.
+    pub report_digits: bool,
+    /// What is said of single sources in `query`.
+    pub ssrc_reporting: SsrcReporting,
+}
+
+/// Where `query` describes single sources (`--ssrc-reporting`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SsrcReporting {
+    /// Beside the parties and inside their medias.
+    #[default]
+    Full,
+    /// Inside the medias.
+    Inline,
+    /// Beside the parties.
+    Global,
+    /// Nowhere.
+    None,
 }
 
 /// All flows of a call, in no particular order.
 pub(crate) fn of_call(call: &Call, defaults: &Defaults) -> Vec<FlowSpec> {
-    let mut flows = Vec::new();
+    let mut flows = Vec::with_capacity(4);
     for (leg_index, leg) in call.legs.iter().enumerate() {
         for (media_index, media) in leg.medias.iter().enumerate() {
             for map in &media.maps {
-                let at = Place {
-                    call,
-                    defaults,
-                    leg_index,
-                    leg,
-                    media_index,
-                    media,
-                    map,
-                };
-                flows.push(at.flow(Component::Rtp, &map.rtp));
-                if let Some(rtcp) = &map.rtcp {
-                    flows.push(at.flow(Component::Rtcp, rtcp));
+                for set in map.sets() {
+                    let at = Place {
+                        call,
+                        defaults,
+                        leg_index,
+                        leg,
+                        media_index,
+                        media,
+                        set,
+                    };
+                    flows.push(at.flow(Component::Rtp, &set.rtp));
+                    if let Some(rtcp) = &set.rtcp {
+                        flows.push(at.flow(Component::Rtcp, rtcp));
+                    }
                 }
             }
         }
@@ -51,46 +82,66 @@ struct Place<'a> {
     leg: &'a Leg,
     media_index: usize,
     media: &'a Media,
+    set: &'a PortSet,
+}
+
+/// A media that receives what arrives at another.
+struct Listener<'a> {
+    leg: &'a Leg,
+    media: &'a Media,
+    /// The ports that it is sent from.
     map: &'a EndpointMap,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     fn flow(&self, component: Component, port: &Port) -> FlowSpec {
         let media = self.media;
+        let payload = self.payload();
         FlowSpec {
             local: port.local,
             component,
-            rtp_sibling: (component == Component::Rtcp).then_some(self.map.rtp.local),
-            payload: self.payload(),
+            rtp_sibling: (component == Component::Rtcp).then_some(self.set.rtp.local),
             peer: self.peer(component, port.local.ip()),
             receive: media.recv,
-            discard: self.call.discard,
-            sinks: self.sinks(component),
+            discard: self.call.discard || media.extra(|extras| extras.blackhole),
+            sinks: self.sinks(component, port, &payload),
             tos: self.call.tos.or(self.defaults.tos),
+            taps: self.taps(component),
+            payload,
         }
     }
 
-    fn payload(&self) -> Payload {
+    /// The medias whose packets arrive on these ports: one, or those of a bundle.
+    fn members(&self) -> impl Iterator<Item = &'a Media> {
+        let (head, own) = (self.media_index, self.media.line);
+        let medias = self.leg.medias.iter();
+        medias.filter(move |media| {
+            media.line == own
+                || media.extra(|extras| extras.bundle_head == Some(head)) && !media.rejected
+        })
+    }
+
+    fn is_opaque(&self) -> bool {
+        let media = self.media;
         // DTLS records travel on the same port as the media that they key (RFC 5764 §5.1.2).
-        if !self.media.transport.is_rtp() || self.media.transport.is_dtls() {
+        !media.transport.is_rtp() || media.is_passed_through()
+    }
+
+    fn payload(&self) -> Payload {
+        if self.is_opaque() {
             return Payload::Opaque;
         }
-        let mut types = PayloadTypes::default();
-        let listeners = self
-            .listeners()
-            .filter_map(|(_, media)| media.description.as_ref());
-        for description in self.media.description.iter().chain(listeners) {
-            for codec in &description.codecs {
-                types.insert(codec.payload_type);
+        let mut types = crate::flow::PayloadTypes::default();
+        for member in self.members() {
+            types = types.union(member.formats.types);
+            for listener in self.listeners(member) {
+                types = types.union(listener.media.formats.types);
             }
         }
-        let own = self
-            .media
-            .description
-            .iter()
-            .flat_map(|description| &description.codecs);
-        let clock_rate = own.map(|codec| codec.clock_rate).next().unwrap_or(0);
-        Payload::Rtp { types, clock_rate }
+        Payload::Rtp {
+            types,
+            clock_rate: self.media.formats.clock_rate,
+        }
     }
 
     fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {
@@ -99,6 +150,8 @@ impl Place<'_> {
             Component::Rtp => endpoint.rtp,
             Component::Rtcp => endpoint.rtcp,
         });
+        // Ports on an address of the other family cannot reach what SDP named; ICE says where to.
+        let signalled = signalled.filter(|s| s.is_ipv4() == local.is_ipv4() || !media.has_ice());
         let is_private = signalled.is_some_and(|s| scope::is_private_from(s.ip(), local));
         let rules = &leg.source_rules;
         PeerSpec {
@@ -115,6 +168,8 @@ impl Place<'_> {
             asymmetric: rules.asymmetric,
             strict_source: rules.strict_source,
             media_handover: rules.media_handover,
+            nat_wait: rules.nat_wait,
+            pierce_nat: rules.pierce_nat,
             signalled_at: leg.signalled_at,
         }
     }
@@ -126,63 +181,203 @@ impl Place<'_> {
             && !(signalled_private && scope::is_private_from(from, local))
     }
 
-    /// The medias that receive what arrives here: the same m= line of every leg that has this
-    /// one as a source.
-    fn listeners(&self) -> impl Iterator<Item = (LegIndex, &Media)> {
-        let (me, media_index) = (self.leg_index, self.media_index);
-        self.call
-            .legs
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, leg)| {
-                let hears = leg.is_here() && leg.sources.contains(&me);
-                Some((index, hears.then(|| leg.medias.get(media_index))??))
+    /// The medias that receive what arrives for one media here: the same m= line of every leg
+    /// that has this one as a source, and those that subscribed to it.
+    fn listeners(&self, member: &'a Media) -> impl Iterator<Item = Listener<'a>> {
+        let (me, line) = (self.leg_index, member.line);
+        let position = self.leg.medias.iter().position(|media| media.line == line);
+        let legs = self.call.legs.iter();
+        legs.filter(|leg| leg.is_here()).flat_map(move |leg| {
+            let hears_leg = leg.sources.contains(&me);
+            leg.medias.iter().filter_map(move |media| {
+                let hears = hears_leg && media.line == line
+                    || media.extras.as_deref().is_some_and(|extras| {
+                        extras.subscriptions.iter().any(|subscription| {
+                            self.feeds(
+                                subscription.leg,
+                                subscription.media,
+                                subscription.egress,
+                                position,
+                            )
+                        })
+                    });
+                let head = media
+                    .extras
+                    .as_deref()
+                    .and_then(|extras| extras.bundle_head);
+                let head = head.and_then(|head| leg.medias.get(head)).unwrap_or(media);
+                let map = head.ports().filter(|_| hears && !media.rejected)?;
+                Some(Listener { leg, media, map })
             })
+        })
     }
 
-    fn sinks(&self, component: Component) -> Vec<Sink> {
+    /// Whether what arrives for the media at `position` is what a subscription to a media of
+    /// `leg` gets: its own packets, or those that are sent to it.
+    fn feeds(&self, leg: LegIndex, media: usize, egress: bool, position: Option<usize>) -> bool {
+        if !egress {
+            return leg == self.leg_index && Some(media) == position;
+        }
+        let subscribed = self.call.legs.get(leg);
+        let line = subscribed
+            .and_then(|leg| leg.medias.get(media))
+            .map(|media| media.line);
+        let own = position.and_then(|position| self.leg.medias.get(position));
+        subscribed.is_some_and(|leg| leg.sources.contains(&self.leg_index))
+            && line == own.map(|media| media.line)
+    }
+
+    fn sinks(&self, component: Component, port: &Port, payload: &Payload) -> Vec<Sink> {
         // One listener, RTP and RTCP, is the rule; forks make it grow.
         let mut sinks = Vec::with_capacity(2);
-        for (_, listener) in self.listeners() {
-            let Some(ports) = listener.ports() else {
-                continue;
-            };
-            let rtp = ports.rtp.local;
-            let rtcp = match &ports.rtcp {
-                Some(port) if !listener.mux.agreed => port.local,
-                _ => rtp,
-            };
-            let opaque = matches!(self.payload(), Payload::Opaque);
-            match component {
-                Component::Rtp if opaque => sinks.push(Sink {
-                    via: rtp,
-                    carries: Carries::All,
-                }),
-                Component::Rtcp if opaque => sinks.push(Sink {
-                    via: rtcp,
-                    carries: Carries::All,
-                }),
-                Component::Rtp => {
-                    sinks.push(Sink {
-                        via: rtp,
-                        carries: Carries::Rtp,
-                    });
-                    sinks.push(Sink {
-                        via: rtcp,
-                        carries: Carries::Rtcp,
-                    });
+        if self.media.extra(|extras| extras.echo) {
+            sinks.push(Sink {
+                via: port.local,
+                carries: Carries::All,
+                rules: None,
+            });
+            return sinks;
+        }
+        let is_bundle = self.members().nth(1).is_some();
+        for member in self.members() {
+            for listener in self.listeners(member) {
+                // Until keys can be converted, what would need it stays away from the other leg.
+                if !passes_unchanged(self.media, listener.media) {
+                    continue;
                 }
-                Component::Rtcp => sinks.push(Sink {
-                    via: rtcp,
-                    carries: Carries::Rtcp,
-                }),
+                let rtp = listener.map.main.rtp.local;
+                let rtcp = match &listener.map.main.rtcp {
+                    Some(port) if !listener.media.mux.agreed => port.local,
+                    _ => rtp,
+                };
+                let mut add = |via, carries, rules| {
+                    sinks.push(Sink {
+                        via,
+                        carries,
+                        rules,
+                    });
+                };
+                match (component, payload) {
+                    (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
+                    (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
+                    (Component::Rtp, Payload::Rtp { .. }) => {
+                        add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
+                        add(rtcp, Carries::Rtcp, None);
+                    }
+                    (Component::Rtcp, Payload::Rtp { .. }) => add(rtcp, Carries::Rtcp, None),
+                }
             }
         }
         sinks
     }
+
+    /// What is withheld from a listener, or changed for it.
+    fn rules(
+        &self,
+        member: &Media,
+        listener: &Listener<'_>,
+        is_bundle: bool,
+    ) -> Option<Box<SinkRules>> {
+        let muted = self
+            .call
+            .muted()
+            .or(self.leg.muted())
+            .or(listener.leg.muted_from(self.leg_index));
+        let hidden = member
+            .extras
+            .as_deref()
+            .map(|extras| extras.hidden_extensions.as_slice());
+        let hidden = hidden.unwrap_or_default();
+        if muted == Muted::default() && !is_bundle && hidden.is_empty() {
+            return None;
+        }
+        let Formats { types, events, .. } = member.formats;
+        Some(Box::new(SinkRules {
+            types: is_bundle.then_some(types.union(listener.media.formats.types)),
+            drop_media: muted.media,
+            drop_events: muted.dtmf,
+            events: events.union(listener.media.formats.events),
+            silence: if muted.silenced {
+                silence(member)
+            } else {
+                Vec::new()
+            },
+            hidden_extensions: hidden.to_vec(),
+        }))
+    }
+
+    fn taps(&self, component: Component) -> Option<Box<Taps>> {
+        let is_recorded = self.call.is_recording()
+            && !self
+                .leg
+                .extras
+                .as_deref()
+                .is_some_and(|extras| extras.is_unrecorded);
+        let events = self.media.formats.events;
+        let reports = self.defaults.report_digits || self.call.reports_digits();
+        let has_events = reports
+            && component == Component::Rtp
+            && events != crate::flow::PayloadTypes::default();
+        if !is_recorded && !has_events {
+            return None;
+        }
+        Some(Box::new(Taps {
+            recording: is_recorded.then_some(self.call.number),
+            events: has_events.then_some(events),
+        }))
+    }
 }
 
-/// The RTCP address of an RTP address without `a=rtcp` (RFC 3550 §11).
-pub(crate) fn implicit_rtcp(rtp: SocketAddr) -> SocketAddr {
-    SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1))
+/// Whether packets of one media can go to another as they are: both plain, both passed through,
+/// or both under the same keys.
+pub(crate) fn passes_unchanged(from: &Media, to: &Media) -> bool {
+    if from.is_passed_through() || !from.transport.is_rtp() {
+        return true;
+    }
+    match (from.is_secure(), to.is_secure()) {
+        (false, false) => true,
+        (true, true) => has_keys_of(from, to) && has_keys_of(to, from),
+        _ => false,
+    }
+}
+
+/// Whether what `from` encrypts is what `to` was told to decrypt.
+fn has_keys_of(from: &Media, to: &Media) -> bool {
+    let keys = |media: &Media, theirs: bool| {
+        let extras = media.extras.as_deref();
+        let sdes = &extras.filter(|extras| extras.dtls.is_none())?.sdes;
+        // An answer has one line, and that names the one of the offer that counts.
+        let tag = match (sdes.theirs.as_slice(), sdes.ours.as_slice()) {
+            ([answer], _) | (_, [answer]) => answer.tag,
+            _ => return None,
+        };
+        let lines = if theirs { &sdes.theirs } else { &sdes.ours };
+        lines.iter().find(|line| line.tag == tag).cloned()
+    };
+    match (keys(from, true), keys(to, false)) {
+        (Some(encrypts), Some(decrypts)) => {
+            encrypts.suite == decrypts.suite
+                && encrypts.key_salt() == decrypts.key_salt()
+                && encrypts.mki == decrypts.mki
+        }
+        _ => false,
+    }
+}
+
+/// The byte that is silence, for every payload type that has one (ITU-T G.711, G.722).
+fn silence(media: &Media) -> Vec<(u8, u8)> {
+    let said = media.said.as_ref().and_then(super::media::Said::read);
+    let codecs = said.map(|said| said.codecs).unwrap_or_default();
+    let byte = |name: &windlass_sdp::Text| match name {
+        name if name.eq_ignore_ascii_case("PCMU") => Some(0xff),
+        name if name.eq_ignore_ascii_case("PCMA") => Some(0xd5),
+        name if name.eq_ignore_ascii_case("G722") => Some(0xfa),
+        _ => None,
+    };
+    let filled = codecs
+        .iter()
+        .map(|codec| (codec.payload_type, byte(&codec.name)));
+    filled
+        .filter_map(|(payload_type, byte)| Some((payload_type, byte?)))
+        .collect()
 }

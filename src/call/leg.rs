@@ -1,16 +1,16 @@
 //! One party of a call (the ng texts say monologue), its medias and their local ports.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use windlass_ng::{Branch, Tag};
-use windlass_sdp::{MediaDescription, Origin, SessionDescription, Text, Transport};
+use windlass_ng::{Branch, Label, Tag};
+use windlass_sdp::{Origin, Text};
 
 use super::Now;
+use super::media::Media;
 use super::ports::Family;
 use crate::flow::Learning;
-use crate::flow::stats::FlowStats;
 
 /// Index of a leg in its call; stable for the life of the call.
 pub(crate) type LegIndex = usize;
@@ -25,9 +25,9 @@ pub(crate) struct Leg {
     /// Via branch of the request that forked to this party.
     pub(crate) branch: Option<Branch>,
     /// Label given by the proxy.
-    pub(crate) label: Option<Vec<u8>>,
+    pub(crate) label: Option<Label>,
     /// Opaque text given by the proxy.
-    pub(crate) metadata: Option<Vec<u8>>,
+    pub(crate) metadata: Option<Box<str>>,
     /// When the leg came to be.
     pub(crate) created: Now,
     /// Medias by position of their m= line.
@@ -40,8 +40,8 @@ pub(crate) struct Leg {
     pub(crate) interface: Option<Arc<str>>,
     /// Address family towards this party, once it was given.
     pub(crate) family: Option<Family>,
-    /// The last SDP of the party, without its medias.
-    pub(crate) received: Option<SessionDescription>,
+    /// The last SDP of the party, as received.
+    pub(crate) said: Option<Arc<[u8]>>,
     /// Session name of its first SDP (`replace` = `session-name`).
     pub(crate) first_session_name: Option<Text>,
     /// What was last printed to it.
@@ -54,6 +54,8 @@ pub(crate) struct Leg {
     pub(crate) signalled_at: Instant,
     /// Whether it still takes part.
     pub(crate) presence: Presence,
+    /// What only some legs have.
+    pub(crate) extras: Option<Box<LegExtras>>,
 }
 
 impl Leg {
@@ -70,13 +72,14 @@ impl Leg {
             sources: Vec::new(),
             interface: None,
             family: None,
-            received: None,
+            said: None,
             first_session_name: None,
             printed: None,
             final_response: false,
             source_rules: SourceRules::default(),
             signalled_at: now.instant,
             presence: Presence::Here,
+            extras: None,
         }
     }
 
@@ -85,9 +88,70 @@ impl Leg {
         self.tag.as_ref() == Some(tag) || self.aliases.contains(tag)
     }
 
+    /// What only some legs have, made if there is none yet.
+    pub(crate) fn extras_mut(&mut self) -> &mut LegExtras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// What is withheld from everybody of what the leg sends.
+    pub(crate) fn muted(&self) -> Muted {
+        self.extras
+            .as_deref()
+            .map_or_else(Muted::default, |extras| extras.muted)
+    }
+
+    /// What is withheld of what `source` sends to this leg.
+    pub(crate) fn muted_from(&self, source: LegIndex) -> Muted {
+        let flows = self
+            .extras
+            .as_deref()
+            .map(|extras| extras.muted_flows.as_slice());
+        let flow = flows
+            .unwrap_or_default()
+            .iter()
+            .find(|(leg, _)| *leg == source);
+        flow.map_or_else(Muted::default, |(_, muted)| *muted)
+    }
+
     /// Whether the leg can be found by tag and branch and has sockets.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self.presence, Presence::Gone)
+    }
+}
+
+/// What only some legs have.
+#[derive(Debug, Default)]
+pub(crate) struct LegExtras {
+    /// What is withheld from everybody of what the leg sends.
+    pub(crate) muted: Muted,
+    /// What is withheld from this leg of what single sources send.
+    pub(crate) muted_flows: Vec<(LegIndex, Muted)>,
+    /// Digests of offers that make an unknown from-tag this leg's (`alias-key`).
+    pub(crate) alias_keys: Vec<u64>,
+    /// The leg is left out of recordings.
+    pub(crate) is_unrecorded: bool,
+}
+
+/// Blocking and silencing, at one level (spec: media-behaviour §11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Muted {
+    /// RTP other than events is withheld.
+    pub media: bool,
+    /// Events are withheld.
+    pub dtmf: bool,
+    /// RTP carries silence.
+    pub silenced: bool,
+}
+
+impl Muted {
+    /// What either says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            media: self.media || other.media,
+            dtmf: self.dtmf || other.dtmf,
+            silenced: self.silenced || other.silenced,
+        }
     }
 }
 
@@ -108,6 +172,9 @@ pub(crate) struct SourceRules {
     pub(crate) learning: Option<Learning>,
     pub(crate) received_from: Option<IpAddr>,
     pub(crate) asymmetric: bool,
+    pub(crate) unidirectional: bool,
+    pub(crate) pierce_nat: bool,
+    pub(crate) nat_wait: bool,
     pub(crate) strict_source: bool,
     pub(crate) media_handover: bool,
     pub(crate) port_latching: bool,
@@ -121,115 +188,4 @@ pub(crate) struct Printed {
     pub(crate) origin: Origin,
     /// Digest of the text without its version, to see whether anything changed.
     pub(crate) digest: u64,
-}
-
-/// One m= line of a leg.
-#[derive(Debug)]
-pub(crate) struct Media {
-    /// What the party last said of it; `None` until its SDP is known.
-    pub(crate) description: Option<MediaDescription>,
-    /// Type and format as first offered, for a party that said nothing yet.
-    pub(crate) kind: Text,
-    /// Transport between us and this party.
-    pub(crate) transport: Transport,
-    /// mid between us and this party; the first value sticks.
-    pub(crate) mid: Option<Text>,
-    /// We may send to the party (seen from us).
-    pub(crate) send: bool,
-    /// The party may send to us (seen from us).
-    pub(crate) recv: bool,
-    /// The party is held by a zero address.
-    pub(crate) zero_address: bool,
-    /// Turned down by either side, or gone from its SDP; has no ports.
-    pub(crate) rejected: bool,
-    /// RTP and RTCP multiplexing between us and this party (RFC 5761).
-    pub(crate) mux: Mux,
-    /// Where the party wants RTP and RTCP, by its SDP.
-    pub(crate) endpoint: Option<Endpoint>,
-    /// Address of a media that does not pass here, as the party gave it.
-    pub(crate) bypass_address: Option<IpAddr>,
-    /// Port sets shown to the party, by what they were opened for; kept for the life of the call.
-    pub(crate) maps: Vec<EndpointMap>,
-    /// The one of `maps` that is printed and sent from.
-    pub(crate) selected: usize,
-}
-
-impl Media {
-    pub(crate) fn new(kind: Text, transport: Transport) -> Self {
-        Self {
-            description: None,
-            kind,
-            transport,
-            mid: None,
-            send: true,
-            recv: true,
-            zero_address: false,
-            rejected: false,
-            mux: Mux::default(),
-            endpoint: None,
-            bypass_address: None,
-            maps: Vec::new(),
-            selected: 0,
-        }
-    }
-
-    /// The ports that are printed and sent from.
-    pub(crate) fn ports(&self) -> Option<&EndpointMap> {
-        self.maps.get(self.selected)
-    }
-}
-
-/// rtcp-mux between us and one party.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mux {
-    /// The party's last SDP had it.
-    pub(crate) theirs: bool,
-    /// Our last SDP to it had it.
-    pub(crate) ours: bool,
-    /// In force.
-    pub(crate) agreed: bool,
-    /// It is sure to come about, so no RTCP port is opened beside.
-    pub(crate) single: bool,
-    /// What to answer to the party's own offer of it.
-    pub(crate) policy: MuxPolicy,
-}
-
-/// What to answer to a party that offered rtcp-mux (ng-protocol §8.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum MuxPolicy {
-    /// What the other party answers.
-    #[default]
-    Follow,
-    /// Yes, whatever the other party answers.
-    Accept,
-    /// No, whatever the other party answers.
-    Reject,
-}
-
-/// RTP and RTCP address of a party, by its SDP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) rtp: SocketAddr,
-    pub(crate) rtcp: SocketAddr,
-}
-
-/// Local ports shown to a party.
-#[derive(Debug)]
-pub(crate) struct EndpointMap {
-    /// RTP endpoint of the *other* party that they were opened for; `None`: the first to answer.
-    pub(crate) key: Option<SocketAddr>,
-    /// Name of their logical interface.
-    pub(crate) interface: Arc<str>,
-    /// The address printed for them.
-    pub(crate) advertised: IpAddr,
-    pub(crate) rtp: Port,
-    /// Absent when only one port was needed.
-    pub(crate) rtcp: Option<Port>,
-}
-
-/// One local port in use by the call; its lease lives in the data plane.
-#[derive(Clone, Debug)]
-pub(crate) struct Port {
-    pub(crate) local: SocketAddr,
-    pub(crate) stats: Arc<FlowStats>,
 }

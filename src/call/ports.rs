@@ -126,11 +126,17 @@ impl Interfaces {
             .or_else(|| self.addresses.first())
     }
 
-    /// The entry of a local address that is in use.
-    pub fn of_address(&self, name: &str, address: IpAddr) -> Option<&LocalAddress> {
-        self.addresses
-            .iter()
-            .find(|a| a.address == address && &*a.name == name)
+    /// The other addresses of the same logical interface, those of the same family first.
+    pub fn alternatives<'a>(
+        &'a self,
+        on: &'a LocalAddress,
+    ) -> impl Iterator<Item = &'a LocalAddress> + 'a {
+        let is_other = |a: &&LocalAddress| a.name == on.name && a.address != on.address;
+        let same = |a: &&LocalAddress| Family::of(a.address) == Family::of(on.address);
+        let others = move || self.addresses.iter().filter(is_other);
+        others()
+            .filter(same)
+            .chain(others().filter(move |a| !same(a)))
     }
 
     /// Leases an even port for RTP and the next odd one for RTCP, both open.

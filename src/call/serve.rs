@@ -1,25 +1,23 @@
 //! The commands of the ng protocol on the table of calls.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use rand::RngCore;
 use windlass_ng::errors;
-use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, Value};
-use windlass_sdp::{ParseOptions, SessionDescription};
+use windlass_ng::{CallId, Command, Dict, Reply, Request};
 
 use super::delete::Deletion;
-use super::dialogue::{Dialogue, Role};
-use super::exchange::{Context, ExchangeError};
 use super::flows::Defaults;
+use super::identity::Identity;
 use super::leg::Presence;
-use super::ports::{Interfaces, LeaseError};
-use super::query::{PacketClock, Selection};
+use super::ports::Interfaces;
+use super::query::Selection;
 use super::state::{Call, Now};
 use super::statistics::{RunningTotals, Statistics};
 use super::table::{CallTable, Entry, lock};
@@ -41,6 +39,11 @@ pub trait Forwarding: Send + Sync {
 
     /// The clock on which flows mark their last packet, in milliseconds.
     fn packet_clock_ms(&self) -> u64;
+
+    /// The local address from which the system would send to `peer`; `None` if it has no route.
+    fn route_to(&self, _peer: IpAddr) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// The data plane could not carry out a plan.
@@ -58,21 +61,19 @@ pub struct Limits {
     pub max_sessions: Option<u64>,
 }
 
-/// Default of `list`'s limit (ng-protocol §5).
-const DEFAULT_LIST_LIMIT: usize = 32;
-
 /// All calls, and everything that a command on them needs.
 pub struct Calls {
-    table: CallTable,
-    interfaces: Interfaces,
-    forwarding: Arc<dyn Forwarding>,
-    defaults: Defaults,
-    timeouts: Timeouts,
+    pub(super) table: CallTable,
+    pub(super) interfaces: Interfaces,
+    pub(super) identity: Identity,
+    pub(super) forwarding: Arc<dyn Forwarding>,
+    pub(super) defaults: Defaults,
+    pub(super) timeouts: Timeouts,
     limits: Limits,
-    statistics: Statistics,
-    started: Instant,
-    next_number: AtomicU64,
-    running: Mutex<Rates>,
+    pub(super) statistics: Statistics,
+    pub(super) started: Instant,
+    pub(super) next_number: AtomicU64,
+    pub(super) running: Mutex<Rates>,
 }
 
 impl fmt::Debug for Calls {
@@ -85,8 +86,8 @@ impl fmt::Debug for Calls {
 
 /// Sums over running calls at the last turn of the timers, for rates.
 #[derive(Debug, Default)]
-struct Rates {
-    totals: RunningTotals,
+pub(super) struct Rates {
+    pub(super) totals: RunningTotals,
     packets: u64,
     bytes: u64,
     errors: u64,
@@ -96,6 +97,7 @@ impl Calls {
     /// No calls yet.
     pub fn new(
         interfaces: Interfaces,
+        identity: Identity,
         forwarding: Arc<dyn Forwarding>,
         defaults: Defaults,
         timeouts: Timeouts,
@@ -105,6 +107,7 @@ impl Calls {
         Self {
             table: CallTable::new(),
             interfaces,
+            identity,
             forwarding,
             defaults,
             timeouts,
@@ -126,18 +129,30 @@ impl Calls {
         &self.interfaces
     }
 
+    /// The limit that stands against another call, in the words of the protocol.
+    pub(super) fn limit_reached(&self) -> Option<&'static str> {
+        let is_full = self
+            .limits
+            .max_sessions
+            .is_some_and(|max| self.count() >= max);
+        if is_full {
+            self.statistics.offer_rejected();
+        }
+        is_full.then_some(errors::SESSION_LIMIT)
+    }
+
     /// Carries out one command.
     pub fn serve(
         &self,
         request: &Request,
         source: SocketAddr,
         now: Now,
-        rng: &mut impl Rng,
+        rng: &mut dyn RngCore,
     ) -> Reply {
         match request.command {
             Command::Ping => Reply::pong(),
             Command::Offer => self.offer(request, source, now, rng),
-            Command::Answer => self.answer(request, source, now, rng),
+            Command::Answer => self.answer(request, now, rng),
             Command::Delete => self.delete(request, now),
             Command::Query => self.query(request, now),
             Command::List => self.list(request),
@@ -158,136 +173,12 @@ impl Calls {
             .command_done(source.ip(), command, took, failed);
     }
 
-    fn offer(&self, request: &Request, source: SocketAddr, now: Now, rng: &mut impl Rng) -> Reply {
-        let Some(sdp) = &request.sdp else {
-            return Reply::error(errors::NO_SDP);
-        };
-        let Some(id) = &request.call_id else {
-            return Reply::error(errors::NO_CALL_ID);
-        };
-        let Some(from) = &request.from_tag else {
-            return Reply::error(errors::NO_FROM_TAG);
-        };
-        loop {
-            let existing = self.table.find(id);
-            if existing.is_none()
-                && let Some(max) = self.limits.max_sessions
-                && self.count() >= max
-            {
-                self.statistics.offer_rejected();
-                return match request.supports_load_limit {
-                    true => Reply::load_limit(errors::SESSION_LIMIT),
-                    false => Reply::error(errors::SESSION_LIMIT),
-                };
-            }
-            let entry = existing.unwrap_or_else(|| self.table.find_or_insert(id));
-            let mut slot = lock(&entry);
-            let is_new = slot.is_none();
-            if is_new {
-                // Another thread may have ended this call while we waited for its lock; its
-                // entry is out of the table then, and ours must not be the only one to know it.
-                if !self
-                    .table
-                    .find(id)
-                    .is_some_and(|current| Arc::ptr_eq(&current, &entry))
-                {
-                    continue;
-                }
-                let number = self.next_number.fetch_add(1, Relaxed);
-                let worker = self.forwarding.pick_worker();
-                *slot = Some(Call::new(id.clone(), number, worker, source, now));
-                self.statistics.call_created();
-                tracing::info!(call_id = %id, "creating new call");
-            }
-            let Some(call) = slot.as_mut() else { continue };
-            let dialogue = Dialogue {
-                role: Role::Offer,
-                from,
-                to: request.to_tag.as_ref(),
-                branch: request.via_branch.as_ref(),
-                new_branch: request.flags.new_branch,
-                provisional: request.flags.provisional,
-            };
-            let outcome = self.exchange(call, sdp, request, dialogue, now, rng);
-            return self.conclude(outcome, is_new, id, &entry, &mut slot, now);
-        }
-    }
-
-    fn answer(
-        &self,
-        request: &Request,
-        _source: SocketAddr,
-        now: Now,
-        rng: &mut impl Rng,
-    ) -> Reply {
-        let Some(sdp) = &request.sdp else {
-            return Reply::error(errors::NO_SDP);
-        };
-        let Some(id) = &request.call_id else {
-            return Reply::error(errors::NO_CALL_ID);
-        };
-        let Some(from) = &request.from_tag else {
-            return Reply::error(errors::NO_FROM_TAG);
-        };
-        let Some(to) = &request.to_tag else {
-            return Reply::error(errors::NO_TO_TAG);
-        };
-        let Some(entry) = self.table.find(id) else {
-            return Reply::error(errors::UNKNOWN_CALL_ID);
-        };
-        let mut slot = lock(&entry);
-        let Some(call) = slot.as_mut() else {
-            return Reply::error(errors::UNKNOWN_CALL_ID);
-        };
-        let dialogue = Dialogue {
-            role: Role::Answer,
-            from: to,
-            to: Some(from),
-            branch: request.via_branch.as_ref(),
-            new_branch: request.flags.new_branch,
-            provisional: request.flags.provisional,
-        };
-        let outcome = self.exchange(call, sdp, request, dialogue, now, rng);
-        self.conclude(outcome, false, id, &entry, &mut slot, now)
-    }
-
-    /// Takes an SDP in, brings the data plane in line, prints the SDP for the other party.
-    fn exchange(
+    /// Tells the data plane what changed; closes and returns the ports that are not needed.
+    pub(super) fn carry_out(
         &self,
         call: &mut Call,
-        sdp: &[u8],
-        request: &Request,
-        dialogue: Dialogue<'_>,
-        now: Now,
-        rng: &mut impl Rng,
-    ) -> Result<Vec<u8>, Refusal> {
-        let options = ParseOptions {
-            fragment: request.flags.fragment,
-            ..Default::default()
-        };
-        let session = SessionDescription::parse(sdp, options).map_err(|error| {
-            tracing::warn!(call_id = %call.id, %error, "cannot read the SDP");
-            Refusal::Sdp {
-                is_incomplete: error.is_incomplete(),
-            }
-        })?;
-        let mut context = Context {
-            request,
-            dialogue,
-            interfaces: &self.interfaces,
-            now,
-            leases: Vec::new(),
-        };
-        let outcome = call.exchange(session, &mut context);
-        // Also after a refusal: what was changed up to there is in the state, with its ports.
-        self.carry_out(call, context.leases)
-            .map_err(Refusal::Forwarding)?;
-        let parties = outcome?;
-        Ok(call.print(parties, request, dialogue.role, rng))
-    }
-
-    /// Tells the data plane what changed; closes and returns the ports that are not needed.
-    fn carry_out(&self, call: &mut Call, leases: Vec<PortLease>) -> Result<(), ForwardingError> {
+        leases: Vec<PortLease>,
+    ) -> Result<(), ForwardingError> {
         let plan = call.plan(&self.defaults);
         if plan.is_empty() {
             return Ok(());
@@ -297,36 +188,14 @@ impl Calls {
         Ok(())
     }
 
-    /// The reply to an offer or answer, and the end of a call that cannot go on.
-    fn conclude(
-        &self,
-        outcome: Result<Vec<u8>, Refusal>,
-        is_new: bool,
-        id: &CallId,
-        entry: &Entry,
-        slot: &mut Option<Call>,
-        now: Now,
-    ) -> Reply {
-        let refusal = match outcome {
-            Ok(sdp) => return Reply::ok(Dict::new().with("sdp", Value::Bytes(sdp))),
-            Err(refusal) => refusal,
-        };
-        tracing::warn!(call_id = %id, %refusal, "offer or answer refused");
-        // A call that got no port cannot carry media; one that its first offer did not fill
-        // would stay empty.
-        if is_new || refusal.ends_call() {
-            self.end(id, entry, slot, EndReason::Forced, now);
-        }
-        Reply::error(refusal.reply())
-    }
-
     fn delete(&self, request: &Request, now: Now) -> Reply {
-        let Some(id) = &request.call_id else {
-            return Reply::error(errors::NO_CALL_ID);
+        let id = match request.require_call_id() {
+            Ok(id) => id,
+            Err(reason) => return Reply::error(reason),
         };
-        let unknown = || match request.flags.fatal {
-            true => Reply::error(errors::CALL_ID_NOT_FOUND),
-            false => Reply::ok(Dict::new()).with_warning(errors::CALL_ID_NOT_FOUND),
+        let unknown = || match request.flags.fatal() {
+            true => Reply::error(errors::DELETE_NOT_FOUND),
+            false => Reply::warning(Dict::new(), errors::DELETE_NOT_FOUND),
         };
         let Some(entry) = self.table.find(id) else {
             return unknown();
@@ -342,9 +211,9 @@ impl Calls {
             Deletion::WholeCall { immediately } => (Selection::All, immediately),
             Deletion::Leg(selection) => (selection, false),
         };
-        let reply = match request.flags.fast {
+        let reply = match request.flags.fast() {
             true => Dict::new(),
-            false => call.describe(&selection, clock),
+            false => call.describe(&selection, clock, &self.defaults),
         };
         if ends {
             self.end(id, &entry, &mut slot, EndReason::Regular, now);
@@ -352,61 +221,6 @@ impl Calls {
             tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
         }
         Reply::ok(reply)
-    }
-
-    fn query(&self, request: &Request, now: Now) -> Reply {
-        let Some(id) = &request.call_id else {
-            return Reply::error(errors::NO_CALL_ID);
-        };
-        let Some(entry) = self.table.find(id) else {
-            return Reply::error(errors::UNKNOWN_CALL_ID);
-        };
-        let slot = lock(&entry);
-        let Some(call) = slot.as_ref() else {
-            return Reply::error(errors::UNKNOWN_CALL_ID);
-        };
-        let not_empty = |tag: &&Tag| !tag.as_bytes().is_empty();
-        let tag = request
-            .to_tag
-            .as_ref()
-            .filter(not_empty)
-            .or(request.from_tag.as_ref());
-        let selection = tag.map_or(Selection::All, |tag| call.selection_of(tag));
-        Reply::ok(call.describe(&selection, self.packet_clock(now)))
-    }
-
-    fn list(&self, request: &Request) -> Reply {
-        let limit = match request.limit {
-            None => DEFAULT_LIST_LIMIT,
-            Some(limit) => match usize::try_from(limit) {
-                Ok(limit) => limit,
-                Err(_) => return Reply::error(errors::INVALID_LIMIT),
-            },
-        };
-        let ids = self.table.ids(limit);
-        let ids = ids
-            .iter()
-            .map(|id| Value::Bytes(id.as_bytes().to_vec()))
-            .collect();
-        Reply::ok(Dict::new().with("calls", Value::List(ids)))
-    }
-
-    fn describe_statistics(&self, now: Now) -> Reply {
-        let uptime = now.instant.saturating_duration_since(self.started);
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .totals;
-        let statistics = self.statistics.describe(uptime, &self.interfaces, &running);
-        Reply::ok(Dict::new().with("statistics", statistics))
-    }
-
-    fn packet_clock(&self, now: Now) -> PacketClock {
-        PacketClock {
-            now_ms: self.forwarding.packet_clock_ms(),
-            unix_s: now.unix.as_secs(),
-        }
     }
 
     /// Lets time act on every call; to be called once a second.
@@ -428,7 +242,7 @@ impl Calls {
             for media in call.legs.iter().flat_map(|leg| &leg.medias) {
                 medias += u64::from(!media.maps.is_empty());
                 for map in &media.maps {
-                    for port in std::iter::once(&map.rtp).chain(&map.rtcp) {
+                    for port in map.ports() {
                         packets += port.stats.packets_in.load(Relaxed);
                         bytes += port.stats.bytes_in.load(Relaxed);
                         errors += port.stats.errors_in.load(Relaxed);
@@ -460,7 +274,7 @@ impl Calls {
     }
 
     /// Ends a call: its flows go, its ports are closed and free when this returns.
-    fn end(
+    pub(super) fn end(
         &self,
         id: &CallId,
         entry: &Entry,
@@ -483,45 +297,5 @@ impl Calls {
         if let Err(error) = self.carry_out(&mut call, Vec::new()) {
             tracing::error!(call_id = %id, %error, "cannot take a call out of the data plane");
         }
-    }
-}
-
-/// Why an offer or answer was refused.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("the SDP cannot be read")]
-    Sdp { is_incomplete: bool },
-    #[error(transparent)]
-    Exchange(#[from] ExchangeError),
-    #[error(transparent)]
-    Forwarding(ForwardingError),
-}
-
-impl Refusal {
-    /// The proxy's words for it (ng-protocol §14).
-    fn reply(&self) -> &'static str {
-        match self {
-            Self::Sdp {
-                is_incomplete: true,
-            } => errors::INCOMPLETE_SDP,
-            Self::Sdp {
-                is_incomplete: false,
-            } => errors::SDP_PARSE_FAILED,
-            Self::Exchange(ExchangeError::NoAddress { .. }) => errors::INCOMPLETE_SDP,
-            Self::Exchange(ExchangeError::Dialogue(_)) => errors::INVALID_DIALOGUE,
-            Self::Exchange(ExchangeError::Ports(LeaseError::Exhausted { .. }))
-            | Self::Exchange(ExchangeError::Ports(LeaseError::System { .. }))
-            | Self::Exchange(ExchangeError::NoInterface)
-            | Self::Forwarding(_) => errors::OUT_OF_PORTS,
-        }
-    }
-
-    /// Whether the call cannot go on.
-    fn ends_call(&self) -> bool {
-        matches!(
-            self,
-            Self::Exchange(ExchangeError::Ports(_) | ExchangeError::NoInterface)
-                | Self::Forwarding(_)
-        )
     }
 }

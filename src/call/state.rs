@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use windlass_ng::{Branch, CallId, Tag};
 
 use super::flows;
-use super::leg::{Leg, LegIndex, Presence};
+use super::leg::{Leg, LegIndex, Muted, Presence};
 use crate::flow::{FlowChange, FlowSpec, Plan};
 
 /// A moment, on the clock that timers use and on the one that people read.
@@ -39,8 +39,25 @@ pub(crate) struct Call {
     pub(crate) discard: bool,
     /// TOS of the call's media, if it was given.
     pub(crate) tos: Option<u8>,
+    /// What only some calls have.
+    pub(crate) extras: Option<Box<CallExtras>>,
     /// What the data plane was told last: local addresses, and digests of their descriptions.
     in_force: Vec<(SocketAddr, u64)>,
+}
+
+/// What only some calls have.
+#[derive(Debug, Default)]
+pub(crate) struct CallExtras {
+    /// What is withheld of everybody.
+    pub(crate) muted: Muted,
+    /// Where digits are reported to, beside the configured places.
+    pub(crate) digits_to: Option<SocketAddr>,
+    /// Opaque text given by the proxy for the call as a whole.
+    pub(crate) metadata: Option<Box<str>>,
+    /// Pieces of offers that came before their offer: tag, text, arrival (ng-protocol §10.1).
+    pub(crate) early_fragments: Vec<(Tag, Box<[u8]>, Instant)>,
+    /// PCM is forwarded to the recording daemon.
+    pub(crate) is_forwarding: bool,
 }
 
 impl Call {
@@ -63,8 +80,33 @@ impl Call {
             deletion: None,
             discard: false,
             tos: None,
+            extras: None,
             in_force: Vec::new(),
         }
+    }
+
+    /// What only some calls have, made if there is none yet.
+    pub(crate) fn extras_mut(&mut self) -> &mut CallExtras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// What is withheld of everybody.
+    pub(crate) fn muted(&self) -> Muted {
+        self.extras
+            .as_deref()
+            .map_or_else(Muted::default, |extras| extras.muted)
+    }
+
+    /// Whether packets go into a recording now.
+    pub(crate) fn is_recording(&self) -> bool {
+        false
+    }
+
+    /// Whether digits of this call are reported somewhere of its own.
+    pub(crate) fn reports_digits(&self) -> bool {
+        self.extras
+            .as_deref()
+            .is_some_and(|extras| extras.digits_to.is_some())
     }
 
     /// The leg with this tag, or with this earlier tag.

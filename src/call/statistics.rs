@@ -9,10 +9,8 @@ use std::time::Duration;
 use windlass_ng::{Command, Dict, Value};
 
 use super::ports::Interfaces;
-use super::query::int;
 use super::state::Call;
 use super::timeouts::EndReason;
-use crate::flow::Component;
 
 /// Proxies with counters of their own; those beyond share the entry of the unspecified address.
 /// A relay serves a handful; an open port must not let strangers grow the table.
@@ -100,16 +98,14 @@ impl Statistics {
         let (mut heard, mut streams) = (0, 0);
         for media in call.legs.iter().flat_map(|leg| &leg.medias) {
             for map in &media.maps {
-                for (port, component) in std::iter::once((&map.rtp, Component::Rtp))
-                    .chain(map.rtcp.as_ref().map(|port| (port, Component::Rtcp)))
-                {
+                for port in map.ports() {
                     let packets = port.stats.packets_in.load(Relaxed);
                     self.packets.fetch_add(packets, Relaxed);
                     self.bytes
                         .fetch_add(port.stats.bytes_in.load(Relaxed), Relaxed);
                     self.errors
                         .fetch_add(port.stats.errors_in.load(Relaxed), Relaxed);
-                    if component == Component::Rtp {
+                    if port.local == map.main.rtp.local {
                         streams += 1;
                         heard += usize::from(packets > 0);
                     }
@@ -232,7 +228,7 @@ impl Statistics {
                 let done = counters.commands.get(&(*command as usize));
                 let (count, took) = done.copied().unwrap_or_default();
                 *total += count;
-                let name = command.statistics_name();
+                let name = command.short_name();
                 dict.push(format!("{name}count"), int(count));
                 let took = Value::from(format!("{:.6}", took.as_secs_f64()));
                 dict.push(format!("{name}duration"), took);
@@ -244,14 +240,16 @@ impl Statistics {
         let mut dict = Dict::new();
         dict.push("proxies", Value::List(list.collect()));
         for (command, total) in Command::ALL.iter().zip(totals) {
-            dict.push(
-                format!("total{}count", command.statistics_name()),
-                int(total),
-            );
+            dict.push(format!("total{}count", command.short_name()), int(total));
         }
         dict.push("totalerrorscount", int(errors));
         dict
     }
+}
+
+/// An integer of a reply; values that do not fit are cut at the largest that does.
+fn int(value: u64) -> Value {
+    Value::from(value)
 }
 
 /// Sums over running calls, and rates over the last second.

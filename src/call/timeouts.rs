@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::leg::{Leg, Media, Presence};
+use super::leg::{Leg, Presence};
+use super::media::{EndpointMap, Media};
 use super::state::Call;
 
 /// How long the states of a call may last.
@@ -120,11 +121,19 @@ impl Call {
             // Nothing can carry media: a call that was refused, or never got a port.
             None => {
                 let idle = now.saturating_duration_since(self.last_signal.instant);
-                (idle >= timeouts.offer).then_some(EndReason::OfferTimeout)
+                let limit = if self.legs.is_empty() {
+                    FRAGMENT_PATIENCE
+                } else {
+                    timeouts.offer
+                };
+                (idle >= limit).then_some(EndReason::OfferTimeout)
             }
         }
     }
 }
+
+/// How long a piece of an offer waits for the offer (ng-protocol §10.1).
+pub(crate) const FRAGMENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Signs of life of a group of streams.
 #[derive(Clone, Copy, Default)]
@@ -144,10 +153,7 @@ impl Vitals {
 /// Time since the last packet or signalling of a media.
 fn idle_time(leg: &Leg, media: &Media, now: Instant, packet_clock_ms: u64) -> Duration {
     let signalled = now.saturating_duration_since(leg.signalled_at);
-    let ports = media
-        .maps
-        .iter()
-        .flat_map(|map| std::iter::once(&map.rtp).chain(&map.rtcp));
+    let ports = media.maps.iter().flat_map(EndpointMap::ports);
     let last_packet_ms = ports
         .map(|port| port.stats.last_packet_ms.load(Relaxed))
         .max();

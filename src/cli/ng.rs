@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use windlass_ng::client::{Client, ClientError, Retry};
+use windlass_ng::client::{Client, ClientError, ClientOptions};
+use windlass_ng::limits::REQUEST_ELEMENTS;
 use windlass_ng::{Dict, Value, json};
 
 use super::{Outcome, print};
@@ -55,7 +56,7 @@ pub(crate) fn ng(args: &NgArgs) -> Outcome {
     let request = request(args)?;
     let (reply, code) = match ask(args.relay, &request) {
         Ok(reply) => (reply, ExitCode::SUCCESS),
-        Err(ClientError::Refused(reason)) => {
+        Err(ClientError::Refused { reason }) => {
             let reply = Dict::new()
                 .with("result", "error")
                 .with("error-reason", reason);
@@ -73,17 +74,15 @@ pub(crate) fn ng(args: &NgArgs) -> Outcome {
 }
 
 fn ask(relay: SocketAddr, request: &Dict) -> Result<Dict, ClientError> {
-    let retry = Retry {
+    let options = ClientOptions {
         tries: 3,
-        ..Retry::default()
+        ..ClientOptions::default()
     };
-    Client::connect(relay)?.with_retry(retry).request(request)
+    Client::connect(relay, options)?.request(request)
 }
 
 fn as_json(reply: &Dict) -> serde_json::Result<serde_json::Value> {
-    let mut text = Vec::new();
-    json::encode_dict(reply, &mut text);
-    serde_json::from_slice(&text)
+    serde_json::from_slice(&reply.to_json())
 }
 
 fn request(args: &NgArgs) -> io::Result<Dict> {
@@ -126,9 +125,10 @@ fn parse_pair(text: &str) -> Result<(String, Value), String> {
     let value = match list {
         Some("") => Value::List(Vec::new()),
         Some(entries) => Value::List(entries.split(',').map(|e| e.trim().into()).collect()),
-        None if value.starts_with('{') => json::decode(value.as_bytes())
+        None if value.starts_with('{') => json::decode(value.as_bytes(), REQUEST_ELEMENTS)
             .map_err(|_| format!("the value of `{key}` starts with '{{' but is no JSON object"))?
-            .into(),
+            .root()
+            .to_value(),
         None => value.into(),
     };
     Ok((key.to_owned(), value))
@@ -214,7 +214,7 @@ mod tests {
         let reply = Dict::new()
             .with("result", "ok")
             .with("sdp", "v=0\r\ns=-\r\n")
-            .with("calls", vec!["a".into(), "b".into()])
+            .with("calls", ["a", "b"].into_iter().collect::<Value>())
             .with("totals", Dict::new().with("RTP", packets))
             .with("tags", Dict::new());
         assert_eq!(
@@ -245,9 +245,12 @@ mod tests {
             let text = &buffer[..length];
             let blank = text.iter().position(|byte| *byte == b' ').unwrap();
             let mut reply = text[..=blank].to_vec();
-            bencode::encode_dict(&Dict::new().with("result", "pong"), &mut reply);
+            Dict::new().with("result", "pong").write_bencode(&mut reply);
             relay.send_to(&reply, from).unwrap();
-            bencode::decode(&text[blank + 1..]).unwrap().0
+            bencode::decode(&text[blank + 1..], REQUEST_ELEMENTS)
+                .unwrap()
+                .root()
+                .to_value()
         });
         let reply = ask(args.relay, &request(&args).unwrap()).unwrap();
         assert_eq!(reply.get_str("result"), Some("pong"));

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
-use crate::flow::{Carries, FlowSpec, Payload, Sink};
+use crate::flow::{FlowSpec, Payload, Sink, Taps};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
 use crate::media::rtp::RtpHeader;
@@ -23,9 +23,13 @@ pub(super) struct Entry {
     pub(super) payload: Payload,
     pub(super) receive: bool,
     pub(super) discard: bool,
-    /// Sinks as they were told, and the entries that they mean.
-    sinks: Vec<Sink>,
-    pub(super) targets: Vec<(usize, Carries)>,
+    /// Sinks as they were told.
+    pub(super) sinks: Vec<Sink>,
+    /// The entries that they mean, by position.
+    pub(super) targets: Vec<Option<usize>>,
+    pub(super) taps: Option<Box<Taps>>,
+    nat_wait: bool,
+    pierces_nat: bool,
     sibling_local: Option<SocketAddr>,
     /// The entry of the RTP flow of the same stream.
     pub(super) sibling: Option<usize>,
@@ -46,6 +50,8 @@ impl Entry {
         let mut entry = Self {
             lease,
             stats,
+            nat_wait: spec.peer.nat_wait,
+            pierces_nat: spec.peer.pierce_nat,
             latch: Latch::new(spec.peer),
             destination: None,
             payload: spec.payload,
@@ -53,6 +59,7 @@ impl Entry {
             discard: spec.discard,
             sinks: spec.sinks,
             targets: Vec::new(),
+            taps: spec.taps,
             sibling_local: spec.rtp_sibling,
             sibling: None,
             call,
@@ -68,7 +75,10 @@ impl Entry {
     /// Takes a new description; what was learned stays as the latch says. Gives back a TOS that
     /// is to be set.
     pub(super) fn change(&mut self, spec: FlowSpec, now: Instant) -> Option<u8> {
+        self.nat_wait = spec.peer.nat_wait;
+        self.pierces_nat = spec.peer.pierce_nat;
         self.latch.update(spec.peer, now);
+        self.taps = spec.taps;
         self.payload = spec.payload;
         self.receive = spec.receive;
         self.discard = spec.discard;
@@ -87,17 +97,26 @@ impl Entry {
     pub(super) fn resolve(&mut self, find: impl Fn(SocketAddr) -> Option<usize>) {
         self.targets.clear();
         self.targets.reserve_exact(self.sinks.len());
-        let targets = self
-            .sinks
-            .iter()
-            .filter_map(|sink| Some((find(sink.via)?, sink.carries)));
+        let targets = self.sinks.iter().map(|sink| find(sink.via));
         self.targets.extend(targets);
         self.sibling = self.sibling_local.and_then(find);
     }
 
+    /// Where datagrams for the party may go now.
+    pub(super) fn wanted_destination(&self) -> Option<SocketAddr> {
+        let is_awaited = self.nat_wait && self.latch.learned().is_none();
+        self.latch.destination().filter(|_| !is_awaited)
+    }
+
+    /// Where a dummy packet should go, that opens the party's NAT for us.
+    pub(super) fn pierced(&self) -> Option<SocketAddr> {
+        let is_wanted = self.pierces_nat && self.latch.learned().is_none();
+        self.latch.destination().filter(|_| is_wanted)
+    }
+
     /// The latch may have learned something: makes it visible.
     pub(super) fn publish_peer(&mut self) {
-        self.destination = self.latch.destination();
+        self.destination = self.wanted_destination();
         let view = PeerView {
             destination: self.destination,
             learned: self.latch.learned(),
@@ -114,7 +133,7 @@ impl Entry {
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Event> {
         let mut event = None;
         self.latch.handle_timeout(now, &mut event);
-        if self.latch.destination() != self.destination || event.is_some() {
+        if self.wanted_destination() != self.destination || event.is_some() {
             self.publish_peer();
         }
         event

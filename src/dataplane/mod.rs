@@ -6,6 +6,7 @@
 
 mod backend;
 mod entry;
+mod rewrite;
 mod sys;
 #[cfg(test)]
 mod tests;

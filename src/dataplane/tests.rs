@@ -72,6 +72,8 @@ impl Bench {
                 asymmetric: false,
                 strict_source: false,
                 media_handover: false,
+                nat_wait: false,
+                pierce_nat: false,
                 signalled_at: self.started,
             },
             receive: true,
@@ -79,8 +81,10 @@ impl Bench {
             sinks: vec![Sink {
                 via: self.locals[1 - side],
                 carries: Carries::All,
+                rules: None,
             }],
             tos: None,
+            taps: None,
         }
     }
 

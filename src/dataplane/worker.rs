@@ -16,6 +16,7 @@ use slab::Slab;
 use super::FlowEvent;
 use super::backend::{Backend, Wait};
 use super::entry::Entry;
+use super::rewrite::{self, Rewritten};
 use super::sys::mmsg::RecvBatch;
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats};
@@ -31,6 +32,10 @@ const BATCH: usize = 8;
 /// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
 /// as much as a fragmented video packet may have.
 const DATAGRAM_BYTES: usize = 9216;
+
+/// A packet that means nothing and opens the way back through a NAT: RTP version 2 of the
+/// unassigned payload type 127 (spec: ng-protocol §7, `pierce-NAT`).
+const NAT_OPENER: [u8; 12] = [0x80, 0x7f, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// How often time acts on the latches.
 const TICK: Duration = Duration::from_secs(1);
@@ -157,6 +162,8 @@ pub(super) struct Flows<B> {
     released_at: Instant,
     /// Datagrams taken in so far.
     received: u64,
+    /// A packet while it is changed for one sink.
+    scratch: Vec<u8>,
 }
 
 impl<B: Backend> Flows<B> {
@@ -171,6 +178,7 @@ impl<B: Backend> Flows<B> {
             bound: 0,
             released_at: started,
             received: 0,
+            scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
     }
 
@@ -233,7 +241,7 @@ impl<B: Backend> Flows<B> {
             sibling,
         };
         let verdict = entry.latch.on_packet(now, &arrival, &mut event);
-        if event.is_some() || entry.latch.destination() != entry.destination {
+        if event.is_some() || entry.wanted_destination() != entry.destination {
             entry.publish_peer();
         }
         if let Some(event) = event {
@@ -266,10 +274,11 @@ impl<B: Backend> Flows<B> {
         if !entry.receive && !matches!(reading, Reading::Rtcp) {
             return entry.count_drop(DropReason::NotReceiving);
         }
-        self.send_to_sinks(index, datagram, matches!(reading, Reading::Rtcp));
+        self.send_to_sinks(index, datagram, &reading);
     }
 
-    fn send_to_sinks(&mut self, index: usize, datagram: &[u8], is_rtcp: bool) {
+    fn send_to_sinks(&mut self, index: usize, original: &[u8], reading: &Reading) {
+        let is_rtcp = matches!(reading, Reading::Rtcp);
         let mut sent = false;
         let mut refused = None;
         let sinks = self
@@ -277,20 +286,34 @@ impl<B: Backend> Flows<B> {
             .get(index)
             .map_or(0, |entry| entry.targets.len());
         for sink in 0..sinks {
-            let target = self
-                .entries
-                .get(index)
-                .and_then(|entry| entry.targets.get(sink))
-                .copied();
-            let Some((target, carries)) = target else {
+            let Some(entry) = self.entries.get(index) else {
+                return;
+            };
+            let (Some(sink), Some(&Some(target))) =
+                (entry.sinks.get(sink), entry.targets.get(sink))
+            else {
                 continue;
             };
-            let takes = match carries {
+            let takes = match sink.carries {
                 Carries::All => true,
                 Carries::Rtp => !is_rtcp,
                 Carries::Rtcp => is_rtcp,
             };
-            let Some(sender) = self.entries.get_mut(target).filter(|_| takes) else {
+            if !takes {
+                continue;
+            }
+            let mut datagram = original;
+            if let (Some(rules), Reading::Rtp { header, .. }) = (&sink.rules, reading) {
+                match rewrite::apply(rules, header, original, &mut self.scratch) {
+                    Rewritten::Unchanged => {}
+                    Rewritten::Changed => datagram = &self.scratch,
+                    Rewritten::Withheld => {
+                        refused = Some(DropReason::Withheld);
+                        continue;
+                    }
+                }
+            }
+            let Some(sender) = self.entries.get_mut(target) else {
                 continue;
             };
             let Some(destination) = sender.destination else {
@@ -357,12 +380,15 @@ impl<B: Backend> Flows<B> {
                         return Err(format!("no lease of {} came with the plan", spec.local));
                     };
                     let lease = leases.swap_remove(position);
+                    let local = spec.local;
                     self.install(spec, lease, plan.call)?;
+                    self.pierce(local);
                 }
                 FlowChange::Change(spec) => {
-                    let index = self.by_local.get(&spec.local).copied();
+                    let local = spec.local;
+                    let index = self.by_local.get(&local).copied();
                     let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
-                        return Err(format!("no flow on {}", spec.local));
+                        return Err(format!("no flow on {local}"));
                     };
                     if entry.is_bound {
                         release(&mut self.backend, entry);
@@ -373,6 +399,7 @@ impl<B: Backend> Flows<B> {
                     {
                         tracing::warn!(%error, tos, "cannot set the TOS");
                     }
+                    self.pierce(local);
                 }
                 FlowChange::Remove(local) => removed.extend(self.remove(local)),
             }
@@ -412,6 +439,19 @@ impl<B: Backend> Flows<B> {
         Some(entry.lease)
     }
 
+    /// Opens the NAT of a party, if signalling asks for it.
+    fn pierce(&mut self, local: SocketAddr) {
+        let index = self.by_local.get(&local).copied();
+        let entry = index.and_then(|index| self.entries.get_mut(index));
+        if let Some(entry) = entry
+            && let Some(destination) = entry.pierced()
+        {
+            let _ = self
+                .backend
+                .send(entry.lease.handle_mut(), &NAT_OPENER, destination);
+        }
+    }
+
     /// Finds the flows that the sinks of a call's flows mean.
     fn resolve(&mut self, call: u64) {
         let Some(indexes) = self.by_call.get(&call) else {
@@ -430,6 +470,11 @@ impl<B: Backend> Flows<B> {
 
     fn handle_timeout(&mut self, now: Instant) {
         for (_, entry) in &mut self.entries {
+            if let Some(destination) = entry.pierced() {
+                let handle = entry.lease.handle_mut();
+                // A dummy that does not get out is sent again a second later.
+                let _ = self.backend.send(handle, &NAT_OPENER, destination);
+            }
             if let Some(event) = entry.handle_timeout(now) {
                 self.events.tell(entry.call, entry.lease.local(), event);
             }

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use windlass_ng::Dict;
-use windlass_ng::client::{Client, ClientError};
+use windlass_ng::client::{Client, ClientError, ClientOptions};
 
 use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
 use audio::{Conversation, Stage, Talker};
@@ -310,7 +310,7 @@ impl Legs {
         let query = Dict::new()
             .with("command", "query")
             .with("call-id", self.call_id.as_str());
-        let reply = Client::connect(ng)?.request(&query)?;
+        let reply = Client::connect(ng, ClientOptions::default())?.request(&query)?;
         let [caller, callee] = &self.tags;
         let view =
             |tag: &String| relay_view(&reply, tag).ok_or_else(|| Error::NoStream(tag.clone()));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use windlass_ng::bencode;
+use windlass_ng::Value;
 
 use super::sip::{Message, audio_address, rtcp_address, sdp, tag};
 use super::*;
@@ -220,7 +220,7 @@ impl StandIn {
                 let tags = tags.lock().unwrap();
                 let parties = tags.iter().map(|(tag, side)| (tag.clone(), view(*side)));
                 let mut reply = bytes[..=blank].to_vec();
-                bencode::encode_dict(&query_reply(parties), &mut reply);
+                query_reply(parties).write_bencode(&mut reply);
                 out.send_to(&reply, from).unwrap();
             },
         );
@@ -243,8 +243,14 @@ fn party(peer: SocketAddr, packets: [u64; 2]) -> Dict {
         .with("endpoint", endpoint)
         .with("stats", received)
         .with("stats_out", sent);
-    let media = Dict::new().with("streams", vec![stream.into()]);
-    Dict::new().with("medias", vec![media.into()])
+    let media = Dict::new().with(
+        "streams",
+        [Value::from(stream)].into_iter().collect::<Value>(),
+    );
+    Dict::new().with(
+        "medias",
+        [Value::from(media)].into_iter().collect::<Value>(),
+    )
 }
 
 fn query_reply(parties: impl IntoIterator<Item = (String, Dict)>) -> Dict {

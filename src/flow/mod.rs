@@ -63,6 +63,17 @@ pub struct FlowSpec {
     pub sinks: Vec<Sink>,
     /// TOS / traffic class of datagrams sent from this port, if it is to be set.
     pub tos: Option<u8>,
+    /// Who else looks at accepted datagrams.
+    pub taps: Option<Box<Taps>>,
+}
+
+/// Who looks at the accepted datagrams of a flow beside its sinks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Taps {
+    /// The recording that they go into.
+    pub recording: Option<u64>,
+    /// Digits in packets of these types are reported (RFC 4733).
+    pub events: Option<PayloadTypes>,
 }
 
 /// Component of a stream (RFC 8445 §4).
@@ -100,6 +111,12 @@ impl PayloadTypes {
         }
     }
 
+    /// What is in either set.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether the payload type is in the set.
     pub fn contains(self, payload_type: u8) -> bool {
         payload_type < 128 && self.0 >> payload_type & 1 == 1
@@ -130,6 +147,10 @@ pub struct PeerSpec {
     pub strict_source: bool,
     /// A changed source is followed.
     pub media_handover: bool,
+    /// Nothing is sent to the party before something came from it.
+    pub nat_wait: bool,
+    /// Dummy packets go to the party until something came from it.
+    pub pierce_nat: bool,
     /// When signalling last touched the party. A later value than the one in force opens the
     /// learning window again in the modes that count from the last signalling; what was learned
     /// is reset only when `signalled` differs.
@@ -153,13 +174,45 @@ pub enum Learning {
 }
 
 /// One destination of a flow's accepted datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sink {
     /// The local address of the flow that sends: the datagram leaves from that port, to that
     /// flow's current peer.
     pub via: SocketAddr,
     /// Which datagrams go there.
     pub carries: Carries,
+    /// What is withheld or changed on the way; few sinks have any.
+    pub rules: Option<Box<SinkRules>>,
+}
+
+/// What a sink withholds and changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SinkRules {
+    /// RTP of other payload types is not for this sink (bundles).
+    pub types: Option<PayloadTypes>,
+    /// RTP other than events is withheld.
+    pub drop_media: bool,
+    /// Events are withheld.
+    pub drop_events: bool,
+    /// The payload types of events.
+    pub events: PayloadTypes,
+    /// Payload types whose payload is filled with a byte, and the byte: silence.
+    pub silence: Vec<(u8, u8)>,
+    /// Header extensions that are taken out (RFC 8285 identifiers).
+    pub hidden_extensions: Vec<u8>,
+}
+
+impl SinkRules {
+    /// Whether RTP of a payload type passes.
+    pub fn passes(&self, payload_type: u8) -> bool {
+        let is_event = self.events.contains(payload_type);
+        let is_dropped = if is_event {
+            self.drop_events
+        } else {
+            self.drop_media
+        };
+        !is_dropped && self.types.is_none_or(|types| types.contains(payload_type))
+    }
 }
 
 /// Which datagrams a sink takes.

@@ -106,11 +106,13 @@ pub enum DropReason {
     SendFailed,
     /// The flow has no sink for this kind of datagram.
     NoSink,
+    /// Blocked on command, or not meant for the other party.
+    Withheld,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 
     /// All reasons, by index.
     pub const ALL: [Self; Self::COUNT] = [
@@ -122,6 +124,7 @@ impl DropReason {
         Self::NoDestination,
         Self::SendFailed,
         Self::NoSink,
+        Self::Withheld,
     ];
 
     /// Name in logs, metrics and replies.
@@ -135,6 +138,7 @@ impl DropReason {
             Self::NoDestination => "no_destination",
             Self::SendFailed => "send_failed",
             Self::NoSink => "no_sink",
+            Self::Withheld => "withheld",
         }
     }
 }

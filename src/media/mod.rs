@@ -1,7 +1,9 @@
 //! Protocols of a packet: what it is, whether its source may be heard, how well it arrived.
 //! Sans-IO: no socket, clock or thread.
 
+pub mod certificate;
 pub mod demux;
+pub mod extension;
 pub mod latch;
 pub mod quality;
 pub mod rtcp;

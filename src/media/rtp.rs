@@ -70,6 +70,18 @@ impl RtpHeader {
     }
 }
 
+/// The payload of a checked packet, without padding.
+pub fn payload_mut<'a>(packet: &'a mut [u8], header: &RtpHeader) -> Option<&'a mut [u8]> {
+    let is_padded = packet.first()? & 0x20 != 0;
+    let padding = if is_padded {
+        usize::from(*packet.last()?)
+    } else {
+        0
+    };
+    let end = packet.len().checked_sub(padding)?;
+    packet.get_mut(header.payload_at..end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use windlass_ng::client::{Client, ClientError, Retry};
+use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::common::process::{Process, Relay, free_udp};
@@ -83,11 +83,11 @@ fn replies_are_those_of_rtpengine_but_for_known_differences() {
     command.arg(format!("--listen-ng={peer_ng}"));
     let _peer = Process::start(command, &directory.path().join("log"));
     let client = |address: SocketAddr| {
-        let retry = Retry {
+        let options = ClientOptions {
             tries: 1,
-            wait: Duration::from_secs(3),
+            interval: Duration::from_secs(3),
         };
-        Client::connect(address).unwrap().with_retry(retry)
+        Client::connect(address, options).unwrap()
     };
     let (ours, theirs) = (client(relay.ng), client(peer_ng));
     wait_for("rtpengine", Duration::from_secs(10), || {

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use windlass_ng::client::Client;
+use windlass_ng::client::{Client, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::common::netns::Network;
@@ -69,9 +69,9 @@ impl Scene {
 
     fn ask(&self, request: &Dict) -> Dict {
         let ng = self.relay.ng;
-        let client = self
-            .network
-            .inside("relay", || Client::connect(ng).unwrap());
+        let client = self.network.inside("relay", || {
+            Client::connect(ng, ClientOptions::default()).unwrap()
+        });
         client.request(request).unwrap()
     }
 
@@ -239,7 +239,7 @@ fn a_phone_behind_nat_is_heard_without_any_hint() {
         .with("call-id", "blind");
     let reply = Value::from(scene.ask(&query));
     let mut text = Vec::new();
-    windlass_ng::bencode::encode(&reply, &mut text);
+    reply.write_bencode(&mut text);
     assert!(
         String::from_utf8_lossy(&text).contains("198.51.100.7"),
         "the NAT is the endpoint"

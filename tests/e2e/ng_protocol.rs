@@ -54,7 +54,7 @@ fn a_retransmitted_offer_gets_the_same_ports() {
     let phone = Phone::new("127.0.0.1");
     let mut message = b"same-cookie ".to_vec();
     let request = offer("dup", &sdp::audio(phone.address(), ""));
-    windlass_ng::bencode::encode_dict(&request, &mut message);
+    request.write_bencode(&mut message);
     let first = datagram(&relay, &message);
     assert_eq!(datagram(&relay, &message), first);
     assert_eq!(relay.leased_ports(), 4);
@@ -97,7 +97,7 @@ fn refusals_have_the_words_that_proxies_know() {
     let phone = Phone::new("127.0.0.1");
     let sdp = sdp::audio(phone.address(), "");
     let refused = |request: Dict| match relay.ask(request) {
-        Err(ClientError::Refused(reason)) => reason,
+        Err(ClientError::Refused { reason }) => reason,
         other => panic!("not refused: {other:?}"),
     };
     let command = |name: &'static str| Dict::new().with("command", name);
@@ -139,11 +139,11 @@ fn refusals_have_the_words_that_proxies_know() {
     let mut request = offer("two", &sdp);
     request.push("supports", supports);
     let mut message = b"cookie ".to_vec();
-    windlass_ng::bencode::encode_dict(&request, &mut message);
+    request.write_bencode(&mut message);
     let reply = datagram(&relay, &message);
     assert_eq!(
         reply,
-        "cookie d6:result10:load limit7:message30:Parallel session limit reachede"
+        "cookie d7:message30:Parallel session limit reached6:result10:load limite"
     );
     let unknown = command("delete")
         .with("call-id", "none")

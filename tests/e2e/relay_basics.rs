@@ -134,7 +134,7 @@ fn exhaustion_is_said_and_leaks_nothing() {
     let refusal = loop {
         match relay.ask(offer(&format!("call-{set_up}"), &sdp)) {
             Ok(_) => set_up += 1,
-            Err(ClientError::Refused(reason)) => break reason,
+            Err(ClientError::Refused { reason }) => break reason,
             Err(other) => panic!("{other}"),
         }
         assert!(set_up <= 2, "8 ports hold two calls");

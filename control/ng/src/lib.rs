@@ -1,33 +1,30 @@
 //! The ng control protocol: codec, typed requests and replies, server transports, client.
 //!
-//! A message is `COOKIE SP PAYLOAD`; the payload is a dictionary in bencode or JSON. See
-//! [`Responder`] for the way of a request.
+//! A datagram is `COOKIE SP PAYLOAD`; the payload is a bencode dictionary or a JSON object.
+//! [`serve::Shared`] is the one path every transport takes: cookie cache, decoding into a
+//! [`Request`], the engine's [`serve::Handler`], encoding of its [`Reply`].
 #![forbid(unsafe_code)]
+
+mod names;
+mod warned;
 
 pub mod bencode;
 pub mod client;
-mod command;
-mod cookie;
+pub mod cookie;
+
 pub mod errors;
-mod flags;
-mod ids;
 pub mod json;
 pub mod limits;
-mod reply;
-mod request;
-mod respond;
-mod rtpp_flags;
+pub mod reply;
+pub mod request;
+pub mod serve;
 pub mod server;
-mod value;
+pub mod tape;
+pub mod value;
 
-pub use command::Command;
-pub use cookie::CookieCache;
-pub use flags::FlagSet;
-pub use ids::{Branch, CallId, Tag};
-pub use reply::Reply;
-pub use request::{EndpointLearning, Family, Ignored, Replace, Request, RtcpMux};
-pub use respond::{Encoding, Handler, Responder};
-pub use value::{Dict, Value};
-
-#[cfg(test)]
-mod tests;
+pub use client::{AsyncClient, Client, ClientError, ClientOptions};
+pub use reply::{Encoding, Outcome, Reply};
+pub use request::{Branch, CallId, Command, Flag, FlagSet, Label, Request, Tag, Templates};
+pub use serve::{Access, Handler, Source, Transport, read_request};
+pub use server::{TcpServer, UdpServer};
+pub use value::{Dict, Key, Value};

@@ -1,31 +1,39 @@
-//! Bounds of everything that comes from the network.
+//! Every bound of this crate, each with the reason for its number.
 
-/// Levels of nesting in one message. Real requests have four.
-pub const MAX_DEPTH: usize = 16;
-
-/// Values in one message. A query reply of a large call has some thousands; requests some dozens.
-pub const MAX_VALUES: usize = 65_536;
-
-/// Bytes of one message over TCP.
-pub const MAX_MESSAGE: usize = 256 * 1024;
-
-/// Bytes of one UDP datagram's payload (IPv4), and so of a UDP reply.
-pub const MAX_DATAGRAM: usize = 65_507;
-
-/// Bytes of a cookie. Proxies send some thirty.
-pub const MAX_COOKIE: usize = 255;
-
-/// Replies kept for duplicate requests, per generation.
-pub const MAX_CACHED_REPLIES: usize = 65_536;
-
-/// Bytes of replies kept for duplicate requests, per generation.
-pub const MAX_CACHED_BYTES: usize = 64 * 1024 * 1024;
-
-/// Ignored keys and flags remembered of one request.
-pub const MAX_IGNORED: usize = 16;
-
-/// TCP connections at a time.
-pub const MAX_CONNECTIONS: usize = 64;
-
-/// Unparsed bytes after the complete messages of a TCP stream (ng-protocol §1).
-pub const MAX_TCP_REST: usize = 1024;
+/// Nesting of lists and dictionaries. The deepest real message (a `query` reply) has 9 levels.
+pub const DEPTH: usize = 16;
+/// Values and keys in one request; real offers have below 100, a `mesh` of many tags a few
+/// hundred. Keeps the tape of a hostile datagram below 300 kB.
+pub const REQUEST_ELEMENTS: usize = 8_192;
+/// Values and keys in one reply read by a client; a `query` of a conference has some 10,000.
+pub const REPLY_ELEMENTS: usize = 262_144;
+/// One request over UDP: the largest datagram IPv4 and IPv6 can carry.
+pub const UDP_REQUEST_BYTES: usize = 65_535;
+/// One reply over UDP: 65,535 less the IPv4 and UDP headers. A longer one cannot be sent.
+pub const UDP_REPLY_BYTES: usize = 65_507;
+/// One request over TCP, HTTP or WebSocket; Kamailio reads at most 262,143 bytes itself.
+pub const STREAM_REQUEST_BYTES: usize = 262_144;
+/// Bytes of a TCP stream that do not look like a message; the reference closes beyond this.
+pub const STREAM_GARBAGE_BYTES: usize = 1_024;
+/// Open TCP connections per listener.
+pub const STREAM_CONNECTIONS: usize = 256;
+/// A cookie; both proxy modules send fewer than 40 bytes.
+pub const COOKIE_BYTES: usize = 1_024;
+/// Replies kept for duplicates, both generations: 60 s at about 2,000 requests/s.
+pub const COOKIE_ENTRIES: usize = 131_072;
+/// Bytes of those replies and cookies, both generations.
+pub const COOKIE_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// Digits of a bencode integer or string length, with sign: `i64::MIN` has 20.
+pub const BENCODE_DIGITS: usize = 20;
+/// Ignored keys, flags and values remembered per request.
+pub const IGNORED_ENTRIES: usize = 32;
+/// Bytes kept of each ignored text.
+pub const IGNORED_TEXT_BYTES: usize = 64;
+/// Members kept of any list in a request (flags, codecs, tags, ...).
+pub const LIST_MEMBERS: usize = 1_024;
+/// Templates that may include one another.
+pub const TEMPLATE_DEPTH: usize = 4;
+/// Distinct ignored texts remembered to log each once per minute.
+pub const WARNED_TEXTS: usize = 1_024;
+/// Requests of one UDP listener that wait for a thread; the sender of one more sends it again.
+pub const QUEUED_REQUESTS: usize = 1_024;

@@ -1,52 +1,65 @@
-//! Replies (spec: ng-protocol §3).
+//! Replies: what the engine answers, and how it goes on the wire.
+
+mod shorten;
 
 use std::borrow::Cow;
 
-use crate::limits::MAX_DATAGRAM;
-use crate::{Dict, Encoding, Value, bencode, json};
+use crate::{
+    errors,
+    value::{Dict, Value},
+};
 
 /// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    body: Dict,
-    outcome: Outcome,
+    /// The keys of the command, in order; `result` and its companions are added on encoding.
+    pub body: Dict,
+    /// How it went.
+    pub outcome: Outcome,
 }
 
+/// The `result` of a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Ok { warning: Option<&'static str> },
+pub enum Outcome {
+    /// `ok`
+    Ok,
+    /// `ok` with a `warning`.
+    OkWithWarning(&'static str),
+    /// `pong`, the answer to `ping`.
     Pong,
+    /// `error` with this `error-reason`.
     Error(Cow<'static, str>),
+    /// `load limit` with this `message`; only for requests that support it.
     LoadLimit(&'static str),
 }
 
+/// How a payload is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Bencode, as both proxies send.
+    Bencode,
+    /// JSON.
+    Json,
+}
+
 impl Reply {
-    /// Success, with the command's own keys.
-    pub fn ok(body: Dict) -> Self {
+    /// Success with these keys.
+    pub const fn ok(body: Dict) -> Self {
         Self {
             body,
-            outcome: Outcome::Ok { warning: None },
+            outcome: Outcome::Ok,
         }
     }
 
-    /// Success, with a warning.
-    #[must_use]
-    pub fn with_warning(mut self, warning: &'static str) -> Self {
-        self.outcome = Outcome::Ok {
-            warning: Some(warning),
-        };
-        self
-    }
-
     /// The answer to `ping`.
-    pub fn pong() -> Self {
+    pub const fn pong() -> Self {
         Self {
             body: Dict::new(),
             outcome: Outcome::Pong,
         }
     }
 
-    /// Refusal, with its reason.
+    /// Failure for this reason; see [`errors`] for those peers compare.
     pub fn error(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             body: Dict::new(),
@@ -54,115 +67,128 @@ impl Reply {
         }
     }
 
-    /// Refusal for load, for proxies that know this result.
-    pub fn load_limit(message: &'static str) -> Self {
+    /// Success that deserves a word.
+    pub const fn warning(body: Dict, warning: &'static str) -> Self {
+        Self {
+            body,
+            outcome: Outcome::OkWithWarning(warning),
+        }
+    }
+
+    /// A limit is reached. Proxies that do not know `load limit` get an error they fail over on.
+    pub fn load_limit(supported: bool, message: &'static str) -> Self {
+        let outcome = if supported {
+            Outcome::LoadLimit(message)
+        } else {
+            Outcome::Error(Cow::Borrowed(errors::SESSION_LIMIT))
+        };
         Self {
             body: Dict::new(),
-            outcome: Outcome::LoadLimit(message),
+            outcome,
         }
     }
 
-    /// Why the request was refused, if it was.
-    pub fn refusal(&self) -> Option<&str> {
-        match &self.outcome {
-            Outcome::Error(reason) => Some(reason),
-            Outcome::LoadLimit(message) => Some(message),
-            Outcome::Ok { .. } | Outcome::Pong => None,
-        }
+    /// Whether `result` will be `error`.
+    pub const fn is_error(&self) -> bool {
+        matches!(self.outcome, Outcome::Error(_))
     }
 
-    fn into_dict(self) -> Dict {
-        let mut dict = self.body;
-        match self.outcome {
-            Outcome::Ok { warning } => {
-                if let Some(warning) = warning {
-                    dict.push("warning", warning);
-                }
-                dict.push("result", "ok");
+    /// Writes the reply after whatever `out` holds (the cookie and a space). What would exceed
+    /// `limit` bytes in all is shortened, or becomes an error if it cannot be.
+    pub fn write(self, encoding: Encoding, limit: usize, out: &mut Vec<u8>) {
+        let start = out.len();
+        let room = limit.saturating_sub(start);
+        let mut dict = self.into_dict();
+        let mut target = room;
+        // Bencode is measured. JSON needs quotes and escapes on top of that, so it may take
+        // another, tighter round.
+        while shorten::shorten(&mut dict, target) {
+            match encoding {
+                Encoding::Bencode => dict.write_bencode(out),
+                Encoding::Json => dict.write_json(out),
             }
-            Outcome::Pong => dict.push("result", "pong"),
+            if out.len() <= limit {
+                return;
+            }
+            out.truncate(start);
+            target = target.min(dict.bencode_len()) / 4 * 3;
+        }
+        let error = Self::error(errors::REPLY_TOO_LARGE).into_dict();
+        match encoding {
+            Encoding::Bencode => error.write_bencode(out),
+            Encoding::Json => error.write_json(out),
+        }
+    }
+
+    /// The whole dictionary: keys of the command, then the result.
+    pub fn into_dict(self) -> Dict {
+        let Self { mut body, outcome } = self;
+        match outcome {
+            Outcome::Ok => body.push("result", "ok"),
+            Outcome::OkWithWarning(warning) => {
+                body.push("warning", warning);
+                body.push("result", "ok");
+            }
+            Outcome::Pong => body.push("result", "pong"),
             Outcome::Error(reason) => {
-                dict.push("result", "error");
-                dict.push("error-reason", Value::from(&*reason));
+                body.push("result", "error");
+                body.push("error-reason", Value::from(&*reason));
             }
             Outcome::LoadLimit(message) => {
-                dict.push("result", "load limit");
-                dict.push("message", message);
+                body.push("message", message);
+                body.push("result", "load limit");
             }
         }
-        dict
-    }
-
-    /// `COOKIE SP PAYLOAD`, or the payload alone for an empty cookie. For a datagram the reply is
-    /// cut until it fits one: statistics first, then list members from the end; a cut reply says
-    /// `truncated`.
-    pub fn encode(self, cookie: &[u8], encoding: Encoding, must_fit_datagram: bool) -> Vec<u8> {
-        let mut dict = self.into_dict();
-        let mut text = message(cookie, encoding, &dict);
-        if !must_fit_datagram || text.len() <= MAX_DATAGRAM {
-            return text;
-        }
-        dict.push("truncated", Value::Int(1));
-        for unneeded in ["MOS progression", "SSRC", "ingress SSRCs", "egress SSRCs"] {
-            remove_everywhere(&mut dict, unneeded);
-            text = message(cookie, encoding, &dict);
-            if text.len() <= MAX_DATAGRAM {
-                return text;
-            }
-        }
-        // Halve what is left of the longest collection until it fits.
-        while text.len() > MAX_DATAGRAM && halve_longest(&mut dict) {
-            text = message(cookie, encoding, &dict);
-        }
-        text
+        body
     }
 }
 
-fn message(cookie: &[u8], encoding: Encoding, dict: &Dict) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
-    if !cookie.is_empty() {
-        out.extend_from_slice(cookie);
-        out.push(b' ');
-    }
-    match encoding {
-        Encoding::Bencode => bencode::encode_dict(dict, &mut out),
-        Encoding::Json => json::encode_dict(dict, &mut out),
-    }
-    out
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn remove_everywhere(dict: &mut Dict, key: &str) {
-    dict.remove(key);
-    for value in dict.values_mut() {
-        match value {
-            Value::Dict(inner) => remove_everywhere(inner, key),
-            Value::List(list) => {
-                for value in list {
-                    if let Value::Dict(inner) = value {
-                        remove_everywhere(inner, key);
-                    }
-                }
-            }
-            Value::Int(_) | Value::Bytes(_) => {}
+    fn bencode(reply: Reply) -> String {
+        let mut out = b"c ".to_vec();
+        reply.write(Encoding::Bencode, 65_507, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn result_stands_where_the_reference_puts_it() {
+        assert_eq!(bencode(Reply::pong()), "c d6:result4:ponge");
+        let ok = Reply::ok(Dict::new().with("sdp", "v=0"));
+        assert_eq!(bencode(ok), "c d3:sdp3:v=06:result2:oke");
+        assert_eq!(
+            bencode(Reply::error(errors::UNRECOGNIZED_COMMAND)),
+            "c d6:result5:error12:error-reason20:Unrecognized commande"
+        );
+        assert_eq!(
+            bencode(Reply::warning(Dict::new(), errors::DELETE_NOT_FOUND)),
+            "c d7:warning38:Call-ID not found or tags didn't match6:result2:oke"
+        );
+        let limited = Reply::load_limit(true, errors::CPU_LIMIT).into_dict();
+        assert_eq!(limited.get_str("result"), Some("load limit"));
+        assert!(
+            bencode(Reply::load_limit(false, errors::CPU_LIMIT)).contains(errors::SESSION_LIMIT)
+        );
+    }
+
+    #[test]
+    fn no_reply_exceeds_the_limit() {
+        let long = || {
+            Reply::ok(Dict::new().with("l", vec!["\u{1}\u{1}"; 500].into_iter().collect::<Value>()))
+        };
+        for encoding in [Encoding::Bencode, Encoding::Json] {
+            let mut out = Vec::new();
+            long().write(encoding, 1_000, &mut out);
+            assert!(out.len() <= 1_000 && out.len() > 200, "{}", out.len());
+            let mut out = Vec::new();
+            Reply::ok(Dict::new().with("sdp", "x".repeat(2_000))).write(encoding, 1_000, &mut out);
+            assert!(
+                String::from_utf8(out)
+                    .unwrap()
+                    .contains(errors::REPLY_TOO_LARGE)
+            );
         }
     }
-}
-
-/// Cuts the longest list of the reply to half its members; `false` if there is none to cut.
-fn halve_longest(dict: &mut Dict) -> bool {
-    fn longest(dict: &mut Dict) -> Option<&mut Vec<Value>> {
-        let lists = dict.values_mut().filter_map(|value| match value {
-            Value::List(list) => Some(list),
-            Value::Dict(inner) => longest(inner),
-            Value::Int(_) | Value::Bytes(_) => None,
-        });
-        lists
-            .filter(|list| !list.is_empty())
-            .max_by_key(|list| list.len())
-    }
-    let Some(list) = longest(dict) else {
-        return false;
-    };
-    list.truncate(list.len() / 2);
-    true
 }

@@ -1,22 +1,33 @@
-//! The values of an ng message, whichever encoding they came in.
+//! Owned protocol values, for replies and for requests a client sends.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write as _};
 
-/// One value.
+/// A dictionary key: a protocol word, or text from a peer (a tag, an SSRC).
+pub type Key = Cow<'static, [u8]>;
+
+/// One value of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A signed integer.
     Int(i64),
-    /// A string of bytes.
+    /// A byte string, not necessarily UTF-8.
     Bytes(Vec<u8>),
-    /// A list.
+    /// A list in order.
     List(Vec<Self>),
-    /// A dictionary.
+    /// A dictionary in insertion order.
     Dict(Dict),
 }
 
 impl Value {
-    /// The bytes of a string.
+    /// The integer, if it is one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(int) => Some(*int),
+            _ => None,
+        }
+    }
+
+    /// The byte string, if it is one.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
@@ -24,20 +35,12 @@ impl Value {
         }
     }
 
-    /// The string, if it is one and UTF-8.
+    /// The byte string as text, if it is one and UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(self.as_bytes()?).ok()
     }
 
-    /// An integer, or a string that spells one in decimal.
-    pub fn as_int(&self) -> Option<i64> {
-        match self {
-            Self::Int(value) => Some(*value),
-            _ => self.as_str()?.trim().parse().ok(),
-        }
-    }
-
-    /// The members of a list.
+    /// The members, if it is a list.
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
             Self::List(list) => Some(list),
@@ -45,12 +48,68 @@ impl Value {
         }
     }
 
-    /// The dictionary.
+    /// The dictionary, if it is one.
     pub fn as_dict(&self) -> Option<&Dict> {
         match self {
             Self::Dict(dict) => Some(dict),
             _ => None,
         }
+    }
+
+    /// Appends the bencode form.
+    pub fn write_bencode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Int(int) => {
+                // Writing to a Vec cannot fail.
+                let _ = write!(out, "i{int}e");
+            }
+            Self::Bytes(bytes) => write_bencode_bytes(bytes, out),
+            Self::List(list) => {
+                out.push(b'l');
+                for value in list {
+                    value.write_bencode(out);
+                }
+                out.push(b'e');
+            }
+            Self::Dict(dict) => dict.write_bencode(out),
+        }
+    }
+
+    /// Appends the JSON form; bytes that are not UTF-8 become replacement characters.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Int(int) => {
+                let _ = write!(out, "{int}");
+            }
+            Self::Bytes(bytes) => write_json_bytes(bytes, out),
+            Self::List(list) => {
+                out.push(b'[');
+                for (i, value) in list.iter().enumerate() {
+                    if i > 0 {
+                        out.push(b',');
+                    }
+                    value.write_json(out);
+                }
+                out.push(b']');
+            }
+            Self::Dict(dict) => dict.write_json(out),
+        }
+    }
+
+    /// Length of the bencode form, without writing it.
+    pub fn bencode_len(&self) -> usize {
+        match self {
+            Self::Int(int) => 2 + usize::from(*int < 0) + digits(int.unsigned_abs()),
+            Self::Bytes(bytes) => bencode_bytes_len(bytes),
+            Self::List(list) => 2 + list.iter().map(Self::bencode_len).sum::<usize>(),
+            Self::Dict(dict) => dict.bencode_len(),
+        }
+    }
+}
+
+impl From<Dict> for Value {
+    fn from(dict: Dict) -> Self {
+        Self::Dict(dict)
     }
 }
 
@@ -72,110 +131,337 @@ impl From<&[u8]> for Value {
     }
 }
 
-impl From<i64> for Value {
-    fn from(value: i64) -> Self {
-        Self::Int(value)
+impl From<Vec<u8>> for Value {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
     }
 }
 
-impl From<Vec<Self>> for Value {
-    fn from(list: Vec<Self>) -> Self {
-        Self::List(list)
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Int(i64::from(flag))
     }
 }
 
-impl From<Dict> for Value {
-    fn from(dict: Dict) -> Self {
-        Self::Dict(dict)
+macro_rules! from_integers {
+    ($($int:ty),+) => { $(
+        impl From<$int> for Value {
+            fn from(int: $int) -> Self {
+                Self::Int(i64::from(int))
+            }
+        }
+    )+ };
+}
+from_integers!(u8, u16, u32, i32, i64);
+
+/// Counters: those beyond `i64::MAX`, which no peer could read, saturate.
+impl From<u64> for Value {
+    fn from(int: u64) -> Self {
+        Self::Int(i64::try_from(int).unwrap_or(i64::MAX))
     }
 }
 
-/// A dictionary in the order of insertion; keys may stand twice.
+impl From<usize> for Value {
+    fn from(int: usize) -> Self {
+        Self::Int(i64::try_from(int).unwrap_or(i64::MAX))
+    }
+}
+
+impl<T: Into<Self>> FromIterator<T> for Value {
+    /// A list of the items.
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+/// A dictionary that keeps insertion order, as the reference writes its replies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dict(Vec<(Cow<'static, [u8]>, Value)>);
+pub struct Dict {
+    entries: Vec<(Key, Value)>,
+}
 
 impl Dict {
     /// An empty dictionary.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
     }
 
-    /// Appends an entry.
+    /// The dictionary with one more entry.
     #[must_use]
-    pub fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+    pub fn with(mut self, key: impl IntoKey, value: impl Into<Value>) -> Self {
         self.push(key, value);
         self
     }
 
-    /// Appends an entry.
-    pub fn push(&mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let key = match key.into() {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        };
-        self.0.push((key, value.into()));
+    /// The dictionary with one more entry if there is a value.
+    #[must_use]
+    pub fn with_some(self, key: impl IntoKey, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
     }
 
-    /// Appends an entry whose key is any bytes.
-    pub fn push_bytes(&mut self, key: impl Into<Cow<'static, [u8]>>, value: impl Into<Value>) {
-        self.0.push((key.into(), value.into()));
+    /// Appends an entry; an earlier one of the same key stays (see [`Self::set`]).
+    pub fn push(&mut self, key: impl IntoKey, value: impl Into<Value>) {
+        self.entries.push((key.into_key(), value.into()));
     }
 
-    /// The last value of a key.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0
+    /// Replaces the last entry of that key in place, or appends.
+    pub fn set(&mut self, key: impl IntoKey, value: impl Into<Value>) {
+        let key = key.into_key();
+        match self.entries.iter_mut().rev().find(|(k, _)| *k == key) {
+            Some((_, old)) => *old = value.into(),
+            None => self.entries.push((key, value.into())),
+        }
+    }
+
+    /// The last entry of that key.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&Value> {
+        let key = key.as_ref();
+        self.entries
             .iter()
             .rev()
-            .find(|(name, _)| &**name == key.as_bytes())
-            .map(|(_, value)| value)
+            .find(|(k, _)| k.as_ref() == key)
+            .map(|(_, v)| v)
     }
 
-    /// The last value of a key, to be changed.
-    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        let found = self
-            .0
+    /// The last entry of that key, to change.
+    pub fn get_mut(&mut self, key: impl AsRef<[u8]>) -> Option<&mut Value> {
+        let key = key.as_ref();
+        self.entries
             .iter_mut()
             .rev()
-            .find(|(name, _)| &**name == key.as_bytes());
-        found.map(|(_, value)| value)
+            .find(|(k, _)| k.as_ref() == key)
+            .map(|(_, v)| v)
     }
 
-    /// The last value of a key, as a string.
-    pub fn get_str(&self, key: &str) -> Option<&str> {
+    /// The text of the last entry of that key.
+    pub fn get_str(&self, key: impl AsRef<[u8]>) -> Option<&str> {
         self.get(key)?.as_str()
     }
 
-    /// Entries in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Value)> {
-        self.0.iter().map(|(key, value)| (&**key, value))
+    /// Removes every entry of that key; the last one is returned.
+    pub fn remove(&mut self, key: impl AsRef<[u8]>) -> Option<Value> {
+        let key = key.as_ref();
+        let mut last = None;
+        self.entries.retain_mut(|(k, v)| {
+            let hit = k.as_ref() == key;
+            if hit {
+                last = Some(std::mem::replace(v, Value::Int(0)));
+            }
+            !hit
+        });
+        last
     }
 
-    /// Values in order, to be changed.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
-        self.0.iter_mut().map(|(_, value)| value)
+    /// The entries in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &Value)> + ExactSizeIterator {
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_ref(), value))
     }
 
-    /// Takes out all entries of a key.
-    pub fn remove(&mut self, key: &str) {
-        self.0.retain(|(name, _)| &**name != key.as_bytes());
+    /// The entries in order, values to change.
+    pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&[u8], &mut Value)> {
+        self.entries.iter_mut().map(|(key, value)| (&**key, value))
+    }
+
+    /// The entries in order, owned.
+    pub fn into_entries(self) -> impl Iterator<Item = (Key, Value)> {
+        self.entries.into_iter()
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
+    }
+
+    /// Keeps the first `len` entries.
+    pub fn truncate(&mut self, len: usize) {
+        self.entries.truncate(len);
+    }
+
+    /// Keeps the entries for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], &mut Value) -> bool) {
+        self.entries.retain_mut(|(key, value)| keep(key, value));
+    }
+
+    /// Appends the bencode form.
+    pub fn write_bencode(&self, out: &mut Vec<u8>) {
+        out.push(b'd');
+        for (key, value) in &self.entries {
+            write_bencode_bytes(key, out);
+            value.write_bencode(out);
+        }
+        out.push(b'e');
+    }
+
+    /// Appends the JSON form.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (i, (key, value)) in self.entries.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            write_json_bytes(key, out);
+            out.push(b':');
+            value.write_json(out);
+        }
+        out.push(b'}');
+    }
+
+    /// The bencode form.
+    pub fn to_bencode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        self.write_bencode(&mut out);
+        out
+    }
+
+    /// The JSON form.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        self.write_json(&mut out);
+        out
+    }
+
+    /// Length of the bencode form, without writing it.
+    pub fn bencode_len(&self) -> usize {
+        let entries = self.entries.iter();
+        2 + entries
+            .map(|(k, v)| bencode_bytes_len(k) + v.bencode_len())
+            .sum::<usize>()
     }
 }
 
-impl IntoIterator for Dict {
-    type Item = (Cow<'static, [u8]>, Value);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
+impl FromIterator<(Key, Value)> for Dict {
+    fn from_iter<I: IntoIterator<Item = (Key, Value)>>(entries: I) -> Self {
+        Self {
+            entries: entries.into_iter().collect(),
+        }
+    }
+}
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+impl Extend<(Key, Value)> for Dict {
+    fn extend<I: IntoIterator<Item = (Key, Value)>>(&mut self, entries: I) {
+        self.entries.extend(entries);
+    }
+}
+
+/// What can be a dictionary key: protocol words are borrowed, text from peers is owned.
+pub trait IntoKey {
+    /// The key.
+    fn into_key(self) -> Key;
+}
+
+impl IntoKey for &'static str {
+    fn into_key(self) -> Key {
+        Cow::Borrowed(self.as_bytes())
+    }
+}
+
+impl IntoKey for String {
+    fn into_key(self) -> Key {
+        Cow::Owned(self.into_bytes())
+    }
+}
+
+impl IntoKey for Vec<u8> {
+    fn into_key(self) -> Key {
+        Cow::Owned(self)
+    }
+}
+
+impl IntoKey for Key {
+    fn into_key(self) -> Key {
+        self
+    }
+}
+
+fn write_bencode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    let _ = write!(out, "{}:", bytes.len());
+    out.extend_from_slice(bytes);
+}
+
+fn bencode_bytes_len(bytes: &[u8]) -> usize {
+    digits(bytes.len() as u64) + 1 + bytes.len()
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+fn write_json_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for chunk in bytes.utf8_chunks() {
+        write_json_escaped(chunk.valid(), out);
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+fn write_json_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest
+        .iter()
+        .position(|&b| b < 0x20 || b == b'"' || b == b'\\')
+    {
+        let Some((plain, [special, after @ ..])) = rest.split_at_checked(at) else {
+            break;
+        };
+        out.extend_from_slice(plain);
+        match special {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            other => {
+                let _ = write!(out, "\\u{other:04x}");
+            }
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bencode_keeps_insertion_order_and_counts_its_length() {
+        let dict = Dict::new()
+            .with("z", -5)
+            .with("a", "x\0y")
+            .with("l", Value::List(vec![0.into(), Dict::new().into()]));
+        assert_eq!(dict.to_bencode(), b"d1:zi-5e1:a3:x\0y1:lli0edeee");
+        assert_eq!(dict.bencode_len(), dict.to_bencode().len());
+        assert_eq!(Value::Int(i64::MIN).bencode_len(), 22);
+    }
+
+    #[test]
+    fn json_escapes_and_replaces() {
+        let dict = Dict::new().with("a\"", &b"x\\\r\n\0\xff\xc3\xa4"[..]);
+        let expected = "{\"a\\\"\":\"x\\\\\\r\\n\\u0000\u{fffd}ä\"}";
+        assert_eq!(String::from_utf8(dict.to_json()).unwrap(), expected);
+    }
+
+    #[test]
+    fn last_duplicate_counts() {
+        let mut dict = Dict::new().with("a", 1).with("b", 2).with("a", 3);
+        assert_eq!(dict.get("a"), Some(&Value::Int(3)));
+        dict.set("a", 4);
+        assert_eq!(dict.remove("a"), Some(Value::Int(4)));
+        assert_eq!(dict.len(), 1);
     }
 }

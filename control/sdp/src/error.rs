@@ -1,66 +1,116 @@
-//! Why an SDP was refused.
+//! Why a description was refused, and where.
 
-/// An SDP that cannot be used, with the line (from 1) where it went wrong.
+/// A description that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct ParseError {
-    /// Number of the line, from 1.
+    /// Line number from 1; 0 where the text as a whole is meant.
     pub line: usize,
     /// What is wrong there.
     pub reason: Reason,
 }
 
 impl ParseError {
-    /// Whether the syntax is right but a media cannot be used: "incomplete" in the ng protocol's
-    /// words.
+    pub(crate) fn new(line: usize, reason: Reason) -> Self {
+        Self { line, reason }
+    }
+
+    /// Whether the syntax was fine and a media cannot be used for want of an address or of payload
+    /// types: the `Incomplete SDP specification` of the ng protocol, where everything else is
+    /// `Failed to parse SDP`.
     pub fn is_incomplete(&self) -> bool {
-        matches!(self.reason, Reason::PayloadType)
+        matches!(self.reason, Reason::NoAddress | Reason::PayloadType)
+    }
+
+    /// Whether a bound of [`crate::Limits`] was hit.
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.reason, Reason::OverLimit { .. })
     }
 }
 
-/// What is wrong with a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// What a line does wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
-    /// `c=` is not network type, address type and address.
-    #[error("c= must be 'IN IP4|IP6 address'")]
+    /// A letter that stands for the session stands after an `m=` line.
+    #[error("{0}= is not allowed after m=")]
+    AfterMedia(char),
+    /// `c=` is not `IN IP4|IP6 address`.
+    #[error("connection must be IN IP4 or IN IP6 and an address")]
     Connection,
-    /// A line has a carriage return or a NUL inside.
-    #[error("a line must not have a carriage return or a NUL inside")]
-    ControlByte,
-    /// A line that may stand once stands twice.
-    #[error("the line may stand only once on its level")]
-    Duplicate,
-    /// There is no line.
-    #[error("the body is empty")]
+    /// A line that may stand once per section stands twice.
+    #[error("second {0}= in its section")]
+    Duplicate(char),
+    /// Nothing to parse.
+    #[error("empty description")]
     Empty,
-    /// A line starts with a letter that SDP does not know.
-    #[error("unknown line type")]
-    LineType,
-    /// `m=` is not media, port, transport and formats.
-    #[error("m= must be 'media port[/count] transport formats', port 0-65535, count 1-10")]
+    /// An empty line, where the caller wants none.
+    #[error("empty line")]
+    EmptyLine,
+    /// RFC 8866 §9 allows neither NUL nor, inside a line, CR. Let through, a CR could hide an
+    /// attribute from us that the next parser sees.
+    #[error("byte {0:#04x} inside a line")]
+    ForbiddenByte(u8),
+    /// `m=` lacks media, port or transport.
+    #[error("media must be type, port, transport and formats")]
     Media,
-    /// A line has no `=` as its second byte.
-    #[error("a line must be 'letter=value'")]
+    /// Neither the media nor the session says where to send.
+    #[error("media has no connection address")]
+    NoAddress,
+    /// The second byte of a line is not `=`.
+    #[error("line must be a letter and =")]
     NoEquals,
-    /// `o=` is not six fields.
-    #[error("o= must have six fields")]
+    /// `o=` has fewer than six tokens.
+    #[error("origin must be six tokens")]
     Origin,
-    /// An RTP payload type is not a number of 0-127.
-    #[error("RTP payload types must be numbers from 0 to 127")]
-    PayloadType,
-    /// The SDP is over a limit.
-    #[error("more than {limit} {what}")]
-    TooMuch {
+    /// More of something than [`crate::Limits`] allows.
+    #[error("more than {limit} {cap}")]
+    OverLimit {
         /// What there is too much of.
-        what: &'static str,
-        /// The limit.
+        cap: Cap,
+        /// How much is allowed.
         limit: usize,
     },
-    /// The first line is not `v=0`.
-    #[error("the first line must be v=0")]
+    /// A payload type of an RTP media is not a number from 0 to 127, or there is none.
+    #[error("RTP media needs payload types from 0 to 127")]
+    PayloadType,
+    /// The port is above 65535 or no number, or the port count is not from 1 to 10.
+    #[error("port must be 0 to 65535, port count 1 to 10")]
+    Port,
+    /// A line letter SDP does not have.
+    #[error("unknown line type {0:?}")]
+    UnknownLine(char),
+    /// The first line or a later `v=` is not `v=0`.
+    #[error("version must be v=0")]
     Version,
-    /// A session-level line stands below an m= line.
-    #[error("the line belongs to the session level")]
-    Misplaced,
+}
+
+/// The bounds of [`crate::Limits`], by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// `a=` lines of one section.
+    Attributes,
+    /// Bytes of the whole text.
+    Bytes,
+    /// Usable candidates of one media.
+    Candidates,
+    /// Payload types of one `m=` line.
+    Formats,
+    /// `m=` lines.
+    Media,
+    /// Session parts.
+    Parts,
+}
+
+impl std::fmt::Display for Cap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Attributes => "attributes in one section",
+            Self::Bytes => "bytes",
+            Self::Candidates => "candidates in one media",
+            Self::Formats => "formats in one media",
+            Self::Media => "media lines",
+            Self::Parts => "session parts",
+        })
+    }
 }

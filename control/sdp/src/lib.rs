@@ -1,25 +1,28 @@
-//! SDP as a relay needs it: model, parser, writer.
+//! SDP as a relay needs it: a model of what was received, and a printer for what is sent on.
 //!
-//! A relay does not edit an SDP. It parses what it receives into a [`SessionDescription`], keeps
-//! state, and prints a complete new one from a [`write::Session`]. What it does not understand is
-//! carried as the bytes that it is.
+//! The engine does not edit a received text. It parses it ([`SessionDescription::parse`]), keeps
+//! what it needs, and prints a whole new one ([`write::Session::to_bytes`]) from its own state and
+//! the parts that are carried over ([`write::Carry`]). Offer and answer (RFC 3264) are not
+//! understood here, only their text (RFC 8866).
 #![forbid(unsafe_code)]
 
 mod attribute;
 mod error;
-pub mod limits;
+mod limits;
+mod line;
 mod media;
-mod parse;
+mod parser;
 mod session;
 mod text;
 pub mod write;
 
-pub use attribute::{Bandwidth, Codec, Direction, Origin, Rtcp, Transport};
-pub use error::{ParseError, Reason};
-pub use media::MediaDescription;
-pub use parse::ParseOptions;
-pub use session::SessionDescription;
+pub use attribute::{
+    Attribute, AttributeClass, Bandwidth, Candidate, CandidateKind, Codec, CryptoLine, Direction,
+    Extmap, Fingerprint, HashFunction, Ice, Lifetime, Mki, RtcpAttribute, SessionParameters, Setup,
+    Suite,
+};
+pub use error::{Cap, ParseError, Reason};
+pub use limits::Limits;
+pub use media::{Media, MediaKind, Transport};
+pub use session::{Origin, ParseOptions, SessionDescription, SessionPart};
 pub use text::Text;
-
-#[cfg(test)]
-mod tests;

@@ -1,74 +1,92 @@
-//! One m= line of a received SDP, with its lines.
+//! One `m=` section (RFC 8866 §5.14) and what its transport means.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::Text;
-use crate::attribute::{Bandwidth, Codec, Direction, Rtcp, Transport};
+use crate::attribute::{
+    Attribute, AttributeClass, Bandwidth, Codec, CryptoLine, Direction, Extmap, Fingerprint, Ice,
+    RtcpAttribute, Setup,
+};
+use crate::text::Text;
 
-/// An m= line and what belongs to it.
+/// One media as received. Where RFC or reference let a session attribute stand in for a missing
+/// media attribute, it has been put in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MediaDescription {
-    /// `audio`, `video`, … as written.
-    pub kind: Text,
-    /// Port; 0: rejected.
+pub struct Media {
+    /// Index of its session part in [`crate::SessionDescription::parts`].
+    pub part: usize,
+    /// Line number of the `m=`.
+    pub line: usize,
+    /// What is transported.
+    pub kind: MediaKind,
+    /// The word in the line.
+    pub kind_text: Text,
+    /// 0: rejected or switched off.
     pub port: u16,
-    /// Number of ports, 1 unless `port/count` was written.
-    pub port_count: u16,
-    /// Transport.
+    /// Number after the slash, 1 to 10; 1 without it.
+    pub port_count: u8,
+    /// How it is transported.
     pub transport: Transport,
-    /// Format list as written.
+    /// The rest of the line as received.
     pub formats: Text,
-    /// Payload types in order, for RTP transports.
+    /// The payload types in order, each once; empty if the transport is not RTP.
     pub codecs: Vec<Codec>,
     /// `i=`.
     pub info: Option<Text>,
-    /// Address of the media's own `c=`.
+    /// The media's own `c=`; see [`crate::SessionDescription::address_of`].
     pub connection: Option<IpAddr>,
-    /// `b=` of the known types.
+    /// `b=`.
     pub bandwidth: Bandwidth,
-    /// Its own direction attribute; of several the strongest.
+    /// Whole `k=`, `r=` and `z=` lines, which the reference drops.
+    pub retained: Vec<Text>,
+    /// From the media, else the session; `None` if both are silent, which means `sendrecv`.
     pub direction: Option<Direction>,
     /// `a=rtcp`.
-    pub rtcp: Option<Rtcp>,
+    pub rtcp: Option<RtcpAttribute>,
     /// `a=rtcp-mux`.
     pub rtcp_mux: bool,
     /// `a=mid`.
     pub mid: Option<Text>,
     /// `a=label`.
     pub label: Option<Text>,
-    /// `a=ptime`.
-    pub ptime: Option<Text>,
-    /// `a=maxptime`.
-    pub maxptime: Option<Text>,
-    /// Valid `a=extmap` values in order: everything behind `a=extmap:`.
-    pub extmaps: Vec<Text>,
-    /// `a=extmap-allow-mixed`, here or at session level.
+    /// `a=ptime` in milliseconds.
+    pub ptime: Option<u32>,
+    /// `a=maxptime` in milliseconds.
+    pub maxptime: Option<u32>,
+    /// From the media if it has any, else from the session.
+    pub extmaps: Vec<Extmap>,
+    /// `a=extmap-allow-mixed` in the media or the session.
     pub extmap_allow_mixed: bool,
-    /// Keying attributes (crypto, setup, fingerprint, tls-id) in the order that they are printed
-    /// in, everything behind `a=`; inherited from the session where the media has none.
-    pub keying: Vec<Text>,
-    /// ICE attributes were there, here or at session level.
-    pub has_ice: bool,
-    /// `a=ice-options` has `trickle`.
-    pub trickle: bool,
-    /// Attributes that are carried as they are, in order: everything behind `a=`.
-    pub attributes: Vec<Text>,
-    /// All attributes as received, in order, of a media that is not RTP: it is copied whole.
-    pub verbatim: Vec<Text>,
+    /// `a=crypto` lines that can be read, in order.
+    pub crypto: Vec<CryptoLine>,
+    /// The one with the strongest hash, from the media, else the session.
+    pub fingerprint: Option<Fingerprint>,
+    /// From the media, else the session.
+    pub setup: Option<Setup>,
+    /// From the media, else the session.
+    pub tls_id: Option<Text>,
+    /// Candidates from the media; the rest from the media, else the session.
+    pub ice: Ice,
+    /// Every attribute of the media in order.
+    pub attributes: Vec<Attribute>,
 }
 
-impl MediaDescription {
-    pub(crate) fn new(kind: Text, port: u16, port_count: u16, transport: Transport) -> Self {
+impl Media {
+    pub(crate) fn empty(kind: MediaKind, transport: Transport) -> Self {
         Self {
+            part: 0,
+            line: 0,
             kind,
-            port,
-            port_count,
+            kind_text: Text::new(),
+            port: 0,
+            port_count: 1,
             transport,
-            formats: Text::default(),
+            formats: Text::new(),
             codecs: Vec::new(),
             info: None,
             connection: None,
             bandwidth: Bandwidth::default(),
+            retained: Vec::new(),
             direction: None,
             rtcp: None,
             rtcp_mux: false,
@@ -78,16 +96,231 @@ impl MediaDescription {
             maxptime: None,
             extmaps: Vec::new(),
             extmap_allow_mixed: false,
-            keying: Vec::new(),
-            has_ice: false,
-            trickle: false,
+            crypto: Vec::new(),
+            fingerprint: None,
+            setup: None,
+            tls_id: None,
+            ice: Ice::default(),
             attributes: Vec::new(),
-            verbatim: Vec::new(),
         }
     }
 
-    /// Whether the unspecified address means "not known yet" instead of hold: trickle ICE.
-    pub fn is_trickle(&self) -> bool {
-        self.trickle || self.port == 9
+    /// The direction, `sendrecv` if none was given.
+    pub fn direction_or_default(&self) -> Direction {
+        self.direction.unwrap_or_default()
+    }
+
+    /// Whether the media is switched off.
+    pub fn is_rejected(&self) -> bool {
+        self.port == 0
+    }
+
+    /// Whether keys we can use come with a transport that does not ask for them (RFC 8643).
+    pub fn is_osrtp(&self) -> bool {
+        self.transport.is_rtp()
+            && !self.transport.is_srtp()
+            && (self.fingerprint.is_some() || self.crypto.iter().any(|line| line.suite.is_known()))
+    }
+
+    /// Whether packets are SRTP, by transport or by OSRTP.
+    pub fn is_encrypted(&self) -> bool {
+        self.transport.is_srtp() || self.is_osrtp()
+    }
+
+    /// Whether `address` is the "not yet known" of trickle ICE: unspecified with port 9.
+    pub fn is_trickle_address(&self, address: IpAddr) -> bool {
+        self.port == 9 && address.is_unspecified()
+    }
+
+    /// Whether ICE candidates will follow, by option or by the address `address`.
+    pub fn is_trickle(&self, address: Option<IpAddr>) -> bool {
+        self.ice.has_option("trickle")
+            || address.is_some_and(|address| self.is_trickle_address(address))
+    }
+
+    /// Where RTCP goes if RTP goes to `rtp`: `a=rtcp` if it counts, else the next port. `None`
+    /// where there is no next port.
+    pub fn rtcp_endpoint(&self, rtp: SocketAddr) -> Option<SocketAddr> {
+        match self.rtcp.filter(|_| self.port_count == 1) {
+            Some(rtcp) => Some(SocketAddr::new(
+                rtcp.address.unwrap_or_else(|| rtp.ip()),
+                rtcp.port,
+            )),
+            None => Some(SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?)),
+        }
+    }
+
+    /// Whether RTCP shares the port of RTP, by `a=rtcp-mux` or because `a=rtcp` names `rtp`.
+    pub fn is_rtcp_muxed(&self, rtp: SocketAddr) -> bool {
+        self.rtcp_mux || self.rtcp_endpoint(rtp) == Some(rtp)
+    }
+
+    /// The codec of `payload_type`.
+    pub fn codec(&self, payload_type: u8) -> Option<&Codec> {
+        self.codecs
+            .iter()
+            .find(|codec| codec.payload_type == payload_type)
+    }
+
+    /// The attributes that are carried as they are, in order.
+    pub fn generics(&self) -> impl Iterator<Item = &Attribute> {
+        let is_generic = |attribute: &&Attribute| attribute.class == AttributeClass::Generic;
+        self.attributes.iter().filter(is_generic)
+    }
+
+    /// The same with the direction attributes in their places, for `original-sendrecv`.
+    pub fn generics_with_direction(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().filter(|attribute| {
+            matches!(
+                attribute.class,
+                AttributeClass::Generic | AttributeClass::Direction
+            )
+        })
+    }
+
+    /// Everything but `end-of-candidates`, for media that are copied.
+    pub fn verbatim(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes
+            .iter()
+            .filter(|attribute| attribute.name() != b"end-of-candidates")
+    }
+}
+
+/// What a media transports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// `audio`.
+    Audio,
+    /// `video`.
+    Video,
+    /// `image`, that is fax.
+    Image,
+    /// `message`, that is MSRP.
+    Message,
+    /// `text`, that is RFC 4103.
+    Text,
+    /// `application`.
+    Application,
+    /// Any other word.
+    Other,
+}
+
+impl MediaKind {
+    /// The kind named `name`, whatever the case; [`MediaKind::Other`] for any other word.
+    pub fn from_name(name: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        [
+            Self::Audio,
+            Self::Video,
+            Self::Image,
+            Self::Message,
+            Self::Text,
+            Self::Application,
+        ]
+        .into_iter()
+        .find(|kind| name.eq_ignore_ascii_case(kind.name().as_bytes()))
+        .unwrap_or(Self::Other)
+    }
+
+    /// The word of the kind, `other` for all others.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Image => "image",
+            Self::Message => "message",
+            Self::Text => "text",
+            Self::Application => "application",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How a media is transported.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `RTP/AVP`.
+    RtpAvp,
+    /// `RTP/SAVP`.
+    RtpSavp,
+    /// `RTP/AVPF`.
+    RtpAvpf,
+    /// `RTP/SAVPF`.
+    RtpSavpf,
+    /// `UDP/TLS/RTP/SAVP`.
+    UdpTlsRtpSavp,
+    /// `UDP/TLS/RTP/SAVPF`.
+    UdpTlsRtpSavpf,
+    /// `udptl`, that is T.38.
+    Udptl,
+    /// Not known: relayed as opaque UDP, printed as received.
+    Other(Text),
+}
+
+impl Transport {
+    /// The known transport of that name, whatever the case.
+    pub fn known(name: impl AsRef<[u8]>) -> Option<Self> {
+        let name = name.as_ref();
+        [
+            Self::RtpAvp,
+            Self::RtpSavp,
+            Self::RtpAvpf,
+            Self::RtpSavpf,
+            Self::UdpTlsRtpSavp,
+            Self::UdpTlsRtpSavpf,
+            Self::Udptl,
+        ]
+        .into_iter()
+        .find(|transport| transport.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it carries RTP that we understand.
+    pub fn is_rtp(&self) -> bool {
+        !matches!(self, Self::Udptl | Self::Other(_))
+    }
+
+    /// Whether the profile is a secure one.
+    pub fn is_srtp(&self) -> bool {
+        matches!(
+            self,
+            Self::RtpSavp | Self::RtpSavpf | Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf
+        )
+    }
+
+    /// Whether the profile allows early feedback (RFC 4585).
+    pub fn has_feedback(&self) -> bool {
+        matches!(self, Self::RtpAvpf | Self::RtpSavpf | Self::UdpTlsRtpSavpf)
+    }
+
+    /// Whether the profile is keyed by DTLS.
+    pub fn is_dtls(&self) -> bool {
+        matches!(self, Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf)
+    }
+
+    /// Canonical name of a known transport, original text of another.
+    pub fn name(&self) -> Text {
+        match self {
+            Self::Other(name) => name.clone(),
+            known => known.as_bytes().into(),
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::RtpAvp => b"RTP/AVP",
+            Self::RtpSavp => b"RTP/SAVP",
+            Self::RtpAvpf => b"RTP/AVPF",
+            Self::RtpSavpf => b"RTP/SAVPF",
+            Self::UdpTlsRtpSavp => b"UDP/TLS/RTP/SAVP",
+            Self::UdpTlsRtpSavpf => b"UDP/TLS/RTP/SAVPF",
+            Self::Udptl => b"udptl",
+            Self::Other(name) => name.as_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }

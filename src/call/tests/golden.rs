@@ -62,6 +62,8 @@ a=ptime:20
     );
 }
 
+/// The reference loses `r=`, `z=`, `k=`, unknown `b=`, groups and session-level `rtcp-fb`; here they
+/// are kept (ng-protocol §15).
 #[test]
 fn section_5_everything_at_once() {
     let input = "v=0
@@ -115,9 +117,15 @@ p=+1
 b=AS:64
 b=CT:100
 b=TIAS:64000
+b=X-foo:1
 t=0 0
+r=7d 1h 0
+z=0 0
+k=clear:x
 a=tool:foo
 a=foo
+a=group:LS 1 2
+a=rtcp-fb:* nack
 m=audio PORT0 RTP/AVP 8 97
 i=media
 c=IN IP4 203.0.113.1

@@ -5,6 +5,11 @@ mod dialogue;
 mod golden;
 mod leaks;
 mod lifecycle;
+mod section_07_sdes;
+mod section_08_dtls;
+mod section_09_bundle;
+mod section_10_ice;
+mod section_12_codecs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -14,12 +19,14 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use windlass_ng::{Dict, Request, Value, bencode};
+use windlass_ng::limits::REPLY_ELEMENTS;
+use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
 use super::ports::{Interfaces, LocalAddress, PortPool};
-use super::{Calls, Defaults, Forwarding, ForwardingError, Limits, Now, Timeouts};
+use super::{Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::{FlowChange, FlowSpec, Plan};
+use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
 #[derive(Default)]
@@ -119,8 +126,12 @@ impl Bench {
         let interfaces = Interfaces::new(addresses.collect(), Arc::new(OpensAll));
         let books = Arc::new(Books::default());
         let started = Instant::now();
+        let local = interfaces.addresses().iter().map(|a| a.address);
+        let certificate = Certificate::generate("windlass").unwrap();
+        let identity = Identity::new(certificate, local, "windlass-1", &mut rng);
         let calls = Calls::new(
             interfaces,
+            identity,
             books.clone(),
             Defaults::default(),
             Timeouts {
@@ -151,15 +162,16 @@ impl Bench {
 
     /// The reply, as the proxy reads it.
     fn ask(&mut self, request: Dict) -> Dict {
-        let request = Request::from_dict(&request).unwrap();
+        let (request, _) = read_request(&request.to_bencode(), &Templates::new());
+        let request = request.unwrap();
         let source = SocketAddr::from(([127, 0, 0, 1], 2222));
         let reply = self.calls.serve(&request, source, self.now, &mut self.rng);
-        let text = reply.encode(b"", windlass_ng::Encoding::Bencode, false);
-        let (value, _) = bencode::decode(&text).unwrap();
-        match value {
-            Value::Dict(dict) => dict,
-            other => panic!("{other:?}"),
-        }
+        let mut text = Vec::new();
+        reply.write(Encoding::Bencode, usize::MAX, &mut text);
+        bencode::decode(&text, REPLY_ELEMENTS)
+            .unwrap()
+            .root()
+            .to_dict()
     }
 
     /// The SDP of a reply, its lines ended by LF.

@@ -37,6 +37,8 @@ impl Scene {
             asymmetric: false,
             strict_source: false,
             media_handover: false,
+            nat_wait: false,
+            pierce_nat: false,
             signalled_at: now,
         };
         change(&mut peer);

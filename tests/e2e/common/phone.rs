@@ -112,8 +112,8 @@ impl Call {
         more: Dict,
     ) -> Self {
         let mut request = offer(id, &sdp::audio(caller.address(), ""));
-        for (key, value) in more {
-            request.push_bytes(key, value);
+        for (key, value) in more.into_entries() {
+            request.push(key, value);
         }
         let reply = relay.ask(request).unwrap();
         let shown_to_callee = sdp::address(reply.get_str("sdp").unwrap(), 0);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use windlass_ng::Dict;
-use windlass_ng::client::{Client, ClientError, Retry};
+use windlass_ng::client::{Client, ClientError, ClientOptions};
 
 use super::{TempDir, wait_for};
 
@@ -116,15 +116,15 @@ impl Relay {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::connect(self.ng).unwrap()
+        Client::connect(self.ng, ClientOptions::default()).unwrap()
     }
 
     pub(crate) fn ask(&self, request: Dict) -> Result<Dict, ClientError> {
-        let retry = Retry {
+        let options = ClientOptions {
             tries: 3,
-            wait: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
         };
-        self.client().with_retry(retry).request(&request)
+        Client::connect(self.ng, options)?.request(&request)
     }
 
     /// Ports of the media range that are leased now, by the relay's own statistics.

@@ -1,22 +1,28 @@
-//! The transports that requests come in by. Each is a few threads around
-//! [`crate::Responder::respond`].
+//! The sockets requests come in by. Blocking threads: a command is short, and the handler may
+//! block on a call's lock.
 
-mod tcp;
-mod udp;
+mod lanes;
+pub mod tcp;
+pub mod udp;
 
-pub use tcp::TcpServer;
+use std::time::Duration;
+
+pub use tcp::{TcpOptions, TcpServer};
 pub use udp::UdpServer;
 
-use std::time::{Duration, Instant};
+/// How often a thread without traffic looks whether it shall stop.
+const STOP_CHECK: Duration = Duration::from_millis(250);
 
-/// How often a blocked thread looks whether it should stop.
-const STOP_INTERVAL: Duration = Duration::from_millis(200);
-
-/// The clock of the transports: the one place of this crate that reads it.
+/// The clock of the drivers; below them time is passed in.
 #[expect(
     clippy::disallowed_methods,
-    reason = "drivers read the clock; the codec does not"
+    reason = "a socket driver is where time comes in"
 )]
-fn now() -> Instant {
-    Instant::now()
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// An IPv4 address in IPv6 clothes as what it is, so that access rules see one form.
+fn canonical(addr: std::net::SocketAddr) -> std::net::SocketAddr {
+    std::net::SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

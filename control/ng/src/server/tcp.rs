@@ -1,201 +1,295 @@
-//! ng over TCP: a stream of `COOKIE SP BENCODE`, one behind the other (spec: ng-protocol §1).
+//! The TCP listener: a stream of `COOKIE SP BENCODE` without separators, replies alike.
+//!
+//! Only bencode ends by itself, so JSON never completes here.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread::JoinHandle;
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
-use super::{STOP_INTERVAL, now};
-use crate::Responder;
-use crate::bencode::Framer;
-use crate::limits::{MAX_CONNECTIONS, MAX_COOKIE, MAX_MESSAGE, MAX_TCP_REST};
+use socket2::{Domain, Protocol, Socket, Type};
 
-/// A listener, and a thread per connection.
+use super::{STOP_CHECK, canonical, now};
+use crate::{
+    bencode::{Framer, NotADictionary},
+    limits::{COOKIE_BYTES, STREAM_CONNECTIONS, STREAM_GARBAGE_BYTES, STREAM_REQUEST_BYTES},
+    serve::{Shared, Source, Transport},
+};
+
+/// A peer that does not read its replies for this long is disconnected.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpOptions {
+    /// Open connections; more are closed at once.
+    pub connections: usize,
+    /// Bytes of one message. The reference closes a connection on which more than 1024 bytes of
+    /// an incomplete message wait, which breaks any offer split over two segments; we wait for
+    /// as much as a request may have as long as it looks like one. Set 1024 for its behaviour.
+    pub message_bytes: usize,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            connections: STREAM_CONNECTIONS,
+            message_bytes: STREAM_REQUEST_BYTES,
+        }
+    }
+}
+
+/// A running listener. Dropped, it stops.
 #[derive(Debug)]
 pub struct TcpServer {
     local: SocketAddr,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    acceptor: Option<JoinHandle<()>>,
 }
 
 impl TcpServer {
-    /// Listens on `address`.
+    /// Binds `addr` and serves each connection on a thread of its own.
     ///
     /// # Errors
-    /// The address cannot be bound, or the thread not be started.
-    pub fn start(address: SocketAddr, responder: &Arc<Responder>) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
+    /// If the socket cannot be bound or the thread not be started.
+    pub fn start(addr: SocketAddr, options: TcpOptions, shared: Arc<Shared>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        // Linux applies the receive timeout to accept as well.
+        socket.set_read_timeout(Some(STOP_CHECK))?;
+        socket.bind(&addr.into())?;
+        socket.listen(128)?;
+        let listener = TcpListener::from(socket);
         let local = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, responder) = (stop.clone(), responder.clone());
-        let thread = std::thread::Builder::new().name("ng-tcp".to_owned());
-        let thread = thread.spawn(move || accept(&listener, &stopped, &responder))?;
+        let flag = Arc::clone(&stop);
+        let acceptor = thread::Builder::new()
+            .name("ng-tcp".to_owned())
+            .spawn(move || accept(&listener, options, &shared, &flag))?;
         Ok(Self {
             local,
             stop,
-            thread: Some(thread),
+            acceptor: Some(acceptor),
         })
     }
 
-    /// The address that is listened on.
+    /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Stops, closes all connections and waits for requests in progress.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(acceptor) = self.acceptor.take() {
+            // A panic was logged by the thread itself.
+            let _ = acceptor.join();
+        }
     }
 }
 
 impl Drop for TcpServer {
     fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.shut_down();
     }
 }
 
-fn accept(listener: &TcpListener, stop: &Arc<AtomicBool>, responder: &Arc<Responder>) {
-    let open = Arc::new(AtomicUsize::new(0));
+fn accept(
+    listener: &TcpListener,
+    options: TcpOptions,
+    shared: &Arc<Shared>,
+    stop: &Arc<AtomicBool>,
+) {
     let mut connections: Vec<JoinHandle<()>> = Vec::new();
-    while !stop.load(Relaxed) {
-        connections.retain(|thread| !thread.is_finished());
-        let wait = nix::poll::PollTimeout::from(200u8);
-        let mut polled = [nix::poll::PollFd::new(
-            std::os::fd::AsFd::as_fd(listener),
-            nix::poll::PollFlags::POLLIN,
-        )];
-        if nix::poll::poll(&mut polled, wait).unwrap_or(0) == 0 {
-            continue;
-        }
-        let Ok((stream, source)) = listener.accept() else {
-            continue;
-        };
-        if open.load(Relaxed) >= MAX_CONNECTIONS {
-            tracing::warn!(%source, "connection refused: {MAX_CONNECTIONS} are open");
-            continue;
-        }
-        let (stop, responder, count) = (stop.clone(), responder.clone(), open.clone());
-        count.fetch_add(1, Relaxed);
-        let thread = std::thread::Builder::new()
-            .name("ng-tcp-peer".to_owned())
-            .spawn(move || {
-                if let Err(error) = serve(stream, source, &stop, &responder) {
-                    tracing::debug!(%source, %error, "ng connection ended");
-                }
-                count.fetch_sub(1, Relaxed);
-            });
-        match thread {
-            Ok(thread) => connections.push(thread),
+    while !stop.load(Ordering::Relaxed) {
+        let accepted = listener.accept();
+        connections.retain(|connection| !connection.is_finished());
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_timeout(&error) => continue,
             Err(error) => {
-                open.fetch_sub(1, Relaxed);
-                tracing::error!(%source, %error, "cannot serve an ng connection");
-            }
-        }
-    }
-    for thread in connections {
-        let _ = thread.join();
-    }
-}
-
-fn serve(
-    mut stream: TcpStream,
-    source: SocketAddr,
-    stop: &AtomicBool,
-    responder: &Responder,
-) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(STOP_INTERVAL))?;
-    // A peer that does not read its replies is cut off.
-    stream.set_write_timeout(Some(STOP_INTERVAL * 25))?;
-    let mut splitter = Splitter::default();
-    let mut chunk = [0u8; 16 * 1024];
-    while !stop.load(Relaxed) {
-        let length = match stream.read(&mut chunk) {
-            Ok(0) => return Ok(()),
-            Ok(length) => length,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock
-                        | io::ErrorKind::TimedOut
-                        | io::ErrorKind::Interrupted
-                ) =>
-            {
+                // Out of descriptors, as a rule: the next round must not spin.
+                tracing::warn!(%error, "ng accept");
+                thread::park_timeout(STOP_CHECK);
                 continue;
             }
-            Err(error) => return Err(error),
         };
-        splitter.feed(chunk.get(..length).unwrap_or_default());
-        while let Some(message) = splitter.next_message()? {
-            if let Some(reply) = responder.respond(&message, source, false, now) {
-                stream.write_all(&reply)?;
-            }
+        if connections.len() >= options.connections {
+            tracing::warn!(%peer, limit = options.connections, "too many ng connections, closed");
+            continue;
+        }
+        let (shared, stop) = (Arc::clone(shared), Arc::clone(stop));
+        let spawned = thread::Builder::new()
+            .name("ng-tcp-conn".to_owned())
+            .spawn(move || {
+                if let Err(reason) = Connection::new(stream, peer, options).serve(&shared, &stop) {
+                    tracing::info!(%peer, "ng connection closed: {reason}");
+                }
+            });
+        match spawned {
+            Ok(connection) => connections.push(connection),
+            Err(error) => tracing::warn!(%error, "no thread for an ng connection"),
         }
     }
-    Ok(())
+    for connection in connections {
+        let _ = connection.join();
+    }
 }
 
-/// Cuts a stream into messages.
-#[derive(Debug, Default)]
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+struct Connection {
+    stream: TcpStream,
+    source: Source,
+    splitter: Splitter,
+}
+
+/// Why a connection is closed by us.
+#[derive(Debug, thiserror::Error)]
+enum CloseReason {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0} bytes wait that are no message, or too long a one")]
+    Unparsed(usize),
+}
+
+impl Connection {
+    fn new(stream: TcpStream, peer: SocketAddr, options: TcpOptions) -> Self {
+        let local = stream.local_addr().ok().map(canonical);
+        let source = Source {
+            addr: canonical(peer),
+            local,
+            transport: Transport::Tcp,
+        };
+        Self {
+            stream,
+            source,
+            splitter: Splitter::new(options.message_bytes),
+        }
+    }
+
+    fn serve(mut self, shared: &Shared, stop: &AtomicBool) -> Result<(), CloseReason> {
+        self.stream.set_nodelay(true)?;
+        self.stream.set_read_timeout(Some(STOP_CHECK))?;
+        self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let mut chunk = vec![0; 16 * 1024];
+        while !stop.load(Ordering::Relaxed) {
+            let len = match self.stream.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(len) => len,
+                Err(error) if is_timeout(&error) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            self.splitter.extend(chunk.get(..len).unwrap_or_default());
+            while let Some(message) = self.splitter.next_message() {
+                if let Some(reply) = shared.respond(message, &self.source, now()) {
+                    self.stream.write_all(&reply)?;
+                }
+            }
+            self.splitter.check().map_err(CloseReason::Unparsed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a stream into messages. Every byte is looked at a bounded number of times.
+#[derive(Debug)]
 struct Splitter {
-    buffer: Vec<u8>,
-    /// Where the bencode value of the current message starts, once its cookie is complete.
-    value_at: Option<usize>,
+    buf: Vec<u8>,
+    /// Where the current message starts; what is before is taken.
+    start: usize,
+    /// Offset of its payload from there, once the space was seen.
+    payload: Option<usize>,
     framer: Framer,
-    /// A value has begun that announces more than [`MAX_TCP_REST`] bytes; it is being waited for.
-    searched: usize,
+    broken: bool,
+    message_bytes: usize,
 }
 
 impl Splitter {
-    fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    fn new(message_bytes: usize) -> Self {
+        Self {
+            buf: Vec::new(),
+            start: 0,
+            payload: None,
+            framer: Framer::default(),
+            broken: false,
+            message_bytes,
+        }
     }
 
-    /// The next complete message, or `None` until more bytes come.
-    fn next_message(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let value_at = match self.value_at {
-            Some(at) => at,
+    fn extend(&mut self, bytes: &[u8]) {
+        self.buf.drain(..self.start);
+        self.start = 0;
+        self.buf.extend_from_slice(bytes);
+    }
+
+    /// The next complete message, cookie included.
+    fn next_message(&mut self) -> Option<&[u8]> {
+        if self.broken {
+            return None;
+        }
+        let message = self.buf.get(self.start..)?;
+        let payload = match self.payload {
+            Some(payload) => payload,
             None => {
-                let fresh = self.buffer.get(self.searched..).unwrap_or_default();
-                match fresh.iter().position(|&byte| byte == b' ') {
-                    Some(space) => {
-                        let at = self.searched + space + 1;
-                        self.value_at = Some(at);
-                        at
-                    }
-                    None if self.buffer.len() > MAX_TCP_REST.max(MAX_COOKIE) => {
-                        return Err(bad("no cookie at the start of a message"));
-                    }
-                    None => {
-                        self.searched = self.buffer.len();
-                        return Ok(None);
-                    }
-                }
+                let window = message.get(..=COOKIE_BYTES).unwrap_or(message);
+                let payload = window.iter().position(|&b| b == b' ')? + 1;
+                self.payload = Some(payload);
+                payload
             }
         };
-        let value = self.buffer.get(value_at..).unwrap_or_default();
-        if value.first().is_some_and(|&first| first != b'd') {
-            // JSON has no end that could be found on a stream; nothing else is a request.
-            if self.buffer.len() > MAX_TCP_REST {
-                return Err(bad("not bencode"));
+        match self.framer.advance(message.get(payload..)?) {
+            Ok(None) => None,
+            Err(NotADictionary) => {
+                self.broken = true;
+                None
             }
-            return Ok(None);
-        }
-        match self.framer.advance(value) {
-            Err(_) if self.buffer.len() > MAX_TCP_REST => Err(bad("broken bencode")),
-            Err(error) => Err(bad(&error.to_string())),
-            Ok(None) if self.buffer.len() > MAX_MESSAGE => Err(bad("message too long")),
-            Ok(None) => Ok(None),
-            Ok(Some(length)) => {
-                let rest = self.buffer.split_off(value_at + length);
-                let message = std::mem::replace(&mut self.buffer, rest);
-                self.value_at = None;
-                self.searched = 0;
+            Ok(Some(len)) => {
+                let (from, to) = (self.start, self.start + payload + len);
+                self.start = to;
+                self.payload = None;
                 self.framer = Framer::default();
-                Ok(Some(message))
+                self.buf.get(from..to)
             }
+        }
+    }
+
+    /// Whether what waits may stay, after all complete messages were taken.
+    fn check(&self) -> Result<(), usize> {
+        let waiting = self.buf.len() - self.start;
+        let promising = !self.broken && self.payload.is_some();
+        let limit = if promising {
+            self.message_bytes
+        } else {
+            STREAM_GARBAGE_BYTES
+        };
+        // A string may announce more than we would ever take.
+        let needed = self
+            .payload
+            .map_or(0, |payload| payload.saturating_add(self.framer.needed()));
+        let hopeless = promising && needed > self.message_bytes.max(STREAM_REQUEST_BYTES);
+        if waiting > limit || hopeless {
+            Err(waiting)
+        } else {
+            Ok(())
         }
     }
 }
@@ -203,35 +297,103 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{reply::Reply, request::Request, serve::Handler};
+
+    struct Pong;
+
+    impl Handler for Pong {
+        fn handle(&self, _: &Request, _: &Source) -> Reply {
+            Reply::pong()
+        }
+    }
+
+    fn connect(server: &TcpServer) -> TcpStream {
+        let stream = TcpStream::connect(server.local_addr()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        stream
+    }
+
+    fn read(stream: &mut TcpStream, len: usize) -> String {
+        let mut buf = vec![0; len];
+        stream.read_exact(&mut buf).unwrap();
+        String::from_utf8(buf).unwrap()
+    }
+
+    fn start() -> TcpServer {
+        let options = TcpOptions {
+            connections: 2,
+            ..TcpOptions::default()
+        };
+        let shared = Arc::new(Shared::new(Arc::new(Pong)));
+        TcpServer::start("127.0.0.1:0".parse().unwrap(), options, shared).unwrap()
+    }
 
     #[test]
-    fn messages_are_found_at_every_split() {
-        let stream = b"c1 d7:command4:pingec2 d7:command4:listi5ee".to_vec();
-        let stream = [&stream[..], b"3 de"].concat();
-        for cut in 0..stream.len() {
-            let mut splitter = Splitter::default();
-            let mut messages = Vec::new();
-            for part in [&stream[..cut], &stream[cut..]] {
-                splitter.feed(part);
-                while let Ok(Some(message)) = splitter.next_message() {
-                    messages.push(message);
-                }
-            }
-            assert_eq!(messages[0], b"c1 d7:command4:pinge");
-            assert_eq!(messages.last().unwrap(), b"3 de", "cut at {cut}");
+    fn pipelined_and_split_messages() {
+        let server = start();
+        let mut stream = connect(&server);
+        stream
+            .write_all(b"a d7:command4:pingeb d7:command4:pingec d7:comm")
+            .unwrap();
+        assert_eq!(
+            read(&mut stream, 36),
+            "a d6:result4:pongeb d6:result4:ponge"
+        );
+        stream.write_all(b"and4:pinge").unwrap();
+        assert_eq!(read(&mut stream, 18), "c d6:result4:ponge");
+        // Longer than 1024 bytes and in two parts.
+        let sdp = "x".repeat(3_000);
+        stream
+            .write_all(format!("d d3:sdp3000:{}", &sdp[..2_000]).as_bytes())
+            .unwrap();
+        stream
+            .write_all(format!("{}7:command4:pinge", &sdp[2_000..]).as_bytes())
+            .unwrap();
+        assert_eq!(read(&mut stream, 18), "d d6:result4:ponge");
+        server.stop();
+        assert_eq!(
+            stream.read(&mut [0; 9]).unwrap(),
+            0,
+            "closed with the listener"
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_closed_beyond_1024_bytes() {
+        let server = start();
+        for garbage in [&b"c {\"command\":\"ping\"}"[..], b"nospace", b"c dX"] {
+            let mut stream = connect(&server);
+            stream.write_all(garbage).unwrap();
+            stream.write_all(&b"y".repeat(1_100)).unwrap();
+            // Closed with bytes unread is a reset; both count.
+            assert!(matches!(stream.read(&mut [0; 9]), Ok(0) | Err(_)));
         }
     }
 
     #[test]
-    fn garbage_ends_the_connection() {
-        let mut splitter = Splitter::default();
-        splitter.feed(&[b'x'; 2000]);
-        assert!(splitter.next_message().is_err());
-        let mut splitter = Splitter::default();
-        splitter.feed(b"c d5:helloX");
-        assert!(splitter.next_message().is_err());
-        let mut splitter = Splitter::default();
-        splitter.feed(b"c d3:key99999999999:");
-        assert!(splitter.next_message().is_err());
+    fn connections_are_bounded() {
+        let server = start();
+        let mut open = [connect(&server), connect(&server)];
+        for stream in &mut open {
+            stream.write_all(b"a d7:command4:pinge").unwrap();
+            read(stream, 18);
+        }
+        assert!(matches!(connect(&server).read(&mut [0; 9]), Ok(0) | Err(_)));
+    }
+
+    #[test]
+    fn the_splitter_limits_what_it_keeps() {
+        let mut splitter = Splitter::new(2_000);
+        splitter.extend(b"c d3:sdp999999999:");
+        assert!(splitter.next_message().is_none());
+        assert!(splitter.check().is_err(), "announced too much");
+        let mut splitter = Splitter::new(2_000);
+        splitter.extend(&[&b"c d3:sdp5000:"[..], &[b'x'; 1_500]].concat());
+        assert!(splitter.next_message().is_none());
+        assert!(splitter.check().is_ok());
+        splitter.extend(&[b'x'; 1_000]);
+        assert!(splitter.check().is_err());
     }
 }

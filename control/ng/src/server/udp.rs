@@ -1,23 +1,43 @@
-//! ng over UDP: a datagram is a message.
+//! The UDP listener.
+//!
+//! Replies leave from exactly the address the request came to: proxies use connected sockets, and
+//! their kernel drops replies from elsewhere. On a wildcard bind packet info tells which it was.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread::JoinHandle;
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
-    sockopt,
+use nix::{
+    errno::Errno,
+    libc::{in_addr, in_pktinfo, in6_pktinfo},
+    sys::socket::{
+        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
+        SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    },
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{STOP_INTERVAL, now};
-use crate::Responder;
+use super::{
+    STOP_CHECK, canonical,
+    lanes::{Lanes, looks_like_ping},
+    now,
+};
+use crate::{
+    limits::UDP_REQUEST_BYTES,
+    serve::{Shared, Source, Transport},
+};
 
-/// Threads that serve one UDP address.
+/// Fewest threads: one executing, one waiting for its reply (a duplicate), one for `ping`.
+const MIN_THREADS: usize = 3;
+
+/// A running listener. Dropped, it stops.
 #[derive(Debug)]
 pub struct UdpServer {
     local: SocketAddr,
@@ -26,166 +46,323 @@ pub struct UdpServer {
 }
 
 impl UdpServer {
-    /// Listens on `address` with this many threads: at least two, so that a `ping` is answered
-    /// while a command waits.
+    /// Binds `addr` and serves it with `threads` threads, at least three. An IPv6 wildcard does
+    /// not take IPv4: bind both.
     ///
     /// # Errors
-    /// The address cannot be bound, or a thread not be started.
-    pub fn start(
-        address: SocketAddr,
-        threads: usize,
-        responder: &Arc<Responder>,
-    ) -> io::Result<Self> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::DGRAM,
-            Some(Protocol::UDP),
-        )?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_read_timeout(Some(STOP_INTERVAL))?;
-        // A burst of set-ups must not be lost while the threads are busy; the proxy would send
-        // each of them again only after a second. The system may grant less.
-        let _ = socket.set_recv_buffer_size(4 * 1024 * 1024);
-        socket.bind(&address.into())?;
-        match address {
-            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
-            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
-        }
-        let socket: Arc<UdpSocket> = Arc::new(socket.into());
+    /// If the socket cannot be bound or a thread not be started.
+    pub fn start(addr: SocketAddr, threads: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let socket = bind(addr)?;
         let local = socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut server = Self {
             local,
-            stop,
+            stop: Arc::clone(&stop),
             threads: Vec::new(),
         };
-        for index in 0..threads.max(2) {
-            let (socket, stop) = (socket.clone(), server.stop.clone());
-            let responder = responder.clone();
-            let thread = std::thread::Builder::new().name(format!("ng-udp-{index}"));
-            server
-                .threads
-                .push(thread.spawn(move || serve(&socket, &stop, &responder))?);
+        let socket = Arc::new(socket);
+        let threads = threads.max(MIN_THREADS);
+        let lanes = Arc::new(Lanes::new(threads));
+        for i in 0..threads {
+            let lanes = Arc::clone(&lanes);
+            let (socket, shared, stop) =
+                (Arc::clone(&socket), Arc::clone(&shared), Arc::clone(&stop));
+            let worker = thread::Builder::new()
+                .name(format!("ng-udp-{i}"))
+                .spawn(move || serve(&socket, local, &lanes, &shared, &stop))?;
+            server.threads.push(worker);
         }
         Ok(server)
     }
 
-    /// The address that is listened on.
+    /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
-}
 
-impl Drop for UdpServer {
-    /// Commands in progress are finished.
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
+    /// Stops and waits for requests in progress; takes up to a quarter second.
+    pub fn stop(mut self) {
+        self.shut_down();
+    }
+
+    fn shut_down(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
+            // A panic was logged by the thread itself.
             let _ = thread.join();
         }
     }
 }
 
-fn serve(socket: &UdpSocket, stop: &AtomicBool, responder: &Responder) {
-    let mut buffer = vec![0u8; 65_536];
-    while !stop.load(Relaxed) {
-        let (length, source, control) = match receive(socket, &mut buffer) {
-            Ok(Some(received)) => received,
-            Ok(None) => continue,
+impl Drop for UdpServer {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv4() {
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+    } else {
+        socket.set_only_v6(true)?;
+        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    }
+    // Bursts of offers queue here while all threads work. Less is fine.
+    let _ = socket.set_recv_buffer_size(4 << 20);
+    socket.set_read_timeout(Some(STOP_CHECK))?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+fn serve(
+    socket: &UdpSocket,
+    local: SocketAddr,
+    lanes: &Lanes<Job>,
+    shared: &Shared,
+    stop: &AtomicBool,
+) {
+    let mut buf = vec![0; UDP_REQUEST_BYTES];
+    while !stop.load(Ordering::Relaxed) {
+        let received = match receive(socket, &mut buf) {
+            Ok(received) => received,
+            Err(Errno::EAGAIN | Errno::EINTR) => continue,
+            // Errors of earlier sends (an ICMP unreachable) come up here and mean nothing.
             Err(error) => {
-                tracing::error!(%error, "cannot receive ng requests");
-                std::thread::park_timeout(STOP_INTERVAL);
+                tracing::debug!(%error, "ng receive");
                 continue;
             }
         };
-        let message = buffer.get(..length).unwrap_or_default();
-        let Some(reply) = responder.respond(message, source, true, now) else {
+        let Some((len, peer, arrived)) = received else {
             continue;
         };
-        if let Err(error) = send(socket, &reply, source, control.as_ref()) {
-            tracing::warn!(%source, %error, bytes = reply.len(), "cannot send an ng reply");
+        let message = buf.get(..len).unwrap_or_default();
+        let local = SocketAddr::new(
+            arrived.map_or_else(|| local.ip(), PacketInfo::addr),
+            local.port(),
+        );
+        let envelope = Envelope {
+            peer,
+            local,
+            arrived,
+        };
+        if looks_like_ping(message) {
+            envelope.respond(socket, shared, message);
+            continue;
+        }
+        let job = || (envelope, Box::from(message));
+        if !lanes.run(job, |(envelope, message)| {
+            envelope.respond(socket, shared, &message)
+        }) {
+            shared.drop_message(&envelope.source(), "too many requests wait", now());
         }
     }
 }
 
-/// The local address that a datagram came to; the reply must leave from it.
+/// A datagram and where it came from.
+type Job = (Envelope, Box<[u8]>);
+
+/// Where a datagram came from and arrived.
+#[derive(Clone, Copy)]
+struct Envelope {
+    peer: SocketAddr,
+    local: SocketAddr,
+    arrived: Option<PacketInfo>,
+}
+
+impl Envelope {
+    fn source(&self) -> Source {
+        Source {
+            addr: canonical(self.peer),
+            local: Some(canonical(self.local)),
+            transport: Transport::Udp,
+        }
+    }
+
+    fn respond(&self, socket: &UdpSocket, shared: &Shared, message: &[u8]) {
+        if let Some(reply) = shared.respond(message, &self.source(), now())
+            && let Err(error) = send(socket, &reply, self.peer, self.arrived)
+        {
+            tracing::debug!(%error, peer = %self.peer, len = reply.len(), "ng reply not sent");
+        }
+    }
+}
+
+/// The local address of one received datagram.
+#[derive(Clone, Copy)]
 enum PacketInfo {
-    V4(libc_in_pktinfo::In4),
-    V6(libc_in_pktinfo::In6),
+    V4(in_pktinfo),
+    V6(in6_pktinfo),
 }
 
-/// The packet information types, under names that do not depend on the platform crate.
-mod libc_in_pktinfo {
-    pub(super) type In4 = nix::libc::in_pktinfo;
-    pub(super) type In6 = nix::libc::in6_pktinfo;
+impl PacketInfo {
+    fn addr(self) -> IpAddr {
+        match self {
+            Self::V4(info) => IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
+            Self::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr),
+        }
+    }
 }
 
-fn receive(
-    socket: &UdpSocket,
-    buffer: &mut [u8],
-) -> io::Result<Option<(usize, SocketAddr, Option<PacketInfo>)>> {
-    let mut slices = [IoSliceMut::new(buffer)];
-    let mut space = nix::cmsg_space!(nix::libc::in_pktinfo, nix::libc::in6_pktinfo);
-    let received = match recvmsg::<SockaddrStorage>(
-        socket.as_raw_fd(),
-        &mut slices,
-        Some(&mut space),
-        MsgFlags::empty(),
-    ) {
-        Ok(received) => received,
-        Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let mut info = None;
-    for message in received.cmsgs()? {
-        match message {
-            ControlMessageOwned::Ipv4PacketInfo(v4) => info = Some(PacketInfo::V4(v4)),
-            ControlMessageOwned::Ipv6PacketInfo(v6) => info = Some(PacketInfo::V6(v6)),
+type Received = Option<(usize, SocketAddr, Option<PacketInfo>)>;
+
+fn receive(socket: &UdpSocket, buf: &mut [u8]) -> nix::Result<Received> {
+    let mut control = nix::cmsg_space!(in6_pktinfo, in_pktinfo);
+    let mut iov = [IoSliceMut::new(buf)];
+    let fd = socket.as_raw_fd();
+    let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), MsgFlags::empty())?;
+    let mut arrived = None;
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => arrived = Some(PacketInfo::V4(info)),
+            ControlMessageOwned::Ipv6PacketInfo(info) => arrived = Some(PacketInfo::V6(info)),
             _ => {}
         }
     }
-    let source = received.address.as_ref().and_then(socket_address);
-    Ok(source.map(|source| (received.bytes, source, info)))
+    let peer = message.address.as_ref().and_then(socket_addr);
+    Ok(peer.map(|peer| (message.bytes, peer, arrived)))
 }
 
-fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(v4) = storage.as_sockaddr_in() {
-        return Some(SocketAddr::V4((*v4).into()));
-    }
+fn socket_addr(storage: &SockaddrStorage) -> Option<SocketAddr> {
     storage
-        .as_sockaddr_in6()
-        .map(|v6| SocketAddr::V6((*v6).into()))
+        .as_sockaddr_in()
+        .map(|v4| SocketAddrV4::from(*v4).into())
+        .or_else(|| {
+            storage
+                .as_sockaddr_in6()
+                .map(|v6| SocketAddrV6::from(*v6).into())
+        })
 }
 
 fn send(
     socket: &UdpSocket,
     reply: &[u8],
-    to: SocketAddr,
-    from: Option<&PacketInfo>,
-) -> io::Result<()> {
-    let slices = [IoSlice::new(reply)];
-    let to = SockaddrStorage::from(to);
-    // The interface is left to routing: only the address matters to the proxy.
-    let v4;
-    let control: &[ControlMessage<'_>] = match from {
+    peer: SocketAddr,
+    arrived: Option<PacketInfo>,
+) -> nix::Result<()> {
+    match peer {
+        SocketAddr::V4(peer) => send_to(socket, reply, &SockaddrIn::from(peer), arrived),
+        SocketAddr::V6(peer) => send_to(socket, reply, &SockaddrIn6::from(peer), arrived),
+    }
+}
+
+fn send_to<A: SockaddrLike>(
+    socket: &UdpSocket,
+    reply: &[u8],
+    peer: &A,
+    arrived: Option<PacketInfo>,
+) -> nix::Result<()> {
+    let iov = [IoSlice::new(reply)];
+    let fd = socket.as_raw_fd();
+    let (v4, v6);
+    let control = match arrived {
         Some(PacketInfo::V4(info)) => {
-            let mut info = *info;
-            info.ipi_spec_dst = info.ipi_addr;
-            info.ipi_ifindex = 0;
-            v4 = info;
-            &[ControlMessage::Ipv4PacketInfo(&v4)]
+            // The interface is left to routing: the way back may differ from the way in.
+            v4 = in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: info.ipi_addr,
+                ipi_addr: in_addr { s_addr: 0 },
+            };
+            Some(ControlMessage::Ipv4PacketInfo(&v4))
         }
-        Some(PacketInfo::V6(info)) => &[ControlMessage::Ipv6PacketInfo(info)],
-        None => &[],
+        Some(PacketInfo::V6(info)) => {
+            // A link-local address means nothing without its interface; others must not pin one.
+            let IpAddr::V6(addr) = PacketInfo::V6(info).addr() else {
+                return Ok(());
+            };
+            let scoped = addr.is_unicast_link_local();
+            v6 = in6_pktinfo {
+                ipi6_addr: info.ipi6_addr,
+                ipi6_ifindex: if scoped { info.ipi6_ifindex } else { 0 },
+            };
+            Some(ControlMessage::Ipv6PacketInfo(&v6))
+        }
+        None => None,
     };
-    sendmsg(
-        socket.as_raw_fd(),
-        &slices,
-        control,
-        MsgFlags::empty(),
-        Some(&to),
-    )?;
-    Ok(())
+    sendmsg(fd, &iov, control.as_slice(), MsgFlags::empty(), Some(peer)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        reply::Reply,
+        request::{Command, Request},
+        serve::Handler,
+    };
+
+    struct Slow;
+
+    impl Handler for Slow {
+        fn handle(&self, request: &Request, source: &Source) -> Reply {
+            if request.command == Command::Delete {
+                thread::park_timeout(Duration::from_millis(300));
+            }
+            let local = source.local.unwrap().to_string();
+            Reply::ok(crate::value::Dict::new().with("local", local))
+        }
+    }
+
+    fn start(addr: &str) -> UdpServer {
+        UdpServer::start(
+            addr.parse().unwrap(),
+            1,
+            Arc::new(Shared::new(Arc::new(Slow))),
+        )
+        .unwrap()
+    }
+
+    fn client(addr: impl std::net::ToSocketAddrs, bind: &str) -> UdpSocket {
+        let socket = UdpSocket::bind(bind).unwrap();
+        socket.connect(addr).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        socket
+    }
+
+    fn receive_text(socket: &UdpSocket) -> String {
+        let mut buf = [0; 2_000];
+        let len = socket.recv(&mut buf).unwrap();
+        String::from_utf8(buf[..len].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_wildcard_socket_replies_from_the_address_asked() {
+        let server = start("0.0.0.0:0");
+        let port = server.local_addr().port();
+        for addr in ["127.0.0.1", "127.0.0.53"] {
+            let socket = client((addr, port), "127.0.0.2:0");
+            socket
+                .send(format!("{addr} d7:command4:pinge").as_bytes())
+                .unwrap();
+            assert!(receive_text(&socket).contains(&format!("{addr}:{port}")));
+        }
+        server.stop();
+        if let Ok(probe) = UdpSocket::bind("[::1]:0") {
+            drop(probe);
+            let server = start("[::]:0");
+            let socket = client(("::1", server.local_addr().port()), "[::1]:0");
+            socket.send(b"6 d7:command4:pinge").unwrap();
+            assert!(receive_text(&socket).contains("[::1]:"));
+        }
+    }
+
+    #[test]
+    fn ping_does_not_wait_for_slow_requests() {
+        let server = start("127.0.0.1:0");
+        let socket = client(server.local_addr(), "127.0.0.1:0");
+        // One is executed, its duplicate waits for it, two more find no thread and are queued.
+        for slow in ["slow", "slow", "slo2", "slo3"] {
+            socket
+                .send(format!("{slow} d7:command6:deletee").as_bytes())
+                .unwrap();
+        }
+        socket.send(b"fast d7:command4:pinge").unwrap();
+        let order = [0; 5].map(|_| receive_text(&socket)[..4].to_owned());
+        assert_eq!(order[0], "fast");
+        assert_eq!(order.iter().filter(|cookie| *cookie == "slow").count(), 2);
+    }
 }

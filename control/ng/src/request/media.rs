@@ -1,0 +1,368 @@
+//! Option values about media handling: echo, learning, recording, DTMF, playback.
+
+use std::time::Duration;
+
+use super::{CodecSpec, Label, Tag};
+use crate::{
+    names::names,
+    value::{Dict, Value},
+};
+
+/// IP version of an address to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// `IP4`
+    Ip4,
+    /// `IP6`
+    Ip6,
+}
+
+names! {
+    pub(crate) enum FamilyValue {
+        Ip4 = b"ip4" | b"ipv4" | b"inet",
+        Ip6 = b"ip6" | b"ipv6" | b"inet6",
+    }
+}
+
+impl From<FamilyValue> for Family {
+    fn from(value: FamilyValue) -> Self {
+        match value {
+            FamilyValue::Ip4 => Self::Ip4,
+            FamilyValue::Ip6 => Self::Ip6,
+        }
+    }
+}
+
+/// Type of service of all sockets of a call (`TOS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tos {
+    /// Back to what the daemon is configured for.
+    #[default]
+    Default,
+    /// Leave it as it is.
+    Unchanged,
+    /// This value.
+    Set(u8),
+}
+
+impl Tos {
+    pub(crate) fn from_int(int: i64) -> Self {
+        match u8::try_from(int) {
+            Ok(tos) => Self::Set(tos),
+            Err(_) if int < 0 => Self::Unchanged,
+            Err(_) => Self::Default,
+        }
+    }
+}
+
+names! {
+    /// What happens to media instead of being forwarded (`media-echo`).
+    pub enum MediaEcho {
+        /// Discard both directions.
+        Blackhole = b"blackhole" | b"sinkhole",
+        /// The receiver hears itself; the sender's media is discarded.
+        Forward = b"forward" | b"fwd",
+        /// The sender hears itself; the receiver's media is discarded.
+        Backward = b"backward" | b"reverse" | b"back",
+        /// Each hears itself.
+        Both = b"both",
+    }
+}
+
+names! {
+    /// Silently dropping all media of the call (`drop-traffic`).
+    pub enum DropTraffic {
+        /// From now on.
+        Start = b"start",
+        /// No longer.
+        Stop = b"stop",
+    }
+}
+
+names! {
+    /// When the real source of a peer is learned.
+    pub enum EndpointLearning {
+        /// Never.
+        Off = b"off" | b"no-learning",
+        /// From the first packet.
+        Immediate = b"immediate",
+        /// From the packets after a while.
+        Delayed = b"delayed",
+        /// From the best of several.
+        Heuristic = b"heuristic",
+    }
+}
+
+names! {
+    /// Which flows an operation hits (`all`).
+    pub enum AllSelection {
+        /// Only what is selected otherwise.
+        None = b"none" | b"no",
+        /// Everything of the call.
+        All = b"all" | b"yes",
+        /// Flows made by offer and answer.
+        OfferAnswer = b"offer-answer",
+        /// All but those.
+        ExceptOfferAnswer = b"except-offer-answer" | b"not-offer-answer" | b"non-offer-answer",
+        /// Flows rather than parties.
+        Flows = b"flows",
+    }
+}
+
+names! {
+    /// What of an offer serves as a key to its from-tag (`alias-key`).
+    pub enum AliasKey {
+        /// Nothing.
+        Off = b"none" | b"off" | b"no",
+        /// The whole SDP text.
+        Sdp = b"sdp",
+        /// The endpoint of the first media.
+        Address = b"address" | b"endpoint",
+    }
+}
+
+names! {
+    /// Use of the audio player.
+    pub enum AudioPlayer {
+        /// As configured.
+        Default = b"default",
+        /// For media that is transcoded.
+        On = b"on" | b"transcoding" | b"yes" | b"true",
+        /// Never.
+        Off = b"off" | b"no" | b"false",
+        /// Always.
+        Force = b"force" | b"always",
+    }
+}
+
+names! {
+    /// Kind of SIP message the request was made for.
+    pub enum SipMessageType {
+        /// A request.
+        Request = b"request" | b"sip-request" | b"req",
+        /// A response.
+        Reply = b"reply" | b"sip-reply" | b"response" | b"sip-response" | b"rpl",
+    }
+}
+
+names! {
+    /// What happens to detected DTMF.
+    pub enum DtmfSecurity {
+        /// Nothing.
+        Off = b"off" | b"no" | b"none" | b"disable" | b"disabled",
+        /// Dropped.
+        Drop = b"drop",
+        /// Replaced by silence.
+        Silence = b"silence",
+        /// Replaced by a tone.
+        Tone = b"tone",
+        /// Replaced by random digits.
+        Random = b"random",
+        /// Replaced by the digit 0.
+        Zero = b"zero",
+        /// Converted to a DTMF event.
+        Dtmf = b"dtmf",
+    }
+}
+
+/// What `record-call` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordCall {
+    /// Record, unless paused.
+    Start,
+    /// Stop recording.
+    Stop,
+    /// Stop and throw away.
+    Discard,
+}
+
+/// Recording of the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordingOptions {
+    /// Start or stop.
+    pub record_call: Option<RecordCall>,
+    /// `stop recording` with `pause`: yes.
+    pub pause: bool,
+    /// Output file, for the recorder.
+    pub file: Option<String>,
+    /// Output directory, for the recorder.
+    pub dir: Option<String>,
+    /// Pattern of the output name, for the recorder.
+    pub pattern: Option<String>,
+    /// Channel of the offerer in a mixed recording.
+    pub slot_offer: i64,
+    /// Channel of the answerer in a mixed recording.
+    pub slot_answer: i64,
+    /// Channels of a mixed recording.
+    pub slots: i64,
+    /// DTMF codes that control the recording.
+    pub vsc: VscCodes,
+}
+
+/// DTMF codes that control recording, where the request names them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names of the protocol")]
+pub struct VscCodes {
+    pub start: Option<String>,
+    pub stop: Option<String>,
+    pub start_stop: Option<String>,
+    pub pause: Option<String>,
+    pub pause_resume: Option<String>,
+    pub start_pause_resume: Option<String>,
+}
+
+/// DTMF blocking and playing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DtmfOptions {
+    /// What happens to digits.
+    pub security: Option<DtmfSecurity>,
+    /// What happens to the digits of the trigger.
+    pub security_trigger: Option<DtmfSecurity>,
+    /// What happens to the digits of the end trigger.
+    pub security_trigger_end: Option<DtmfSecurity>,
+    /// Digits that start blocking.
+    pub trigger: Option<String>,
+    /// Digits that end blocking.
+    pub trigger_end: Option<String>,
+    /// Blocking ends after this many ms.
+    pub trigger_end_time: Option<i64>,
+    /// Blocking ends after this many digits.
+    pub trigger_end_digits: Option<i64>,
+    /// Delay of the media buffer in ms.
+    pub delay_buffer: Option<i64>,
+    /// Delay of DTMF in ms.
+    pub delay: Option<i64>,
+    /// The digit or event code, as sent: `5`, `#`, `11`.
+    pub digit: Option<String>,
+    /// Volume in dB, as sent.
+    pub volume: Option<i64>,
+    /// Tone frequencies in Hz.
+    pub frequencies: Vec<i64>,
+    /// Length of a digit in ms.
+    pub duration: Option<i64>,
+    /// Pause after a digit in ms.
+    pub pause: Option<i64>,
+    /// Where DTMF events of this call are reported.
+    pub log_destination: Option<String>,
+}
+
+/// A media source to play, or music on hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlayOptions {
+    /// A file name.
+    pub file: Option<String>,
+    /// The content itself.
+    pub blob: Option<Vec<u8>>,
+    /// The content in base64, not decoded.
+    pub blob64: Option<Vec<u8>>,
+    /// An entry of the database.
+    pub db_id: Option<i64>,
+    /// How often.
+    pub repeat_times: Option<i64>,
+    /// How long, in ms.
+    pub repeat_duration: Option<i64>,
+    /// From where, in ms.
+    pub start_pos: Option<i64>,
+}
+
+/// Music on hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MohOptions {
+    /// What is played.
+    pub source: PlayOptions,
+    /// Direction of the held media.
+    pub mode: Option<MohMode>,
+    /// Show a zero address to the held party.
+    pub zero_connection: bool,
+}
+
+names! {
+    /// Direction shown to the held party.
+    #[expect(missing_docs, reason = "the names of the protocol")]
+    pub enum MohMode {
+        Sendonly = b"sendonly",
+        Sendrecv = b"sendrecv",
+        Reflect = b"reflect",
+    }
+}
+
+/// One entry of `medias`, of `create` and `transform`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaSpec {
+    /// Media type, e.g. `audio`.
+    pub kind: Option<String>,
+    /// Id to repeat in the reply.
+    pub id: Option<String>,
+    /// Codecs, with conversion if any.
+    pub codecs: Vec<CodecMapping>,
+    /// Where to send.
+    pub destination: Option<std::net::SocketAddr>,
+}
+
+/// One entry of a media's `codec` list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodecMapping {
+    /// What arrives.
+    pub input: CodecFormat,
+    /// What leaves, if different.
+    pub output: Option<CodecFormat>,
+}
+
+/// A codec with everything spelled out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodecFormat {
+    /// Name and parameters.
+    pub spec: CodecSpec,
+    /// Payload type, if fixed.
+    pub payload_type: Option<u8>,
+}
+
+/// One entry of `tags`, of `mesh`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshEntry {
+    /// Whose media.
+    pub from: Tag,
+    /// Who receives it.
+    pub to: Vec<Tag>,
+}
+
+/// What only a few commands read (§5).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RareOptions {
+    /// `address`: selects a party by SDP address.
+    pub address: Option<std::net::IpAddr>,
+    /// `source-tag` of `inject`.
+    pub source_tag: Option<Tag>,
+    /// `source-call-id` of `inject`.
+    pub source_call_id: Option<super::CallId>,
+    /// `to-call-id` of `connect`.
+    pub to_call_id: Option<super::CallId>,
+    /// `to-label`: selects the sink.
+    pub to_label: Option<Label>,
+    /// `calls` of `mesh`.
+    pub calls: Vec<super::CallId>,
+    /// `tags` of `mesh`.
+    pub tags: Vec<MeshEntry>,
+    /// `medias` of `create` and `transform`.
+    pub medias: Vec<MediaSpec>,
+    /// `instance` of `transform`.
+    pub instance: Option<String>,
+    /// `body` of `cli`.
+    pub body: Option<String>,
+    /// Host for call-backs of `--b2b-url`.
+    pub xmlrpc_callback: Option<std::net::IpAddr>,
+}
+
+/// Seconds of `delete-delay`; negative means as configured.
+pub(crate) fn delay(seconds: i64) -> Option<Duration> {
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
+/// `{family, address, port}` as replies spell endpoints.
+pub fn endpoint_dict(endpoint: std::net::SocketAddr) -> Dict {
+    let family = if endpoint.is_ipv4() { "IPv4" } else { "IPv6" };
+    Dict::new()
+        .with("family", family)
+        .with("address", Value::from(endpoint.ip().to_string()))
+        .with("port", endpoint.port())
+}

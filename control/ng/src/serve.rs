@@ -1,0 +1,252 @@
+//! The one path of a request, whatever transport it came by.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
+
+use crate::{
+    bencode,
+    cookie::{Admission, CookieCache, ReplyBytes},
+    errors, json,
+    limits::{COOKIE_BYTES, REQUEST_ELEMENTS, UDP_REPLY_BYTES},
+    reply::{Encoding, Reply},
+    request::{Request, Templates},
+    tape::Tape,
+    warned::Warned,
+};
+
+/// What executes requests: the engine.
+///
+/// Called from several threads at once. A panic ends only the request: it is answered with an
+/// error.
+pub trait Handler: Send + Sync {
+    /// Executes one request.
+    fn handle(&self, request: &Request, source: &Source) -> Reply;
+
+    /// Whether this source may be served; asked before anything is decoded.
+    fn access(&self, _source: &Source) -> Access {
+        Access::Full
+    }
+
+    /// A message was not executed: undecodable, unknown command, or from a source without access.
+    fn refused(&self, _source: &Source, _reason: &str) {}
+}
+
+/// What a source may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anything.
+    Full,
+    /// Anything, but no UDP reply longer than this, so that a forged source gains little.
+    Capped(usize),
+    /// Nothing; its messages are dropped.
+    Refused,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The peer.
+    pub addr: SocketAddr,
+    /// Our address it talked to, where known.
+    pub local: Option<SocketAddr>,
+    /// How.
+    pub transport: Transport,
+}
+
+/// Transports of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Transport {
+    Udp,
+    Tcp,
+    Http,
+    Https,
+    WebSocket,
+    SecureWebSocket,
+}
+
+/// What all transports of a daemon share: the handler, the cookie cache, the templates.
+pub struct Shared {
+    handler: Arc<dyn Handler>,
+    cookies: CookieCache,
+    templates: RwLock<Arc<Templates>>,
+    warned: Warned,
+}
+
+impl Shared {
+    /// Requests go to `handler`; no templates.
+    pub fn new(handler: Arc<dyn Handler>) -> Self {
+        Self::with_cookies(handler, CookieCache::default())
+    }
+
+    /// As [`Self::new`], with a cookie cache of other bounds.
+    pub fn with_cookies(handler: Arc<dyn Handler>, cookies: CookieCache) -> Self {
+        Self {
+            handler,
+            cookies,
+            templates: RwLock::default(),
+            warned: Warned::default(),
+        }
+    }
+
+    /// Replaces the templates, for requests from now on.
+    pub fn set_templates(&self, templates: Templates) {
+        *self
+            .templates
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(templates);
+    }
+
+    /// The reply to one message `COOKIE SP PAYLOAD`, framed alike. `None`: send nothing.
+    ///
+    /// May block: on the handler, and for a bounded time on the same request in progress.
+    pub fn respond(&self, message: &[u8], source: &Source, now: Instant) -> Option<ReplyBytes> {
+        let limit = self.reply_limit(source)?;
+        let Some((cookie, payload)) = split_cookie(message) else {
+            self.drop_message(source, "message without a cookie", now);
+            return None;
+        };
+        let reply = match self.cookies.admit(cookie, now) {
+            Admission::Resend(reply) => reply,
+            Admission::Busy => return None,
+            Admission::Execute(ticket) => {
+                let (reply, encoding) = self.execute(payload, source, now);
+                let mut out = Vec::with_capacity(cookie.len() + 512);
+                out.extend_from_slice(cookie);
+                out.push(b' ');
+                reply.write(encoding, limit, &mut out);
+                let reply = ReplyBytes::from(out);
+                ticket.finish(Arc::clone(&reply));
+                reply
+            }
+        };
+        // A reply cached for another transport may not fit this one.
+        (reply.len() <= limit).then_some(reply)
+    }
+
+    /// The reply to a bare payload, where the transport itself matches replies to requests
+    /// (`/ng-plain`). `None` if the source has no access.
+    pub fn respond_plain(
+        &self,
+        payload: &[u8],
+        source: &Source,
+        now: Instant,
+    ) -> Option<(Vec<u8>, Encoding)> {
+        let limit = self.reply_limit(source)?;
+        let (reply, encoding) = self.execute(payload, source, now);
+        let mut out = Vec::with_capacity(512);
+        reply.write(encoding, limit, &mut out);
+        Some((out, encoding))
+    }
+
+    /// Longest reply to this source; `None` without access.
+    fn reply_limit(&self, source: &Source) -> Option<usize> {
+        let transport = match source.transport {
+            Transport::Udp => UDP_REPLY_BYTES,
+            _ => usize::MAX,
+        };
+        match self.handler.access(source) {
+            Access::Full => Some(transport),
+            Access::Capped(cap) if source.transport == Transport::Udp => Some(cap.min(transport)),
+            Access::Capped(_) => Some(transport),
+            Access::Refused => {
+                self.handler.refused(source, "no access");
+                None
+            }
+        }
+    }
+
+    fn execute(&self, payload: &[u8], source: &Source, now: Instant) -> (Reply, Encoding) {
+        let templates = self
+            .templates
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let templates = Arc::clone(&templates);
+        let (request, encoding) = read_request(payload, &templates);
+        let request = match request {
+            Ok(request) => request,
+            Err(reason) => {
+                self.handler.refused(source, reason);
+                return (Reply::error(reason), encoding);
+            }
+        };
+        if !request.ignored.is_empty() {
+            self.warned.ignored(request.command, &request.ignored, now);
+        }
+        // The handler keeps its own state consistent across panics; nothing of ours is shared
+        // with it mutably.
+        let reply = catch_unwind(AssertUnwindSafe(|| self.handler.handle(&request, source)));
+        let reply = reply.unwrap_or_else(|_| {
+            let command = request.command.name();
+            tracing::error!(command, call_id = ?request.call_id, "fault while serving a request");
+            Reply::error(errors::INTERNAL)
+        });
+        (reply, encoding)
+    }
+
+    pub(crate) fn drop_message(&self, source: &Source, reason: &'static str, now: Instant) {
+        if self.warned.is_due(reason, now) {
+            tracing::warn!(source = %source.addr, transport = ?source.transport, "dropped: {reason}");
+        }
+        self.handler.refused(source, reason);
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// Cookie and payload of a message; `None` without a cookie, or with one beyond the bound.
+pub fn split_cookie(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let window = message.get(..=COOKIE_BYTES).unwrap_or(message);
+    let at = window
+        .iter()
+        .position(|&b| b == b' ')
+        .filter(|&at| at > 0)?;
+    let (cookie, rest) = message.split_at_checked(at)?;
+    Some((cookie, rest.get(1..)?))
+}
+
+/// Reads the request in a payload; beside it the encoding that its reply takes.
+///
+/// # Errors
+/// The `error-reason` for the peer.
+pub fn read_request(
+    payload: &[u8],
+    templates: &Templates,
+) -> (Result<Request, &'static str>, Encoding) {
+    let (tape, encoding) = decode(payload);
+    let request = tape
+        .and_then(|tape| Request::parse(tape.root(), templates).map_err(|error| error.reason()));
+    (request, encoding)
+}
+
+/// Decodes a payload by its first byte. Replies use the same encoding, bencode in doubt.
+fn decode(payload: &[u8]) -> (Result<Tape<'_>, &'static str>, Encoding) {
+    match payload.first() {
+        None => (Err(errors::NO_PAYLOAD), Encoding::Bencode),
+        Some(b'd') => {
+            let tape = bencode::decode(payload, REQUEST_ELEMENTS);
+            (tape.map_err(|_| errors::BENCODE), Encoding::Bencode)
+        }
+        Some(b'{') => {
+            let tape = json::decode(payload, REQUEST_ELEMENTS).map_err(|error| match error {
+                json::JsonError::NoObject => errors::JSON_DICTIONARY,
+                json::JsonError::Syntax(_) => errors::JSON_PARSE,
+            });
+            (tape, Encoding::Json)
+        }
+        Some(_) => (Err(errors::DATA_FORMAT), Encoding::Bencode),
+    }
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;

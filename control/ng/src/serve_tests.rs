@@ -1,0 +1,181 @@
+//! The request path without sockets.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    request::Command,
+    value::{Dict, Value},
+};
+
+#[derive(Default)]
+struct Recorder {
+    handled: AtomicUsize,
+    refused: Mutex<Vec<String>>,
+    access: Option<Access>,
+}
+
+impl Handler for Recorder {
+    fn handle(&self, request: &Request, _: &Source) -> Reply {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        match request.command {
+            Command::Ping => Reply::pong(),
+            Command::Query => panic!("a fault on purpose"),
+            Command::List => {
+                Reply::ok(Dict::new().with("calls", vec!["x"; 40].into_iter().collect::<Value>()))
+            }
+            _ => Reply::ok(Dict::new().with_some("sdp", request.sdp.as_deref())),
+        }
+    }
+
+    fn access(&self, _: &Source) -> Access {
+        self.access.unwrap_or(Access::Full)
+    }
+
+    fn refused(&self, _: &Source, reason: &str) {
+        self.refused.lock().unwrap().push(reason.to_owned());
+    }
+}
+
+fn source() -> Source {
+    Source {
+        addr: ([127, 0, 0, 1], 1).into(),
+        local: None,
+        transport: Transport::Udp,
+    }
+}
+
+fn ask(shared: &Shared, message: &[u8]) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    let reply = shared.respond(message, &source(), Instant::now())?;
+    Some(String::from_utf8(reply.to_vec()).unwrap())
+}
+
+#[test]
+fn wire_examples() {
+    let shared = Shared::new(Arc::new(Recorder::default()));
+    for (message, reply) in [
+        (&b"abc d7:command4:pinge"[..], "abc d6:result4:ponge"),
+        (
+            b"b d7:command3:xxxe",
+            "b d6:result5:error12:error-reason20:Unrecognized commande",
+        ),
+        (b"c {\"command\":\"ping\"}", "c {\"result\":\"pong\"}"),
+        (
+            b"d {\"a",
+            "d {\"result\":\"error\",\"error-reason\":\"Failed to parse JSON document\"}",
+        ),
+        (
+            b"e x",
+            "e d6:result5:error12:error-reason22:Invalid NG data formate",
+        ),
+        (
+            b"f ",
+            "f d6:result5:error12:error-reason25:Invalid data (no payload)e",
+        ),
+        (
+            b"g d1:a",
+            "g d6:result5:error12:error-reason35:Could not decode bencode dictionarye",
+        ),
+        (
+            b"h d4:ping1:xe",
+            "h d6:result5:error12:error-reason36:Dictionary contains no key \"command\"e",
+        ),
+        (
+            b"i d7:commandi5ee",
+            "i d6:result5:error12:error-reason36:Dictionary contains no key \"command\"e",
+        ),
+        (
+            b"j  d7:command4:pinge",
+            "j d6:result5:error12:error-reason22:Invalid NG data formate",
+        ),
+        (
+            b"k d7:command6:answer3:sdp3:v=0e junk",
+            "k d3:sdp3:v=06:result2:oke",
+        ),
+    ] {
+        assert_eq!(ask(&shared, message).as_deref(), Some(reply));
+    }
+}
+
+#[test]
+fn no_cookie_no_reply() {
+    let recorder = Arc::new(Recorder::default());
+    let shared = Shared::new(recorder.clone());
+    let long = [&[b'c'; COOKIE_BYTES + 1], &b" d7:command4:pinge"[..]].concat();
+    for message in [&b""[..], b"abc", b" d7:command4:pinge", &long] {
+        assert_eq!(ask(&shared, message), None);
+    }
+    assert_eq!(recorder.refused.lock().unwrap().len(), 4);
+}
+
+#[test]
+fn a_duplicate_is_answered_alike_and_not_executed() {
+    let recorder = Arc::new(Recorder::default());
+    let shared = Shared::new(recorder.clone());
+    let first = ask(&shared, b"a d7:command4:pinge");
+    assert_eq!(ask(&shared, b"a d7:command6:deletee"), first);
+    assert_eq!(recorder.handled.load(Ordering::Relaxed), 1);
+    // Errors are cached too.
+    let error = ask(&shared, b"e d7:command3:xxxe");
+    assert_eq!(ask(&shared, b"e d7:command4:pinge"), error);
+}
+
+#[test]
+fn a_panic_is_an_error_reply() {
+    let shared = Shared::new(Arc::new(Recorder::default()));
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let reply = ask(&shared, b"a d7:command5:querye");
+    std::panic::set_hook(hook);
+    assert_eq!(
+        reply.as_deref(),
+        Some("a d6:result5:error12:error-reason14:Internal errore")
+    );
+    assert!(ask(&shared, b"b d7:command4:pinge").is_some());
+}
+
+#[test]
+fn access_is_asked_first_and_caps_replies() {
+    let refusing = Recorder {
+        access: Some(Access::Refused),
+        ..Recorder::default()
+    };
+    assert_eq!(
+        ask(&Shared::new(Arc::new(refusing)), b"a d7:command4:pinge"),
+        None
+    );
+    let capping = Recorder {
+        access: Some(Access::Capped(80)),
+        ..Recorder::default()
+    };
+    let reply = ask(&Shared::new(Arc::new(capping)), b"a d7:command4:liste").unwrap();
+    assert!(reply.len() <= 80 && reply.contains("truncated"), "{reply}");
+}
+
+#[test]
+fn templates_apply_and_plain_needs_no_cookie() {
+    struct Echo;
+    impl Handler for Echo {
+        fn handle(&self, request: &Request, _: &Source) -> Reply {
+            Reply::ok(Dict::new().with("trust", request.flags.trust_address()))
+        }
+    }
+    let shared = Shared::new(Arc::new(Echo));
+    shared.set_templates([("default", "trust-address")].into_iter().collect());
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    let now = Instant::now() + Duration::from_secs(1);
+    for _ in 0..2 {
+        let (reply, encoding) = shared
+            .respond_plain(b"{\"command\":\"offer\"}", &source(), now)
+            .unwrap();
+        assert_eq!(encoding, Encoding::Json);
+        assert_eq!(reply, b"{\"trust\":1,\"result\":\"ok\"}");
+    }
+}

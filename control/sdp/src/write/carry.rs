@@ -1,0 +1,141 @@
+//! What goes from a received description into the one sent on.
+
+use crate::attribute::Attribute;
+use crate::media::{Media as Received, MediaKind};
+use crate::session::{Origin, SessionDescription, SessionPart};
+use crate::text::Text;
+use crate::write::{AttributeRules, DirectionLine, Formats, Media, Session};
+
+/// How much is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carry {
+    /// What the reference carries. It loses `k=`, `r=`, `z=`, unknown `b=` types, session level
+    /// `a=rtcp-fb` and groups other than BUNDLE.
+    #[default]
+    Reference,
+    /// Those too.
+    All,
+}
+
+impl Session {
+    /// A description with the session lines of `from` and no media: `o=`, `s=`, `i=`, `u=`, `e=`,
+    /// `p=`, `b=`, `t=` and the attributes we do not make ourselves. A
+    /// fragment without `o=` gets [`Origin::unknown`].
+    pub fn carried(from: &SessionDescription, carry: Carry) -> Self {
+        let none = SessionPart::default();
+        let part = from.last_part().unwrap_or(&none);
+        let mut session = Self {
+            origin: from.origin().cloned().unwrap_or_else(Origin::unknown),
+            name: from.name().cloned().unwrap_or_default(),
+            info: part.info.clone(),
+            uri: part.uri.clone(),
+            emails: part.emails.clone(),
+            phones: part.phones.clone(),
+            bandwidth: part.bandwidth.clone(),
+            timing: part.timing.clone().unwrap_or_else(|| "0 0".into()),
+            retained: part.retained.clone(),
+            loop_protect: None,
+            moh: None,
+            ice_lite: false,
+            bundle_groups: Vec::new(),
+            attributes: Vec::new(),
+            rules: AttributeRules::default(),
+            media: Vec::new(),
+        };
+        match carry {
+            Carry::Reference => {
+                session.bandwidth.others.clear();
+                session.retained.clear();
+                session.attributes = texts(part.generics());
+            }
+            Carry::All => session.attributes = texts(part.generics_and_retained()),
+        }
+        session
+    }
+}
+
+impl Media {
+    /// A media without codecs, attributes and address.
+    pub fn new(kind: MediaKind, transport: Text, port: u16) -> Self {
+        Self {
+            kind,
+            kind_text: kind.name().into(),
+            port,
+            port_count: 1,
+            transport,
+            formats: Formats::Codecs,
+            info: None,
+            connection: None,
+            bandwidth: Default::default(),
+            retained: Vec::new(),
+            mid: None,
+            label: None,
+            bundle_only: false,
+            rejected: false,
+            verbatim: None,
+            codecs: Vec::new(),
+            extmap_allow_mixed: false,
+            extmaps: Vec::new(),
+            generics: Vec::new(),
+            direction: DirectionLine::Print(Default::default()),
+            rtcp: None,
+            rtcp_mux: false,
+            crypto: Vec::new(),
+            setup: None,
+            fingerprint: None,
+            tls_id: None,
+            ptime: None,
+            maxptime: None,
+            ice_ufrag: None,
+            ice_pwd: None,
+            ice_options: None,
+            remote_candidates: None,
+            candidates: Vec::new(),
+            end_of_candidates: false,
+        }
+    }
+
+    /// A media with what `from` says about content: formats, codecs, `i=`, `b=`, mid, label,
+    /// extensions, packet times, direction and generic attributes, and all attributes verbatim if
+    /// it is not RTP. Ports are `from`'s; address, RTCP, keys and ICE are the caller's to add.
+    pub fn carried(from: &Received, carry: Carry) -> Self {
+        let mut media = Self::new(from.kind, from.transport.name(), from.port);
+        media.kind_text = from.kind_text.clone();
+        media.rejected = from.is_rejected();
+        media.info = from.info.clone();
+        media.bandwidth = from.bandwidth.clone();
+        if carry == Carry::Reference {
+            media.bandwidth.others.clear();
+        } else {
+            media.retained = from.retained.clone();
+        }
+        media.mid = from.mid.clone();
+        media.label = from.label.clone();
+        if from.codecs.is_empty() && !(from.transport.is_rtp() && from.formats.is_empty()) {
+            media.formats = Formats::Text(from.formats.clone());
+        }
+        if !from.transport.is_rtp() {
+            media.verbatim = Some(texts(from.verbatim()));
+            return media;
+        }
+        media.codecs = from.codecs.clone();
+        media.extmap_allow_mixed = from.extmap_allow_mixed;
+        media.extmaps = from.extmaps.clone();
+        media.generics = texts(from.generics());
+        media.direction = DirectionLine::Print(from.direction_or_default());
+        media.ptime = from.ptime;
+        media.maxptime = from.maxptime;
+        media
+    }
+
+    /// Leaves the direction as `from` has it, in its place among the generic attributes and
+    /// absent if it is absent there (`original-sendrecv`).
+    pub fn copy_direction(&mut self, from: &Received) {
+        self.generics = texts(from.generics_with_direction());
+        self.direction = DirectionLine::CopiedAmongGenerics;
+    }
+}
+
+fn texts<'a>(attributes: impl Iterator<Item = &'a Attribute>) -> Vec<Text> {
+    attributes.map(|attribute| attribute.text.clone()).collect()
+}

@@ -1,0 +1,91 @@
+//! Several medias on one port (RFC 9143; spec: ng-protocol §8.9, sdp-rewriting §9).
+
+use windlass_ng::Request;
+use windlass_sdp::{SessionDescription, Text};
+
+use crate::call::dialogue::{Parties, Role};
+use crate::call::leg::Leg;
+use crate::call::state::Call;
+
+impl Call {
+    /// Decides which medias of both legs share ports after this exchange.
+    pub(super) fn bundle(
+        &mut self,
+        parties: Parties,
+        sdp: &SessionDescription,
+        request: &Request,
+        role: Role,
+    ) {
+        let [Some(sender), Some(receiver)] = self.legs_mut(parties) else {
+            return;
+        };
+        let options = &request.bundle;
+        let groups: Vec<&[Text]> = sdp.bundle_groups().collect();
+        // An answer may take up only what was offered.
+        let accepted = match role {
+            Role::Offer => options.accept && !options.reject,
+            Role::Answer => sender
+                .medias
+                .iter()
+                .any(|media| media.extra(|extras| extras.bundle_offered)),
+        };
+        if accepted {
+            join(sender, &groups);
+        } else {
+            part(sender);
+        }
+        if role == Role::Answer {
+            return;
+        }
+        if options.offer {
+            let usable = |leg: &Leg, index: usize| {
+                leg.medias
+                    .get(index)
+                    .is_some_and(|m| !m.rejected && m.transport.is_rtp())
+            };
+            let head = (0..receiver.medias.len()).find(|&index| usable(receiver, index));
+            for index in 0..receiver.medias.len() {
+                if !usable(receiver, index) {
+                    continue;
+                }
+                let Some(media) = receiver.medias.get_mut(index) else {
+                    continue;
+                };
+                if media.mid.is_none() {
+                    media.mid = Some((index + 1).to_string().into());
+                }
+                let extras = media.extras_mut();
+                extras.bundle_offered = true;
+                extras.bundle_head = head.filter(|_| options.require);
+                extras.bundle_only = options.strict && head != Some(index);
+            }
+        } else if receiver.medias.iter().all(|media| media.said.is_none()) {
+            part(receiver);
+        }
+    }
+}
+
+/// Puts the medias of every group together behind the first of them that is in use.
+fn join(leg: &mut Leg, groups: &[&[Text]]) {
+    part(leg);
+    for group in groups {
+        let is_in = |media: &crate::call::media::Media| {
+            !media.rejected && media.mid.as_ref().is_some_and(|mid| group.contains(mid))
+        };
+        let Some(head) = leg.medias.iter().position(is_in) else {
+            continue;
+        };
+        for media in leg.medias.iter_mut().filter(|media| is_in(media)) {
+            media.extras_mut().bundle_head = Some(head);
+        }
+    }
+}
+
+fn part(leg: &mut Leg) {
+    for media in &mut leg.medias {
+        if let Some(extras) = media.extras.as_deref_mut() {
+            extras.bundle_head = None;
+            extras.bundle_only = false;
+        }
+    }
+}

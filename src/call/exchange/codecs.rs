@@ -1,0 +1,189 @@
+//! Which codecs a party is shown (spec: ng-protocol §8.7, sdp-rewriting §12), as far as that
+//! goes without an engine that converts between them.
+
+use windlass_ng::Request;
+use windlass_ng::request::CodecSpec;
+use windlass_sdp::Codec;
+
+use super::MediaExchange;
+use crate::call::dialogue::Role;
+use crate::flow::PayloadTypes;
+
+impl MediaExchange<'_> {
+    /// What the options say of the media beyond the lines of the SDP.
+    pub(super) fn filter_codecs(&mut self) {
+        if self.role != Role::Offer {
+            return;
+        }
+        let request = self.request;
+        let mut ignored = PayloadTypes::default();
+        for codec in &self.description.codecs {
+            if matches_any(&request.codec.ignore, codec) {
+                ignored.insert(codec.payload_type);
+            }
+        }
+        if ignored != PayloadTypes::default() || self.sender.extras.is_some() {
+            self.sender.extras_mut().ignored = ignored;
+        }
+        let hidden: Vec<u8> = self
+            .description
+            .extmaps
+            .iter()
+            .filter(|extmap| is_hidden(extmap, request))
+            .map(|extmap| extmap.id)
+            .collect();
+        if !hidden.is_empty() || self.sender.extras.is_some() {
+            self.sender.extras_mut().hidden_extensions = hidden;
+        }
+        for (media, ptime) in [
+            (&mut *self.sender, request.ptime_reverse),
+            (&mut *self.receiver, request.ptime),
+        ] {
+            if ptime.is_some() || media.extra(|extras| extras.ptime.is_some()) {
+                media.extras_mut().ptime = ptime;
+            }
+        }
+    }
+}
+
+/// Whether a header extension of an offer is kept from its receiver: in SDP and in packets.
+pub(crate) fn is_hidden(extmap: &windlass_sdp::Extmap, request: &Request) -> bool {
+    let options = &request.extmap;
+    options
+        .strip
+        .iter()
+        .chain(&options.mask)
+        .any(|name| name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name))
+}
+
+/// The codecs of an offer, from those that the offerer named. Empty: none is left, and that is
+/// what was asked for (`allow-no-codec-media`).
+pub(crate) fn offered_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
+    let options = &request.codec;
+    if options.is_empty() {
+        return input.to_vec();
+    }
+    let is_exempt = |codec: &Codec| matches_any(&options.except, codec);
+    let strips_all = options.strip.iter().any(CodecSpec::is_all);
+    let masks_all = options
+        .mask
+        .iter()
+        .chain(&options.consume)
+        .any(CodecSpec::is_all);
+    let is_left = |codec: &&Codec| {
+        let all = strips_all || masks_all;
+        let named = [&options.strip, &options.consume, &options.mask]
+            .iter()
+            .any(|list| matches_any(list, codec));
+        // An exemption is from "all"; what is named stands.
+        !named && (!all || is_exempt(codec))
+    };
+    let mut left: Vec<Codec> = input.iter().filter(is_left).cloned().collect();
+    // Brought back, in the order in which they are listed: what the engine need not convert.
+    for spec in options.offer.iter().chain(&options.transcode) {
+        for codec in input.iter().filter(|codec| spec_matches(spec, codec)) {
+            if !left
+                .iter()
+                .any(|known| known.payload_type == codec.payload_type)
+            {
+                left.push(codec.clone());
+            }
+        }
+    }
+    let is_unknown = |spec: &&CodecSpec| !input.iter().any(|codec| spec_matches(spec, codec));
+    for spec in options.transcode.iter().filter(is_unknown) {
+        tracing::warn!(codec = %spec.name, "not offered: there is no codec engine to transcode");
+    }
+    restored(left, input, request)
+}
+
+/// The codecs of an answer, shown to the offerer: what both can do, in the answerer's order; or
+/// the offerer's first, where the answerer chose one that nobody offered.
+pub(crate) fn answered_codecs(
+    answered: &[Codec],
+    offered: &[Codec],
+    ignored: PayloadTypes,
+    request: &Request,
+) -> Vec<Codec> {
+    let answered = filtered(answered, request);
+    if offered.is_empty() {
+        return answered;
+    }
+    let is_offered = |codec: &&Codec| {
+        offered
+            .iter()
+            .any(|other| other.is_same_encoding(codec) && !ignored.contains(other.payload_type))
+    };
+    let mut common: Vec<Codec> = answered.iter().filter(is_offered).cloned().collect();
+    if common.is_empty() {
+        let first = offered
+            .iter()
+            .find(|codec| !ignored.contains(codec.payload_type));
+        common.extend(first.or_else(|| offered.first()).cloned());
+    }
+    if request.flags.single_codec() {
+        keep_first(&mut common);
+    }
+    common
+}
+
+/// `strip` and `offer` of an answer.
+fn filtered(answered: &[Codec], request: &Request) -> Vec<Codec> {
+    let options = &request.codec;
+    if options.strip.is_empty() {
+        return answered.to_vec();
+    }
+    let strips_all = options.strip.iter().any(CodecSpec::is_all);
+    let is_left = |codec: &&Codec| {
+        !matches_any(&options.strip, codec) && (!strips_all || matches_any(&options.except, codec))
+    };
+    let mut left: Vec<Codec> = answered.iter().filter(is_left).cloned().collect();
+    for spec in &options.offer {
+        for codec in answered.iter().filter(|codec| spec_matches(spec, codec)) {
+            if !left
+                .iter()
+                .any(|known| known.payload_type == codec.payload_type)
+            {
+                left.push(codec.clone());
+            }
+        }
+    }
+    restored(left, answered, request)
+}
+
+/// An operation that leaves nothing is undone, unless the request says that it may.
+fn restored(left: Vec<Codec>, input: &[Codec], request: &Request) -> Vec<Codec> {
+    if !left.is_empty() || request.flags.allow_no_codec_media() {
+        return left;
+    }
+    if !input.is_empty() {
+        tracing::warn!("the codec options leave none; all stay");
+    }
+    input.to_vec()
+}
+
+/// Keeps the first codec, and the events and comfort noise that go with its clock.
+fn keep_first(codecs: &mut Vec<Codec>) {
+    let is_supplemental =
+        |codec: &Codec| codec.is_telephone_event() || codec.name.eq_ignore_ascii_case("CN");
+    let Some(first) = codecs.iter().find(|codec| !is_supplemental(codec)) else {
+        return;
+    };
+    let (payload_type, clock_rate) = (first.payload_type, first.clock_rate);
+    codecs.retain(|codec| {
+        codec.payload_type == payload_type
+            || is_supplemental(codec) && codec.clock_rate == clock_rate
+    });
+}
+
+fn matches_any(specs: &[CodecSpec], codec: &Codec) -> bool {
+    specs.iter().any(|spec| spec_matches(spec, codec))
+}
+
+fn spec_matches(spec: &CodecSpec, codec: &Codec) -> bool {
+    spec.matches(
+        &codec.name.as_str_lossy(),
+        codec.clock_rate,
+        u32::from(codec.channels_or_one()),
+    )
+}

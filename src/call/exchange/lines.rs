@@ -1,0 +1,151 @@
+//! Which m= line of one party is which of the other.
+
+use windlass_ng::Request;
+use windlass_sdp::{MediaKind, SessionDescription};
+
+use super::ExchangeError;
+use crate::call::dialogue::{Parties, Role};
+use crate::call::leg::Leg;
+use crate::call::media::{LegacyPair, Media};
+use crate::call::state::Call;
+
+/// m= lines that a call may have. Phones have two or three, conferences of browsers dozens.
+pub(super) const MAX_LINES: usize = 256;
+
+/// One line of an exchange, by positions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// In the SDP.
+    pub(super) said: usize,
+    /// Among the medias of the sender.
+    pub(super) sender: usize,
+    /// Among the medias of the receiver; `None`: it is not to know of it.
+    pub(super) receiver: Option<usize>,
+}
+
+impl Call {
+    /// Finds the medias of both parties for every line of an SDP, and creates those that are new.
+    pub(super) fn pair_lines(
+        &mut self,
+        parties: Parties,
+        sdp: &SessionDescription,
+        request: &Request,
+        role: Role,
+    ) -> Result<Vec<Line>, ExchangeError> {
+        if sdp.media.len() > MAX_LINES {
+            return Err(ExchangeError::TooManyLines);
+        }
+        let medias = self.legs.iter().flat_map(|leg| &leg.medias);
+        let mut next = medias.map(|media| media.line + 1).max().unwrap_or(0);
+        let [Some(sender), Some(receiver)] = self.legs_mut(parties) else {
+            return Ok(Vec::new());
+        };
+        let mut lines = Vec::with_capacity(sdp.media.len());
+        let mut position = 0;
+        while let Some(first) = sdp.media.get(position) {
+            let second = sdp.media.get(position + 1);
+            let pair = second.and_then(|second| legacy_pair(first, second));
+            let index = lines.len();
+            if sender.medias.len() <= index {
+                let mut media = Media::new(
+                    next,
+                    first.kind,
+                    first.kind_text.clone(),
+                    first.transport.clone(),
+                );
+                next += 1;
+                if role == Role::Offer && request.osrtp.accept_legacy && pair.is_some() {
+                    media.extras_mut().legacy = pair;
+                }
+                add(sender, media, sdp.media.len());
+            }
+            let Some(media) = sender.medias.get_mut(index) else {
+                break;
+            };
+            let known = media.extras.as_deref().and_then(|extras| extras.legacy);
+            let said = match (known, pair) {
+                (Some(_), Some(order)) => {
+                    let (plain, secure) = match order {
+                        LegacyPair::RtpFirst => (position, position + 1),
+                        LegacyPair::SrtpFirst => (position + 1, position),
+                    };
+                    position += 2;
+                    let takes_secure = sdp.media.get(secure).is_some_and(|m| !m.is_rejected());
+                    if takes_secure { secure } else { plain }
+                }
+                _ => {
+                    if known.is_some() {
+                        media.extras_mut().legacy = None;
+                    }
+                    position += 1;
+                    position - 1
+                }
+            };
+            let (line, kind) = (media.line, first.kind);
+            let found = receiver.medias.iter().position(|media| media.line == line);
+            let is_hidden = role == Role::Offer && is_removed(kind, &request.sdp_media_remove);
+            let receiver = match found {
+                Some(position) => Some(position),
+                None if is_hidden => None,
+                // What the offerer hid from the answerer has no place in an answer either.
+                None if role == Role::Answer && receiver.medias.len() > index => None,
+                None => {
+                    let transport = first.transport.clone();
+                    let media = Media::new(line, kind, first.kind_text.clone(), transport);
+                    add(receiver, media, sdp.media.len());
+                    Some(receiver.medias.len() - 1)
+                }
+            };
+            lines.push(Line {
+                said,
+                sender: index,
+                receiver,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Both legs at once.
+    pub(super) fn legs_mut(&mut self, parties: Parties) -> [Option<&mut Leg>; 2] {
+        match self
+            .legs
+            .get_disjoint_mut([parties.sender, parties.receiver])
+        {
+            Ok([sender, receiver]) => [Some(sender), Some(receiver)],
+            Err(_) => [None, None],
+        }
+    }
+}
+
+/// Most calls have one media for all their life: no room beside it.
+fn add(leg: &mut Leg, media: Media, expected: usize) {
+    let more = expected.max(leg.medias.len() + 1) - leg.medias.len();
+    leg.medias.reserve_exact(more);
+    leg.medias.push(media);
+}
+
+/// Whether two neighbouring lines offer one media as RTP and as SRTP (ng-protocol §8.6).
+fn legacy_pair(first: &windlass_sdp::Media, second: &windlass_sdp::Media) -> Option<LegacyPair> {
+    let is_rtp = first.transport.is_rtp() && second.transport.is_rtp();
+    if first.kind != second.kind || !is_rtp {
+        return None;
+    }
+    match (first.transport.is_srtp(), second.transport.is_srtp()) {
+        (false, true) => Some(LegacyPair::RtpFirst),
+        (true, false) => Some(LegacyPair::SrtpFirst),
+        _ => None,
+    }
+}
+
+/// Whether `sdp-media-remove` names the media type.
+pub(super) fn is_removed(kind: MediaKind, removed: &[String]) -> bool {
+    removed.iter().any(|name| {
+        let named = MediaKind::from_name(name);
+        named == kind && (named != MediaKind::Other || name.eq_ignore_ascii_case("other"))
+    })
+}
+
+/// Sessions over TCP do not pass through a UDP relay: MSRP is left as it is (sdp-rewriting §11).
+pub(crate) fn is_bypassed(description: &windlass_sdp::Media) -> bool {
+    description.kind == MediaKind::Message && !description.transport.is_rtp()
+}

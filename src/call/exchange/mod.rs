@@ -1,0 +1,299 @@
+//! One offer or answer: from the received SDP to the state of both legs (spec: ng-protocol
+//! §10.1, §10.4; sdp-rewriting §6–§10; RFC 3264).
+//!
+//! The two legs of an exchange have their medias paired by the number of the line in the call.
+//! Every topic of a line (transport, mux, keys, ICE, ports) has a file of its own.
+
+mod bundle;
+mod codecs;
+mod dtls;
+mod ice;
+mod lines;
+mod mux;
+mod open;
+mod request;
+mod sdes;
+mod transport;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rand::RngCore;
+use windlass_ng::Request;
+use windlass_sdp::SessionDescription;
+
+use super::Now;
+use super::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
+use super::flows::Defaults;
+use super::identity::Identity;
+use super::media::{Endpoint, Formats, Media, Said};
+use super::ports::{Interfaces, LeaseError};
+use super::state::Call;
+use crate::flow::port::PortLease;
+
+pub(crate) use codecs::{answered_codecs, is_hidden, offered_codecs};
+pub(crate) use lines::is_bypassed;
+
+/// The relay that a call runs on, as far as signalling needs it.
+#[derive(Clone, Copy)]
+pub(crate) struct Host<'a> {
+    pub(crate) interfaces: &'a Interfaces,
+    pub(crate) identity: &'a Identity,
+    pub(crate) defaults: &'a Defaults,
+    /// The local address from which the system would send to another one.
+    pub(crate) route: &'a dyn Fn(IpAddr) -> Option<IpAddr>,
+}
+
+/// What an exchange needs besides the call.
+pub(crate) struct Context<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) dialogue: Dialogue<'a>,
+    pub(crate) host: Host<'a>,
+    pub(crate) now: Now,
+    pub(crate) rng: &'a mut dyn RngCore,
+    /// Ports that were leased on the way; they go to the data plane with the plan.
+    pub(crate) leases: Vec<PortLease>,
+}
+
+/// Why an offer or answer cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    #[error("no address for the media of m= line {line}")]
+    NoAddress { line: usize },
+    #[error(transparent)]
+    Dialogue(#[from] InvalidDialogue),
+    #[error(transparent)]
+    Ports(#[from] LeaseError),
+    #[error("no local interface")]
+    NoInterface,
+    #[error("more than {} m= lines", lines::MAX_LINES)]
+    TooManyLines,
+}
+
+impl Call {
+    /// Takes one SDP in: finds its parties, updates both, opens ports. The new SDP for the
+    /// receiver is printed afterwards from the state.
+    pub(crate) fn exchange(
+        &mut self,
+        text: &Arc<[u8]>,
+        sdp: &SessionDescription,
+        context: &mut Context<'_>,
+    ) -> Result<Parties, ExchangeError> {
+        let source = sip_source(sdp, context);
+        let endpoints = endpoints(sdp, source)?;
+        self.adopt_alias(text, &endpoints, context);
+        let parties = self.resolve(context.dialogue, context.now)?;
+        self.take_part(parties, text, sdp, &endpoints, context)?;
+        Ok(parties)
+    }
+
+    /// The same for two parties that are known.
+    pub(crate) fn take_part(
+        &mut self,
+        parties: Parties,
+        text: &Arc<[u8]>,
+        sdp: &SessionDescription,
+        endpoints: &[Option<Endpoint>],
+        context: &mut Context<'_>,
+    ) -> Result<(), ExchangeError> {
+        self.revive(context.now);
+        self.apply_request(parties, text, endpoints, context);
+        let lines = self.pair_lines(parties, sdp, context.request, context.dialogue.role)?;
+        for line in &lines {
+            let Some(description) = sdp.media.get(line.said) else {
+                continue;
+            };
+            let said = Said {
+                sdp: text.clone(),
+                index: line.said,
+            };
+            let endpoint = endpoints.get(line.said).copied().flatten();
+            let [Some(sender), Some(receiver)] = self.legs_mut(parties) else {
+                continue;
+            };
+            let Some(sender) = sender.medias.get_mut(line.sender) else {
+                continue;
+            };
+            let receiver = line
+                .receiver
+                .and_then(|index| receiver.medias.get_mut(index));
+            let Some(receiver) = receiver else {
+                // Left out of the offer (sdp-media-remove): answered as rejected.
+                sender.reject();
+                sender.said = Some(said);
+                continue;
+            };
+            let exchange = MediaExchange {
+                is_first: receiver.said.is_none() && receiver.maps.is_empty()
+                    || context.request.flags.reset(),
+                sender,
+                receiver,
+                description,
+                request: context.request,
+                host: context.host,
+                role: context.dialogue.role,
+                rng: &mut *context.rng,
+            };
+            exchange.run(said, endpoint, sdp);
+        }
+        self.bundle(parties, sdp, context.request, context.dialogue.role);
+        for line in &lines {
+            self.open_line(parties, line, context)?;
+        }
+        if let Some(leg) = self.legs.get_mut(parties.sender) {
+            if leg.first_session_name.is_none() {
+                leg.first_session_name = sdp.name().cloned();
+            }
+            leg.said = Some(text.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The two ends of one m= line in one exchange.
+struct MediaExchange<'a> {
+    sender: &'a mut Media,
+    receiver: &'a mut Media,
+    description: &'a windlass_sdp::Media,
+    request: &'a Request,
+    host: Host<'a>,
+    role: Role,
+    /// The receiver has not been offered this media before, or forgets that it was.
+    is_first: bool,
+    rng: &'a mut dyn RngCore,
+}
+
+impl MediaExchange<'_> {
+    fn run(mut self, said: Said, endpoint: Option<Endpoint>, sdp: &SessionDescription) {
+        self.adopt_mid();
+        self.sender.said = Some(said);
+        self.sender.kind = self.description.kind;
+        self.sender
+            .kind_text
+            .clone_from(&self.description.kind_text);
+        let endpoint = endpoint.filter(|_| !self.is_turned_down());
+        let Some(endpoint) = endpoint else {
+            self.turn_down(sdp.address_of(self.description).ok());
+            return;
+        };
+        for media in [&mut *self.sender, &mut *self.receiver] {
+            // A later answer may take what an earlier one turned down: another fork, another mind.
+            media.rejected = false;
+            if let Some(extras) = media.extras.as_deref_mut() {
+                extras.bypass_address = None;
+            }
+        }
+        self.sender.formats = Formats::of(self.description);
+        self.negotiate_transport();
+        self.negotiate_mux(endpoint);
+        self.negotiate_passthrough();
+        self.negotiate_sdes();
+        self.negotiate_dtls();
+        self.negotiate_ice();
+        self.filter_codecs();
+        self.set_direction(endpoint);
+        self.sender.endpoint = Some(endpoint);
+    }
+
+    /// The sender's mid is the receiver's too, unless that has one; the first value sticks.
+    fn adopt_mid(&mut self) {
+        let mid = &self.description.mid;
+        if mid.is_some() && self.sender.mid.is_none() {
+            self.sender.mid.clone_from(mid);
+        }
+        if self.role == Role::Offer && self.receiver.mid.is_none() {
+            self.receiver.mid.clone_from(mid);
+        }
+    }
+
+    fn is_turned_down(&self) -> bool {
+        let leaves_us_out = self.role == Role::Offer
+            && self.request.ice.mode == Some(windlass_ng::request::IceMode::ForceRelay)
+            && !self.description.ice.is_present();
+        self.description.is_rejected()
+            || is_bypassed(self.description)
+            || leaves_us_out
+            || self.role == Role::Answer
+                && self
+                    .receiver
+                    .extra(|extras| extras.bypass_address.is_some())
+            || self.is_removed()
+    }
+
+    /// Whether the receiver is not to see this media any more (`sdp-media-remove`).
+    fn is_removed(&self) -> bool {
+        let removed = &self.request.sdp_media_remove;
+        self.role == Role::Offer && lines::is_removed(self.description.kind, removed)
+    }
+
+    /// Port 0, or a media that does not pass here: no ports on either side.
+    fn turn_down(&mut self, address: Option<IpAddr>) {
+        let bypasses = !self.description.is_rejected() && !self.is_removed();
+        for media in [&mut *self.sender, &mut *self.receiver] {
+            media.reject();
+            media.transport.clone_from(&self.description.transport);
+            if bypasses {
+                media.extras_mut().bypass_address = address;
+            }
+        }
+    }
+
+    /// Directions from here: what the sender sends, we receive from it and send on.
+    fn set_direction(&mut self, endpoint: Endpoint) {
+        let direction = self.description.direction_or_default();
+        let (sender, receiver) = (&mut *self.sender, &mut *self.receiver);
+        sender.recv = direction.sends();
+        sender.send = direction.receives();
+        sender.zero_address = endpoint.rtp.ip().is_unspecified()
+            && !self.description.is_trickle(Some(endpoint.rtp.ip()))
+            && !self.description.ice.is_present();
+        receiver.send = sender.recv;
+        receiver.recv = sender.send && !sender.zero_address;
+        if let Some(echo) = self.request.media_echo {
+            use windlass_ng::request::MediaEcho::{Backward, Blackhole, Both, Forward};
+            let [ours, theirs] = [sender, receiver].map(Media::extras_mut);
+            (ours.echo, ours.blackhole) = (
+                matches!(echo, Backward | Both),
+                matches!(echo, Blackhole | Forward),
+            );
+            (theirs.echo, theirs.blackhole) = (
+                matches!(echo, Forward | Both),
+                matches!(echo, Blackhole | Backward),
+            );
+        }
+    }
+}
+
+/// The SIP source, where it stands in for the addresses of the SDP (ng-protocol §7,
+/// `SIP-source-address`). ICE has addresses of its own: one media with it, and none is replaced.
+fn sip_source(sdp: &SessionDescription, context: &Context<'_>) -> Option<IpAddr> {
+    let flags = &context.request.flags;
+    let wanted =
+        flags.sip_source_address() || context.host.defaults.sip_source && !flags.trust_address();
+    let has_ice = sdp.media.iter().any(|media| media.ice.is_present());
+    context.request.received_from.filter(|_| wanted && !has_ice)
+}
+
+/// Where the party wants each media (sdp-rewriting §1); `None` where it wants none.
+pub(crate) fn endpoints(
+    sdp: &SessionDescription,
+    sip_source: Option<IpAddr>,
+) -> Result<Vec<Option<Endpoint>>, ExchangeError> {
+    let endpoints = sdp.media.iter().enumerate().map(|(line, description)| {
+        if description.is_rejected() {
+            return Ok(None);
+        }
+        let address = match sip_source {
+            Some(address) => address,
+            None => sdp
+                .address_of(description)
+                .map_err(|_| ExchangeError::NoAddress { line })?,
+        };
+        let rtp = SocketAddr::new(address, description.port);
+        let rtcp = description.rtcp_endpoint(rtp).unwrap_or(rtp);
+        let host = sip_source.unwrap_or_else(|| rtcp.ip());
+        let rtcp = SocketAddr::new(host, rtcp.port());
+        Ok(Some(Endpoint { rtp, rtcp }))
+    });
+    endpoints.collect()
+}

@@ -1,0 +1,221 @@
+//! The local ports that both parties are shown (spec: ng-protocol §10.4; media-behaviour §1.2).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::lines::Line;
+use super::{Context, ExchangeError};
+use crate::call::dialogue::{Parties, Role};
+use crate::call::leg::{Leg, LegIndex};
+use crate::call::media::{EndpointMap, Media, Port, PortSet};
+use crate::call::ports::{Family, Interfaces, LeaseError, LocalAddress};
+use crate::call::state::Call;
+use crate::flow::port::PortLease;
+
+/// Port sets that one media may keep. A party that names a new address in every re-offer gets new
+/// ports each time; beyond this many the oldest set is given back.
+const MAX_PORT_SETS: usize = 8;
+
+impl Call {
+    /// Opens the ports that both parties need for one line, or finds those opened before.
+    pub(super) fn open_line(
+        &mut self,
+        parties: Parties,
+        line: &Line,
+        context: &mut Context<'_>,
+    ) -> Result<(), ExchangeError> {
+        let sender = self
+            .legs
+            .get(parties.sender)
+            .and_then(|leg| leg.medias.get(line.sender));
+        let Some((sender, endpoint)) = sender.and_then(|media| Some((media, media.endpoint?)))
+        else {
+            return Ok(());
+        };
+        let is_latched = !sender.recv || sender.has_ice();
+        // The ports of a sender are opened with its offer, for whoever answers first.
+        let wanted = [
+            (parties.sender, Some(line.sender), None),
+            (parties.receiver, line.receiver, Some(endpoint.rtp)),
+        ];
+        for (leg, media, key) in wanted {
+            if let Some(media) = media {
+                self.open_ports(leg, media, key, is_latched, endpoint.rtp, context)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens or finds the ports shown to one party. `key` is what they are opened for; `near` is
+    /// an address whose family serves where nothing else says which.
+    pub(crate) fn open_ports(
+        &mut self,
+        leg: LegIndex,
+        index: usize,
+        key: Option<SocketAddr>,
+        is_latched: bool,
+        near: SocketAddr,
+        context: &mut Context<'_>,
+    ) -> Result<(), ExchangeError> {
+        let Some(leg) = self.legs.get_mut(leg) else {
+            return Ok(());
+        };
+        let rules = leg.source_rules;
+        let family = leg.family_of(index).or_else(|| Some(Family::of(near.ip())));
+        let name = leg.interface.clone();
+        let Some(media) = leg.medias.get_mut(index) else {
+            return Ok(());
+        };
+        if media.rejected {
+            return Ok(());
+        }
+        let interfaces = context.host.interfaces;
+        if media.shares_ports_of_another(index) {
+            media.maps.clear();
+            return Ok(());
+        }
+        let on = interfaces
+            .select(name.as_deref(), family)
+            .ok_or(ExchangeError::NoInterface)?;
+        media.release_spare_rtcp(context.dialogue.role);
+        let latches = rules.port_latching || is_latched && !rules.no_port_latching;
+        let position = match media.find_ports(key, on, latches) {
+            Some(position) => position,
+            None => {
+                if media.maps.len() >= MAX_PORT_SETS {
+                    media.maps.remove(0);
+                }
+                let main = open_set(interfaces, on, media.needs_one_port(), &mut context.leases)?;
+                media.maps.reserve_exact(1);
+                media.maps.push(EndpointMap {
+                    key: None,
+                    interface: on.name.clone(),
+                    main,
+                    others: Vec::new(),
+                });
+                media.maps.len() - 1
+            }
+        };
+        media.selected = position;
+        let (has_ice, one_port) = (
+            media.has_ice() || media.is_passed_through(),
+            media.needs_one_port(),
+        );
+        let Some(map) = media.maps.get_mut(position) else {
+            return Ok(());
+        };
+        map.key = map.key.or(key);
+        if !has_ice || context.host.defaults.save_interface_ports {
+            map.others.clear();
+        } else if map.others.is_empty() {
+            for other in interfaces.alternatives(on) {
+                let set = open_set(interfaces, other, one_port, &mut context.leases)?;
+                map.others.push(set);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Leases one port, or a pair, on one address.
+fn open_set(
+    interfaces: &Interfaces,
+    on: &LocalAddress,
+    one_port: bool,
+    leases: &mut Vec<PortLease>,
+) -> Result<PortSet, LeaseError> {
+    let (rtp, rtcp) = if one_port {
+        (interfaces.lease_one(on)?, None)
+    } else {
+        let (rtp, rtcp) = interfaces.lease_pair(on)?;
+        (rtp, Some(rtcp))
+    };
+    let mut port = |lease: PortLease| {
+        let port = Port {
+            local: lease.local(),
+            stats: Arc::clone(lease.stats()),
+        };
+        leases.push(lease);
+        port
+    };
+    Ok(PortSet {
+        advertised: on.advertised,
+        rtp: port(rtp),
+        rtcp: rtcp.map(port),
+    })
+}
+
+impl Leg {
+    /// The address family towards this party for a media: what was asked, else its own.
+    pub(crate) fn family_of(&self, media: usize) -> Option<Family> {
+        let media = self.medias.get(media);
+        let ports = media.and_then(Media::ports);
+        let in_use = ports.map(|map| Family::of(map.main.rtp.local.ip()));
+        // With ICE running, a change of family would break it.
+        let asked = self
+            .family
+            .filter(|_| in_use.is_none() || !media.is_some_and(Media::has_ice));
+        let own = || {
+            media?
+                .endpoint
+                .map(|endpoint| Family::of(endpoint.rtp.ip()))
+        };
+        asked.or(in_use).or_else(own)
+    }
+}
+
+impl Media {
+    /// The port set to go on with, by its position.
+    fn find_ports(
+        &self,
+        key: Option<SocketAddr>,
+        on: &LocalAddress,
+        latches: bool,
+    ) -> Option<usize> {
+        let fits =
+            |map: &EndpointMap| map.interface == on.name && map.main.rtp.local.ip() == on.address;
+        let is_current = self.ports().is_some_and(fits);
+        match key {
+            None if is_current => Some(self.selected),
+            Some(_) if is_current && latches => Some(self.selected),
+            None => self.maps.iter().position(fits),
+            Some(key) => {
+                let is_for = |map: &&EndpointMap| map.key.is_some_and(|k| same_endpoint(k, key));
+                let known = self.maps.iter().position(|map| fits(map) && is_for(&map));
+                known.or_else(|| {
+                    self.maps
+                        .iter()
+                        .position(|map| fits(map) && map.key.is_none())
+                })
+            }
+        }
+    }
+
+    /// Whether the ports are those of the first media of its bundle.
+    pub(crate) fn shares_ports_of_another(&self, index: usize) -> bool {
+        self.extra(|extras| extras.bundle_head.is_some_and(|head| head != index))
+    }
+
+    /// After an agreed mux the RTCP port is free to go with the next offer.
+    fn release_spare_rtcp(&mut self, role: Role) {
+        if role == Role::Offer && self.mux.agreed {
+            for map in &mut self.maps {
+                map.main.rtcp = None;
+                for set in &mut map.others {
+                    set.rtcp = None;
+                }
+            }
+        }
+    }
+
+    /// Whether RTCP certainly shares the RTP port.
+    fn needs_one_port(&self) -> bool {
+        self.mux.single || self.mux.agreed
+    }
+}
+
+/// Whether two endpoints are one for the choice of ports: an unspecified address counts as any.
+fn same_endpoint(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}

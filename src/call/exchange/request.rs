@@ -1,0 +1,179 @@
+//! What a request says of the two legs as wholes.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use windlass_ng::request::{AliasKey, DropTraffic, EndpointLearning, Tos};
+
+use super::Context;
+use crate::call::dialogue::{Parties, Role};
+use crate::call::leg::Leg;
+use crate::call::media::Endpoint;
+use crate::call::ports::Family;
+use crate::call::state::Call;
+use crate::flow::Learning;
+
+impl Call {
+    pub(super) fn apply_request(
+        &mut self,
+        parties: Parties,
+        text: &Arc<[u8]>,
+        endpoints: &[Option<Endpoint>],
+        context: &Context<'_>,
+    ) {
+        let request = context.request;
+        for (index, is_sender) in [(parties.sender, true), (parties.receiver, false)] {
+            let Some(leg) = self.legs.get_mut(index) else {
+                continue;
+            };
+            apply_source_rules(leg, is_sender, context);
+            if let Some(name) = interface_name(is_sender, context) {
+                leg.interface = Some(name);
+            }
+            if is_sender {
+                if let Some(label) = &request.label {
+                    leg.label = Some(label.clone());
+                }
+                if let Some(metadata) = &request.metadata {
+                    leg.metadata = Some(metadata.as_str().into());
+                }
+                if request.flags.block_dtmf() {
+                    leg.extras_mut().muted.dtmf = true;
+                }
+                if request.flags.exclude_recording() {
+                    leg.extras_mut().is_unrecorded = true;
+                }
+            } else if let Some(family) = request.address_family {
+                leg.family = Some(match family {
+                    windlass_ng::request::Family::Ip4 => Family::V4,
+                    windlass_ng::request::Family::Ip6 => Family::V6,
+                });
+            }
+        }
+        if context.dialogue.role == Role::Offer {
+            self.remember_alias(parties, text, endpoints, context);
+            match request.tos {
+                Tos::Default => self.tos = None,
+                Tos::Unchanged => {}
+                Tos::Set(tos) => self.tos = Some(tos),
+            }
+        }
+        if let Some(traffic) = request.drop_traffic {
+            self.discard = traffic == DropTraffic::Start;
+        }
+    }
+
+    /// An offer from an unknown tag that repeats a known offer comes from the same party
+    /// (`alias-key`).
+    pub(super) fn adopt_alias(
+        &mut self,
+        text: &Arc<[u8]>,
+        endpoints: &[Option<Endpoint>],
+        context: &Context<'_>,
+    ) {
+        let tag = context.dialogue.from;
+        if context.dialogue.role != Role::Offer || self.leg_by_tag(tag).is_some() {
+            return;
+        }
+        let keys = [text_key(text), endpoint_key(endpoints)];
+        let knows = |leg: &&mut Leg| {
+            let known = leg
+                .extras
+                .as_deref()
+                .map(|extras| extras.alias_keys.as_slice());
+            leg.is_here()
+                && known
+                    .unwrap_or_default()
+                    .iter()
+                    .any(|key| keys.contains(key))
+        };
+        if let Some(leg) = self.legs.iter_mut().find(knows) {
+            leg.aliases.push(tag.clone());
+        }
+    }
+
+    fn remember_alias(
+        &mut self,
+        parties: Parties,
+        text: &Arc<[u8]>,
+        endpoints: &[Option<Endpoint>],
+        context: &Context<'_>,
+    ) {
+        let key = match context.request.alias_key {
+            Some(AliasKey::Sdp) => text_key(text),
+            Some(AliasKey::Address) => endpoint_key(endpoints),
+            Some(AliasKey::Off) | None => return,
+        };
+        if let Some(leg) = self.legs.get_mut(parties.sender) {
+            let keys = &mut leg.extras_mut().alias_keys;
+            if !keys.contains(&key) && keys.len() < MAX_ALIAS_KEYS {
+                keys.push(key);
+            }
+        }
+    }
+}
+
+/// Keys that one leg may be known by.
+const MAX_ALIAS_KEYS: usize = 8;
+
+fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
+    let (request, flags) = (context.request, &context.request.flags);
+    let rules = &mut leg.source_rules;
+    if is_sender {
+        rules.asymmetric = flags.asymmetric();
+        rules.strict_source = flags.strict_source();
+        rules.media_handover = flags.media_handover();
+        if request.received_from.is_some() {
+            rules.received_from = request.received_from;
+        }
+    } else {
+        // The other party's own message may have set them; ours only adds.
+        rules.asymmetric |= flags.asymmetric();
+        rules.strict_source |= flags.strict_source();
+        rules.media_handover |= flags.media_handover();
+    }
+    rules.unidirectional |= flags.unidirectional();
+    rules.pierce_nat |= flags.pierce_nat();
+    rules.nat_wait |= flags.nat_wait();
+    rules.port_latching = flags.port_latching();
+    rules.no_port_latching = flags.no_port_latching();
+    if let Some(learning) = request.endpoint_learning {
+        rules.learning = Some(match learning {
+            EndpointLearning::Off => Learning::Off,
+            EndpointLearning::Immediate => Learning::Immediate,
+            EndpointLearning::Delayed => Learning::Delayed,
+            EndpointLearning::Heuristic => Learning::Heuristic,
+        });
+    }
+    leg.signalled_at = context.now.instant;
+}
+
+/// The logical interface that the request names for one side, or that routes to the address that
+/// it names.
+fn interface_name(is_sender: bool, context: &Context<'_>) -> Option<Arc<str>> {
+    let request = context.request;
+    let [sender, receiver] = &request.direction;
+    let named = if is_sender { sender } else { receiver };
+    if let Some(name) = named {
+        return Some(name.as_str().into());
+    }
+    let [sender, receiver] = request.direction_peer;
+    routed(if is_sender { sender } else { receiver }, context)
+}
+
+/// The logical interface that routes to an address.
+pub(crate) fn routed(peer: Option<IpAddr>, context: &Context<'_>) -> Option<Arc<str>> {
+    let local = (context.host.route)(peer?)?;
+    let mut addresses = context.host.interfaces.addresses().iter();
+    Some(addresses.find(|a| a.address == local)?.name.clone())
+}
+
+fn text_key(text: &[u8]) -> u64 {
+    foldhash::quality::FixedState::default().hash_one(text)
+}
+
+fn endpoint_key(endpoints: &[Option<Endpoint>]) -> u64 {
+    let first = endpoints.iter().flatten().next();
+    foldhash::quality::FixedState::with_seed(1).hash_one(first.map(|endpoint| endpoint.rtp))
+}

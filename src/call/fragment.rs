@@ -1,0 +1,83 @@
+//! Pieces of an offer that come later, with more candidates (trickle ICE, RFC 8838, RFC 8840).
+
+use std::time::Instant;
+
+use windlass_ng::Tag;
+use windlass_sdp::SessionDescription;
+
+use super::leg::{Leg, LegIndex};
+use super::media::read_again;
+use super::state::Call;
+use super::timeouts::FRAGMENT_PATIENCE;
+
+/// Pieces that one call keeps for offers that have not come yet.
+const MAX_EARLY: usize = 32;
+
+impl Call {
+    /// Takes the candidates of a piece; keeps the piece if its offer has not come yet.
+    pub(crate) fn take_fragment(&mut self, tag: &Tag, text: &[u8], now: Instant) {
+        let Some(sdp) = read_again(text) else {
+            tracing::warn!(call_id = %self.id, "a piece of an offer cannot be read");
+            return;
+        };
+        let leg = self
+            .leg_by_tag(tag)
+            .and_then(|index| self.legs.get_mut(index));
+        match leg {
+            Some(leg) => add_candidates(leg, &sdp),
+            None => {
+                let early = &mut self.extras_mut().early_fragments;
+                early.retain(|(_, _, at)| now.saturating_duration_since(*at) < FRAGMENT_PATIENCE);
+                if early.len() < MAX_EARLY {
+                    early.push((tag.clone(), text.into(), now));
+                }
+            }
+        }
+    }
+
+    /// Applies the pieces that came before a party's offer or answer.
+    pub(crate) fn apply_early_fragments(&mut self, leg: LegIndex, now: Instant) {
+        let Some(extras) = self.extras.as_deref_mut() else {
+            return;
+        };
+        let Some(leg) = self.legs.get_mut(leg) else {
+            return;
+        };
+        extras.early_fragments.retain(|(tag, text, at)| {
+            if leg.has_tag(tag)
+                && now.saturating_duration_since(*at) < FRAGMENT_PATIENCE
+                && let Some(sdp) = read_again(text)
+            {
+                add_candidates(leg, &sdp);
+            }
+            !leg.has_tag(tag)
+        });
+    }
+}
+
+fn add_candidates(leg: &mut Leg, sdp: &SessionDescription) {
+    for (index, piece) in sdp.media.iter().enumerate() {
+        let by_mid = piece.mid.as_ref().and_then(|mid| {
+            leg.medias
+                .iter()
+                .position(|media| media.mid.as_ref() == Some(mid))
+        });
+        let Some(media) = leg.medias.get_mut(by_mid.unwrap_or(index)) else {
+            continue;
+        };
+        let Some(ice) = media.extras.as_deref_mut().map(|extras| &mut extras.ice) else {
+            continue;
+        };
+        // A piece of an earlier generation is of no use (RFC 8840 §4.4).
+        let is_current = match (&piece.ice.ufrag, &ice.theirs) {
+            (Some(ufrag), Some(theirs)) => *ufrag == theirs.ufrag,
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if is_current {
+            for candidate in &piece.ice.candidates {
+                ice.add_candidate(candidate.clone());
+            }
+        }
+    }
+}

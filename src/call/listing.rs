@@ -1,0 +1,69 @@
+//! `query`, `list` and `statistics` (spec: ng-protocol §5, §12, §13).
+
+use std::sync::PoisonError;
+
+use windlass_ng::errors;
+use windlass_ng::{Dict, Reply, Request, Tag, Value};
+
+use super::query::{PacketClock, Selection};
+use super::serve::Calls;
+use super::state::Now;
+use super::table::lock;
+
+/// Default of `list`'s limit (ng-protocol §5).
+const DEFAULT_LIST_LIMIT: usize = 32;
+
+impl Calls {
+    pub(super) fn query(&self, request: &Request, now: Now) -> Reply {
+        let id = match request.require_call_id() {
+            Ok(id) => id,
+            Err(reason) => return Reply::error(reason),
+        };
+        let Some(entry) = self.table.find(id) else {
+            return Reply::error(errors::UNKNOWN_CALL_ID);
+        };
+        let slot = lock(&entry);
+        let Some(call) = slot.as_ref() else {
+            return Reply::error(errors::UNKNOWN_CALL_ID);
+        };
+        let not_empty = |tag: &&Tag| !tag.is_empty();
+        let to_tag = request.to_tag.as_ref().filter(not_empty);
+        let tag = to_tag.or(request.from_tag.as_ref());
+        let selection = tag.map_or(Selection::All, |tag| call.selection_of(tag));
+        Reply::ok(call.describe(&selection, self.packet_clock(now), &self.defaults))
+    }
+
+    pub(super) fn list(&self, request: &Request) -> Reply {
+        let limit = match request.limit {
+            None => DEFAULT_LIST_LIMIT,
+            Some(limit) => match usize::try_from(limit) {
+                Ok(limit) => limit,
+                Err(_) => return Reply::error(errors::INVALID_LIMIT),
+            },
+        };
+        let ids: Vec<Value> = self.table.ids(limit).iter().map(Value::from).collect();
+        Reply::ok(Dict::new().with("calls", Value::List(ids)))
+    }
+
+    pub(super) fn describe_statistics(&self, now: Now) -> Reply {
+        Reply::ok(Dict::new().with("statistics", self.statistics_dict(now)))
+    }
+
+    /// The structure of the `statistics` command.
+    pub fn statistics_dict(&self, now: Now) -> Dict {
+        let uptime = now.instant.saturating_duration_since(self.started);
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .totals;
+        self.statistics.describe(uptime, &self.interfaces, &running)
+    }
+
+    pub(super) fn packet_clock(&self, now: Now) -> PacketClock {
+        PacketClock {
+            now_ms: self.forwarding.packet_clock_ms(),
+            unix_s: now.unix.as_secs(),
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! One m= line of a leg, and the local ports shown to its party.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use windlass_sdp::{
+    Candidate, CryptoLine, Fingerprint, HashFunction, MediaKind, ParseOptions, SessionDescription,
+    Setup, Text, Transport,
+};
+
+use crate::flow::PayloadTypes;
+use crate::flow::stats::FlowStats;
+
+/// One m= line of a leg.
+///
+/// A call keeps this for its life, so what plain calls do not need is in [`Extras`].
+#[derive(Debug)]
+pub(crate) struct Media {
+    /// Number of the line in the call: the two ends of one m= line have the same.
+    pub(crate) line: usize,
+    /// What the party last said of it; `None` until its SDP is known.
+    pub(crate) said: Option<Said>,
+    /// Media type.
+    pub(crate) kind: MediaKind,
+    /// Media type as first offered.
+    pub(crate) kind_text: Text,
+    /// Transport between us and this party.
+    pub(crate) transport: Transport,
+    /// mid between us and this party; the first value sticks.
+    pub(crate) mid: Option<Text>,
+    /// We may send to the party (seen from us).
+    pub(crate) send: bool,
+    /// The party may send to us (seen from us).
+    pub(crate) recv: bool,
+    /// The party is held by a zero address.
+    pub(crate) zero_address: bool,
+    /// Turned down by either side, or gone from its SDP; has no ports.
+    pub(crate) rejected: bool,
+    /// RTP and RTCP multiplexing between us and this party (RFC 5761).
+    pub(crate) mux: Mux,
+    /// Where the party wants RTP and RTCP, by its SDP.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// The payload types that the party named, for the data plane.
+    pub(crate) formats: Formats,
+    /// Port sets shown to the party, by what they were opened for; kept for the life of the call.
+    pub(crate) maps: Vec<EndpointMap>,
+    /// The one of `maps` that is printed and sent from.
+    pub(crate) selected: usize,
+    /// What only some medias have.
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+impl Media {
+    pub(crate) fn new(line: usize, kind: MediaKind, kind_text: Text, transport: Transport) -> Self {
+        Self {
+            line,
+            said: None,
+            kind,
+            kind_text,
+            transport,
+            mid: None,
+            send: true,
+            recv: true,
+            zero_address: false,
+            rejected: false,
+            mux: Mux::default(),
+            endpoint: None,
+            formats: Formats::default(),
+            maps: Vec::new(),
+            selected: 0,
+            extras: None,
+        }
+    }
+
+    /// The ports that are printed and sent from.
+    pub(crate) fn ports(&self) -> Option<&EndpointMap> {
+        self.maps.get(self.selected)
+    }
+
+    /// What only some medias have, made if there is none yet.
+    pub(crate) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Media between us and the party is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.transport.is_srtp() || self.extra(|extras| extras.osrtp)
+    }
+
+    /// ICE is in use between us and the party.
+    pub(crate) fn has_ice(&self) -> bool {
+        self.extra(|extras| extras.ice.is_active)
+    }
+
+    /// Media does not pass here, or passes unseen: no keys or candidates of ours are in play.
+    pub(crate) fn is_passed_through(&self) -> bool {
+        self.extra(|extras| extras.passthrough.is_some())
+    }
+
+    /// A switch among the extras; off without them.
+    pub(crate) fn extra(&self, read: impl FnOnce(&Extras) -> bool) -> bool {
+        self.extras.as_deref().is_some_and(read)
+    }
+
+    /// No ports, no address: the line is turned down.
+    pub(crate) fn reject(&mut self) {
+        self.rejected = true;
+        self.maps.clear();
+        self.endpoint = None;
+    }
+}
+
+/// Where the last words of a party on a media stand. The text is shared by all medias of one SDP
+/// and read again when it is needed: that costs two microseconds, and a parsed description two
+/// kilobytes a party.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    /// The whole SDP as received.
+    pub(crate) sdp: Arc<[u8]>,
+    /// Position of the m= line in it.
+    pub(crate) index: usize,
+}
+
+impl Said {
+    /// The description, read again.
+    pub(crate) fn read(&self) -> Option<windlass_sdp::Media> {
+        let mut session = read_again(&self.sdp)?;
+        (self.index < session.media.len()).then(|| session.media.swap_remove(self.index))
+    }
+}
+
+/// Reads a text that was accepted before.
+pub(crate) fn read_again(sdp: &[u8]) -> Option<SessionDescription> {
+    let options = ParseOptions {
+        fragment: true,
+        ..ParseOptions::default()
+    };
+    SessionDescription::parse(sdp, options).ok()
+}
+
+/// Payload types of one party's description, as far as forwarding looks at them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Formats {
+    /// All of them.
+    pub(crate) types: PayloadTypes,
+    /// Those of RFC 4733 events.
+    pub(crate) events: PayloadTypes,
+    /// Clock of the first in Hz; 0 if unknown.
+    pub(crate) clock_rate: u32,
+}
+
+impl Formats {
+    pub(crate) fn of(description: &windlass_sdp::Media) -> Self {
+        let mut formats = Self {
+            clock_rate: description
+                .codecs
+                .first()
+                .map_or(0, |codec| codec.clock_rate),
+            ..Self::default()
+        };
+        for codec in &description.codecs {
+            formats.types.insert(codec.payload_type);
+            if codec.is_telephone_event() {
+                formats.events.insert(codec.payload_type);
+            }
+        }
+        formats
+    }
+}
+
+/// What only some medias have: encryption, ICE, bundles, codec options.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    /// SRTP under the name of RTP/AVP(F) (RFC 8643).
+    pub(crate) osrtp: bool,
+    /// The party offered, or is offered, RTP and SRTP as two m= lines.
+    pub(crate) legacy: Option<LegacyPair>,
+    /// Keys by SDP.
+    pub(crate) sdes: Sdes,
+    /// Keys by DTLS; `None`: not in use.
+    pub(crate) dtls: Option<Dtls>,
+    /// ICE between us and the party.
+    pub(crate) ice: Ice,
+    /// The sender's own keys and candidates go to the receiver unchanged.
+    pub(crate) passthrough: Option<Passthrough>,
+    /// Position of the first media of the bundle that this one is in (RFC 9143).
+    pub(crate) bundle_head: Option<usize>,
+    /// The line was offered to the party as part of a bundle.
+    pub(crate) bundle_offered: bool,
+    /// The line is offered as `bundle-only` with port 0.
+    pub(crate) bundle_only: bool,
+    /// Payload types that count as not offered (codec `ignore`).
+    pub(crate) ignored: PayloadTypes,
+    /// Header extensions of the party that the other side does not get.
+    pub(crate) hidden_extensions: Vec<u8>,
+    /// Packet time to print, in ms.
+    pub(crate) ptime: Option<u32>,
+    /// What arrives goes back to where it came from (media-echo).
+    pub(crate) echo: bool,
+    /// What arrives is thrown away (media-echo).
+    pub(crate) blackhole: bool,
+    /// Sources beside those of offer and answer (publish and subscribe).
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Address of a media that does not pass here, as the party gave it.
+    pub(crate) bypass_address: Option<IpAddr>,
+}
+
+/// A media that this one hears beside those of offer and answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    /// The leg of the source.
+    pub(crate) leg: usize,
+    /// Position of its media.
+    pub(crate) media: usize,
+    /// What is sent to the source is heard instead of what comes from it.
+    pub(crate) egress: bool,
+}
+
+/// The order of a double m= line (OSRTP before RFC 8643).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LegacyPair {
+    /// RTP, then SRTP.
+    RtpFirst,
+    /// SRTP, then RTP.
+    SrtpFirst,
+}
+
+/// `a=crypto` between us and one party (RFC 4568).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sdes {
+    /// The party's lines, in order: all of its offer, or the one of its answer.
+    pub(crate) theirs: Vec<CryptoLine>,
+    /// Our lines: all of our offer, or the one of our answer.
+    pub(crate) ours: Vec<CryptoLine>,
+    /// SDES is in use.
+    pub(crate) is_active: bool,
+    /// It wins over DTLS in the answer to the party (`SDES=prefer`).
+    pub(crate) is_preferred: bool,
+}
+
+/// DTLS-SRTP between us and one party (RFC 5763).
+#[derive(Clone, Debug)]
+pub(crate) struct Dtls {
+    /// Certificate of the party; `None` until it said so.
+    pub(crate) fingerprint: Option<Fingerprint>,
+    /// The party's last word on who starts.
+    pub(crate) theirs: Option<Setup>,
+    /// Our last word, printed.
+    pub(crate) ours: Setup,
+    /// The party's association.
+    pub(crate) their_tls_id: Option<Text>,
+    /// Our association (RFC 8842).
+    pub(crate) tls_id: Text,
+    /// Hash of our fingerprint; once chosen it stays.
+    pub(crate) hash: HashFunction,
+    /// `a=tls-id` is left out.
+    pub(crate) omit_tls_id: bool,
+    /// A party that leaves the choice to us starts.
+    pub(crate) prefers_passive: bool,
+}
+
+/// ICE between us and one party (RFC 8445).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ice {
+    /// In use, or offered.
+    pub(crate) is_active: bool,
+    /// Our credentials.
+    pub(crate) ours: Option<Credentials>,
+    /// The party's credentials.
+    pub(crate) theirs: Option<Credentials>,
+    /// We are lite.
+    pub(crate) lite: bool,
+    /// The party is lite.
+    pub(crate) peer_lite: bool,
+    /// `a=ice-options` has `trickle`.
+    pub(crate) trickle: bool,
+    /// `a=ice-options` has `ice2`.
+    pub(crate) ice2: bool,
+    /// We nominate.
+    pub(crate) controlling: bool,
+    /// The party's candidates so far.
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// `a=ice-ufrag` and `a=ice-pwd`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) ufrag: Text,
+    pub(crate) pwd: Text,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({:?}, …)", self.ufrag)
+    }
+}
+
+/// How a media passes that is not ours to decrypt or check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passthrough {
+    /// Our candidate stands last (`ICE=optional`).
+    Optional,
+    /// Our candidate is a relay (`ICE=force-relay`), and address and port stay the sender's.
+    Relay,
+    /// Address and ports are ours, keys the sender's (`passthrough`).
+    Plain,
+}
+
+/// rtcp-mux between us and one party.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mux {
+    /// The party's last SDP had it.
+    pub(crate) theirs: bool,
+    /// Our last SDP to it had it.
+    pub(crate) ours: bool,
+    /// In force.
+    pub(crate) agreed: bool,
+    /// It is sure to come about, so no RTCP port is opened beside.
+    pub(crate) single: bool,
+    /// What to answer to the party's own offer of it.
+    pub(crate) policy: MuxPolicy,
+}
+
+/// What to answer to a party that offered rtcp-mux (ng-protocol §8.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MuxPolicy {
+    /// What the other party answers.
+    #[default]
+    Follow,
+    /// Yes, whatever the other party answers.
+    Accept,
+    /// No, whatever the other party answers.
+    Reject,
+}
+
+/// RTP and RTCP address of a party, by its SDP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) rtp: SocketAddr,
+    pub(crate) rtcp: SocketAddr,
+}
+
+/// Local ports shown to a party.
+#[derive(Debug)]
+pub(crate) struct EndpointMap {
+    /// RTP endpoint of the *other* party that they were opened for; `None`: the first to answer.
+    pub(crate) key: Option<SocketAddr>,
+    /// Name of their logical interface.
+    pub(crate) interface: Arc<str>,
+    /// The ports that are printed in m= and sent from.
+    pub(crate) main: PortSet,
+    /// The same on the other addresses of the interface, for ICE.
+    pub(crate) others: Vec<PortSet>,
+}
+
+impl EndpointMap {
+    /// All port sets, the printed one first.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &PortSet> {
+        std::iter::once(&self.main).chain(&self.others)
+    }
+
+    /// All ports.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.sets()
+            .flat_map(|set| std::iter::once(&set.rtp).chain(&set.rtcp))
+    }
+}
+
+/// RTP and RTCP port on one local address.
+#[derive(Debug)]
+pub(crate) struct PortSet {
+    /// The address printed for them.
+    pub(crate) advertised: IpAddr,
+    pub(crate) rtp: Port,
+    /// Absent when only one port was needed.
+    pub(crate) rtcp: Option<Port>,
+}
+
+/// One local port in use by the call; its lease lives in the data plane.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) local: SocketAddr,
+    pub(crate) stats: Arc<FlowStats>,
+}

@@ -1,0 +1,270 @@
+//! `offer` and `answer` (spec: ng-protocol §10).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rand::RngCore;
+use windlass_ng::errors;
+use windlass_ng::request::SipMessageType;
+use windlass_ng::{CallId, Dict, Reply, Request, Value};
+use windlass_sdp::{ParseOptions, SessionDescription};
+
+use super::dialogue::{Dialogue, Parties, Role};
+use super::exchange::{Context, ExchangeError, Host};
+use super::ports::LeaseError;
+use super::print::Printing;
+use super::serve::{Calls, ForwardingError};
+use super::state::{Call, Now};
+use super::table::{Entry, lock};
+use super::timeouts::EndReason;
+
+impl Calls {
+    pub(super) fn offer(
+        &self,
+        request: &Request,
+        source: SocketAddr,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Reply {
+        let offering = match request.require_offer() {
+            Ok(offering) => offering,
+            Err(reason) => return Reply::error(reason),
+        };
+        let (entry, is_new) = match self.find_or_create(request, offering.call_id, source, now) {
+            Ok(found) => found,
+            Err(reply) => return reply,
+        };
+        let mut slot = lock(&entry);
+        let Some(call) = slot.as_mut() else {
+            return Reply::error(errors::UNKNOWN_CALL_ID);
+        };
+        if request.flags.fragment() {
+            call.take_fragment(offering.from_tag, offering.sdp, now.instant);
+            return Reply::ok(Dict::new());
+        }
+        let dialogue = Dialogue {
+            role: Role::Offer,
+            from: offering.from_tag,
+            to: request.to_tag.as_ref(),
+            branch: request.via_branch.as_ref(),
+            new_branch: request.flags.new_branch(),
+            provisional: request.flags.provisional(),
+        };
+        let outcome = self.exchange(call, offering.sdp, request, dialogue, now, rng);
+        let is_new = is_new && call.legs.iter().all(|leg| leg.said.is_none());
+        self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
+    }
+
+    pub(super) fn answer(&self, request: &Request, now: Now, rng: &mut dyn RngCore) -> Reply {
+        let answering = match request.require_answer() {
+            Ok(answering) => answering,
+            Err(reason) => return Reply::error(reason),
+        };
+        let Some(entry) = self.table.find(answering.call_id) else {
+            return Reply::error(errors::UNKNOWN_CALL_ID);
+        };
+        let mut slot = lock(&entry);
+        let Some(call) = slot.as_mut() else {
+            return Reply::error(errors::UNKNOWN_CALL_ID);
+        };
+        let dialogue = Dialogue {
+            role: Role::Answer,
+            from: answering.to_tag,
+            to: Some(answering.from_tag),
+            branch: request.via_branch.as_ref(),
+            new_branch: request.flags.new_branch(),
+            provisional: request.flags.provisional(),
+        };
+        let outcome = self.exchange(call, answering.sdp, request, dialogue, now, rng);
+        if outcome.is_ok()
+            && request.sip_message_type == Some(SipMessageType::Reply)
+            && request.sip_code >= 200
+            && let Some(index) = call.leg_by_tag(answering.to_tag)
+            && let Some(leg) = call.legs.get_mut(index)
+        {
+            leg.final_response = true;
+        }
+        self.conclude(outcome, false, answering.call_id, &entry, &mut slot, now)
+    }
+
+    /// The entry of a call, which is created if there is none and the load allows it; and whether
+    /// it was.
+    pub(super) fn find_or_create(
+        &self,
+        request: &Request,
+        id: &CallId,
+        source: SocketAddr,
+        now: Now,
+    ) -> Result<(Entry, bool), Reply> {
+        loop {
+            let existing = self.table.find(id);
+            if existing.is_none()
+                && let Some(message) = self.limit_reached()
+            {
+                return Err(Reply::load_limit(request.supports_load_limit, message));
+            }
+            let entry = existing.unwrap_or_else(|| self.table.find_or_insert(id));
+            let mut slot = lock(&entry);
+            if slot.is_some() {
+                drop(slot);
+                return Ok((entry, false));
+            }
+            // Another thread may have ended this call while we waited for its lock; its entry is
+            // out of the table then, and ours must not be the only one to know it.
+            let current = self.table.find(id);
+            if !current.is_some_and(|current| Arc::ptr_eq(&current, &entry)) {
+                continue;
+            }
+            let number = self.next_number.fetch_add(1, Relaxed);
+            let worker = self.forwarding.pick_worker();
+            *slot = Some(Call::new(id.clone(), number, worker, source, now));
+            self.statistics.call_created();
+            tracing::info!(call_id = %id, "creating new call");
+            drop(slot);
+            return Ok((entry, true));
+        }
+    }
+
+    /// Takes an SDP in, brings the data plane in line, prints the SDP for the other party.
+    fn exchange(
+        &self,
+        call: &mut Call,
+        text: &[u8],
+        request: &Request,
+        dialogue: Dialogue<'_>,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Result<Vec<u8>, Refusal> {
+        let sdp = self.read_sdp(call, text, request)?;
+        if request.flags.loop_protect() && self.is_looped(&sdp) {
+            return Ok(text.to_vec());
+        }
+        let text: Arc<[u8]> = text.into();
+        let route = |peer| self.forwarding.route_to(peer);
+        let host = self.host(&route);
+        let mut context = Context {
+            request,
+            dialogue,
+            host,
+            now,
+            rng: &mut *rng,
+            leases: Vec::new(),
+        };
+        let outcome = call.exchange(&text, &sdp, &mut context);
+        let leases = std::mem::take(&mut context.leases);
+        if let Ok(Parties { sender, .. }) = outcome {
+            call.apply_early_fragments(sender, now.instant);
+        }
+        // Also after a refusal: what was changed up to there is in the state, with its ports.
+        self.carry_out(call, leases).map_err(Refusal::Forwarding)?;
+        let parties = outcome?;
+        let mut printing = Printing {
+            request,
+            role: dialogue.role,
+            host,
+            rng,
+        };
+        Ok(call.print(parties, &sdp, &mut printing))
+    }
+
+    /// Reads an SDP of a request.
+    pub(super) fn read_sdp(
+        &self,
+        call: &Call,
+        text: &[u8],
+        request: &Request,
+    ) -> Result<SessionDescription, Refusal> {
+        let options = ParseOptions {
+            fragment: request.flags.fragment(),
+            reject_invalid: self.defaults.reject_invalid_sdp,
+            ..ParseOptions::default()
+        };
+        SessionDescription::parse(text, options).map_err(|error| {
+            tracing::warn!(call_id = %call.id, %error, "cannot read the SDP");
+            Refusal::Sdp {
+                is_incomplete: error.is_incomplete(),
+            }
+        })
+    }
+
+    /// Whether we wrote every part of this SDP ourselves.
+    fn is_looped(&self, sdp: &SessionDescription) -> bool {
+        let ours = self.identity.loop_id();
+        !sdp.parts.is_empty() && sdp.parts.iter().all(|part| part.loop_ids.contains(ours))
+    }
+
+    pub(super) fn host<'a>(&'a self, route: &'a dyn Fn(IpAddr) -> Option<IpAddr>) -> Host<'a> {
+        Host {
+            interfaces: &self.interfaces,
+            identity: &self.identity,
+            defaults: &self.defaults,
+            route,
+        }
+    }
+
+    /// The reply to an offer or answer, and the end of a call that cannot go on.
+    fn conclude(
+        &self,
+        outcome: Result<Vec<u8>, Refusal>,
+        is_new: bool,
+        id: &CallId,
+        entry: &Entry,
+        slot: &mut Option<Call>,
+        now: Now,
+    ) -> Reply {
+        let refusal = match outcome {
+            Ok(sdp) => return Reply::ok(Dict::new().with("sdp", Value::Bytes(sdp))),
+            Err(refusal) => refusal,
+        };
+        tracing::warn!(call_id = %id, %refusal, "offer or answer refused");
+        // A call that got no port cannot carry media; one that its first offer did not fill
+        // would stay empty.
+        if is_new || refusal.ends_call() {
+            self.end(id, entry, slot, EndReason::Forced, now);
+        }
+        Reply::error(refusal.reply())
+    }
+}
+
+/// Why an offer or answer was refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("the SDP cannot be read")]
+    Sdp { is_incomplete: bool },
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    #[error(transparent)]
+    Forwarding(ForwardingError),
+}
+
+impl Refusal {
+    /// The proxy's words for it (ng-protocol §14).
+    pub(super) fn reply(&self) -> &'static str {
+        match self {
+            Self::Sdp {
+                is_incomplete: true,
+            } => errors::SDP_INCOMPLETE,
+            Self::Sdp {
+                is_incomplete: false,
+            } => errors::SDP_PARSE,
+            Self::Exchange(ExchangeError::NoAddress { .. }) => errors::SDP_INCOMPLETE,
+            Self::Exchange(ExchangeError::TooManyLines) => errors::SDP_PARSE,
+            Self::Exchange(ExchangeError::Dialogue(_)) => errors::DIALOGUE_ASSOCIATION,
+            Self::Exchange(ExchangeError::Ports(
+                LeaseError::Exhausted { .. } | LeaseError::System { .. },
+            ))
+            | Self::Exchange(ExchangeError::NoInterface)
+            | Self::Forwarding(_) => errors::OUT_OF_PORTS,
+        }
+    }
+
+    /// Whether the call cannot go on.
+    pub(super) fn ends_call(&self) -> bool {
+        matches!(
+            self,
+            Self::Exchange(ExchangeError::Ports(_) | ExchangeError::NoInterface)
+                | Self::Forwarding(_)
+        )
+    }
+}

@@ -1,0 +1,361 @@
+//! One m= line of the receiver.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use windlass_ng::Request;
+use windlass_sdp::write::{self, Carry, DirectionLine, Formats, RtcpLine};
+use windlass_sdp::{Codec, Direction, Extmap, Text, Transport};
+
+use super::candidates::Source;
+use super::{Texts, shown};
+use crate::call::dialogue::Role;
+use crate::call::exchange::{Host, answered_codecs, is_hidden, offered_codecs};
+use crate::call::leg::Leg;
+use crate::call::media::{EndpointMap, LegacyPair, Media, Passthrough};
+use crate::call::ports::Family;
+
+/// URI of the mid header extension (RFC 9143 §15.1).
+const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// One m= line of the receiver, and what it is printed from.
+pub(super) struct MediaLine<'a> {
+    pub(super) receiver: &'a Leg,
+    pub(super) shown: &'a Media,
+    /// The sender's media of the same line.
+    pub(super) source: Option<&'a Media>,
+    pub(super) index: usize,
+    pub(super) texts: &'a Texts<'a>,
+    pub(super) request: &'a Request,
+    pub(super) role: Role,
+    pub(super) host: Host<'a>,
+}
+
+impl MediaLine<'_> {
+    /// One line, or two for a media that is offered as RTP and as SRTP.
+    pub(super) fn print_into(&self, medias: &mut Vec<write::Media>) {
+        let media = self.print();
+        let legacy = self
+            .shown
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.legacy);
+        let Some(order) = legacy else {
+            medias.push(media);
+            return;
+        };
+        let twin = self.twin(&media);
+        let twin_first = match order {
+            LegacyPair::RtpFirst => self.shown.transport.is_srtp(),
+            LegacyPair::SrtpFirst => !self.shown.transport.is_srtp(),
+        };
+        medias.extend(if twin_first {
+            [twin, media]
+        } else {
+            [media, twin]
+        });
+    }
+
+    /// The other of two lines for one media: open in an offer, rejected once one was chosen.
+    fn twin(&self, media: &write::Media) -> write::Media {
+        let mut twin = media.clone();
+        twin.transport = opposite(&self.shown.transport).name();
+        twin.crypto.clear();
+        (twin.setup, twin.fingerprint, twin.tls_id) = (None, None, None);
+        let is_offered = self.role == Role::Offer && self.request.osrtp.offer_legacy;
+        if !is_offered {
+            twin.rejected = true;
+            twin.connection = None;
+            (twin.mid, twin.label) = (None, None);
+        }
+        twin
+    }
+
+    fn print(&self) -> write::Media {
+        let said = self.source.and_then(|source| self.texts.of(source));
+        let mut media = match said.or_else(|| self.texts.of(self.shown)) {
+            Some(said) => write::Media::carried(said, Carry::All),
+            None => write::Media::new(self.shown.kind, self.shown.transport.name(), 0),
+        };
+        media.kind = self.shown.kind;
+        media.kind_text.clone_from(&self.shown.kind_text);
+        media.transport = self.shown.transport.name();
+        media.mid = self.mid();
+        media.port_count = 1;
+        if let (Some(said), Some(address)) = (said, self.bypass_address()) {
+            media.port = said.port;
+            media.port_count = said.port_count;
+            media.connection = Some(address);
+            media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+            return media;
+        }
+        let (Some(said), Some(map), false) = (said, self.map(), self.shown.rejected) else {
+            return self.rejected(media);
+        };
+        media.rejected = false;
+        media.port = map.main.rtp.local.port();
+        media.connection = Some(self.address(map.main.advertised));
+        let passthrough = self
+            .shown
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.passthrough);
+        if let Some(kind @ (Passthrough::Optional | Passthrough::Relay)) = passthrough {
+            self.pass(&mut media, said, map, kind);
+            return media;
+        }
+        if !said.transport.is_rtp() || !self.shown.transport.is_rtp() {
+            media.formats = Formats::Text(said.formats.clone());
+            media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+            return media;
+        }
+        media.codecs = self.codecs(said);
+        if media.codecs.is_empty() && !said.codecs.is_empty() {
+            media.formats = Formats::Text(said.formats.clone());
+            return self.rejected(media);
+        }
+        self.fill(&mut media, said, map, passthrough);
+        media
+    }
+
+    /// Port 0 and an unspecified address.
+    fn rejected(&self, mut media: write::Media) -> write::Media {
+        media.rejected = true;
+        media.connection = Some(match self.family() {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        });
+        media
+    }
+
+    /// What stays as the sender has it, with our candidate at the end (`ICE=optional`,
+    /// `ICE=force-relay`).
+    fn pass(
+        &self,
+        media: &mut write::Media,
+        said: &windlass_sdp::Media,
+        map: &EndpointMap,
+        kind: Passthrough,
+    ) {
+        media.port = said.port;
+        media.connection = self
+            .source
+            .and_then(|source| source.endpoint)
+            .map(|endpoint| endpoint.rtp.ip());
+        media.transport = said.transport.name();
+        media.formats = Formats::Text(said.formats.clone());
+        media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+        media.candidates = self
+            .source_of(map)
+            .candidates(Some(kind), &said.ice.candidates);
+        media.end_of_candidates = said.ice.end_of_candidates;
+    }
+
+    /// The attributes of an RTP media.
+    fn fill(
+        &self,
+        media: &mut write::Media,
+        said: &windlass_sdp::Media,
+        map: &EndpointMap,
+        passthrough: Option<Passthrough>,
+    ) {
+        media.formats = match media.codecs.is_empty() {
+            true => Formats::Text(said.formats.clone()),
+            false => Formats::Codecs,
+        };
+        self.fill_extensions(media, said);
+        if self.request.flags.original_sendrecv() {
+            media.copy_direction(said);
+        } else {
+            let direction = Direction::from_flags(self.shown.send, self.shown.recv);
+            media.direction = DirectionLine::Print(direction);
+        }
+        media.rtcp = self.rtcp(map);
+        media.rtcp_mux = self.shown.mux.ours;
+        let Some(extras) = self.shown.extras.as_deref() else {
+            return;
+        };
+        media.ptime = extras.ptime.or(media.ptime);
+        media.bundle_only = extras.bundle_only && self.role == Role::Offer;
+        if media.bundle_only {
+            media.port = 0;
+        }
+        if passthrough.is_some() {
+            media.crypto.clone_from(&said.crypto);
+            media.setup = said.setup;
+            media.fingerprint.clone_from(&said.fingerprint);
+            media.tls_id.clone_from(&said.tls_id);
+            media.ice_ufrag.clone_from(&said.ice.ufrag);
+            media.ice_pwd.clone_from(&said.ice.pwd);
+            media.ice_options.clone_from(&said.ice.options);
+            if said.ice.is_present() {
+                media.candidates = self.source_of(map).candidates(None, &[]);
+            }
+            return;
+        }
+        let head = self.head();
+        let extras = head.extras.as_deref().unwrap_or(extras);
+        if self.shown.is_secure() {
+            media.crypto.clone_from(&extras.sdes.ours);
+            if let Some(dtls) = &extras.dtls {
+                media.setup = Some(dtls.ours);
+                let hash = match (&dtls.fingerprint, self.role) {
+                    (Some(theirs), Role::Answer) => theirs.hash,
+                    _ => dtls.hash,
+                };
+                media.fingerprint = Some(self.host.identity.fingerprint(hash));
+                media.tls_id = (!dtls.omit_tls_id).then(|| dtls.tls_id.clone());
+            }
+        }
+        if let (true, Some(ours)) = (head.has_ice(), &extras.ice.ours) {
+            media.ice_ufrag = Some(ours.ufrag.clone());
+            media.ice_pwd = Some(ours.pwd.clone());
+            media.ice_options = match (extras.ice.trickle, extras.ice.ice2) {
+                (true, true) => Some("trickle ice2".into()),
+                (true, false) => Some("trickle".into()),
+                (false, true) => Some("ice2".into()),
+                (false, false) => None,
+            };
+            media.candidates = self.source_of(map).candidates(None, &[]);
+            media.end_of_candidates = extras.ice.trickle;
+        }
+    }
+
+    /// Header extensions: the sender's, less those that are stripped or masked; the mid's with a
+    /// bundle of ours.
+    fn fill_extensions(&self, media: &mut write::Media, said: &windlass_sdp::Media) {
+        if self.role == Role::Offer {
+            media
+                .extmaps
+                .retain(|extmap| !is_hidden(extmap, self.request));
+        } else {
+            let strip = &self.request.extmap.strip;
+            media.extmaps.retain(|extmap| {
+                !strip.iter().any(|name| {
+                    name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name)
+                })
+            });
+        }
+        // Not said where the sender has extensions and did not say it.
+        media.extmap_allow_mixed =
+            said.extmap_allow_mixed || !media.extmaps.is_empty() && said.extmaps.is_empty();
+        let offers_bundle = self.role == Role::Offer && self.shown.extra(|e| e.bundle_offered);
+        if offers_bundle
+            && !media
+                .extmaps
+                .iter()
+                .any(|e| e.uri.eq_ignore_ascii_case(MID_EXTENSION))
+        {
+            let free = (1..15).find(|id| !media.extmaps.iter().any(|extmap| extmap.id == *id));
+            if let Some(id) = free {
+                media.extmap_allow_mixed |= media.extmaps.is_empty();
+                media.extmaps.push(Extmap::new(id, MID_EXTENSION));
+            }
+        }
+    }
+
+    /// The media whose ports this one has: its own, or the first of its bundle.
+    fn head(&self) -> &Media {
+        let head = self
+            .shown
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.bundle_head);
+        head.and_then(|head| self.receiver.medias.get(head))
+            .unwrap_or(self.shown)
+    }
+
+    fn map(&self) -> Option<&EndpointMap> {
+        self.head().ports()
+    }
+
+    fn source_of<'a>(&'a self, map: &'a EndpointMap) -> Source<'a> {
+        Source {
+            map,
+            identity: self.host.identity,
+            request: self.request,
+            has_rtcp: !self.shares_port(),
+        }
+    }
+
+    fn bypass_address(&self) -> Option<IpAddr> {
+        self.shown.extras.as_deref()?.bypass_address
+    }
+
+    fn family(&self) -> Family {
+        let medias = [Some(self.shown), self.source].into_iter().flatten();
+        let mut endpoints = medias.filter_map(|media| media.endpoint);
+        self.receiver
+            .family_of(self.index)
+            .or_else(|| Some(Family::of(endpoints.next()?.rtp.ip())))
+            .unwrap_or(Family::V4)
+    }
+
+    /// Our address, or nowhere while the sender is held by a zero address (§6).
+    fn address(&self, advertised: IpAddr) -> IpAddr {
+        let held = self.source.is_some_and(|source| source.zero_address);
+        let shows_zero = held && !self.request.replace.zero_address && !self.shown.has_ice();
+        match advertised {
+            _ if !shows_zero => shown(advertised, self.request),
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    fn mid(&self) -> Option<Text> {
+        let flags = &self.request.flags;
+        let generates = flags.generate_mid() && self.role == Role::Offer;
+        let generated = || generates.then(|| Text::from((self.index + 1).to_string()));
+        self.shown.mid.clone().or_else(generated)
+    }
+
+    /// Whether RTCP has no port of its own in what is printed.
+    fn shares_port(&self) -> bool {
+        let mux = &self.shown.mux;
+        let muxed = mux.ours && (mux.single || self.role == Role::Answer);
+        muxed || self.map().is_none_or(|map| map.main.rtcp.is_none())
+    }
+
+    fn rtcp(&self, map: &EndpointMap) -> Option<RtcpLine> {
+        let flags = &self.request.flags;
+        if flags.no_rtcp_attribute() {
+            return None;
+        }
+        let port = match &map.main.rtcp {
+            Some(rtcp) if !self.shares_port() => rtcp.local.port(),
+            _ => map.main.rtp.local.port(),
+        };
+        let full = flags.full_rtcp_attribute();
+        Some(RtcpLine {
+            port,
+            full: full.then(|| shown(map.main.advertised, self.request)),
+        })
+    }
+
+    fn codecs(&self, said: &windlass_sdp::Media) -> Vec<Codec> {
+        if self.role == Role::Offer {
+            return offered_codecs(&said.codecs, self.request);
+        }
+        let offered = self.texts.of(self.shown);
+        let offered = offered
+            .map(|offered| offered.codecs.as_slice())
+            .unwrap_or_default();
+        let ignored = self.shown.extras.as_deref().map(|extras| extras.ignored);
+        answered_codecs(
+            &said.codecs,
+            offered,
+            ignored.unwrap_or_default(),
+            self.request,
+        )
+    }
+}
+
+/// The transport of the other line of a double offer.
+fn opposite(transport: &Transport) -> Transport {
+    match transport {
+        Transport::RtpAvp => Transport::RtpSavp,
+        Transport::RtpAvpf => Transport::RtpSavpf,
+        Transport::RtpSavp | Transport::UdpTlsRtpSavp => Transport::RtpAvp,
+        Transport::RtpSavpf | Transport::UdpTlsRtpSavpf => Transport::RtpAvpf,
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,265 @@
+//! The SDP that a party is shown, regenerated from the state of both legs
+//! (spec: sdp-rewriting §2–§12).
+
+mod candidates;
+mod line;
+mod origin;
+
+use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rand::RngCore;
+use windlass_ng::Request;
+use windlass_ng::request::SdpSection;
+use windlass_sdp::write::{self, AttributeRules, Carry, Section, SectionRules};
+use windlass_sdp::{MediaKind, SessionDescription, Text};
+
+use super::dialogue::{Parties, Role};
+use super::exchange::Host;
+use super::leg::{Leg, Printed};
+use super::media::{Media, Said, read_again};
+use super::state::Call;
+use line::MediaLine;
+use origin::origin;
+
+/// What a description is printed with.
+pub(crate) struct Printing<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) role: Role,
+    pub(crate) host: Host<'a>,
+    pub(crate) rng: &'a mut dyn RngCore,
+}
+
+impl Call {
+    /// Prints the sender's SDP for the receiver, and remembers what was printed. `sdp` is the
+    /// sender's current one.
+    pub(crate) fn print(
+        &mut self,
+        parties: Parties,
+        sdp: &SessionDescription,
+        with: &mut Printing<'_>,
+    ) -> Vec<u8> {
+        let (Some(sender), Some(receiver)) = (
+            self.legs.get(parties.sender),
+            self.legs.get(parties.receiver),
+        ) else {
+            return Vec::new();
+        };
+        let texts = Texts::new(sdp, sender, receiver, with.role);
+        let mut session = write::Session::carried(sdp, Carry::All);
+        if with.request.replace.session_name
+            && let Some(name) = &sender.first_session_name
+        {
+            session.name = name.clone();
+        }
+        let copies_all = receiver
+            .medias
+            .iter()
+            .any(|media| media.is_passed_through() || media.extra(|e| e.bypass_address.is_some()));
+        for (index, shown) in receiver.medias.iter().enumerate() {
+            let source = sender.medias.iter().find(|media| media.line == shown.line);
+            let line = MediaLine {
+                receiver,
+                shown,
+                source,
+                index,
+                texts: &texts,
+                request: with.request,
+                role: with.role,
+                host: with.host,
+            };
+            line.print_into(&mut session.media);
+        }
+        finish_session(&mut session, receiver, with);
+        if copies_all {
+            let groups = sdp.bundle_groups().map(<[Text]>::to_vec);
+            session.bundle_groups.extend(groups);
+        }
+        let address = receiver
+            .medias
+            .iter()
+            .find_map(|media| Some(media.ports()?.main.advertised));
+        let printed = receiver.printed.as_ref();
+        session.origin = origin(sdp.origin(), printed, address, with.request, with.rng);
+        let replace = &with.request.replace;
+        let mut text = session.to_bytes();
+        let digest = digest(&text);
+        let changed = printed.is_some_and(|printed| printed.digest != digest);
+        if changed && (replace.sdp_version || replace.origin_full) {
+            session.origin.increment_version();
+            text = session.to_bytes();
+        }
+        if let Some(receiver) = self.legs.get_mut(parties.receiver) {
+            receiver.printed = Some(Printed {
+                origin: session.origin,
+                digest,
+            });
+        }
+        text
+    }
+}
+
+/// What stands before the first m= line and depends on the medias.
+fn finish_session(session: &mut write::Session, receiver: &Leg, with: &Printing<'_>) {
+    let request = with.request;
+    session.rules = rules(request);
+    if request.flags.loop_protect() {
+        session.loop_protect = Some(with.host.identity.loop_id().clone());
+    }
+    let usable = receiver.medias.iter().find(|media| !media.rejected);
+    session.ice_lite =
+        usable.is_some_and(|media| media.has_ice() && media.extra(|extras| extras.ice.lite));
+    session.bundle_groups = bundle_groups(receiver, with.role);
+}
+
+/// The groups of a leg: what it offered and we accepted, or what we offer.
+fn bundle_groups(leg: &Leg, role: Role) -> Vec<Vec<Text>> {
+    let in_use = || leg.medias.iter().filter(|media| !media.rejected);
+    if role == Role::Offer {
+        let offered = in_use().filter(|media| media.extra(|extras| extras.bundle_offered));
+        let mids: Vec<Text> = offered.filter_map(|media| media.mid.clone()).collect();
+        return if mids.is_empty() {
+            Vec::new()
+        } else {
+            vec![mids]
+        };
+    }
+    let mut groups: Vec<(usize, Vec<Text>)> = Vec::new();
+    for media in in_use() {
+        let head = media
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.bundle_head);
+        let (Some(head), Some(mid)) = (head, media.mid.clone()) else {
+            continue;
+        };
+        match groups.iter_mut().find(|(known, _)| *known == head) {
+            Some((_, mids)) => mids.push(mid),
+            None => groups.push((head, vec![mid])),
+        }
+    }
+    groups.into_iter().map(|(_, mids)| mids).collect()
+}
+
+/// `sdp-attr` of the request, as the printer takes it.
+fn rules(request: &Request) -> AttributeRules {
+    let mut rules = AttributeRules::default();
+    if request.sdp_attr.is_empty() {
+        return rules;
+    }
+    for (named, section) in [
+        (SdpSection::Global, Section::Session),
+        (SdpSection::None, Section::Session),
+        (SdpSection::Audio, Section::Media(MediaKind::Audio)),
+        (SdpSection::Video, Section::Media(MediaKind::Video)),
+        (SdpSection::Image, Section::Media(MediaKind::Image)),
+        (SdpSection::Message, Section::Media(MediaKind::Message)),
+        (SdpSection::Text, Section::Media(MediaKind::Text)),
+        (
+            SdpSection::Application,
+            Section::Media(MediaKind::Application),
+        ),
+        (SdpSection::Other, Section::Media(MediaKind::Other)),
+    ] {
+        let Some(given) = request.sdp_attr.section(named) else {
+            continue;
+        };
+        let SectionRules {
+            add,
+            remove,
+            substitute,
+        } = rules.section_mut(section);
+        let text = |text: &String| Text::from(text.as_str());
+        add.extend(given.add.iter().map(text));
+        remove.extend(given.remove.iter().map(text));
+        let pairs = given.substitute.iter();
+        substitute.extend(pairs.map(|(from, to)| (text(from), text(to))));
+    }
+    rules
+}
+
+/// The descriptions that medias refer to, each read once.
+pub(super) struct Texts<'a> {
+    current: &'a SessionDescription,
+    current_medias: Option<Arc<[u8]>>,
+    others: Vec<(Arc<[u8]>, SessionDescription)>,
+}
+
+impl<'a> Texts<'a> {
+    fn new(current: &'a SessionDescription, sender: &Leg, receiver: &Leg, role: Role) -> Self {
+        let mut texts = Self {
+            current,
+            current_medias: sender.said.clone(),
+            others: Vec::new(),
+        };
+        for said in sender.medias.iter().filter_map(|media| media.said.as_ref()) {
+            texts.add(said);
+        }
+        // An offer has nothing of its receiver's text, except where the sender has none.
+        for media in &receiver.medias {
+            let has_source = sender.medias.iter().any(|source| source.line == media.line);
+            if let Some(said) = &media.said
+                && (role == Role::Answer || !has_source)
+            {
+                texts.add(said);
+            }
+        }
+        texts
+    }
+
+    fn add(&mut self, said: &Said) {
+        let is_current = self.is_current(said);
+        if is_current
+            || self
+                .others
+                .iter()
+                .any(|(text, _)| Arc::ptr_eq(text, &said.sdp))
+        {
+            return;
+        }
+        if let Some(read) = read_again(&said.sdp) {
+            self.others.push((said.sdp.clone(), read));
+        }
+    }
+
+    fn is_current(&self, said: &Said) -> bool {
+        self.current_medias
+            .as_ref()
+            .is_some_and(|text| Arc::ptr_eq(text, &said.sdp))
+    }
+
+    /// What a party said of a media.
+    fn of(&self, media: &Media) -> Option<&windlass_sdp::Media> {
+        let said = media.said.as_ref()?;
+        if self.is_current(said) {
+            return self.current.media.get(said.index);
+        }
+        let (_, read) = self
+            .others
+            .iter()
+            .find(|(text, _)| Arc::ptr_eq(text, &said.sdp))?;
+        read.media.get(said.index)
+    }
+}
+
+/// A digest of everything but the version of the o= line.
+fn digest(text: &[u8]) -> u64 {
+    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
+    let mut lines = text.splitn(3, |&byte| byte == b'\n');
+    let _version = lines.next();
+    let origin = lines.next().unwrap_or_default();
+    for (position, field) in origin.split(|&byte| byte == b' ').enumerate() {
+        if position != 2 {
+            hasher.write(field);
+            hasher.write_u8(b' ');
+        }
+    }
+    hasher.write(lines.next().unwrap_or_default());
+    hasher.finish()
+}
+
+/// The address that is printed for a local port.
+fn shown(advertised: IpAddr, request: &Request) -> IpAddr {
+    request.media_address.unwrap_or(advertised)
+}

@@ -1,0 +1,211 @@
+//! One media of a party, and its streams.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use windlass_ng::{Dict, Value};
+use windlass_sdp::Setup;
+
+use super::{PacketClock, Totals, counters, describe_address, family, heard, ports_of};
+use crate::call::flows::SsrcReporting;
+use crate::call::leg::Leg;
+use crate::call::media::{LegacyPair, Media, Port};
+use crate::flow::Component;
+use crate::flow::stats::SsrcStats;
+
+pub(super) fn describe(
+    index: usize,
+    leg: &Leg,
+    media: &Media,
+    clock: PacketClock,
+    totals: &mut Totals,
+    reporting: SsrcReporting,
+) -> Dict {
+    let mut dict = Dict::new()
+        .with("index", index as u64 + 1)
+        .with("type", media.kind_text.as_bytes())
+        .with("protocol", media.transport.name().as_bytes());
+    if let Some(codec) = codec_in_use(media) {
+        dict.push("codec", codec);
+    }
+    let mut streams: Vec<Value> = Vec::new();
+    for (port, component) in ports_of(media) {
+        totals.count(port, component);
+        streams.push(describe_stream(leg, media, port, component, clock).into());
+    }
+    dict.push("streams", Value::List(streams));
+    dict.push("flags", flags(leg, media).into_iter().collect::<Value>());
+    let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
+    let sources = |sources: Vec<&SsrcStats>| -> Value {
+        let entries = sources.into_iter().filter(|_| is_inline).map(|source| {
+            let mut entry = Dict::new().with("SSRC", u64::from(source.ssrc.load(Relaxed)));
+            entry.extend(describe_source(source).into_entries());
+            entry
+        });
+        Value::List(entries.map(Value::from).collect())
+    };
+    dict.push("ingress SSRCs", sources(ingress(media).collect()));
+    dict.push("egress SSRCs", Value::List(Vec::new()));
+    dict
+}
+
+/// The sources that were heard on the RTP port of a media.
+pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
+    let rtp = ports_of(media).filter(|(_, component)| *component == Component::Rtp);
+    rtp.flat_map(|(port, _)| heard(port))
+}
+
+fn flags(leg: &Leg, media: &Media) -> Vec<&'static str> {
+    let rules = &leg.source_rules;
+    let extras = media.extras.as_deref();
+    let extra = |read: fn(&crate::call::media::Extras) -> bool| extras.is_some_and(read);
+    let dtls = extras.and_then(|extras| extras.dtls.as_ref());
+    let listed = [
+        (media.endpoint.is_some(), "initialized"),
+        (rules.asymmetric, "asymmetric"),
+        (media.send, "send"),
+        (media.recv, "recv"),
+        (media.mux.agreed, "rtcp-mux"),
+        (dtls.is_some(), "DTLS-SRTP"),
+        (
+            dtls.is_some_and(|dtls| dtls.ours == Setup::Active),
+            "DTLS role active",
+        ),
+        (
+            dtls.is_some_and(|dtls| dtls.ours == Setup::Passive),
+            "DTLS role passive",
+        ),
+        (extra(|extras| extras.sdes.is_active), "SDES"),
+        (media.is_passed_through(), "passthrough"),
+        (media.has_ice(), "ICE"),
+        (extra(|e| e.ice.is_active && e.ice.trickle), "trickle ICE"),
+        (
+            extra(|e| e.ice.is_active && e.ice.controlling),
+            "ICE controlling",
+        ),
+        (
+            extra(|e| e.ice.is_active && e.ice.peer_lite),
+            "ICE-lite peer",
+        ),
+        (extra(|e| e.ice.is_active && e.ice.lite), "ICE-lite self"),
+        (rules.unidirectional, "unidirectional"),
+        (extra(|extras| extras.ptime.is_some()), "ptime-override"),
+        (media.transport.has_feedback(), "RTCP feedback"),
+        (extra(|extras| extras.echo), "echo"),
+        (extra(|extras| extras.blackhole), "blackhole"),
+        (
+            extra(|extras| extras.legacy == Some(LegacyPair::RtpFirst)),
+            "legacy OSRTP",
+        ),
+        (
+            extra(|extras| extras.legacy == Some(LegacyPair::SrtpFirst)),
+            "reverse legacy OSRTP",
+        ),
+    ];
+    listed
+        .into_iter()
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn describe_stream(
+    leg: &Leg,
+    media: &Media,
+    port: &Port,
+    component: Component,
+    clock: PacketClock,
+) -> Dict {
+    let stats = &port.stats;
+    let peer = stats.peer();
+    let signalled = media.endpoint.map(|endpoint| match component {
+        Component::Rtp => endpoint.rtp,
+        Component::Rtcp => endpoint.rtcp,
+    });
+    let last = clock.unix_seconds(stats.last_packet_ms.load(Relaxed));
+    let mut dict = Dict::new()
+        .with("local port", port.local.port())
+        .with("local address", port.local.ip().to_string())
+        .with("family", family(port.local.ip()))
+        .with("endpoint", describe_address(peer.destination.or(signalled)))
+        .with("advertised endpoint", describe_address(signalled));
+    let sdes = media.extras.as_deref().map(|extras| &extras.sdes);
+    let suite = sdes
+        .filter(|sdes| sdes.is_active)
+        .and_then(|sdes| match sdes.theirs.len() {
+            // Until the party answered, which suite will be used is open.
+            1 => sdes.theirs.first(),
+            _ => sdes.ours.first().filter(|_| sdes.ours.len() == 1),
+        });
+    if let Some(name) = suite.and_then(|line| line.suite.known_name()) {
+        dict.push("crypto suite", name);
+    }
+    dict.push("last packet", last);
+    dict.push("last kernel packet", 0_u64);
+    dict.push("last user packet", last);
+    if let Some(first) = ingress(media).next() {
+        dict.push("SSRC", u64::from(first.ssrc.load(Relaxed)));
+    }
+    let is_rtcp = component == Component::Rtcp;
+    let listed = [
+        (!is_rtcp, "RTP"),
+        (is_rtcp || media.mux.agreed, "RTCP"),
+        (is_rtcp && media.mux.agreed, "fallback RTCP"),
+        (signalled.is_some(), "filled"),
+        (peer.settled, "confirmed"),
+        (leg.source_rules.strict_source, "strict source address"),
+        (leg.source_rules.media_handover, "media handover"),
+    ];
+    let flags = listed
+        .into_iter()
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, name)| name);
+    dict.push("flags", flags.collect::<Value>());
+    dict.push(
+        "stats",
+        counters(
+            stats.packets_in.load(Relaxed),
+            stats.bytes_in.load(Relaxed),
+            stats.errors_in.load(Relaxed),
+        ),
+    );
+    dict.push(
+        "stats_out",
+        counters(
+            stats.packets_out.load(Relaxed),
+            stats.bytes_out.load(Relaxed),
+            stats.errors_out.load(Relaxed),
+        ),
+    );
+    dict
+}
+
+pub(super) fn describe_source(source: &SsrcStats) -> Dict {
+    Dict::new()
+        .with("bytes", source.bytes.load(Relaxed))
+        .with("packets", source.packets.load(Relaxed))
+        .with(
+            "last RTP timestamp",
+            u64::from(source.last_timestamp.load(Relaxed)),
+        )
+        .with(
+            "last RTP seq",
+            u64::from(source.last_sequence.load(Relaxed)),
+        )
+}
+
+/// The codec of the payload type with the most packets, as `name/clock`.
+pub(crate) fn codec_in_use(media: &Media) -> Option<Vec<u8>> {
+    let source = ingress(media).max_by_key(|source| source.packets.load(Relaxed))?;
+    let payload_type = source.payload_type.load(Relaxed);
+    let said = media.said.as_ref()?.read()?;
+    let codec = said
+        .codecs
+        .iter()
+        .find(|codec| u32::from(codec.payload_type) == payload_type && codec.is_known())?;
+    let mut name = codec.name.as_bytes().to_vec();
+    name.extend_from_slice(format!("/{}", codec.clock_rate).as_bytes());
+    if let Some(channels) = codec.channels.filter(|channels| *channels > 1) {
+        name.extend_from_slice(format!("/{channels}").as_bytes());
+    }
+    Some(name)
+}

@@ -1,0 +1,286 @@
+//! What a call looks like to the proxy (spec: ng-protocol §12).
+
+mod media;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+
+use windlass_ng::{Dict, Tag, Value};
+
+use super::flows::{Defaults, SsrcReporting};
+use super::leg::{Leg, LegIndex};
+use super::media::{Media, Port};
+use super::state::Call;
+use crate::flow::Component;
+use crate::flow::stats::SsrcStats;
+
+/// Converts the data plane's packet clock to wall time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketClock {
+    /// The packet clock now, in milliseconds.
+    pub(crate) now_ms: u64,
+    /// Wall time now, in seconds since 1970.
+    pub(crate) unix_s: u64,
+}
+
+impl PacketClock {
+    /// Unix seconds of a mark made by the data plane; 0: never.
+    pub(crate) fn unix_seconds(self, mark: u64) -> u64 {
+        match mark.checked_sub(1) {
+            None => 0,
+            Some(at) => self
+                .unix_s
+                .saturating_sub(self.now_ms.saturating_sub(at) / 1000),
+        }
+    }
+}
+
+/// Which legs a reply describes.
+pub(crate) enum Selection {
+    All,
+    Legs(Vec<LegIndex>),
+}
+
+impl Call {
+    /// The legs that a tag selects: its own, and those it hears.
+    pub(crate) fn selection_of(&self, tag: &Tag) -> Selection {
+        let mut legs = Vec::new();
+        if let Some(index) = self.leg_by_tag(tag) {
+            legs.push(index);
+            for (source, _) in self.sources_of(index) {
+                if !legs.contains(&source) {
+                    legs.push(source);
+                }
+            }
+        }
+        Selection::Legs(legs)
+    }
+
+    /// The legs that a leg hears, and whether by offer and answer.
+    pub(crate) fn sources_of(&self, index: LegIndex) -> Vec<(LegIndex, Kind)> {
+        let Some(leg) = self.leg(index) else {
+            return Vec::new();
+        };
+        let mut sources: Vec<(LegIndex, Kind)> = leg
+            .sources
+            .iter()
+            .map(|&source| (source, Kind::OfferAnswer))
+            .collect();
+        let extras = leg
+            .medias
+            .iter()
+            .filter_map(|media| media.extras.as_deref());
+        for subscription in extras.flat_map(|extras| &extras.subscriptions) {
+            if !sources.iter().any(|(known, _)| *known == subscription.leg) {
+                sources.push((subscription.leg, Kind::PubSub));
+            }
+        }
+        sources
+    }
+
+    /// The structure of a `query` or `delete` reply.
+    pub(crate) fn describe(
+        &self,
+        selection: &Selection,
+        clock: PacketClock,
+        defaults: &Defaults,
+    ) -> Dict {
+        let created = self.created.unix;
+        let mut reply = Dict::new()
+            .with("created", created.as_secs())
+            .with("created_us", u64::from(created.subsec_micros()))
+            .with(
+                "created_ts",
+                u64::try_from(created.as_micros()).unwrap_or(u64::MAX),
+            )
+            .with("last signal", self.last_signal.unix.as_secs())
+            .with("last redis update", 0_u64);
+        if let Some(metadata) = self
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.metadata.as_deref())
+        {
+            reply.push("metadata", metadata);
+        }
+        let mut sources = Dict::new();
+        let mut tags = Dict::new();
+        let mut totals = Totals::default();
+        for (index, leg) in self.legs.iter().enumerate() {
+            let is_selected = match selection {
+                Selection::All => true,
+                Selection::Legs(legs) => legs.contains(&index),
+            };
+            if !is_selected {
+                continue;
+            }
+            let name = match &leg.tag {
+                Some(tag) => tag.as_bytes().to_vec(),
+                None => format!("<untagged {index}>").into_bytes(),
+            };
+            tags.push(
+                name,
+                self.describe_leg(index, leg, clock, &mut totals, defaults),
+            );
+            for media in &leg.medias {
+                for source in media::ingress(media) {
+                    let key = source.ssrc.load(Relaxed).to_string();
+                    sources.push(key, media::describe_source(source));
+                }
+            }
+        }
+        let is_global = matches!(
+            defaults.ssrc_reporting,
+            SsrcReporting::Full | SsrcReporting::Global
+        );
+        if is_global {
+            reply.push("SSRC", sources);
+        }
+        reply.push("tags", tags);
+        reply.push("totals", totals.describe());
+        let is_forwarding = self
+            .extras
+            .as_deref()
+            .is_some_and(|extras| extras.is_forwarding);
+        if self.is_recording() || is_forwarding {
+            let recording = Dict::new()
+                .with("call recording", u64::from(self.is_recording()))
+                .with("forwarding", u64::from(is_forwarding));
+            reply.push("recording", recording);
+        }
+        reply
+    }
+
+    fn describe_leg(
+        &self,
+        index: LegIndex,
+        leg: &Leg,
+        clock: PacketClock,
+        totals: &mut Totals,
+        defaults: &Defaults,
+    ) -> Dict {
+        let mut dict = Dict::new();
+        if let Some(tag) = &leg.tag {
+            dict.push("tag", tag);
+        }
+        if let Some(branch) = &leg.branch {
+            dict.push("via-branch", branch);
+        }
+        if !leg.aliases.is_empty() {
+            dict.push("tag-aliases", leg.aliases.iter().collect::<Value>());
+        }
+        if let Some(label) = &leg.label {
+            dict.push("label", label);
+        }
+        dict.push("created", leg.created.unix.as_secs());
+        if let Some(metadata) = &leg.metadata {
+            dict.push("metadata", &**metadata);
+        }
+        let subscriptions = self.sources_of(index);
+        let subscriptions = subscriptions
+            .iter()
+            .filter_map(|&(source, kind)| self.describe_peer(source, kind));
+        dict.push("subscriptions", Value::List(subscriptions.collect()));
+        let subscribers = (0..self.legs.len()).filter_map(|other| {
+            let sources = self.sources_of(other);
+            let (_, kind) = sources.into_iter().find(|(source, _)| *source == index)?;
+            self.describe_peer(other, kind)
+        });
+        dict.push("subscribers", Value::List(subscribers.collect()));
+        let medias = leg.medias.iter().enumerate();
+        let medias = medias.map(|(i, media)| {
+            media::describe(i, leg, media, clock, totals, defaults.ssrc_reporting).into()
+        });
+        dict.push("medias", Value::List(medias.collect()));
+        dict.push("VSC", Value::List(Vec::new()));
+        if self.is_recording() {
+            let excluded = leg
+                .extras
+                .as_deref()
+                .is_some_and(|extras| extras.is_unrecorded);
+            let recording = Dict::new()
+                .with("excluded", u64::from(excluded))
+                .with("forwarding", 0_u64);
+            dict.push("recording", recording);
+        }
+        dict
+    }
+
+    fn describe_peer(&self, index: LegIndex, kind: Kind) -> Option<Value> {
+        let leg = self.leg(index)?;
+        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
+        let kind = match kind {
+            Kind::OfferAnswer => "offer/answer",
+            Kind::PubSub => "pub/sub",
+        };
+        Some(Dict::new().with("tag", tag).with("type", kind).into())
+    }
+}
+
+/// How one leg came to hear another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    OfferAnswer,
+    PubSub,
+}
+
+/// Packets, bytes and errors of all streams of a reply.
+#[derive(Default)]
+struct Totals {
+    rtp: [u64; 3],
+    rtcp: [u64; 3],
+}
+
+impl Totals {
+    fn count(&mut self, port: &Port, component: Component) {
+        let sums = match component {
+            Component::Rtp => &mut self.rtp,
+            Component::Rtcp => &mut self.rtcp,
+        };
+        let stats = &port.stats;
+        let [packets, bytes, errors] = sums;
+        *packets += stats.packets_in.load(Relaxed);
+        *bytes += stats.bytes_in.load(Relaxed);
+        *errors += stats.errors_in.load(Relaxed);
+    }
+
+    fn describe(&self) -> Dict {
+        let mut dict = Dict::new();
+        for (name, [packets, bytes, errors]) in [("RTP", self.rtp), ("RTCP", self.rtcp)] {
+            dict.push(name, counters(packets, bytes, errors));
+        }
+        dict
+    }
+}
+
+fn counters(packets: u64, bytes: u64, errors: u64) -> Dict {
+    Dict::new()
+        .with("packets", packets)
+        .with("bytes", bytes)
+        .with("errors", errors)
+}
+
+/// The ports of a media with their components: those in use.
+pub(crate) fn ports_of(media: &Media) -> impl Iterator<Item = (&Port, Component)> {
+    media.ports().into_iter().flat_map(|map| {
+        let rtcp = map.main.rtcp.as_ref().map(|port| (port, Component::Rtcp));
+        std::iter::once((&map.main.rtp, Component::Rtp)).chain(rtcp)
+    })
+}
+
+/// The sources that were heard on a port.
+pub(crate) fn heard(port: &Port) -> impl Iterator<Item = &SsrcStats> {
+    let sources = port.stats.ssrcs.get().into_iter();
+    let sources = sources.flat_map(|sources| sources.iter());
+    sources.filter(|source| source.packets.load(Relaxed) > 0)
+}
+
+fn describe_address(address: Option<SocketAddr>) -> Dict {
+    address.map_or_else(Dict::new, windlass_ng::request::endpoint_dict)
+}
+
+fn family(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "IPv4",
+        IpAddr::V6(_) => "IPv6",
+    }
+}

@@ -1,0 +1,135 @@
+//! sdp-rewriting §9 and ng-protocol §8.3, §8.9: rtcp-mux, BUNDLE, mid.
+
+use super::*;
+
+fn two(host: &str, group: bool, ports: [u16; 2]) -> String {
+    let group = if group { "a=group:BUNDLE a0 v0\n" } else { "" };
+    format!(
+        "v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{group}\
+         m=audio {} RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
+         m=video {} RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n",
+        ports[0], ports[1]
+    )
+}
+
+#[test]
+fn an_accepted_bundle_is_answered_on_one_port() {
+    let mut bench = Bench::new();
+    let request =
+        offer(&two("198.51.100.10", true, [2000, 2000])).with("BUNDLE", strings(&["accept"]));
+    let sdp = bench.sdp(request);
+    assert!(!sdp.contains("a=group"), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+    let sdp = bench.sdp(answer(&two("198.51.100.20", false, [3000, 3002])));
+    assert!(sdp.contains("\na=group:BUNDLE a0 v0\n"), "{sdp}");
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+    // Video that arrives on the shared port leaves from the callee's video port alone.
+    let shared = port(&sdp, 0);
+    let flows = bench.books.flows.lock().unwrap();
+    let (flow, _) = flows
+        .values()
+        .find(|(flow, _)| flow.local.port() == shared)
+        .unwrap();
+    let sinks: Vec<_> = flow
+        .sinks
+        .iter()
+        .filter_map(|sink| sink.rules.as_ref())
+        .collect();
+    assert_eq!(sinks.len(), 2);
+    assert!(sinks[0].passes(8) && !sinks[0].passes(96));
+    assert!(sinks[1].passes(96) && !sinks[1].passes(8));
+}
+
+#[test]
+fn a_bundle_that_is_not_accepted_falls_apart() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&two("198.51.100.10", true, [2000, 2000])));
+    let sdp = bench.sdp(answer(&two("198.51.100.20", false, [3000, 3002])));
+    assert!(!sdp.contains("a=group"), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+}
+
+#[test]
+fn bundles_are_offered_with_own_ports_one_port_or_port_zero() {
+    let run = |option: &str| {
+        let mut bench = Bench::new();
+        let request =
+            offer(&two("198.51.100.10", false, [2000, 2002])).with("BUNDLE", strings(&[option]));
+        bench.sdp(request)
+    };
+    let sdp = run("offer");
+    assert!(sdp.contains("\na=group:BUNDLE a0 v0\n"), "{sdp}");
+    assert!(
+        sdp.contains("a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid"),
+        "{sdp}"
+    );
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+    let sdp = run("require");
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+    let sdp = run("strict");
+    assert_eq!(port(&sdp, 1), 0);
+    let video = sdp.split("\nm=video").nth(1).unwrap();
+    assert!(
+        video.contains("a=bundle-only") && video.contains("c=IN IP4 203.0.113.1"),
+        "{sdp}"
+    );
+}
+
+#[test]
+fn a_bundle_offer_that_is_taken_up_moves_to_one_port() {
+    let mut bench = Bench::new();
+    let request =
+        offer(&two("198.51.100.10", false, [2000, 2002])).with("BUNDLE", strings(&["offer"]));
+    bench.sdp(request);
+    let sdp = bench.sdp(answer(&two("198.51.100.20", true, [3000, 3000])));
+    assert!(!sdp.contains("a=group"), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+}
+
+#[test]
+fn mids_are_generated_where_they_are_missing() {
+    let mut bench = Bench::new();
+    let request =
+        offer(&audio("198.51.100.10", 2000, "")).with("flags", strings(&["generate-mid"]));
+    assert!(bench.sdp(request).contains("a=mid:1\n"));
+}
+
+/// The matrix of ng-protocol §8.3: offered to us, options, in our offer, the receiver's answer,
+/// and what the offerer is told.
+#[test]
+fn the_matrix_of_rtcp_mux() {
+    let rows: [(bool, &[&str], bool, bool, bool); 12] = [
+        (true, &[], true, true, true),
+        (true, &[], true, false, false),
+        (false, &["offer"], true, true, false),
+        (false, &["offer"], true, false, false),
+        (false, &["require"], true, true, false),
+        (true, &["demux"], false, false, true),
+        (true, &["accept"], true, false, true),
+        (true, &["accept"], true, true, true),
+        (true, &["reject"], true, true, false),
+        (true, &["demux", "accept"], false, false, true),
+        (true, &["offer", "reject"], true, true, false),
+        (true, &["offer", "reject"], true, false, false),
+    ];
+    for (input, options, offered, reply, answered) in rows {
+        let mut bench = Bench::new();
+        let mux = |on: bool| if on { "a=rtcp-mux\n" } else { "" };
+        let request =
+            offer(&audio("198.51.100.10", 2000, mux(input))).with("rtcp-mux", strings(options));
+        let sdp = bench.sdp(request);
+        assert_eq!(
+            sdp.contains("a=rtcp-mux"),
+            offered,
+            "{input} {options:?}\n{sdp}"
+        );
+        let single = sdp.contains(&format!("a=rtcp:{}\n", port(&sdp, 0)));
+        assert_eq!(single, options.contains(&"require"), "{options:?}\n{sdp}");
+        let sdp = bench.sdp(answer(&audio("198.51.100.20", 3000, mux(reply))));
+        assert_eq!(
+            sdp.contains("a=rtcp-mux"),
+            answered,
+            "{input} {options:?} {reply}\n{sdp}"
+        );
+    }
+}

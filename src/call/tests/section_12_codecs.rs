@@ -1,0 +1,189 @@
+//! sdp-rewriting §12 and ng-protocol §8.7: which codecs are shown.
+
+use super::*;
+
+const OFFER: &str = "v=0\no=- 1 1 IN IP4 198.51.100.10\ns=-\nc=IN IP4 198.51.100.10\nt=0 0\n\
+    m=audio 2000 RTP/AVP 8 0 9 18 101\na=rtpmap:18 G729/8000\na=fmtp:18 annexb=no\n\
+    a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n";
+
+fn formats(sdp: &str) -> String {
+    let line = sdp.lines().find(|line| line.starts_with("m=")).unwrap();
+    line.splitn(4, ' ').nth(3).unwrap().to_owned()
+}
+
+fn codec(pairs: &[(&'static str, &[&str])]) -> Dict {
+    let mut codec = Dict::new();
+    for (key, values) in pairs {
+        codec.push(*key, strings(values));
+    }
+    codec
+}
+
+fn offered(pairs: &[(&'static str, &[&str])]) -> String {
+    let mut bench = Bench::new();
+    formats(&bench.sdp(offer(OFFER).with("codec", codec(pairs))))
+}
+
+fn answered(flags: &[&str], formats_of_answer: &str) -> String {
+    let mut bench = Bench::new();
+    bench.sdp(offer(OFFER));
+    let sdp = format!(
+        "v=0\no=- 1 1 IN IP4 198.51.100.20\ns=-\nc=IN IP4 198.51.100.20\nt=0 0\n\
+         m=audio 3000 RTP/AVP {formats_of_answer}\na=rtpmap:101 telephone-event/8000\n"
+    );
+    formats(&bench.sdp(answer(&sdp).with("flags", strings(flags))))
+}
+
+#[test]
+fn filters_of_an_offer() {
+    assert_eq!(offered(&[("strip", &["PCMU"])]), "8 9 18 101");
+    assert_eq!(offered(&[("strip", &["pcmu"])]), "8 9 18 101");
+    assert_eq!(
+        offered(&[("strip", &["all"]), ("offer", &["G729", "PCMA"])]),
+        "18 8"
+    );
+    assert_eq!(offered(&[("strip", &["all"]), ("except", &["PCMU"])]), "0");
+    assert_eq!(offered(&[("strip", &["G729/8000"])]), "8 0 9 101");
+    assert_eq!(offered(&[("strip", &["G729/8000/2"])]), "8 0 9 18 101");
+    assert_eq!(offered(&[("strip", &["8"])]), "8 0 9 18 101");
+    assert_eq!(offered(&[("strip", &["all"])]), "8 0 9 18 101");
+    assert_eq!(offered(&[("offer", &["G729"])]), "8 0 9 18 101");
+    assert_eq!(offered(&[("ignore", &["PCMA"])]), "8 0 9 18 101");
+    assert_eq!(
+        offered(&[("accept", &["PCMU"]), ("strip", &["PCMU"])]),
+        "8 9 18 101"
+    );
+    assert_eq!(offered(&[("mask", &["PCMA"])]), "0 9 18 101");
+    assert_eq!(
+        offered(&[("strip", &["all"]), ("transcode", &["PCMA", "opus"])]),
+        "8"
+    );
+}
+
+#[test]
+fn answers_keep_the_order_of_the_answerer() {
+    assert_eq!(answered(&[], "0 8 101"), "0 8 101");
+    assert_eq!(answered(&["single-codec"], "0 8"), "0");
+    assert_eq!(answered(&["single-codec"], "0 8 101"), "0 101");
+    assert_eq!(answered(&[], "3"), "8");
+}
+
+#[test]
+fn an_ignored_codec_is_not_used_towards_the_sender() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(OFFER).with("codec", codec(&[("ignore", &["PCMA"])])));
+    let sdp = bench.sdp(answer(
+        &audio("198.51.100.20", 3000, "").replace("AVP 8", "AVP 8 0"),
+    ));
+    assert_eq!(formats(&sdp), "0");
+}
+
+#[test]
+fn all_codecs_may_go_where_that_is_wanted() {
+    let mut bench = Bench::new();
+    let request = offer(OFFER)
+        .with("codec", codec(&[("strip", &["all"])]))
+        .with("flags", strings(&["allow-no-codec-media"]));
+    let sdp = bench.sdp(request);
+    assert!(
+        sdp.contains("\nm=audio 0 RTP/AVP 8 0 9 18 101\nc=IN IP4 0.0.0.0\n"),
+        "{sdp}"
+    );
+}
+
+#[test]
+fn packet_times_are_printed_on_both_sides() {
+    let mut bench = Bench::new();
+    let sdp = bench.sdp(offer(OFFER).with("ptime", 40).with("ptime-reverse", 30));
+    assert!(sdp.contains("a=ptime:40\n"), "{sdp}");
+    let sdp = bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    assert!(sdp.contains("a=ptime:30\n"), "{sdp}");
+}
+
+#[test]
+fn sdp_attr_removes_substitutes_and_adds() {
+    let mut bench = Bench::new();
+    let substitute: Value = [strings(&["rtpmap:101", "bar"]), Value::from("rtpmap:8>zzz")]
+        .into_iter()
+        .collect();
+    let audio = Dict::new()
+        .with("add", strings(&["foo:1"]))
+        .with("remove", strings(&["rtpmap:18", "fmtp", "sendrecv"]))
+        .with("substitute", substitute);
+    let global = Dict::new().with("add", strings(&["tool:x", "a=y"]));
+    let request = offer(&OFFER.replace("a=rtpmap:18 G729/8000\na=fmtp:18 annexb=no\n", "")).with(
+        "sdp-attr",
+        Dict::new().with("global", global).with("audio", audio),
+    );
+    let sdp = numbered(&bench.sdp(request));
+    assert!(
+        sdp.ends_with(
+            "t=0 0\na=tool:x\na=y\nm=audio PORT0 RTP/AVP 8 0 9 18 101\nc=IN IP4 203.0.113.1\n\
+             a=zzz\na=rtpmap:0 PCMU/8000\na=rtpmap:9 G722/8000\na=bar\na=rtcp:PORT1\na=foo:1\n"
+        ),
+        "{sdp}"
+    );
+}
+
+#[test]
+fn removed_media_types_are_answered_as_rejected() {
+    let mut bench = Bench::new();
+    let three = "v=0\no=- 1 1 IN IP4 198.51.100.10\ns=-\nc=IN IP4 198.51.100.10\nt=0 0\n\
+        m=video 2002 RTP/AVP 96\na=rtpmap:96 H264/90000\nm=audio 2000 RTP/AVP 8\n\
+        m=text 2004 RTP/AVP 98\na=rtpmap:98 t140/1000\n";
+    let sdp = bench.sdp(offer(three).with("sdp-media-remove", strings(&["video"])));
+    let kinds: Vec<&str> = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("m="))
+        .collect();
+    assert!(
+        kinds[0].starts_with("audio ") && kinds[1].starts_with("text "),
+        "{sdp}"
+    );
+    assert_eq!(kinds.len(), 2);
+    let sdp = bench.sdp(answer(
+        "v=0\no=- 1 1 IN IP4 198.51.100.20\ns=-\nc=IN IP4 198.51.100.20\nt=0 0\n\
+         m=audio 3000 RTP/AVP 8\nm=text 3004 RTP/AVP 98\na=rtpmap:98 t140/1000\n",
+    ));
+    let lines: Vec<&str> = sdp.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with("m=video"))
+        .unwrap();
+    assert_eq!(
+        lines[at..at + 2],
+        ["m=video 0 RTP/AVP 96", "c=IN IP4 0.0.0.0"],
+        "{sdp}"
+    );
+    assert!(lines[at + 2].starts_with("m=audio 3"), "{sdp}");
+    assert!(sdp.contains("\nm=text 3"), "{sdp}");
+}
+
+#[test]
+fn extensions_are_stripped_and_masked() {
+    let mut bench = Bench::new();
+    let uri = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+    let sdp = audio(
+        "198.51.100.10",
+        2000,
+        &format!("a=extmap:1 {uri}\na=extmap:3 urn:x:y\n"),
+    );
+    let request = offer(&sdp).with("extmap", Dict::new().with("mask", strings(&[uri])));
+    let sdp = bench.sdp(request);
+    assert!(
+        !sdp.contains(uri) && sdp.contains("a=extmap:3 urn:x:y"),
+        "{sdp}"
+    );
+    bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    let flows = bench.books.flows.lock().unwrap();
+    let hidden = flows
+        .values()
+        .flat_map(|(flow, _)| &flow.sinks)
+        .filter_map(|sink| sink.rules.as_ref());
+    assert_eq!(
+        hidden
+            .map(|rules| rules.hidden_extensions.clone())
+            .collect::<Vec<_>>(),
+        [vec![1]]
+    );
+}

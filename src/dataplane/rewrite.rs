@@ -1,0 +1,96 @@
+//! What one sink changes of a packet, or withholds.
+
+use crate::flow::SinkRules;
+use crate::media::extension;
+use crate::media::rtp::{self, RtpHeader};
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rewritten {
+    /// It goes as it is.
+    Unchanged,
+    /// It goes as it stands in the scratch buffer.
+    Changed,
+    /// It does not go.
+    Withheld,
+}
+
+/// Applies the rules of a sink to an RTP packet.
+pub(super) fn apply(
+    rules: &SinkRules,
+    header: &RtpHeader,
+    datagram: &[u8],
+    scratch: &mut Vec<u8>,
+) -> Rewritten {
+    if !rules.passes(header.payload_type) {
+        return Rewritten::Withheld;
+    }
+    let silence = rules
+        .silence
+        .iter()
+        .find(|(payload_type, _)| *payload_type == header.payload_type);
+    let hides = !rules.hidden_extensions.is_empty() && extension::is_present(datagram);
+    if silence.is_none() && !hides {
+        return Rewritten::Unchanged;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(datagram);
+    if hides {
+        extension::hide(scratch, &rules.hidden_extensions);
+    }
+    if let Some(&(_, byte)) = silence
+        && let Some(payload) = rtp::payload_mut(scratch, header)
+    {
+        payload.fill(byte);
+    }
+    Rewritten::Changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::PayloadTypes;
+
+    const PACKET: [u8; 16] = [0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 1, 2, 3, 4];
+
+    fn run(rules: &SinkRules, packet: &[u8]) -> (Rewritten, Vec<u8>) {
+        let header = RtpHeader::parse(packet).unwrap();
+        let mut scratch = Vec::new();
+        let rewritten = apply(rules, &header, packet, &mut scratch);
+        (rewritten, scratch)
+    }
+
+    #[test]
+    fn media_and_events_are_withheld_apart() {
+        let mut events = PayloadTypes::default();
+        events.insert(101);
+        let rules = SinkRules {
+            drop_media: true,
+            events,
+            ..SinkRules::default()
+        };
+        assert_eq!(run(&rules, &PACKET).0, Rewritten::Withheld);
+        let mut event = PACKET;
+        event[1] = 101;
+        assert_eq!(run(&rules, &event).0, Rewritten::Unchanged);
+        let rules = SinkRules {
+            drop_media: false,
+            drop_events: true,
+            ..rules
+        };
+        assert_eq!(run(&rules, &event).0, Rewritten::Withheld);
+        assert_eq!(run(&rules, &PACKET).0, Rewritten::Unchanged);
+    }
+
+    #[test]
+    fn silence_fills_the_payload_alone() {
+        let rules = SinkRules {
+            silence: vec![(0, 0xff)],
+            ..SinkRules::default()
+        };
+        let (rewritten, packet) = run(&rules, &PACKET);
+        assert_eq!(rewritten, Rewritten::Changed);
+        assert_eq!(packet[..12], PACKET[..12]);
+        assert_eq!(packet[12..], [0xff; 4]);
+    }
+}
