@@ -4,6 +4,7 @@
 pub mod certificate;
 pub mod demux;
 pub mod extension;
+pub mod dtmf;
 pub mod latch;
 pub mod quality;
 pub mod rtcp;
