@@ -1,6 +1,8 @@
 //! What the outside can see of the engine.
 
+mod calendar;
 pub mod cdr;
 pub mod dtmf;
 pub mod load;
 pub mod log;
+pub mod pcap;
