@@ -6,3 +6,4 @@ pub mod dtmf;
 pub mod load;
 pub mod log;
 pub mod pcap;
+pub mod syslog;
