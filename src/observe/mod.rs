@@ -7,3 +7,4 @@ pub mod load;
 pub mod log;
 pub mod pcap;
 pub mod syslog;
+pub mod xmlrpc;
