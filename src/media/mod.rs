@@ -3,8 +3,8 @@
 
 pub mod certificate;
 pub mod demux;
-pub mod extension;
 pub mod dtmf;
+pub mod extension;
 pub mod latch;
 pub mod quality;
 pub mod rtcp;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use windlass_ng::{Dict, Value, bencode, json};
+use windlass_ng::{Dict, Value};
 
 /// A digit that a party pressed.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ impl DtmfReport<'_> {
     /// The JSON datagram: one object without a line end; an absent label is an empty string.
     /// Bytes that are not UTF-8 are replaced.
     pub fn datagram(&self) -> Vec<u8> {
-        let dict = Dict::new()
+        Dict::new()
             .with("callid", self.call_id)
             .with("source_tag", self.source_tag)
             .with("source_label", self.source_label.unwrap_or_default())
@@ -43,10 +43,8 @@ impl DtmfReport<'_> {
             .with("source_ip", self.source_ip())
             .with("event", i64::from(self.event))
             .with("duration", i64::from(self.duration_ms))
-            .with("volume", i64::from(self.volume));
-        let mut out = Vec::new();
-        json::encode_dict(&dict, &mut out);
-        out
+            .with("volume", i64::from(self.volume))
+            .to_json()
     }
 
     /// The dictionary for ng clients; an absent label is left out.
@@ -72,12 +70,12 @@ impl DtmfReport<'_> {
     /// `cookie` should be random.
     pub fn push(&self, cookie: u64) -> Vec<u8> {
         let mut out = format!("{cookie:016x} ").into_bytes();
-        bencode::encode_dict(&self.notification(), &mut out);
+        self.notification().write_bencode(&mut out);
         out
     }
 
-    fn tags(&self) -> Vec<Value> {
-        self.tags.iter().map(|tag| Value::from(*tag)).collect()
+    fn tags(&self) -> Value {
+        self.tags.iter().copied().collect()
     }
 
     fn timestamp(&self) -> i64 {
