@@ -8,6 +8,7 @@
 mod names;
 mod warned;
 
+pub mod access;
 pub mod bencode;
 pub mod client;
 pub mod cookie;
@@ -22,9 +23,13 @@ pub mod server;
 pub mod tape;
 pub mod value;
 
+pub use access::{Access, Grant, Network, NetworkError, Rule};
 pub use client::{AsyncClient, Client, ClientError, ClientOptions};
 pub use reply::{Encoding, Outcome, Reply};
 pub use request::{Branch, CallId, Command, Flag, FlagSet, Label, Request, Tag, Templates};
-pub use serve::{Access, Handler, Source, Transport, read_request};
-pub use server::{TcpServer, UdpServer};
+pub use serve::{Handler, Source, Transport, read_request};
+pub use server::{
+    Broadcaster, HttpOptions, HttpServer, Page, Resources, Secret, TcpOptions, TcpServer, Tls,
+    TlsError, UdpServer,
+};
 pub use value::{Dict, Key, Value};

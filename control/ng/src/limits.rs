@@ -11,7 +11,7 @@ pub const REPLY_ELEMENTS: usize = 262_144;
 pub const UDP_REQUEST_BYTES: usize = 65_535;
 /// One reply over UDP: 65,535 less the IPv4 and UDP headers. A longer one cannot be sent.
 pub const UDP_REPLY_BYTES: usize = 65_507;
-/// One request over TCP, HTTP or WebSocket; Kamailio reads at most 262,143 bytes itself.
+/// One request over TCP; Kamailio reads at most 262,143 bytes itself.
 pub const STREAM_REQUEST_BYTES: usize = 262_144;
 /// Bytes of a TCP stream that do not look like a message; the reference closes beyond this.
 pub const STREAM_GARBAGE_BYTES: usize = 1_024;
@@ -37,3 +37,19 @@ pub const TEMPLATE_DEPTH: usize = 4;
 pub const WARNED_TEXTS: usize = 1_024;
 /// Requests of one UDP listener that wait for a thread; the sender of one more sends it again.
 pub const QUEUED_REQUESTS: usize = 1_024;
+/// Unasked messages that wait for one TCP client, some seconds of DTMF on a busy relay.
+pub const QUEUED_BROADCASTS: usize = 256;
+/// One HTTP body or WebSocket message: four times the longest request, for those that carry files.
+pub const HTTP_BODY_BYTES: usize = 1024 * 1024;
+/// Request line and headers of HTTP; browsers send below 4 kB, hyper needs 8 kB.
+pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
+/// Open HTTP connections per listener.
+pub const HTTP_CONNECTIONS: usize = 256;
+/// Open HTTP connections of one source address; a busy proxy keeps one per worker process.
+pub const HTTP_CONNECTIONS_PER_SOURCE: usize = 128;
+/// Refused HTTP connections that are being told so at a time; more are just closed.
+pub const HTTP_REFUSALS: usize = 16;
+/// Refused sources remembered to log each once.
+pub const REFUSED_SOURCES: usize = 1_024;
+/// Networks of interfaces that count as near.
+pub const ON_LINK_NETWORKS: usize = 1_024;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    access::{Access, Grant},
     bencode,
     cookie::{Admission, CookieCache, ReplyBytes},
     errors, json,
@@ -27,24 +28,8 @@ pub trait Handler: Send + Sync {
     /// Executes one request.
     fn handle(&self, request: &Request, source: &Source) -> Reply;
 
-    /// Whether this source may be served; asked before anything is decoded.
-    fn access(&self, _source: &Source) -> Access {
-        Access::Full
-    }
-
     /// A message was not executed: undecodable, unknown command, or from a source without access.
     fn refused(&self, _source: &Source, _reason: &str) {}
-}
-
-/// What a source may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Anything.
-    Full,
-    /// Anything, but no UDP reply longer than this, so that a forged source gains little.
-    Capped(usize),
-    /// Nothing; its messages are dropped.
-    Refused,
 }
 
 /// Where a request came from.
@@ -70,16 +55,33 @@ pub enum Transport {
     SecureWebSocket,
 }
 
-/// What all transports of a daemon share: the handler, the cookie cache, the templates.
+/// What became of a message from a source that has access.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The same request is being executed, and was not done within the wait.
+    Busy,
+    /// Nothing to match a reply by.
+    NoCookie,
+    /// To be sent.
+    Reply(ReplyBytes),
+    /// A reply made for another transport, too long for this one.
+    TooLong,
+}
+
+const NO_ACCESS: &str = "no access";
+
+/// What all transports of a daemon share: the handler, the access policy, the cookie cache, the
+/// templates.
 pub struct Shared {
     handler: Arc<dyn Handler>,
+    access: Arc<Access>,
     cookies: CookieCache,
     templates: RwLock<Arc<Templates>>,
     warned: Warned,
 }
 
 impl Shared {
-    /// Requests go to `handler`; no templates.
+    /// Requests go to `handler`; the default access policy, no templates.
     pub fn new(handler: Arc<dyn Handler>) -> Self {
         Self::with_cookies(handler, CookieCache::default())
     }
@@ -88,10 +90,23 @@ impl Shared {
     pub fn with_cookies(handler: Arc<dyn Handler>, cookies: CookieCache) -> Self {
         Self {
             handler,
+            access: Arc::default(),
             cookies,
             templates: RwLock::default(),
             warned: Warned::default(),
         }
+    }
+
+    /// Asks this policy who may be served, before anything is decoded.
+    #[must_use]
+    pub fn with_access(mut self, access: Arc<Access>) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// The policy in force.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// Replaces the templates, for requests from now on.
@@ -106,14 +121,28 @@ impl Shared {
     ///
     /// May block: on the handler, and for a bounded time on the same request in progress.
     pub fn respond(&self, message: &[u8], source: &Source, now: Instant) -> Option<ReplyBytes> {
-        let limit = self.reply_limit(source)?;
+        let limit = self.reply_limit(source, now)?;
+        match self.answer(message, source, limit, now) {
+            Answer::Reply(reply) => Some(reply),
+            Answer::Busy | Answer::NoCookie | Answer::TooLong => None,
+        }
+    }
+
+    /// As [`Self::respond`] for a source that has access, with what became of it.
+    pub(crate) fn answer(
+        &self,
+        message: &[u8],
+        source: &Source,
+        limit: usize,
+        now: Instant,
+    ) -> Answer {
         let Some((cookie, payload)) = split_cookie(message) else {
             self.drop_message(source, "message without a cookie", now);
-            return None;
+            return Answer::NoCookie;
         };
         let reply = match self.cookies.admit(cookie, now) {
             Admission::Resend(reply) => reply,
-            Admission::Busy => return None,
+            Admission::Busy => return Answer::Busy,
             Admission::Execute(ticket) => {
                 let (reply, encoding) = self.execute(payload, source, now);
                 let mut out = Vec::with_capacity(cookie.len() + 512);
@@ -126,7 +155,11 @@ impl Shared {
             }
         };
         // A reply cached for another transport may not fit this one.
-        (reply.len() <= limit).then_some(reply)
+        if reply.len() <= limit {
+            Answer::Reply(reply)
+        } else {
+            Answer::TooLong
+        }
     }
 
     /// The reply to a bare payload, where the transport itself matches replies to requests
@@ -137,25 +170,50 @@ impl Shared {
         source: &Source,
         now: Instant,
     ) -> Option<(Vec<u8>, Encoding)> {
-        let limit = self.reply_limit(source)?;
+        let limit = self.reply_limit(source, now)?;
+        Some(self.answer_plain(payload, source, limit, now))
+    }
+
+    /// As [`Self::respond_plain`] for a source that has access.
+    pub(crate) fn answer_plain(
+        &self,
+        payload: &[u8],
+        source: &Source,
+        limit: usize,
+        now: Instant,
+    ) -> (Vec<u8>, Encoding) {
         let (reply, encoding) = self.execute(payload, source, now);
         let mut out = Vec::with_capacity(512);
         reply.write(encoding, limit, &mut out);
-        Some((out, encoding))
+        (out, encoding)
+    }
+
+    /// Whether this source may talk to us at all; counted as refused if not. For transports that
+    /// answer more than requests.
+    pub(crate) fn admits(&self, source: &Source, now: Instant) -> bool {
+        self.admits_by(&self.access, source, now)
+    }
+
+    /// As [`Self::admits`], asking the policy of one listener.
+    pub(crate) fn admits_by(&self, access: &Access, source: &Source, now: Instant) -> bool {
+        let admitted = access.check(source, now) != Grant::Refused;
+        if !admitted {
+            self.handler.refused(source, NO_ACCESS);
+        }
+        admitted
     }
 
     /// Longest reply to this source; `None` without access.
-    fn reply_limit(&self, source: &Source) -> Option<usize> {
+    fn reply_limit(&self, source: &Source, now: Instant) -> Option<usize> {
         let transport = match source.transport {
             Transport::Udp => UDP_REPLY_BYTES,
             _ => usize::MAX,
         };
-        match self.handler.access(source) {
-            Access::Full => Some(transport),
-            Access::Capped(cap) if source.transport == Transport::Udp => Some(cap.min(transport)),
-            Access::Capped(_) => Some(transport),
-            Access::Refused => {
-                self.handler.refused(source, "no access");
+        match self.access.check(source, now) {
+            Grant::Full => Some(transport),
+            Grant::Capped(cap) => Some(cap.min(transport)),
+            Grant::Refused => {
+                self.handler.refused(source, NO_ACCESS);
                 None
             }
         }

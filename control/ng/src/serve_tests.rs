@@ -10,6 +10,7 @@ use std::{
 
 use super::*;
 use crate::{
+    access::Rule,
     request::Command,
     value::{Dict, Value},
 };
@@ -18,7 +19,6 @@ use crate::{
 struct Recorder {
     handled: AtomicUsize,
     refused: Mutex<Vec<String>>,
-    access: Option<Access>,
 }
 
 impl Handler for Recorder {
@@ -32,10 +32,6 @@ impl Handler for Recorder {
             }
             _ => Reply::ok(Dict::new().with_some("sdp", request.sdp.as_deref())),
         }
-    }
-
-    fn access(&self, _: &Source) -> Access {
-        self.access.unwrap_or(Access::Full)
     }
 
     fn refused(&self, _: &Source, reason: &str) {
@@ -143,19 +139,24 @@ fn a_panic_is_an_error_reply() {
 
 #[test]
 fn access_is_asked_first_and_caps_replies() {
-    let refusing = Recorder {
-        access: Some(Access::Refused),
-        ..Recorder::default()
+    let recorder = Arc::new(Recorder::default());
+    let access = Arc::new(Access::new(Rule::Allow(Vec::new())));
+    let shared = Shared::new(recorder.clone()).with_access(Arc::clone(&access));
+    assert_eq!(ask(&shared, b"a d7:command4:pinge"), None);
+    assert_eq!(access.refused(), 1);
+    assert_eq!(*recorder.refused.lock().unwrap(), [NO_ACCESS]);
+
+    let access = Access::new(Rule::Open).with_udp_reply_cap(80);
+    let shared = Shared::new(recorder).with_access(Arc::new(access));
+    let stranger = Source {
+        addr: ([203, 0, 113, 5], 1).into(),
+        ..source()
     };
-    assert_eq!(
-        ask(&Shared::new(Arc::new(refusing)), b"a d7:command4:pinge"),
-        None
-    );
-    let capping = Recorder {
-        access: Some(Access::Capped(80)),
-        ..Recorder::default()
-    };
-    let reply = ask(&Shared::new(Arc::new(capping)), b"a d7:command4:liste").unwrap();
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    let reply = shared
+        .respond(b"a d7:command4:liste", &stranger, Instant::now())
+        .unwrap();
+    let reply = String::from_utf8(reply.to_vec()).unwrap();
     assert!(reply.len() <= 80 && reply.contains("truncated"), "{reply}");
 }
 

@@ -1,12 +1,19 @@
-//! The sockets requests come in by. Blocking threads: a command is short, and the handler may
-//! block on a call's lock.
+//! The sockets requests come in by. Requests are executed on blocking threads: a command is short,
+//! and the handler may block on a call's lock.
 
+mod broadcast;
+pub mod http;
 mod lanes;
+mod splitter;
 pub mod tcp;
 pub mod udp;
 
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
+use socket2::{Domain, Protocol, Socket, Type};
+
+pub use broadcast::Broadcaster;
+pub use http::{HttpOptions, HttpServer, Page, Resources, Secret, Tls, TlsError};
 pub use tcp::{TcpOptions, TcpServer};
 pub use udp::UdpServer;
 
@@ -23,6 +30,18 @@ fn now() -> std::time::Instant {
 }
 
 /// An IPv4 address in IPv6 clothes as what it is, so that access rules see one form.
-fn canonical(addr: std::net::SocketAddr) -> std::net::SocketAddr {
-    std::net::SocketAddr::new(addr.ip().to_canonical(), addr.port())
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// A listening TCP socket. An IPv6 wildcard does not take IPv4.
+fn listen(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(128)?;
+    Ok(socket)
 }

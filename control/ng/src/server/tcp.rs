@@ -1,10 +1,12 @@
 //! The TCP listener: a stream of `COOKIE SP BENCODE` without separators, replies alike.
 //!
-//! Only bencode ends by itself, so JSON never completes here.
+//! Only bencode ends by itself, so JSON never completes here. Between replies the engine may tell
+//! every client something unasked, see [`Broadcaster`].
 
 use std::{
     io::{self, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,12 +15,19 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
-use super::{STOP_CHECK, canonical, now};
+use super::{
+    STOP_CHECK,
+    broadcast::{Broadcaster, Subscription},
+    canonical, listen, now,
+    splitter::Splitter,
+};
 use crate::{
-    bencode::{Framer, NotADictionary},
-    limits::{COOKIE_BYTES, STREAM_CONNECTIONS, STREAM_GARBAGE_BYTES, STREAM_REQUEST_BYTES},
+    limits::{STREAM_CONNECTIONS, STREAM_REQUEST_BYTES},
     serve::{Shared, Source, Transport},
 };
 
@@ -50,6 +59,7 @@ impl Default for TcpOptions {
 pub struct TcpServer {
     local: SocketAddr,
     stop: Arc<AtomicBool>,
+    broadcaster: Broadcaster,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -59,25 +69,27 @@ impl TcpServer {
     /// # Errors
     /// If the socket cannot be bound or the thread not be started.
     pub fn start(addr: SocketAddr, options: TcpOptions, shared: Arc<Shared>) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
+        let socket = listen(addr)?;
         // Linux applies the receive timeout to accept as well.
         socket.set_read_timeout(Some(STOP_CHECK))?;
-        socket.bind(&addr.into())?;
-        socket.listen(128)?;
         let listener = TcpListener::from(socket);
         let local = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stop);
+        let broadcaster = Broadcaster::default();
+        let acceptor = Acceptor {
+            listener,
+            options,
+            shared,
+            stop: Arc::clone(&stop),
+            broadcaster: broadcaster.clone(),
+        };
         let acceptor = thread::Builder::new()
             .name("ng-tcp".to_owned())
-            .spawn(move || accept(&listener, options, &shared, &flag))?;
+            .spawn(move || acceptor.run())?;
         Ok(Self {
             local,
             stop,
+            broadcaster,
             acceptor: Some(acceptor),
         })
     }
@@ -85,6 +97,11 @@ impl TcpServer {
     /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Sends messages to all clients of this listener.
+    pub fn broadcaster(&self) -> Broadcaster {
+        self.broadcaster.clone()
     }
 
     /// Stops, closes all connections and waits for requests in progress.
@@ -107,45 +124,62 @@ impl Drop for TcpServer {
     }
 }
 
-fn accept(
-    listener: &TcpListener,
+struct Acceptor {
+    listener: TcpListener,
     options: TcpOptions,
-    shared: &Arc<Shared>,
-    stop: &Arc<AtomicBool>,
-) {
-    let mut connections: Vec<JoinHandle<()>> = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let accepted = listener.accept();
-        connections.retain(|connection| !connection.is_finished());
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_timeout(&error) => continue,
-            Err(error) => {
-                // Out of descriptors, as a rule: the next round must not spin.
-                tracing::warn!(%error, "ng accept");
-                thread::park_timeout(STOP_CHECK);
-                continue;
-            }
-        };
-        if connections.len() >= options.connections {
-            tracing::warn!(%peer, limit = options.connections, "too many ng connections, closed");
-            continue;
-        }
-        let (shared, stop) = (Arc::clone(shared), Arc::clone(stop));
-        let spawned = thread::Builder::new()
-            .name("ng-tcp-conn".to_owned())
-            .spawn(move || {
-                if let Err(reason) = Connection::new(stream, peer, options).serve(&shared, &stop) {
-                    tracing::info!(%peer, "ng connection closed: {reason}");
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    broadcaster: Broadcaster,
+}
+
+impl Acceptor {
+    fn run(self) {
+        let mut connections: Vec<JoinHandle<()>> = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let accepted = self.listener.accept();
+            connections.retain(|connection| !connection.is_finished());
+            match accepted {
+                Ok((stream, peer)) => {
+                    connections.extend(self.admit(stream, peer, connections.len()));
                 }
-            });
-        match spawned {
-            Ok(connection) => connections.push(connection),
-            Err(error) => tracing::warn!(%error, "no thread for an ng connection"),
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => {
+                    // Out of descriptors, as a rule: the next round must not spin.
+                    tracing::warn!(%error, "ng accept");
+                    thread::park_timeout(STOP_CHECK);
+                }
+            }
+        }
+        for connection in connections {
+            let _ = connection.join();
         }
     }
-    for connection in connections {
-        let _ = connection.join();
+
+    /// Starts a thread for a connection that may stay.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, open: usize) -> Option<JoinHandle<()>> {
+        let limit = self.options.connections;
+        let connection = Connection::new(stream, peer, self.options);
+        if open >= limit {
+            tracing::warn!(%peer, limit, "too many ng connections, closed");
+            return None;
+        }
+        // It would get broadcasts even if it never sent a request.
+        if !self.shared.admits(&connection.source, now()) {
+            return None;
+        }
+        let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stop));
+        let broadcaster = self.broadcaster.clone();
+        let serve = move || {
+            if let Err(reason) = connection.serve(&shared, &broadcaster, &stop) {
+                tracing::info!(%peer, "ng connection closed: {reason}");
+            }
+        };
+        let spawned = thread::Builder::new()
+            .name("ng-tcp-conn".to_owned())
+            .spawn(serve);
+        spawned
+            .inspect_err(|error| tracing::warn!(%error, "no thread for an ng connection"))
+            .ok()
     }
 }
 
@@ -186,12 +220,27 @@ impl Connection {
         }
     }
 
-    fn serve(mut self, shared: &Shared, stop: &AtomicBool) -> Result<(), CloseReason> {
+    fn serve(
+        mut self,
+        shared: &Shared,
+        broadcaster: &Broadcaster,
+        stop: &AtomicBool,
+    ) -> Result<(), CloseReason> {
         self.stream.set_nodelay(true)?;
         self.stream.set_read_timeout(Some(STOP_CHECK))?;
         self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let subscription = broadcaster.subscribe()?;
         let mut chunk = vec![0; 16 * 1024];
         while !stop.load(Ordering::Relaxed) {
+            let ready = self.wait(&subscription)?;
+            if ready.broadcast {
+                for message in subscription.take() {
+                    self.stream.write_all(&message)?;
+                }
+            }
+            if !ready.request {
+                continue;
+            }
             let len = match self.stream.read(&mut chunk) {
                 Ok(0) => return Ok(()),
                 Ok(len) => len,
@@ -208,96 +257,41 @@ impl Connection {
         }
         Ok(())
     }
+
+    /// Waits until there is something to do, or for [`STOP_CHECK`].
+    fn wait(&self, subscription: &Subscription) -> io::Result<Ready> {
+        let stream = PollFd::new(self.stream.as_fd(), PollFlags::POLLIN);
+        let wake = PollFd::new(subscription.wake_fd(), PollFlags::POLLIN);
+        let mut fds = [stream, wake];
+        let timeout = PollTimeout::try_from(STOP_CHECK).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let [stream, wake] = fds;
+        Ok(Ready {
+            // A reset shows by reading, too.
+            request: stream.any().unwrap_or(true),
+            broadcast: wake.any().unwrap_or(true),
+        })
+    }
 }
 
-/// Cuts a stream into messages. Every byte is looked at a bounded number of times.
-#[derive(Debug)]
-struct Splitter {
-    buf: Vec<u8>,
-    /// Where the current message starts; what is before is taken.
-    start: usize,
-    /// Offset of its payload from there, once the space was seen.
-    payload: Option<usize>,
-    framer: Framer,
-    broken: bool,
-    message_bytes: usize,
-}
-
-impl Splitter {
-    fn new(message_bytes: usize) -> Self {
-        Self {
-            buf: Vec::new(),
-            start: 0,
-            payload: None,
-            framer: Framer::default(),
-            broken: false,
-            message_bytes,
-        }
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        self.buf.drain(..self.start);
-        self.start = 0;
-        self.buf.extend_from_slice(bytes);
-    }
-
-    /// The next complete message, cookie included.
-    fn next_message(&mut self) -> Option<&[u8]> {
-        if self.broken {
-            return None;
-        }
-        let message = self.buf.get(self.start..)?;
-        let payload = match self.payload {
-            Some(payload) => payload,
-            None => {
-                let window = message.get(..=COOKIE_BYTES).unwrap_or(message);
-                let payload = window.iter().position(|&b| b == b' ')? + 1;
-                self.payload = Some(payload);
-                payload
-            }
-        };
-        match self.framer.advance(message.get(payload..)?) {
-            Ok(None) => None,
-            Err(NotADictionary) => {
-                self.broken = true;
-                None
-            }
-            Ok(Some(len)) => {
-                let (from, to) = (self.start, self.start + payload + len);
-                self.start = to;
-                self.payload = None;
-                self.framer = Framer::default();
-                self.buf.get(from..to)
-            }
-        }
-    }
-
-    /// Whether what waits may stay, after all complete messages were taken.
-    fn check(&self) -> Result<(), usize> {
-        let waiting = self.buf.len() - self.start;
-        let promising = !self.broken && self.payload.is_some();
-        let limit = if promising {
-            self.message_bytes
-        } else {
-            STREAM_GARBAGE_BYTES
-        };
-        // A string may announce more than we would ever take.
-        let needed = self
-            .payload
-            .map_or(0, |payload| payload.saturating_add(self.framer.needed()));
-        let hopeless = promising && needed > self.message_bytes.max(STREAM_REQUEST_BYTES);
-        if waiting > limit || hopeless {
-            Err(waiting)
-        } else {
-            Ok(())
-        }
-    }
+/// What a connection has to do.
+struct Ready {
+    request: bool,
+    broadcast: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{reply::Reply, request::Request, serve::Handler};
+    use crate::{
+        access::{Access, Rule},
+        reply::Reply,
+        request::Request,
+        serve::Handler,
+    };
 
     struct Pong;
 
@@ -361,6 +355,48 @@ mod tests {
     }
 
     #[test]
+    fn broadcasts_reach_every_client_between_replies() {
+        let server = start();
+        let broadcaster = server.broadcaster();
+        let mut clients = [connect(&server), connect(&server)];
+        for client in &mut clients {
+            client.write_all(b"a d7:command4:pinge").unwrap();
+            read(client, 18);
+        }
+        broadcaster.send(&crate::value::Dict::new().with("notify", "onDTMF"));
+        for client in &mut clients {
+            let message = read(client, 17 + 18);
+            assert_eq!(&message[16..], " d6:notify6:onDTMFe");
+            client.write_all(b"b d7:command4:pinge").unwrap();
+            assert_eq!(read(client, 18), "b d6:result4:ponge");
+        }
+        assert_eq!(broadcaster.dropped(), 0);
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_does_not_hold_up_the_broadcaster() {
+        let server = start();
+        let broadcaster = server.broadcaster();
+        let mut client = connect(&server);
+        client.write_all(b"a d7:command4:pinge").unwrap();
+        read(&mut client, 18);
+        let dict = crate::value::Dict::new().with("x", "y".repeat(100_000));
+        // More than the socket buffers and the queue hold together.
+        while broadcaster.dropped() == 0 {
+            broadcaster.send(&dict);
+        }
+    }
+
+    #[test]
+    fn a_source_without_access_gets_no_broadcasts() {
+        let access = Access::new(Rule::Allow(Vec::new()));
+        let shared = Arc::new(Shared::new(Arc::new(Pong)).with_access(Arc::new(access)));
+        let options = TcpOptions::default();
+        let server = TcpServer::start("127.0.0.1:0".parse().unwrap(), options, shared).unwrap();
+        assert!(matches!(connect(&server).read(&mut [0; 9]), Ok(0) | Err(_)));
+    }
+
+    #[test]
     fn what_is_no_message_is_closed_beyond_1024_bytes() {
         let server = start();
         for garbage in [&b"c {\"command\":\"ping\"}"[..], b"nospace", b"c dX"] {
@@ -381,19 +417,5 @@ mod tests {
             read(stream, 18);
         }
         assert!(matches!(connect(&server).read(&mut [0; 9]), Ok(0) | Err(_)));
-    }
-
-    #[test]
-    fn the_splitter_limits_what_it_keeps() {
-        let mut splitter = Splitter::new(2_000);
-        splitter.extend(b"c d3:sdp999999999:");
-        assert!(splitter.next_message().is_none());
-        assert!(splitter.check().is_err(), "announced too much");
-        let mut splitter = Splitter::new(2_000);
-        splitter.extend(&[&b"c d3:sdp5000:"[..], &[b'x'; 1_500]].concat());
-        assert!(splitter.next_message().is_none());
-        assert!(splitter.check().is_ok());
-        splitter.extend(&[b'x'; 1_000]);
-        assert!(splitter.check().is_err());
     }
 }

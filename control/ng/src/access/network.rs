@@ -1,0 +1,176 @@
+//! IP networks, and those this host is part of.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
+
+use crate::limits::ON_LINK_NETWORKS;
+
+/// An IPv4 or IPv6 network, as in `192.0.2.0/24`; a bare address is a network of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    addr: IpAddr,
+    prefix: u8,
+}
+
+/// Why a text is no [`Network`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// What stands before the slash.
+    #[error("{0:?} is no IPv4 or IPv6 address")]
+    Address(String),
+    /// What stands behind it.
+    #[error("{0:?} is no prefix length of such an address")]
+    Prefix(String),
+}
+
+impl Network {
+    /// The first `prefix` bits of `addr`; `None` if it has fewer.
+    pub fn new(addr: IpAddr, prefix: u8) -> Option<Self> {
+        match addr {
+            IpAddr::V4(_) if prefix <= 32 => Some(Self { addr, prefix }),
+            // An IPv4 address in IPv6 clothes never matches: sources come without.
+            IpAddr::V6(v6) if prefix <= 128 => {
+                match (v6.to_ipv4_mapped(), prefix.checked_sub(96)) {
+                    (Some(v4), Some(prefix)) => Some(Self {
+                        addr: v4.into(),
+                        prefix,
+                    }),
+                    _ => Some(Self { addr, prefix }),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `ip` is one of its addresses.
+    pub fn contains(self, ip: IpAddr) -> bool {
+        match (self.addr, ip.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                let host_bits = 32_u32.saturating_sub(self.prefix.into());
+                let differing = net.to_bits() ^ ip.to_bits();
+                differing.checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                let host_bits = 128_u32.saturating_sub(self.prefix.into());
+                let differing = net.to_bits() ^ ip.to_bits();
+                differing.checked_shr(host_bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (addr, prefix) = match text.split_once('/') {
+            Some((addr, prefix)) => (addr, Some(prefix)),
+            None => (text, None),
+        };
+        let addr: IpAddr = addr
+            .trim()
+            .parse()
+            .map_err(|_| NetworkError::Address(addr.to_owned()))?;
+        let Some(prefix) = prefix else {
+            let bits = if addr.is_ipv4() { 32 } else { 128 };
+            return Self::new(addr, bits).ok_or_else(|| NetworkError::Prefix(bits.to_string()));
+        };
+        let bits = prefix.trim().parse().ok();
+        bits.and_then(|bits| Self::new(addr, bits))
+            .ok_or_else(|| NetworkError::Prefix(prefix.to_owned()))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.prefix)
+    }
+}
+
+/// Loopback, private and link-local addresses: no packet from the internet has them.
+pub(super) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && b & 0xc0 == 64;
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+/// The networks of this host's interfaces; empty if they cannot be read.
+pub(super) fn on_link() -> Vec<Network> {
+    let interfaces = getifaddrs()
+        .inspect_err(|error| tracing::warn!(%error, "interfaces cannot be read"))
+        .ok();
+    interfaces
+        .into_iter()
+        .flatten()
+        .filter_map(|interface| network_of(&interface.address?, &interface.netmask?))
+        .take(ON_LINK_NETWORKS)
+        .collect()
+}
+
+fn network_of(address: &SockaddrStorage, netmask: &SockaddrStorage) -> Option<Network> {
+    let v4 = |storage: &SockaddrStorage| storage.as_sockaddr_in().map(|v4| v4.ip());
+    let v6 = |storage: &SockaddrStorage| storage.as_sockaddr_in6().map(|v6| v6.ip());
+    if let (Some(addr), Some(mask)) = (v4(address), v4(netmask)) {
+        return interface_network(addr.into(), Ipv4Addr::to_bits(mask).leading_ones());
+    }
+    let (addr, mask) = (v6(address)?, v6(netmask)?);
+    interface_network(addr.into(), Ipv6Addr::to_bits(mask).leading_ones())
+}
+
+/// Tunnels may claim the whole world as their link; that says nothing about who is near.
+fn interface_network(addr: IpAddr, prefix: u32) -> Option<Network> {
+    let prefix = u8::try_from(prefix).ok().filter(|&prefix| prefix > 0)?;
+    Network::new(addr, prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, ip: &str) -> bool {
+        let network: Network = network.parse().unwrap();
+        network.contains(ip.parse().unwrap())
+    }
+
+    #[test]
+    fn prefixes_count_bits() {
+        assert!(contains("0.0.0.0/0", "203.0.113.1"));
+        assert!(!contains("0.0.0.0/0", "2001:db8::1"));
+        assert!(contains("::/0", "2001:db8::1"));
+        assert!(contains("192.0.2.77/25", "192.0.2.127"));
+        assert!(!contains("192.0.2.77/25", "192.0.2.128"));
+        assert!(contains("2001:db8::/33", "2001:db8:7fff::"));
+        assert!(!contains("2001:db8::/33", "2001:db8:8000::"));
+        assert!(contains("::ffff:192.0.2.0/120", "192.0.2.9"));
+    }
+
+    #[test]
+    fn texts_are_checked() {
+        let error = |text: &str| text.parse::<Network>().unwrap_err();
+        assert_eq!(error("host/8"), NetworkError::Address("host".to_owned()));
+        assert_eq!(error("192.0.2.0/33"), NetworkError::Prefix("33".to_owned()));
+        assert_eq!(error("::/129"), NetworkError::Prefix("129".to_owned()));
+        assert_eq!(error("192.0.2.0/"), NetworkError::Prefix(String::new()));
+        let network: Network = "192.0.2.1".parse().unwrap();
+        assert_eq!(network.to_string(), "192.0.2.1/32");
+    }
+
+    #[test]
+    fn loopback_is_on_link() {
+        let ip = Ipv4Addr::LOCALHOST.into();
+        assert!(on_link().iter().any(|network| network.contains(ip)));
+        assert_eq!(interface_network(ip, 0), None);
+    }
+}
