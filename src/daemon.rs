@@ -18,9 +18,9 @@ use windlass_ng::{Handler, Reply, Request, Source};
 use crate::call::ports::{Interfaces, LocalAddress, PortPool};
 use crate::call::{self, Calls, Forwarding, ForwardingError, Identity, Now};
 use crate::config::Config;
-use crate::dataplane::{Dataplane, FlowEvent};
-use crate::flow::Plan;
+use crate::dataplane::{Dataplane, FlowEvent, Happening};
 use crate::flow::port::PortLease;
+use crate::flow::{Injection, Plan};
 use crate::media::certificate::{Certificate, CertificateError};
 use crate::media::latch::Event;
 
@@ -85,7 +85,8 @@ impl Daemon {
         let started = now().instant;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = config.workers.unwrap_or(cores);
-        let (dataplane, events) = Dataplane::start(workers, started).map_err(Error::Dataplane)?;
+        let (dataplane, events) =
+            Dataplane::start(workers, started, Arc::new(())).map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
         let interfaces = Interfaces::new(addresses(config), dataplane.opener());
         let calls = Arc::new(Calls::new(
@@ -288,6 +289,10 @@ impl Forwarding for Link {
         self.0.clock_ms()
     }
 
+    fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {
+        self.0.inject(worker, injection)
+    }
+
     fn route_to(&self, peer: IpAddr) -> Option<IpAddr> {
         // Connecting a UDP socket sends nothing; it only makes the system choose an address.
         let any: IpAddr = match peer {
@@ -354,7 +359,7 @@ fn tick(calls: &Calls, events: &Receiver<FlowEvent>, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         let left = next.saturating_duration_since(now().instant);
         match events.recv_timeout(left.min(Duration::from_millis(200))) {
-            Ok(event) => log_event(&event),
+            Ok(event) => tell(calls, &event),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -366,8 +371,14 @@ fn tick(calls: &Calls, events: &Receiver<FlowEvent>, stop: &AtomicBool) {
     }
 }
 
-fn log_event(event: &FlowEvent) {
-    let FlowEvent { call, local, event } = event;
+fn tell(_calls: &Calls, event: &FlowEvent) {
+    if let Happening::Source(source) = &event.event {
+        log_source(event, source);
+    }
+}
+
+fn log_source(flow: &FlowEvent, event: &Event) {
+    let FlowEvent { call, local, .. } = flow;
     match event {
         Event::Settled(source) => tracing::debug!(call, %local, %source, "source settled"),
         Event::Moved { from, to } => tracing::info!(call, %local, %from, %to, "source moved"),

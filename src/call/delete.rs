@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use windlass_ng::Request;
+use windlass_ng::{CallId, Request};
 
-use super::leg::LegIndex;
+use super::leg::{LegIndex, Presence};
 use super::query::Selection;
 use super::state::Call;
 
@@ -29,7 +29,10 @@ impl Call {
         let delay = request.delete_delay.map(|delay| delay.min(MAX_DELAY));
         let delay = delay.unwrap_or(default_delay);
         let Some(from_tag) = &request.from_tag else {
-            return self.delete_all(delay, now);
+            return match &request.call_id {
+                Some(id) if !self.aliases().is_empty() => self.delete_merged(id, delay, now),
+                _ => self.delete_all(delay, now),
+            };
         };
         let to_tag = request.to_tag.as_ref().filter(|_| request.flags.to_tag());
         let branch = request.via_branch.as_ref();
@@ -49,6 +52,27 @@ impl Call {
         }
         let described = to_tag.unwrap_or(from_tag);
         Deletion::Leg(self.selection_of(described))
+    }
+
+    /// Takes out the parties that came with one of the call-ids of a merged call.
+    fn delete_merged(&mut self, id: &CallId, delay: Duration, now: Instant) -> Deletion {
+        let is_of = |leg: &super::leg::Leg| {
+            let own = leg
+                .extras
+                .as_deref()
+                .and_then(|extras| extras.call_id.as_ref());
+            leg.is_here() && own.unwrap_or(&self.id) == id
+        };
+        let leaving: Vec<LegIndex> = (0..self.legs.len())
+            .filter(|&index| self.legs.get(index).is_some_and(is_of))
+            .collect();
+        for &leg in &leaving {
+            self.remove_leg(leg, delay, now);
+        }
+        match self.legs.iter().any(|leg| leg.presence == Presence::Here) {
+            true => Deletion::Leg(Selection::Legs(leaving)),
+            false => self.delete_all(delay, now),
+        }
     }
 
     fn delete_all(&mut self, delay: Duration, now: Instant) -> Deletion {

@@ -28,6 +28,20 @@ pub(crate) struct Dialogue<'a> {
     pub(crate) provisional: bool,
 }
 
+impl<'a> Dialogue<'a> {
+    /// Of one party that deals with the relay alone.
+    pub(crate) fn of(role: Role, tag: &'a Tag) -> Self {
+        Self {
+            role,
+            from: tag,
+            to: None,
+            branch: None,
+            new_branch: false,
+            provisional: false,
+        }
+    }
+}
+
 /// Sender and receiver are one party, or cannot be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the tags name no two parties of the call")]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use windlass_ng::{Branch, Label, Tag};
+use windlass_ng::{Branch, CallId, Label, Tag};
 use windlass_sdp::{Origin, Text};
 
 use super::Now;
@@ -128,6 +128,8 @@ pub(crate) struct LegExtras {
     pub(crate) muted_flows: Vec<(LegIndex, Muted)>,
     /// Digests of offers that make an unknown from-tag this leg's (`alias-key`).
     pub(crate) alias_keys: Vec<u64>,
+    /// The call-id that the leg came with, if the call was merged.
+    pub(crate) call_id: Option<CallId>,
     /// The leg is left out of recordings.
     pub(crate) is_unrecorded: bool,
 }

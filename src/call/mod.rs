@@ -1,8 +1,10 @@
 //! What should happen: calls, legs, medias, offer/answer and ports. Sans-IO: no socket, clock or
 //! thread; the data plane is reached through [`Forwarding`] alone.
 
+mod commands;
 mod delete;
 mod dialogue;
+mod digits;
 mod exchange;
 mod flows;
 mod fragment;
@@ -21,10 +23,11 @@ mod statistics;
 mod table;
 mod timeouts;
 
+pub use digits::DigitSource;
 pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;
-pub use serve::{Calls, Forwarding, ForwardingError, Limits};
+pub use serve::{Calls, Forwarding, ForwardingError, Limits, RecordedSdp, Recorder};
 pub use state::Now;
 pub use statistics::Statistics;
 pub use timeouts::{EndReason, Timeouts};

@@ -14,7 +14,7 @@ use super::dialogue::{Dialogue, Parties, Role};
 use super::exchange::{Context, ExchangeError, Host};
 use super::ports::LeaseError;
 use super::print::Printing;
-use super::serve::{Calls, ForwardingError};
+use super::serve::{Calls, ForwardingError, RecordedSdp};
 use super::state::{Call, Now};
 use super::table::{Entry, lock};
 use super::timeouts::EndReason;
@@ -43,6 +43,7 @@ impl Calls {
             call.take_fragment(offering.from_tag, offering.sdp, now.instant);
             return Reply::ok(Dict::new());
         }
+        self.watch_digits(call, &entry, request);
         let dialogue = Dialogue {
             role: Role::Offer,
             from: offering.from_tag,
@@ -68,6 +69,7 @@ impl Calls {
         let Some(call) = slot.as_mut() else {
             return Reply::error(errors::UNKNOWN_CALL_ID);
         };
+        self.watch_digits(call, &entry, request);
         let dialogue = Dialogue {
             role: Role::Answer,
             from: answering.to_tag,
@@ -151,6 +153,8 @@ impl Calls {
             rng: &mut *rng,
             leases: Vec::new(),
         };
+        let random = context.rng.next_u64();
+        self.record_as_asked(call, request, random, now);
         let outcome = call.exchange(&text, &sdp, &mut context);
         let leases = std::mem::take(&mut context.leases);
         if let Ok(Parties { sender, .. }) = outcome {
@@ -159,6 +163,16 @@ impl Calls {
         // Also after a refusal: what was changed up to there is in the state, with its ports.
         self.carry_out(call, leases).map_err(Refusal::Forwarding)?;
         let parties = outcome?;
+        if call.recording_file().is_some() {
+            let label = call.leg(parties.sender).and_then(|leg| leg.label.as_ref());
+            let sdp = RecordedSdp {
+                label: label.map(windlass_ng::Label::as_bytes),
+                is_offer: dialogue.role == Role::Offer,
+                body: &text,
+                at: now.unix,
+            };
+            self.recorder.sdp(call.number, sdp);
+        }
         let mut printing = Printing {
             request,
             role: dialogue.role,
@@ -214,7 +228,12 @@ impl Calls {
         now: Now,
     ) -> Reply {
         let refusal = match outcome {
-            Ok(sdp) => return Reply::ok(Dict::new().with("sdp", Value::Bytes(sdp))),
+            Ok(sdp) => {
+                let file = slot.as_ref().and_then(Call::recording_file);
+                let files = file.map(|file| [file].into_iter().collect::<Value>());
+                let reply = Dict::new().with("sdp", Value::Bytes(sdp));
+                return Reply::ok(reply.with_some("recordings", files));
+            }
             Err(refusal) => refusal,
         };
         tracing::warn!(call_id = %id, %refusal, "offer or answer refused");

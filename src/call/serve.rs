@@ -1,5 +1,6 @@
 //! The commands of the ng protocol on the table of calls.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use super::state::{Call, Now};
 use super::statistics::{RunningTotals, Statistics};
 use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
-use crate::flow::Plan;
 use crate::flow::port::PortLease;
+use crate::flow::{Injection, Plan};
 
 /// The data plane, as calls see it.
 pub trait Forwarding: Send + Sync {
@@ -44,6 +45,14 @@ pub trait Forwarding: Send + Sync {
     fn route_to(&self, _peer: IpAddr) -> Option<IpAddr> {
         None
     }
+
+    /// Plays a digit into a stream.
+    ///
+    /// # Errors
+    /// There is no stream that it could go into; in the words of the protocol.
+    fn inject(&self, _worker: usize, _injection: Injection) -> Result<(), &'static str> {
+        Err(errors::NO_DTMF_INJECTION)
+    }
 }
 
 /// The data plane could not carry out a plan.
@@ -52,6 +61,47 @@ pub trait Forwarding: Send + Sync {
 pub struct ForwardingError {
     /// What it said.
     pub reason: String,
+}
+
+/// Where recordings go; `()` is nowhere.
+pub trait Recorder: Send + Sync {
+    /// Starts the recording of a call and says where it is written; `None`: nothing is recorded
+    /// here. `random` makes its name unique, `file` is a name that the proxy wants.
+    fn open(&self, call: u64, id: &CallId, random: u64, file: Option<&str>) -> Option<String>;
+
+    /// An SDP of a call that is being recorded.
+    fn sdp(&self, call: u64, sdp: RecordedSdp<'_>);
+
+    /// The recording is complete. Times are since 1970.
+    fn finish(&self, call: u64, started: Duration, ended: Duration, metadata: Option<&str>);
+
+    /// The recording is to be thrown away.
+    fn discard(&self, call: u64);
+}
+
+/// An SDP on its way into a recording.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordedSdp<'a> {
+    /// Label of its author.
+    pub label: Option<&'a [u8]>,
+    /// Whether it is an offer.
+    pub is_offer: bool,
+    /// The text.
+    pub body: &'a [u8],
+    /// When it came, since 1970.
+    pub at: Duration,
+}
+
+impl Recorder for () {
+    fn open(&self, _: u64, _: &CallId, _: u64, _: Option<&str>) -> Option<String> {
+        None
+    }
+
+    fn sdp(&self, _: u64, _: RecordedSdp<'_>) {}
+
+    fn finish(&self, _: u64, _: Duration, _: Duration, _: Option<&str>) {}
+
+    fn discard(&self, _: u64) {}
 }
 
 /// How many calls may run.
@@ -67,6 +117,7 @@ pub struct Calls {
     pub(super) interfaces: Interfaces,
     pub(super) identity: Identity,
     pub(super) forwarding: Arc<dyn Forwarding>,
+    pub(super) recorder: Arc<dyn Recorder>,
     pub(super) defaults: Defaults,
     pub(super) timeouts: Timeouts,
     limits: Limits,
@@ -74,6 +125,8 @@ pub struct Calls {
     pub(super) started: Instant,
     pub(super) next_number: AtomicU64,
     pub(super) running: Mutex<Rates>,
+    /// Calls by their number, where digits are to be reported.
+    pub(super) numbered: Mutex<HashMap<u64, Entry>>,
 }
 
 impl fmt::Debug for Calls {
@@ -109,6 +162,7 @@ impl Calls {
             interfaces,
             identity,
             forwarding,
+            recorder: Arc::new(()),
             defaults,
             timeouts,
             limits,
@@ -116,7 +170,15 @@ impl Calls {
             started,
             next_number: AtomicU64::new(1),
             running: Mutex::default(),
+            numbered: Mutex::default(),
         }
+    }
+
+    /// Recordings go here.
+    #[must_use]
+    pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Running calls.
@@ -157,7 +219,8 @@ impl Calls {
             Command::Query => self.query(request, now),
             Command::List => self.list(request),
             Command::Statistics => self.describe_statistics(now),
-            other => Reply::error(format!("command '{}' is not supported", other.name())),
+            Command::Cli => Reply::error(errors::NO_HANDLER),
+            _ => self.on_parties(request, source, now, rng),
         }
     }
 
@@ -284,6 +347,12 @@ impl Calls {
     ) {
         self.table.remove(id, entry);
         let Some(mut call) = slot.take() else { return };
+        for alias in call.aliases() {
+            self.table.remove(alias, entry);
+        }
+        self.table.remove(&call.id, entry);
+        self.stop_recording(&mut call, false, now);
+        self.unwatch_digits(&call);
         let duration = now.instant.saturating_duration_since(call.created.instant);
         self.statistics.call_ended(&call, reason, duration);
         tracing::info!(

@@ -58,6 +58,19 @@ pub(crate) struct CallExtras {
     pub(crate) early_fragments: Vec<(Tag, Box<[u8]>, Instant)>,
     /// PCM is forwarded to the recording daemon.
     pub(crate) is_forwarding: bool,
+    /// The recording, running or paused.
+    pub(crate) recording: Option<Recording>,
+    /// Other call-ids of this call, by merging.
+    pub(crate) aliases: Vec<CallId>,
+}
+
+/// A recording of a call.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    /// Where it is written.
+    pub(crate) file: String,
+    /// Packets do not go into it for now.
+    pub(crate) is_paused: bool,
 }
 
 impl Call {
@@ -99,7 +112,37 @@ impl Call {
 
     /// Whether packets go into a recording now.
     pub(crate) fn is_recording(&self) -> bool {
-        false
+        self.recording()
+            .is_some_and(|recording| !recording.is_paused)
+    }
+
+    pub(crate) fn is_recording_paused(&self) -> bool {
+        self.recording()
+            .is_some_and(|recording| recording.is_paused)
+    }
+
+    /// Where the recording is written, if there is one.
+    pub(crate) fn recording_file(&self) -> Option<&str> {
+        self.recording().map(|recording| recording.file.as_str())
+    }
+
+    fn recording(&self) -> Option<&Recording> {
+        self.extras.as_deref()?.recording.as_ref()
+    }
+
+    pub(crate) fn recording_mut(&mut self) -> Option<&mut Recording> {
+        self.extras.as_deref_mut()?.recording.as_mut()
+    }
+
+    /// Other call-ids of this call.
+    pub(crate) fn aliases(&self) -> &[CallId] {
+        self.extras
+            .as_deref()
+            .map_or(&[], |extras| extras.aliases.as_slice())
+    }
+
+    pub(crate) fn aliases_mut(&mut self) -> &mut Vec<CallId> {
+        &mut self.extras_mut().aliases
     }
 
     /// Whether digits of this call are reported somewhere of its own.

@@ -54,6 +54,11 @@ impl Statistics {
         self.running.fetch_add(1, Relaxed);
     }
 
+    /// Two calls became one.
+    pub(crate) fn calls_merged(&self) {
+        self.running.fetch_sub(1, Relaxed);
+    }
+
     pub(crate) fn offer_rejected(&self) {
         self.rejected.fetch_add(1, Relaxed);
     }

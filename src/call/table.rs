@@ -67,6 +67,17 @@ impl CallTable {
         }
     }
 
+    /// Gives the entry `to` the name of the entry `from`, which is a call no more.
+    pub(super) fn alias(&self, id: &CallId, from: &Entry, to: &Entry) {
+        let mut shard = self.shard(id);
+        if shard
+            .get(id)
+            .is_some_and(|current| Arc::ptr_eq(current, from))
+        {
+            shard.insert(id.clone(), to.clone());
+        }
+    }
+
     /// At most `limit` call-ids.
     pub(super) fn ids(&self, limit: usize) -> Vec<CallId> {
         let mut ids = Vec::new();

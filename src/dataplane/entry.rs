@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::play::{Last, Outgoing};
+use super::tap::PacketTap;
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
 use crate::flow::{FlowSpec, Payload, Sink, Taps};
+use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
 use crate::media::rtp::RtpHeader;
@@ -28,6 +31,8 @@ pub(super) struct Entry {
     /// The entries that they mean, by position.
     pub(super) targets: Vec<Option<usize>>,
     pub(super) taps: Option<Box<Taps>>,
+    /// What few flows have.
+    pub(super) services: Option<Box<Services>>,
     nat_wait: bool,
     pierces_nat: bool,
     sibling_local: Option<SocketAddr>,
@@ -41,6 +46,17 @@ pub(super) struct Entry {
     pub(super) is_bound: bool,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
+}
+
+/// What few flows have.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    /// Where a recording takes its packets.
+    pub(super) recording: Option<Box<dyn PacketTap>>,
+    /// Digits on their way, by SSRC.
+    detectors: Vec<(u32, Detector)>,
+    /// What is sent from this port of our own making, and what that does to its numbers.
+    pub(super) outgoing: Outgoing,
 }
 
 impl Entry {
@@ -60,6 +76,7 @@ impl Entry {
             sinks: spec.sinks,
             targets: Vec::new(),
             taps: spec.taps,
+            services: None,
             sibling_local: spec.rtp_sibling,
             sibling: None,
             call,
@@ -137,6 +154,58 @@ impl Entry {
             self.publish_peer();
         }
         event
+    }
+
+    /// The way into the recording that the flow goes into, or none.
+    pub(super) fn set_recording(&mut self, tap: Option<Box<dyn PacketTap>>) {
+        if tap.is_some() || self.services.is_some() {
+            self.services.get_or_insert_default().recording = tap;
+        }
+    }
+
+    /// What arrived last on this flow, from its busiest source.
+    pub(super) fn last_heard(&self) -> Option<Last> {
+        let sources = self.stats.ssrcs.get()?.iter();
+        let busiest = sources.max_by_key(|source| source.packets.load(Relaxed))?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the number without its cycles"
+        )]
+        let sequence = busiest.last_sequence.load(Relaxed) as u16;
+        Some(Last {
+            ssrc: busiest.ssrc.load(Relaxed),
+            sequence,
+            timestamp: busiest.last_timestamp.load(Relaxed),
+            at: self.last_at,
+        })
+    }
+
+    /// The digits that end with an RTP packet.
+    pub(super) fn detect(&mut self, header: &RtpHeader, datagram: &[u8]) -> [Option<Pressed>; 2] {
+        let events = self.taps.as_deref().and_then(|taps| taps.events);
+        if !events.is_some_and(|events| events.contains(header.payload_type)) {
+            return [None; 2];
+        }
+        let detectors = &mut self.services.get_or_insert_default().detectors;
+        let known = detectors.iter().position(|(ssrc, _)| *ssrc == header.ssrc);
+        let index = known.unwrap_or_else(|| {
+            if detectors.len() >= MAX_SSRCS {
+                detectors.remove(0);
+            }
+            detectors.push((header.ssrc, Detector::default()));
+            detectors.len() - 1
+        });
+        let clock_rate = match self.payload {
+            Payload::Rtp { clock_rate, .. } => clock_rate,
+            Payload::Opaque => 0,
+        };
+        let payload = datagram.get(header.payload_at..).unwrap_or_default();
+        match detectors.get_mut(index) {
+            Some((_, detector)) => {
+                detector.on_packet(payload, header.timestamp, header.marker, clock_rate)
+            }
+            None => [None; 2],
+        }
     }
 
     /// Counts a datagram that is not forwarded.

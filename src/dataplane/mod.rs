@@ -6,8 +6,10 @@
 
 mod backend;
 mod entry;
+mod play;
 mod rewrite;
 mod sys;
+pub mod tap;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -25,10 +27,12 @@ use mio::Waker;
 use parking_lot::Mutex;
 
 use crate::flow::port::{OpenPort, PortLease};
-use crate::flow::{FlowChange, Plan};
+use crate::flow::{FlowChange, Injection, Plan};
+use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 
 use backend::epoll::{self, Epoll, Opener};
+use tap::Recordings;
 use worker::{EventSink, Flows, Shared};
 
 /// Events that may wait for control; further ones are counted and lost.
@@ -42,7 +46,21 @@ pub struct FlowEvent {
     /// Local address of the flow.
     pub local: SocketAddr,
     /// What happened.
-    pub event: Event,
+    pub event: Happening,
+}
+
+/// What a flow can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Of the source of its packets.
+    Source(Event),
+    /// Somebody pressed a digit.
+    Digit {
+        /// What, and for how long.
+        pressed: Pressed,
+        /// Where the packet came from.
+        from: SocketAddr,
+    },
 }
 
 /// The workers.
@@ -80,11 +98,15 @@ pub enum ApplyError {
 
 impl Dataplane {
     /// Starts this many workers, each pinned to a core if there are several cores for them.
-    /// Events come out of the receiver.
+    /// Events come out of the receiver; packets of recorded flows go to `recordings`.
     ///
     /// # Errors
     /// The system refuses a thread or an epoll instance.
-    pub fn start(workers: usize, started: Instant) -> io::Result<(Self, Receiver<FlowEvent>)> {
+    pub fn start(
+        workers: usize,
+        started: Instant,
+        recordings: Arc<dyn Recordings>,
+    ) -> io::Result<(Self, Receiver<FlowEvent>)> {
         let (sender, events) = sync_channel(MAX_EVENTS);
         let lost_events = Arc::new(AtomicU64::new(0));
         let sink = EventSink {
@@ -99,7 +121,12 @@ impl Dataplane {
         };
         for index in 0..workers.max(1) {
             let (backend, wait, waker) = epoll::new()?;
-            let flows = Mutex::new(Flows::new(backend, sink.clone(), started));
+            let flows = Mutex::new(Flows::new(
+                backend,
+                sink.clone(),
+                recordings.clone(),
+                started,
+            ));
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),
@@ -160,6 +187,18 @@ impl Dataplane {
         let removed = removed.map_err(ApplyError::Refused)?;
         worker.flows.fetch_sub(removed.len(), Relaxed);
         Ok(removed)
+    }
+
+    /// Plays a digit into a stream.
+    ///
+    /// # Errors
+    /// There is no such stream, or nothing went through it yet; in the words of the protocol.
+    pub fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {
+        let worker = self.workers.get(worker).ok_or(play::NO_STREAM)?;
+        worker.shared.flows.lock().inject(injection, clock())?;
+        // It may be waiting for longer than the first packet may wait.
+        let _ = worker.waker.wake();
+        Ok(())
     }
 
     /// Milliseconds since the start: the clock of `last_packet_ms`.

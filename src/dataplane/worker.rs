@@ -13,18 +13,20 @@ use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 
-use super::FlowEvent;
 use super::backend::{Backend, Wait};
 use super::entry::Entry;
+use super::play;
 use super::rewrite::{self, Rewritten};
 use super::sys::mmsg::RecvBatch;
+use super::tap::{PacketTap, Recordings};
+use super::{FlowEvent, Happening};
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats};
-use crate::flow::{Carries, FlowChange, FlowSpec, Payload, Plan};
+use crate::flow::{Carries, FlowChange, FlowSpec, Injection, Payload, Plan};
 use crate::media::demux::{Protocol, protocol};
-use crate::media::latch::{Arrival, Event, Kind, Verdict};
+use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::rtcp;
-use crate::media::rtp::RtpHeader;
+use crate::media::rtp::{self, RtpHeader};
 
 /// Datagrams taken from one port at a time.
 const BATCH: usize = 8;
@@ -59,7 +61,7 @@ pub(super) struct EventSink {
 }
 
 impl EventSink {
-    fn tell(&self, call: u64, local: SocketAddr, event: Event) {
+    fn tell(&self, call: u64, local: SocketAddr, event: Happening) {
         if self
             .sender
             .try_send(FlowEvent { call, local, event })
@@ -116,6 +118,9 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
             0 => next_tick.saturating_duration_since(now),
             _ => BOUND_SILENCE,
         };
+        if let Some(due) = flows.play(now) {
+            at_most = at_most.min(due.saturating_duration_since(now));
+        }
         let received = flows.received - before;
         // Under load the worker is back in no time: a waiting command goes first.
         MutexGuard::unlock_fair(flows);
@@ -153,6 +158,7 @@ impl LoadGauge {
 pub(super) struct Flows<B> {
     backend: B,
     events: EventSink,
+    recordings: Arc<dyn Recordings>,
     started: Instant,
     entries: Slab<Entry>,
     by_local: HashMap<SocketAddr, usize, RandomState>,
@@ -164,13 +170,22 @@ pub(super) struct Flows<B> {
     received: u64,
     /// A packet while it is changed for one sink.
     scratch: Vec<u8>,
+    /// Flows that digits are played from.
+    playing: Vec<usize>,
 }
 
 impl<B: Backend> Flows<B> {
-    pub(super) fn new(backend: B, events: EventSink, started: Instant) -> Self {
+    pub(super) fn new(
+        backend: B,
+        events: EventSink,
+        recordings: Arc<dyn Recordings>,
+        started: Instant,
+    ) -> Self {
         Self {
             backend,
             events,
+            recordings,
+            playing: Vec::new(),
             started,
             entries: Slab::new(),
             by_local: HashMap::default(),
@@ -245,6 +260,7 @@ impl<B: Backend> Flows<B> {
             entry.publish_peer();
         }
         if let Some(event) = event {
+            let event = Happening::Source(event);
             self.events.tell(entry.call, entry.lease.local(), event);
         }
         if let Verdict::Drop(reason) = verdict {
@@ -271,13 +287,26 @@ impl<B: Backend> Flows<B> {
                 FlowStats::add(&entry.stats.errors_in, 1);
             }
         }
+        if let Some(services) = entry.services.as_deref()
+            && let Some(recording) = &services.recording
+        {
+            recording.packet(from, entry.lease.local(), datagram);
+        }
+        if let Reading::Rtp { header, .. } = &reading
+            && entry.taps.is_some()
+        {
+            for pressed in entry.detect(header, datagram).into_iter().flatten() {
+                let event = Happening::Digit { pressed, from };
+                self.events.tell(entry.call, entry.lease.local(), event);
+            }
+        }
         if !entry.receive && !matches!(reading, Reading::Rtcp) {
             return entry.count_drop(DropReason::NotReceiving);
         }
-        self.send_to_sinks(index, datagram, &reading);
+        self.send_to_sinks(index, datagram, &reading, now);
     }
 
-    fn send_to_sinks(&mut self, index: usize, original: &[u8], reading: &Reading) {
+    fn send_to_sinks(&mut self, index: usize, original: &[u8], reading: &Reading, now: Instant) {
         let is_rtcp = matches!(reading, Reading::Rtcp);
         let mut sent = false;
         let mut refused = None;
@@ -316,6 +345,22 @@ impl<B: Backend> Flows<B> {
             let Some(sender) = self.entries.get_mut(target) else {
                 continue;
             };
+            if let Reading::Rtp { header, .. } = reading
+                && let Some(services) = sender.services.as_deref_mut()
+            {
+                let Some(sequence) = services.outgoing.pass(header, now) else {
+                    refused = Some(DropReason::Withheld);
+                    continue;
+                };
+                if sequence != header.sequence {
+                    if std::ptr::eq(datagram, original) {
+                        self.scratch.clear();
+                        self.scratch.extend_from_slice(original);
+                    }
+                    rtp::set_sequence(&mut self.scratch, sequence);
+                    datagram = &self.scratch;
+                }
+            }
             let Some(destination) = sender.destination else {
                 refused = Some(DropReason::NoDestination);
                 continue;
@@ -399,6 +444,8 @@ impl<B: Backend> Flows<B> {
                     {
                         tracing::warn!(%error, tos, "cannot set the TOS");
                     }
+                    let tap = recording(&*self.recordings, entry);
+                    entry.set_recording(tap);
                     self.pierce(local);
                 }
                 FlowChange::Remove(local) => removed.extend(self.remove(local)),
@@ -415,6 +462,8 @@ impl<B: Backend> Flows<B> {
         let slot = self.entries.vacant_entry();
         let index = slot.key();
         let mut entry = Entry::new(spec, lease, call);
+        let tap = recording(&*self.recordings, &entry);
+        entry.set_recording(tap);
         if let Some(tos) = entry.tos()
             && let Err(error) = self.backend.set_tos(entry.lease.handle_mut(), tos)
         {
@@ -437,6 +486,57 @@ impl<B: Backend> Flows<B> {
         self.bound -= usize::from(entry.is_bound);
         self.backend.release(entry.lease.handle_mut());
         Some(entry.lease)
+    }
+
+    /// Plays a digit into a stream.
+    pub(super) fn inject(
+        &mut self,
+        injection: Injection,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let source = self.by_local.get(&injection.from).copied();
+        let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
+        let index = self.by_local.get(&injection.via).copied();
+        let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
+        let (index, entry) = entry.ok_or(play::NO_STREAM)?;
+        let outgoing = &mut entry.services.get_or_insert_default().outgoing;
+        outgoing.play(injection, heard, now)?;
+        if !self.playing.contains(&index) {
+            self.playing.push(index);
+        }
+        Ok(())
+    }
+
+    /// Sends the packets of digits that are due, and says when the next one is.
+    fn play(&mut self, now: Instant) -> Option<Instant> {
+        let (entries, backend) = (&mut self.entries, &mut self.backend);
+        self.playing.retain(|&index| {
+            let Some(entry) = entries.get_mut(index) else {
+                return false;
+            };
+            let Some(services) = entry.services.as_deref_mut() else {
+                return false;
+            };
+            while services.outgoing.due().is_some_and(|due| due <= now) {
+                let Some(packet) = services.outgoing.poll(now) else {
+                    continue;
+                };
+                let Some(destination) = entry.destination else {
+                    continue;
+                };
+                let sent = backend.send(entry.lease.handle_mut(), &packet, destination);
+                let counter = match sent {
+                    Ok(()) => &entry.stats.packets_out,
+                    Err(_) => &entry.stats.errors_out,
+                };
+                FlowStats::add(counter, 1);
+            }
+            services.outgoing.due().is_some()
+        });
+        let services = |&index: &usize| self.entries.get(index)?.services.as_deref();
+        let playing = self.playing.iter().filter_map(services);
+        let due = playing.filter_map(|services| services.outgoing.due());
+        due.min()
     }
 
     /// Opens the NAT of a party, if signalling asks for it.
@@ -476,10 +576,16 @@ impl<B: Backend> Flows<B> {
                 let _ = self.backend.send(handle, &NAT_OPENER, destination);
             }
             if let Some(event) = entry.handle_timeout(now) {
+                let event = Happening::Source(event);
                 self.events.tell(entry.call, entry.lease.local(), event);
             }
         }
     }
+}
+
+/// The way into the recording that a flow goes into.
+fn recording(recordings: &dyn Recordings, entry: &Entry) -> Option<Box<dyn PacketTap>> {
+    recordings.tap(entry.taps.as_deref()?.recording?)
 }
 
 /// Takes the binding of a port to its peer back.

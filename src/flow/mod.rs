@@ -9,6 +9,8 @@ pub mod stats;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::media::dtmf::Digit;
+
 /// Everything one command changes in the data plane, in order: removals last.
 ///
 /// All flows of one plan belong to one call and live on one worker.
@@ -171,6 +173,27 @@ pub enum Learning {
     Immediate,
     /// None: media goes where SDP says.
     Off,
+}
+
+/// A digit to be played into a stream (RFC 4733).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// The local address that the stream comes in on.
+    pub from: SocketAddr,
+    /// The local address that it leaves from.
+    pub via: SocketAddr,
+    /// What is played.
+    pub digit: Digit,
+    /// For how long, in ms.
+    pub duration_ms: u32,
+    /// Silence after it, in ms.
+    pub pause_ms: u32,
+    /// Level below 0 dBm0, in dB: 0–63.
+    pub volume: u8,
+    /// Payload type of events in the stream.
+    pub payload_type: u8,
+    /// Clock of the stream in Hz.
+    pub clock_rate: u32,
 }
 
 /// One destination of a flow's accepted datagrams.

@@ -70,6 +70,13 @@ impl RtpHeader {
     }
 }
 
+/// Gives a checked packet another sequence number.
+pub fn set_sequence(packet: &mut [u8], sequence: u16) {
+    if let Some(field) = packet.get_mut(2..4) {
+        field.copy_from_slice(&sequence.to_be_bytes());
+    }
+}
+
 /// The payload of a checked packet, without padding.
 pub fn payload_mut<'a>(packet: &'a mut [u8], header: &RtpHeader) -> Option<&'a mut [u8]> {
     let is_padded = packet.first()? & 0x20 != 0;

@@ -6,5 +6,6 @@ pub mod dtmf;
 pub mod load;
 pub mod log;
 pub mod pcap;
+pub mod recorder;
 pub mod syslog;
 pub mod xmlrpc;

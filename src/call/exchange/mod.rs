@@ -134,7 +134,7 @@ impl Call {
                 role: context.dialogue.role,
                 rng: &mut *context.rng,
             };
-            exchange.run(said, endpoint, sdp);
+            exchange.run(said, endpoint, Some(sdp));
         }
         self.bundle(parties, sdp, context.request, context.dialogue.role);
         for line in &lines {
@@ -151,20 +151,25 @@ impl Call {
 }
 
 /// The two ends of one m= line in one exchange.
-struct MediaExchange<'a> {
-    sender: &'a mut Media,
-    receiver: &'a mut Media,
-    description: &'a windlass_sdp::Media,
-    request: &'a Request,
-    host: Host<'a>,
-    role: Role,
+pub(crate) struct MediaExchange<'a> {
+    pub(crate) sender: &'a mut Media,
+    pub(crate) receiver: &'a mut Media,
+    pub(crate) description: &'a windlass_sdp::Media,
+    pub(crate) request: &'a Request,
+    pub(crate) host: Host<'a>,
+    pub(crate) role: Role,
     /// The receiver has not been offered this media before, or forgets that it was.
-    is_first: bool,
-    rng: &'a mut dyn RngCore,
+    pub(crate) is_first: bool,
+    pub(crate) rng: &'a mut dyn RngCore,
 }
 
 impl MediaExchange<'_> {
-    fn run(mut self, said: Said, endpoint: Option<Endpoint>, sdp: &SessionDescription) {
+    pub(crate) fn run(
+        mut self,
+        said: Said,
+        endpoint: Option<Endpoint>,
+        sdp: Option<&SessionDescription>,
+    ) {
         self.adopt_mid();
         self.sender.said = Some(said);
         self.sender.kind = self.description.kind;
@@ -173,7 +178,8 @@ impl MediaExchange<'_> {
             .clone_from(&self.description.kind_text);
         let endpoint = endpoint.filter(|_| !self.is_turned_down());
         let Some(endpoint) = endpoint else {
-            self.turn_down(sdp.address_of(self.description).ok());
+            let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
+            self.turn_down(address);
             return;
         };
         for media in [&mut *self.sender, &mut *self.receiver] {

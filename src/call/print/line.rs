@@ -25,6 +25,8 @@ pub(super) struct MediaLine<'a> {
     pub(super) source: Option<&'a Media>,
     pub(super) index: usize,
     pub(super) texts: &'a Texts<'a>,
+    /// What to print from, in place of what a source said.
+    pub(super) said: Option<&'a windlass_sdp::Media>,
     pub(super) request: &'a Request,
     pub(super) role: Role,
     pub(super) host: Host<'a>,
@@ -71,7 +73,7 @@ impl MediaLine<'_> {
     }
 
     fn print(&self) -> write::Media {
-        let said = self.source.and_then(|source| self.texts.of(source));
+        let said = self.said.or_else(|| self.texts.of(self.source?));
         let mut media = match said.or_else(|| self.texts.of(self.shown)) {
             Some(said) => write::Media::carried(said, Carry::All),
             None => write::Media::new(self.shown.kind, self.shown.transport.name(), 0),

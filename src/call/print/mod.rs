@@ -13,11 +13,11 @@ use rand::RngCore;
 use windlass_ng::Request;
 use windlass_ng::request::SdpSection;
 use windlass_sdp::write::{self, AttributeRules, Carry, Section, SectionRules};
-use windlass_sdp::{MediaKind, SessionDescription, Text};
+use windlass_sdp::{MediaKind, Origin, SessionDescription, Text};
 
 use super::dialogue::{Parties, Role};
 use super::exchange::Host;
-use super::leg::{Leg, Printed};
+use super::leg::{Leg, LegIndex, Printed};
 use super::media::{Media, Said, read_again};
 use super::state::Call;
 use line::MediaLine;
@@ -65,6 +65,7 @@ impl Call {
                 source,
                 index,
                 texts: &texts,
+                said: None,
                 request: with.request,
                 role: with.role,
                 host: with.host,
@@ -76,12 +77,56 @@ impl Call {
             let groups = sdp.bundle_groups().map(<[Text]>::to_vec);
             session.bundle_groups.extend(groups);
         }
-        let address = receiver
-            .medias
-            .iter()
-            .find_map(|media| Some(media.ports()?.main.advertised));
+        self.print_session(parties.receiver, session, sdp.origin(), with)
+    }
+
+    /// Prints an SDP of the relay's own making: one description per media of the leg.
+    pub(crate) fn print_for(
+        &mut self,
+        leg: LegIndex,
+        mut session: write::Session,
+        origin: Option<&Origin>,
+        descriptions: &[windlass_sdp::Media],
+        with: &mut Printing<'_>,
+    ) -> Vec<u8> {
+        let Some(receiver) = self.legs.get(leg) else {
+            return Vec::new();
+        };
+        let nothing = SessionDescription::default();
+        let texts = Texts::new(&nothing, receiver, receiver, Role::Offer);
+        for (index, (shown, said)) in receiver.medias.iter().zip(descriptions).enumerate() {
+            let line = MediaLine {
+                receiver,
+                shown,
+                source: None,
+                index,
+                texts: &texts,
+                said: Some(said),
+                request: with.request,
+                role: with.role,
+                host: with.host,
+            };
+            line.print_into(&mut session.media);
+        }
+        finish_session(&mut session, receiver, with);
+        self.print_session(leg, session, origin, with)
+    }
+
+    /// Gives a description its o= line, prints it and remembers what was printed.
+    fn print_session(
+        &mut self,
+        leg: LegIndex,
+        mut session: write::Session,
+        received: Option<&Origin>,
+        with: &mut Printing<'_>,
+    ) -> Vec<u8> {
+        let Some(receiver) = self.legs.get(leg) else {
+            return Vec::new();
+        };
+        let medias = receiver.medias.iter();
+        let mut advertised = medias.filter_map(|media| Some(media.ports()?.main.advertised));
         let printed = receiver.printed.as_ref();
-        session.origin = origin(sdp.origin(), printed, address, with.request, with.rng);
+        session.origin = origin(received, printed, advertised.next(), with.request, with.rng);
         let replace = &with.request.replace;
         let mut text = session.to_bytes();
         let digest = digest(&text);
@@ -90,7 +135,7 @@ impl Call {
             session.origin.increment_version();
             text = session.to_bytes();
         }
-        if let Some(receiver) = self.legs.get_mut(parties.receiver) {
+        if let Some(receiver) = self.legs.get_mut(leg) {
             receiver.printed = Some(Printed {
                 origin: session.origin,
                 digest,

@@ -1,0 +1,221 @@
+//! A party that deals with the relay alone: publisher, subscriber, or one that the relay calls.
+//!
+//! The rules of an exchange are those for two; the other end is a media that exists only while
+//! they are applied.
+
+use std::sync::Arc;
+
+use windlass_ng::{Request, Tag};
+use windlass_sdp::write::{self, Carry};
+use windlass_sdp::{Direction, Origin, SessionDescription, Text};
+
+use super::Scene;
+use crate::call::dialogue::{Dialogue, Role};
+use crate::call::exchange::{Context, ExchangeError, Host, MediaExchange};
+use crate::call::leg::{Leg, LegIndex};
+use crate::call::media::{Endpoint, Media, Said};
+use crate::call::print::Printing;
+use crate::call::serve::Calls;
+use crate::call::state::Call;
+
+impl Call {
+    /// The number of the next m= line.
+    pub(super) fn next_line(&self) -> usize {
+        let medias = self.legs.iter().flat_map(|leg| &leg.medias);
+        medias.map(|media| media.line + 1).max().unwrap_or(0)
+    }
+
+    /// The leg with this tag, made if there is none.
+    pub(super) fn leg_or_new(&mut self, tag: &Tag, scene: &Scene<'_>) -> LegIndex {
+        if let Some(index) = self.leg_by_tag(tag) {
+            return index;
+        }
+        let mut leg = Leg::new(scene.now, None);
+        leg.tag = Some(tag.clone());
+        self.legs.push(leg);
+        self.legs.len() - 1
+    }
+
+    /// What the request says of a party that deals with the relay alone.
+    pub(super) fn apply_to(&mut self, leg: LegIndex, scene: &Scene<'_>, host: Host<'_>) {
+        let request = scene.request;
+        let routed = request.interface_peer.and_then(|peer| (host.route)(peer));
+        let mut addresses = host.interfaces.addresses().iter();
+        let routed = routed.and_then(|local| addresses.find(|a| a.address == local));
+        let Some(leg) = self.legs.get_mut(leg) else {
+            return;
+        };
+        let named = request.interface.as_deref().map(Arc::from);
+        if let Some(name) = named.or_else(|| routed.map(|address| address.name.clone())) {
+            leg.interface = Some(name);
+        }
+        if let Some(family) = request.address_family {
+            leg.family = Some(match family {
+                windlass_ng::request::Family::Ip4 => crate::call::ports::Family::V4,
+                windlass_ng::request::Family::Ip6 => crate::call::ports::Family::V6,
+            });
+        }
+        if let Some(label) = request
+            .set_label
+            .as_ref()
+            .or(request.rare.to_label.as_ref())
+        {
+            leg.label = Some(label.clone());
+        }
+        if let Some(metadata) = &request.metadata {
+            leg.metadata = Some(metadata.as_str().into());
+        }
+        leg.signalled_at = scene.now.instant;
+        self.last_signal = scene.now;
+    }
+
+    /// Opens ports for one media of a party that deals with the relay alone.
+    pub(super) fn open_alone(
+        &mut self,
+        (leg, media): (LegIndex, usize),
+        endpoint: Endpoint,
+        tag: &Tag,
+        role: Role,
+        scene: &mut Scene<'_>,
+        host: Host<'_>,
+    ) -> Result<(), ExchangeError> {
+        let mut context = Context {
+            request: scene.request,
+            dialogue: Dialogue::of(role, tag),
+            host,
+            now: scene.now,
+            rng: &mut *scene.rng,
+            leases: std::mem::take(&mut scene.leases),
+        };
+        let opened = self.open_ports(leg, media, None, true, endpoint.rtp, &mut context);
+        scene.leases = context.leases;
+        opened
+    }
+}
+
+/// The two halves of dealing with one party's media alone.
+pub(super) struct Alone<'a> {
+    pub(super) request: &'a Request,
+    pub(super) host: Host<'a>,
+}
+
+impl Alone<'_> {
+    /// The party offers or answers: `description` is its word.
+    pub(super) fn take(
+        &self,
+        role: Role,
+        media: &mut Media,
+        other: &mut Media,
+        said: Said,
+        description: &windlass_sdp::Media,
+        endpoint: Option<Endpoint>,
+        rng: &mut dyn rand::RngCore,
+    ) {
+        let exchange = MediaExchange {
+            is_first: true,
+            sender: media,
+            receiver: other,
+            description,
+            request: self.request,
+            host: self.host,
+            role,
+            rng,
+        };
+        exchange.run(said, endpoint, None);
+    }
+
+    /// The relay offers or answers to the party: `description` is what it says of its side.
+    pub(super) fn tell(
+        &self,
+        role: Role,
+        media: &mut Media,
+        other: &mut Media,
+        description: &windlass_sdp::Media,
+        endpoint: Endpoint,
+        rng: &mut dyn rand::RngCore,
+    ) {
+        let said = Said {
+            sdp: Arc::from(&b""[..]),
+            index: 0,
+        };
+        let exchange = MediaExchange {
+            is_first: media.said.is_none() && media.maps.is_empty(),
+            sender: other,
+            receiver: media,
+            description,
+            request: self.request,
+            host: self.host,
+            role,
+            rng,
+        };
+        exchange.run(said, Some(endpoint), None);
+    }
+}
+
+/// A description that says of a media only what it is and how it is coded.
+pub(super) fn bare(from: &windlass_sdp::Media, direction: Direction) -> windlass_sdp::Media {
+    let mut media = from.clone();
+    media.attributes.clear();
+    media.bandwidth = windlass_sdp::Bandwidth::default();
+    media.retained.clear();
+    media.info = None;
+    media.crypto.clear();
+    media.fingerprint = None;
+    media.setup = None;
+    media.tls_id = None;
+    media.ice = windlass_sdp::Ice::default();
+    media.extmaps.clear();
+    media.label = None;
+    media.direction = Some(direction);
+    media
+}
+
+/// Somewhere, for an end that is nowhere.
+pub(super) fn anywhere(family: crate::call::ports::Family) -> Endpoint {
+    let ip: std::net::IpAddr = match family {
+        crate::call::ports::Family::V4 => std::net::Ipv4Addr::LOCALHOST.into(),
+        crate::call::ports::Family::V6 => std::net::Ipv6Addr::LOCALHOST.into(),
+    };
+    Endpoint {
+        rtp: (ip, 9).into(),
+        rtcp: (ip, 10).into(),
+    }
+}
+
+impl Calls {
+    /// Prints an SDP of the relay's own for a party, from one description per media. `like` lends
+    /// its o= and s= lines.
+    pub(super) fn print_alone(
+        &self,
+        call: &mut Call,
+        leg: LegIndex,
+        descriptions: &[windlass_sdp::Media],
+        like: Option<&SessionDescription>,
+        role: Role,
+        scene: &mut Scene<'_>,
+    ) -> Vec<u8> {
+        let route = |peer| self.forwarding.route_to(peer);
+        let session = match like {
+            Some(like) => {
+                let mut session = write::Session::carried(like, Carry::All);
+                // Bandwidth was agreed for another session.
+                session.bandwidth = windlass_sdp::Bandwidth::default();
+                session
+            }
+            None => {
+                let mut session =
+                    write::Session::carried(&SessionDescription::default(), Carry::All);
+                session.name = Text::from(self.identity.software());
+                session
+            }
+        };
+        let origin: Option<Origin> = like.and_then(|like| like.origin().cloned());
+        let mut printing = Printing {
+            request: scene.request,
+            role,
+            host: self.host(&route),
+            rng: &mut *scene.rng,
+        };
+        call.print_for(leg, session, origin.as_ref(), descriptions, &mut printing)
+    }
+}

@@ -1,0 +1,133 @@
+//! Commands on parties of a call, beside offer and answer (spec: ng-protocol §5).
+
+mod alone;
+mod connect;
+mod create;
+mod merge;
+mod mute;
+mod party;
+mod publish;
+mod recording;
+mod select;
+mod subscribe;
+
+use std::net::SocketAddr;
+
+use rand::RngCore;
+use windlass_ng::{CallId, Command, Reply, Request, errors};
+
+use super::offer::Refusal;
+use super::serve::Calls;
+use super::state::{Call, Now};
+use super::table::lock;
+use crate::flow::port::PortLease;
+
+/// Why a command was not carried out: the words of the protocol.
+pub(super) type Refused = &'static str;
+
+/// What a command is carried out with.
+pub(super) struct Scene<'a> {
+    pub(super) request: &'a Request,
+    pub(super) now: Now,
+    pub(super) rng: &'a mut dyn RngCore,
+    /// Ports that were leased on the way.
+    pub(super) leases: Vec<PortLease>,
+}
+
+impl Calls {
+    /// Carries out a command on parties.
+    pub(super) fn on_parties(
+        &self,
+        request: &Request,
+        source: SocketAddr,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Reply {
+        use Command as C;
+        let scene = Scene {
+            request,
+            now,
+            rng,
+            leases: Vec::new(),
+        };
+        let party = errors::UNKNOWN_CALL_ID_PARTY;
+        let several = errors::UNKNOWN_CALL_IDS;
+        match request.command {
+            C::BlockDtmf
+            | C::UnblockDtmf
+            | C::BlockMedia
+            | C::UnblockMedia
+            | C::SilenceMedia
+            | C::UnsilenceMedia => self.on_call(scene, party, Self::mute),
+            C::StartForwarding | C::StopForwarding => self.on_call(scene, party, Self::forward),
+            C::StartRecording | C::StopRecording | C::PauseRecording => {
+                self.on_call(scene, errors::UNKNOWN_CALL_ID, Self::record)
+            }
+            C::PlayMedia => self.on_call(scene, party, |_, call, scene| {
+                call.select_party(scene.request)?;
+                Err(NO_ENGINE)
+            }),
+            C::StopMedia => self.on_call(scene, party, |_, call, scene| {
+                call.select_party(scene.request)?;
+                Err(errors::NOT_PLAYING)
+            }),
+            C::PlayDtmf => self.on_call(scene, party, Self::play_dtmf),
+            C::Publish => self.publish(scene, source),
+            C::SubscribeRequest => self.on_call(scene, several, Self::subscribe_request),
+            C::SubscribeAnswer => self.on_call(scene, several, Self::subscribe_answer),
+            C::Unsubscribe => self.on_call(scene, several, Self::unsubscribe),
+            C::Connect => self.connect(scene),
+            C::Mesh => self.mesh(scene),
+            C::InjectStart | C::InjectStop => self.inject(scene),
+            C::Create => self.create(scene, source),
+            C::CreateAnswer => {
+                self.on_call(scene, errors::CREATE_UNKNOWN_CALL_ID, Self::create_answer)
+            }
+            C::Transform => Reply::error(errors::TRANSFORM),
+            other => Reply::error(format!("command '{}' is not built", other.name())),
+        }
+    }
+
+    /// Runs a command on the call that the request names, and puts its plan in force. `unknown`
+    /// is said where there is no such call.
+    fn on_call(
+        &self,
+        scene: Scene<'_>,
+        unknown: Refused,
+        command: impl FnOnce(&Self, &mut Call, &mut Scene<'_>) -> Result<Reply, Refused>,
+    ) -> Reply {
+        match scene.request.require_call_id() {
+            Ok(id) => self.on_call_named(id, scene, unknown, command),
+            Err(reason) => Reply::error(reason),
+        }
+    }
+
+    /// The same for a call named otherwise.
+    fn on_call_named(
+        &self,
+        id: &CallId,
+        mut scene: Scene<'_>,
+        unknown: Refused,
+        command: impl FnOnce(&Self, &mut Call, &mut Scene<'_>) -> Result<Reply, Refused>,
+    ) -> Reply {
+        let Some(entry) = self.table.find(id) else {
+            return Reply::error(unknown);
+        };
+        let mut slot = lock(&entry);
+        let Some(call) = slot.as_mut() else {
+            return Reply::error(unknown);
+        };
+        let outcome = command(self, call, &mut scene);
+        if let Err(error) = self.carry_out(call, scene.leases) {
+            tracing::error!(call_id = %id, %error, "command not carried out");
+            return Reply::error(Refusal::Forwarding(error).reply());
+        }
+        outcome.unwrap_or_else(Reply::error)
+    }
+}
+
+/// What needs decoded audio, before there is an engine for it.
+pub(super) const NO_ENGINE: Refused = "unsupported: there is no codec engine to play media with";
+
+/// Bytes of tags and call-ids that the relay makes up: 64 hex digits.
+pub(super) const GENERATED_BYTES: usize = 32;

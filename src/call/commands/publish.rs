@@ -1,0 +1,133 @@
+//! `publish` (spec: ng-protocol §5, sdp-rewriting §13).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use windlass_ng::{CallId, Dict, Reply, Tag, Value, errors};
+use windlass_sdp::Direction;
+
+use super::alone::{Alone, anywhere, bare};
+use super::{GENERATED_BYTES, Refused, Scene};
+use crate::call::dialogue::Role;
+use crate::call::exchange::endpoints;
+use crate::call::identity::hex;
+use crate::call::media::{Media, Said};
+use crate::call::offer::Refusal;
+use crate::call::ports::Family;
+use crate::call::serve::Calls;
+use crate::call::state::Call;
+
+impl Calls {
+    pub(super) fn publish(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
+        if scene.request.sdp.is_none() {
+            return Reply::error(errors::NO_SDP);
+        }
+        let (id, tag) = names(&mut scene);
+        if let Err(reply) = self.find_or_create(scene.request, &id, source, scene.now) {
+            return reply;
+        }
+        let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
+        self.on_call_named(&id, scene, errors::UNKNOWN_CALL_ID, |calls, call, scene| {
+            let sdp = calls.take_publisher(call, &tag, scene)?;
+            Ok(Reply::ok(names.with("sdp", Value::Bytes(sdp))))
+        })
+    }
+
+    fn take_publisher(
+        &self,
+        call: &mut Call,
+        tag: &Tag,
+        scene: &mut Scene<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        let request = scene.request;
+        let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
+        let sdp = self
+            .read_sdp(call, body, request)
+            .map_err(|refusal| refusal.reply())?;
+        if request.flags.fragment() {
+            call.take_fragment(tag, body, scene.now.instant);
+            return Ok(Vec::new());
+        }
+        let endpoints = endpoints(&sdp, None).map_err(|error| Refusal::from(error).reply())?;
+        let text: Arc<[u8]> = body.into();
+        let route = |peer| self.forwarding.route_to(peer);
+        let host = self.host(&route);
+        let leg = call.leg_or_new(tag, scene);
+        call.apply_to(leg, scene, host);
+        let alone = Alone { request, host };
+        let direction = match request.flags.bidirectional() {
+            true => Direction::SendRecv,
+            false => Direction::RecvOnly,
+        };
+        let mut next = call.next_line();
+        let mut answers = Vec::new();
+        for (index, (description, endpoint)) in sdp.media.iter().zip(endpoints).enumerate() {
+            let Some(party) = call.legs.get_mut(leg) else {
+                break;
+            };
+            if party.medias.len() <= index {
+                let transport = description.transport.clone();
+                let media = Media::new(
+                    next,
+                    description.kind,
+                    description.kind_text.clone(),
+                    transport,
+                );
+                party.medias.push(media);
+                next += 1;
+            }
+            let Some(media) = party.medias.get_mut(index) else {
+                break;
+            };
+            let said = Said {
+                sdp: text.clone(),
+                index,
+            };
+            let mut other = Media::new(
+                0,
+                description.kind,
+                description.kind_text.clone(),
+                description.transport.clone(),
+            );
+            alone.take(
+                Role::Offer,
+                media,
+                &mut other,
+                said,
+                description,
+                endpoint,
+                scene.rng,
+            );
+            let mut answer = bare(description, direction);
+            let accepted = super::super::exchange::offered_codecs(&description.codecs, request);
+            answer.codecs = accepted.into_iter().take(1).collect();
+            answers.push(answer);
+            let (Some(endpoint), Some(answer)) =
+                (endpoint.filter(|_| !media.rejected), answers.last())
+            else {
+                continue;
+            };
+            // The relay takes mux where it is offered: it has no other party to ask.
+            media.mux.policy = crate::call::media::MuxPolicy::Accept;
+            media.mux.single = media.mux.theirs;
+            let near = anywhere(Family::of(endpoint.rtp.ip()));
+            alone.tell(Role::Answer, media, &mut other, answer, near, scene.rng);
+            call.open_alone((leg, index), endpoint, tag, Role::Answer, scene, host)
+                .map_err(|error| Refusal::from(error).reply())?;
+        }
+        if let Some(party) = call.legs.get_mut(leg) {
+            party.said = Some(text);
+        }
+        Ok(self.print_alone(call, leg, &answers, None, Role::Answer, scene))
+    }
+}
+
+/// Call-id and tag of a request, made up where it has none.
+pub(super) fn names(scene: &mut Scene<'_>) -> (CallId, Tag) {
+    let id = scene.request.call_id.clone();
+    let tag = scene.request.from_tag.clone();
+    (
+        id.unwrap_or_else(|| CallId::from(&hex(scene.rng, GENERATED_BYTES))),
+        tag.unwrap_or_else(|| Tag::from(&hex(scene.rng, GENERATED_BYTES))),
+    )
+}

@@ -1,0 +1,105 @@
+//! Recording of a call (spec: ng-protocol §5, media-behaviour §13).
+
+use windlass_ng::request::RecordCall;
+use windlass_ng::{Command, Dict, Reply, Request};
+
+use super::{Refused, Scene};
+use crate::call::serve::Calls;
+use crate::call::state::{Call, Now, Recording};
+
+impl Calls {
+    pub(super) fn record(&self, call: &mut Call, scene: &mut Scene<'_>) -> Result<Reply, Refused> {
+        let request = scene.request;
+        if let Some(metadata) = &request.metadata {
+            let leg = request
+                .from_tag
+                .as_ref()
+                .and_then(|tag| call.leg_by_tag(tag));
+            match leg.and_then(|leg| call.legs.get_mut(leg)) {
+                Some(leg) => leg.metadata = Some(metadata.as_str().into()),
+                None => call.extras_mut().metadata = Some(metadata.as_str().into()),
+            }
+        }
+        match request.command {
+            Command::StartRecording => self.start_recording(call, request, scene.rng.next_u64()),
+            Command::PauseRecording => call.pause_recording(),
+            _ if request.recording.pause => call.pause_recording(),
+            _ => self.stop_recording(call, request.flags.discard_recording(), scene.now),
+        }
+        let reply = match call.recording_file() {
+            Some(file) if request.command == Command::StartRecording => Dict::new().with(
+                "recordings",
+                [file].into_iter().collect::<windlass_ng::Value>(),
+            ),
+            _ => Dict::new(),
+        };
+        Ok(Reply::ok(reply))
+    }
+
+    /// What an offer or answer says of recording.
+    pub(in crate::call) fn record_as_asked(
+        &self,
+        call: &mut Call,
+        request: &Request,
+        random: u64,
+        now: Now,
+    ) {
+        match request.recording.record_call {
+            // A paused recording goes on by `start recording` alone.
+            Some(RecordCall::Start) if !call.is_recording_paused() => {
+                self.start_recording(call, request, random);
+            }
+            Some(RecordCall::Start) | None => {}
+            Some(RecordCall::Stop) => self.stop_recording(call, false, now),
+            Some(RecordCall::Discard) => self.stop_recording(call, true, now),
+        }
+    }
+
+    fn start_recording(&self, call: &mut Call, request: &Request, random: u64) {
+        if let Some(recording) = call.recording_mut() {
+            recording.is_paused = false;
+            return;
+        }
+        let file = request.recording.file.as_deref();
+        match self.recorder.open(call.number, &call.id, random, file) {
+            Some(file) => {
+                call.extras_mut().recording = Some(Recording {
+                    file,
+                    is_paused: false,
+                });
+            }
+            None => tracing::error!(
+                call_id = %call.id,
+                "not recorded: there is no recording directory"
+            ),
+        }
+    }
+
+    /// Ends a recording, or throws it away.
+    pub(in crate::call) fn stop_recording(&self, call: &mut Call, discard: bool, now: Now) {
+        let Some(extras) = call.extras.as_deref_mut() else {
+            return;
+        };
+        if extras.recording.take().is_none() {
+            return;
+        }
+        let metadata = extras
+            .metadata
+            .as_deref()
+            .or_else(|| call.legs.iter().find_map(|leg| leg.metadata.as_deref()));
+        match discard {
+            true => self.recorder.discard(call.number),
+            false => self
+                .recorder
+                .finish(call.number, call.created.unix, now.unix, metadata),
+        }
+    }
+}
+
+impl Call {
+    fn pause_recording(&mut self) {
+        if let Some(recording) = self.recording_mut() {
+            recording.is_paused = true;
+        }
+    }
+}

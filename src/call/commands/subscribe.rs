@@ -1,0 +1,401 @@
+//! `subscribe request`, `subscribe answer` and `unsubscribe` (spec: ng-protocol §5,
+//! sdp-rewriting §13).
+
+use std::sync::Arc;
+
+use windlass_ng::request::AllSelection;
+use windlass_ng::{Dict, Label, Reply, Request, Tag, Value, errors};
+use windlass_sdp::{Direction, SessionDescription};
+
+use super::alone::{Alone, anywhere, bare};
+use super::select::Selected;
+use super::{GENERATED_BYTES, Refused, Scene};
+use crate::call::dialogue::Role;
+use crate::call::exchange::endpoints;
+use crate::call::identity::hex;
+use crate::call::leg::{Leg, LegIndex};
+use crate::call::media::{Media, Said, Subscription, read_again};
+use crate::call::offer::Refusal;
+use crate::call::ports::Family;
+use crate::call::serve::Calls;
+use crate::call::state::Call;
+
+/// A media to subscribe to, by positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SourceMedia {
+    pub(super) leg: LegIndex,
+    pub(super) media: usize,
+}
+
+impl Calls {
+    pub(super) fn subscribe_request(
+        &self,
+        call: &mut Call,
+        scene: &mut Scene<'_>,
+    ) -> Result<Reply, Refused> {
+        let request = scene.request;
+        let sources = call.source_medias(request)?;
+        let tag = match &request.to_tag {
+            Some(tag) => tag.clone(),
+            None => Tag::from(&hex(scene.rng, GENERATED_BYTES)),
+        };
+        let route = |peer| self.forwarding.route_to(peer);
+        let host = self.host(&route);
+        let leg = call.leg_or_new(&tag, scene);
+        call.apply_to(leg, scene, host);
+        let alone = Alone { request, host };
+        let mut offered = Vec::new();
+        for (index, &source) in sources.iter().enumerate() {
+            let described = call.described(source).ok_or(errors::SUBSCRIPTION_REQUEST)?;
+            let direction = match (request.flags.inactive(), request.flags.bidirectional()) {
+                (true, _) => Direction::Inactive,
+                (false, true) => Direction::SendRecv,
+                (false, false) => Direction::SendOnly,
+            };
+            let mut offer = bare(&described, direction);
+            offer.extmaps.clone_from(&described.extmaps);
+            let line = call.next_line();
+            let near = call
+                .legs
+                .get(source.leg)
+                .and_then(|leg| leg.medias.get(source.media)?.endpoint);
+            let Some(party) = call.legs.get_mut(leg) else {
+                break;
+            };
+            if party.medias.len() <= index {
+                let transport = described.transport.clone();
+                let media =
+                    Media::new(line, described.kind, described.kind_text.clone(), transport);
+                party.medias.push(media);
+            }
+            let Some(media) = party.medias.get_mut(index) else {
+                break;
+            };
+            media.rejected = false;
+            media.extras_mut().subscriptions = vec![Subscription {
+                leg: source.leg,
+                media: source.media,
+                egress: request.flags.egress(),
+            }];
+            let mut other = Media::new(
+                0,
+                described.kind,
+                described.kind_text.clone(),
+                described.transport.clone(),
+            );
+            let near = near.unwrap_or_else(|| anywhere(Family::V4));
+            alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
+            call.open_alone((leg, index), near, &tag, Role::Offer, scene, host)
+                .map_err(|error| Refusal::from(error).reply())?;
+            offer.label = request
+                .flags
+                .siprec()
+                .then(|| siprec_label(source, &call.legs).to_string().into());
+            offered.push(offer);
+        }
+        // Medias of an earlier subscription that is wider than this one.
+        if let Some(party) = call.legs.get_mut(leg) {
+            party
+                .medias
+                .iter_mut()
+                .skip(sources.len())
+                .for_each(Media::reject);
+        }
+        if request.flags.bidirectional() {
+            for (index, &source) in sources.iter().enumerate() {
+                call.subscribe_media(source, SourceMedia { leg, media: index }, true);
+            }
+        }
+        let like = sources.first().and_then(|source| call.said_by(source.leg));
+        let sdp = self.print_alone(call, leg, &offered, like.as_ref(), Role::Offer, scene);
+        let mut reply = Dict::new().with("sdp", Value::Bytes(sdp));
+        let tags: Vec<Option<&Tag>> = sources
+            .iter()
+            .map(|source| call.legs.get(source.leg).and_then(|leg| leg.tag.as_ref()))
+            .collect();
+        if let [Some(only)] = tags.as_slice() {
+            reply.push("from-tag", *only);
+        }
+        reply.push("from-tags", tags.into_iter().flatten().collect::<Value>());
+        reply.push("to-tag", &tag);
+        if request.flags.siprec() {
+            push_siprec(&mut reply, call, &sources);
+        }
+        Ok(Reply::ok(reply))
+    }
+
+    pub(super) fn subscribe_answer(
+        &self,
+        call: &mut Call,
+        scene: &mut Scene<'_>,
+    ) -> Result<Reply, Refused> {
+        let request = scene.request;
+        let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
+        let tag = request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
+        let leg = call.leg_by_tag(tag).ok_or(errors::TO_TAG_NOT_FOUND)?;
+        if request.flags.fragment() {
+            call.take_fragment(tag, body, scene.now.instant);
+            return Ok(Reply::ok(Dict::new()));
+        }
+        self.take_answer(call, leg, body, scene)?;
+        Ok(Reply::ok(Dict::new()))
+    }
+
+    /// Takes the answer of a party that deals with the relay alone.
+    pub(super) fn take_answer(
+        &self,
+        call: &mut Call,
+        leg: LegIndex,
+        body: &[u8],
+        scene: &mut Scene<'_>,
+    ) -> Result<(), Refused> {
+        let request = scene.request;
+        let sdp = self
+            .read_sdp(call, body, request)
+            .map_err(|refusal| refusal.reply())?;
+        let endpoints = endpoints(&sdp, None).map_err(|error| Refusal::from(error).reply())?;
+        let text: Arc<[u8]> = body.into();
+        let route = |peer| self.forwarding.route_to(peer);
+        let alone = Alone {
+            request,
+            host: self.host(&route),
+        };
+        let Some(party) = call.legs.get_mut(leg) else {
+            return Err(errors::TO_TAG_NOT_FOUND);
+        };
+        let pairs = sdp.media.iter().zip(endpoints);
+        for (index, (media, (description, endpoint))) in
+            party.medias.iter_mut().zip(pairs).enumerate()
+        {
+            let said = Said {
+                sdp: text.clone(),
+                index,
+            };
+            let transport = description.transport.clone();
+            let mut other = Media::new(
+                0,
+                description.kind,
+                description.kind_text.clone(),
+                transport,
+            );
+            alone.take(
+                Role::Answer,
+                media,
+                &mut other,
+                said,
+                description,
+                endpoint,
+                scene.rng,
+            );
+        }
+        party.said = Some(text);
+        party.signalled_at = scene.now.instant;
+        call.last_signal = scene.now;
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(
+        &self,
+        call: &mut Call,
+        scene: &mut Scene<'_>,
+    ) -> Result<Reply, Refused> {
+        let request = scene.request;
+        let tag = request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
+        let leg = call.leg_by_tag(tag).ok_or(errors::TO_TAG_NOT_FOUND)?;
+        let from = request
+            .from_tag
+            .as_ref()
+            .filter(|_| request.flags.directional());
+        let source = match from {
+            Some(tag) => Some(call.leg_by_tag(tag).ok_or(errors::FROM_TAG_NOT_FOUND)?),
+            None => None,
+        };
+        match source {
+            Some(source) => {
+                call.unsubscribe_from(leg, source);
+                if request.flags.bidirectional() {
+                    call.unsubscribe_from(source, leg);
+                }
+            }
+            None => {
+                if call.legs.get(leg).is_some_and(|leg| !leg.peers.is_empty()) {
+                    // A party of an offer stays; it only hears nobody else any more.
+                    call.clear_subscriptions(leg);
+                } else {
+                    call.remove_leg(leg, std::time::Duration::ZERO, scene.now.instant);
+                }
+            }
+        }
+        Ok(Reply::ok(Dict::new()))
+    }
+}
+
+impl Call {
+    /// The medias that a request wants to hear.
+    pub(super) fn source_medias(&mut self, request: &Request) -> Result<Vec<SourceMedia>, Refused> {
+        let legs: Vec<LegIndex> = if request.all == Some(AllSelection::All) {
+            let by_offer = |leg: &Leg| leg.is_here() && !leg.peers.is_empty();
+            let legs = self.legs.iter().enumerate();
+            legs.filter(|(_, leg)| by_offer(leg))
+                .map(|(index, _)| index)
+                .collect()
+        } else {
+            match self.select(request)? {
+                Selected::Leg(leg) => vec![leg],
+                Selected::Call => {
+                    let tags = request.from_tags.iter();
+                    let legs: Option<Vec<LegIndex>> =
+                        tags.map(|tag| self.leg_by_tag(tag)).collect();
+                    legs.ok_or(errors::FROM_TAG_UNKNOWN)?
+                }
+            }
+        };
+        let medias: Vec<SourceMedia> = legs
+            .into_iter()
+            .flat_map(|leg| {
+                let medias = self
+                    .legs
+                    .get(leg)
+                    .map_or(&[][..], |leg| leg.medias.as_slice());
+                let usable = medias
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, media)| !media.rejected && media.said.is_some());
+                usable.map(move |(media, _)| SourceMedia { leg, media })
+            })
+            .collect();
+        match medias.is_empty() {
+            true => Err(errors::NO_MEDIAS),
+            false => Ok(medias),
+        }
+    }
+
+    /// What a media sends: its description, with the codecs that were agreed.
+    pub(super) fn described(&self, source: SourceMedia) -> Option<windlass_sdp::Media> {
+        let leg = self.legs.get(source.leg)?;
+        let media = leg.medias.get(source.media)?;
+        let mut described = media.said.as_ref()?.read()?;
+        let others = leg.sources.iter().filter_map(|&other| {
+            let medias = &self.legs.get(other)?.medias;
+            medias.iter().find(|other| other.line == media.line)
+        });
+        let mut agreed = crate::flow::PayloadTypes::default();
+        others.for_each(|other| agreed = agreed.union(other.formats.types));
+        if described
+            .codecs
+            .iter()
+            .any(|codec| agreed.contains(codec.payload_type))
+        {
+            described
+                .codecs
+                .retain(|codec| agreed.contains(codec.payload_type));
+        }
+        Some(described)
+    }
+
+    pub(super) fn said_by(&self, leg: LegIndex) -> Option<SessionDescription> {
+        read_again(self.legs.get(leg)?.said.as_ref()?)
+    }
+
+    /// Lets one media hear another, beside what it hears already.
+    pub(super) fn subscribe_media(&mut self, sink: SourceMedia, source: SourceMedia, adds: bool) {
+        let media = self
+            .legs
+            .get_mut(sink.leg)
+            .and_then(|leg| leg.medias.get_mut(sink.media));
+        let Some(media) = media else { return };
+        let subscriptions = &mut media.extras_mut().subscriptions;
+        if !adds {
+            subscriptions.clear();
+        }
+        let wanted = Subscription {
+            leg: source.leg,
+            media: source.media,
+            egress: false,
+        };
+        if !subscriptions.contains(&wanted) && subscriptions.len() < MAX_SUBSCRIPTIONS {
+            subscriptions.push(wanted);
+        }
+    }
+
+    pub(super) fn unsubscribe_from(&mut self, sink: LegIndex, source: LegIndex) {
+        let Some(leg) = self.legs.get_mut(sink) else {
+            return;
+        };
+        leg.sources.retain(|&other| other != source);
+        for media in &mut leg.medias {
+            if let Some(extras) = media.extras.as_deref_mut() {
+                extras
+                    .subscriptions
+                    .retain(|subscription| subscription.leg != source);
+            }
+        }
+    }
+
+    pub(super) fn clear_subscriptions(&mut self, sink: LegIndex) {
+        let medias = self
+            .legs
+            .get_mut(sink)
+            .map_or(&mut [][..], |leg| leg.medias.as_mut_slice());
+        for media in medias {
+            if let Some(extras) = media.extras.as_deref_mut() {
+                extras.subscriptions.clear();
+            }
+        }
+    }
+}
+
+/// Sources that one media may hear: a large conference.
+const MAX_SUBSCRIPTIONS: usize = 256;
+
+/// The number by which SIPREC metadata names a media: unique in the call.
+fn siprec_label(source: SourceMedia, legs: &[Leg]) -> usize {
+    let before = legs.iter().take(source.leg).map(|leg| leg.medias.len());
+    before.sum::<usize>() + source.media
+}
+
+/// `tag-medias` and `media-labels`.
+fn push_siprec(reply: &mut Dict, call: &Call, sources: &[SourceMedia]) {
+    let mut tags: Vec<(LegIndex, Vec<Value>)> = Vec::new();
+    let mut labels = Dict::new();
+    for source in sources {
+        let Some(leg) = call.legs.get(source.leg) else {
+            continue;
+        };
+        let Some(media) = leg.medias.get(source.media) else {
+            continue;
+        };
+        let label = siprec_label(*source, &call.legs).to_string();
+        let mode = Direction::from_flags(media.recv, media.send).name();
+        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
+        let described = Dict::new()
+            .with("index", source.media as u64 + 1)
+            .with("type", media.kind_text.as_bytes())
+            .with("label", label.clone())
+            .with("mode", mode);
+        let by_label = Dict::new()
+            .with("tag", tag)
+            .with("index", source.media as u64 + 1)
+            .with("type", media.kind_text.as_bytes())
+            .with_some("label", leg.label.as_ref())
+            .with("mode", mode);
+        labels.push(label, by_label);
+        match tags.iter_mut().find(|(known, _)| *known == source.leg) {
+            Some((_, medias)) => medias.push(described.into()),
+            None => tags.push((source.leg, vec![described.into()])),
+        }
+    }
+    let tag_medias = tags.into_iter().filter_map(|(index, medias)| {
+        let leg = call.legs.get(index)?;
+        let dict = Dict::new()
+            .with(
+                "tag",
+                leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes()),
+            )
+            .with_some("label", leg.label.as_ref().map(|label: &Label| label))
+            .with("medias", Value::List(medias));
+        Some(Value::from(dict))
+    });
+    reply.push("tag-medias", Value::List(tag_medias.collect()));
+    reply.push("media-labels", labels);
+}

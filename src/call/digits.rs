@@ -1,0 +1,77 @@
+//! Digits that parties pressed, on their way to whoever wants to know (spec: media-behaviour §11).
+
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+
+use windlass_ng::{CallId, Label, Request, Tag};
+
+use super::media::EndpointMap;
+use super::serve::Calls;
+use super::state::Call;
+use super::table::{Entry, lock};
+
+/// Who pressed a digit.
+#[derive(Clone, Debug)]
+pub struct DigitSource {
+    /// The call.
+    pub call_id: CallId,
+    /// The party.
+    pub tag: Option<Tag>,
+    /// Its label.
+    pub label: Option<Label>,
+    /// All parties of the call.
+    pub tags: Vec<Tag>,
+    /// Where the call's digits are reported, beside the configured places.
+    pub report_to: Option<SocketAddr>,
+}
+
+impl Calls {
+    /// The party whose packets arrive at `local`, in the call of this number. `None` if the call
+    /// is over, or does not report digits.
+    pub fn digit_source(&self, number: u64, local: SocketAddr) -> Option<DigitSource> {
+        let entry = {
+            let numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+            numbered.get(&number)?.clone()
+        };
+        let slot = lock(&entry);
+        let call = slot.as_ref()?;
+        let bears = |leg: &&super::leg::Leg| {
+            let ports = leg.medias.iter().flat_map(|media| &media.maps);
+            ports
+                .flat_map(EndpointMap::ports)
+                .any(|port| port.local == local)
+        };
+        let leg = call.legs.iter().find(bears)?;
+        Some(DigitSource {
+            call_id: call.id.clone(),
+            tag: leg.tag.clone(),
+            label: leg.label.clone(),
+            tags: call.legs.iter().filter_map(|leg| leg.tag.clone()).collect(),
+            report_to: call.extras.as_deref().and_then(|extras| extras.digits_to),
+        })
+    }
+
+    /// Takes note of a call whose digits are to be reported.
+    pub(super) fn watch_digits(&self, call: &mut Call, entry: &Entry, request: &Request) {
+        if let Some(destination) = &request.dtmf.log_destination {
+            match destination.parse() {
+                Ok(address) => call.extras_mut().digits_to = Some(address),
+                Err(_) => tracing::warn!(
+                    call_id = %call.id, destination,
+                    "DTMF-log-dest is not ADDRESS:PORT; ignored"
+                ),
+            }
+        }
+        if self.defaults.report_digits || call.reports_digits() {
+            let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+            numbered.entry(call.number).or_insert_with(|| entry.clone());
+        }
+    }
+
+    pub(super) fn unwatch_digits(&self, call: &Call) {
+        if self.defaults.report_digits || call.reports_digits() {
+            let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+            numbered.remove(&call.number);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Who looks at accepted packets beside their sinks: recordings.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The recordings that flows may go into; `()` has none.
+pub trait Recordings: Send + Sync {
+    /// The way into a recording, for one flow.
+    fn tap(&self, recording: u64) -> Option<Box<dyn PacketTap>>;
+}
+
+/// The way of one flow's packets into a recording.
+pub trait PacketTap: Send {
+    /// A packet was accepted. Must not block.
+    fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]);
+}
+
+impl fmt::Debug for dyn PacketTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PacketTap")
+    }
+}
+
+impl fmt::Debug for dyn Recordings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recordings")
+    }
+}
+
+impl Recordings for () {
+    fn tap(&self, _recording: u64) -> Option<Box<dyn PacketTap>> {
+        None
+    }
+}
