@@ -53,6 +53,9 @@ impl Calls {
 
     /// Takes note of a call whose digits are to be reported.
     pub(super) fn watch_digits(&self, call: &mut Call, entry: &Entry, request: &Request) {
+        if let Some(callback) = request.rare.xmlrpc_callback {
+            call.extras_mut().callback = Some(callback);
+        }
         if let Some(destination) = &request.dtmf.log_destination {
             match destination.parse() {
                 Ok(address) => call.extras_mut().digits_to = Some(address),

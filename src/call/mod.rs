@@ -5,6 +5,7 @@ mod commands;
 mod delete;
 mod dialogue;
 mod digits;
+mod ended;
 mod exchange;
 mod flows;
 mod fragment;
@@ -24,6 +25,7 @@ mod table;
 mod timeouts;
 
 pub use digits::DigitSource;
+pub use ended::{EndedCall, Observer};
 pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;

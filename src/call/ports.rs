@@ -4,7 +4,7 @@
 //! used again as late as possible and a late packet of an old call meets no new one. Pairs start
 //! at an even port (RTP) with the next odd one for RTCP (RFC 3550 §11).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -216,6 +216,8 @@ fn is_port_taken(error: &io::Error) -> bool {
 pub struct PortPool {
     min: u16,
     max: u16,
+    /// Ports that are never leased.
+    kept: usize,
     state: Mutex<PoolState>,
 }
 
@@ -248,6 +250,7 @@ impl PortPool {
         Self {
             min,
             max,
+            kept: 0,
             state: Mutex::new(PoolState {
                 pairs: pairs.into(),
                 singles: singles.into(),
@@ -257,19 +260,36 @@ impl PortPool {
         }
     }
 
+    /// The same, less some ports that are never leased.
+    pub fn without(min: u16, max: u16, kept: &BTreeSet<u16>, rng: &mut impl Rng) -> Self {
+        let mut pool = Self::new(min, max, rng);
+        {
+            let mut state = pool.lock();
+            for &port in kept {
+                pool.mark(&mut state, port, true);
+                // Its other half can still serve where one port is enough.
+                let mate = pool.mate(port).filter(|mate| !kept.contains(mate));
+                state.singles.extend(mate);
+            }
+        }
+        let marked = pool.lock().used;
+        pool.kept = marked;
+        pool
+    }
+
     /// First and last port of the range.
     pub fn range(&self) -> (u16, u16) {
         (self.min, self.max)
     }
 
-    /// Number of ports of the range.
+    /// Number of ports that can be leased.
     pub fn total(&self) -> usize {
-        usize::from(self.max - self.min) + 1
+        usize::from(self.max - self.min) + 1 - self.kept
     }
 
     /// Number of leased ports.
     pub fn used(&self) -> usize {
-        self.lock().used
+        self.lock().used - self.kept
     }
 
     /// Number of ports that are not leased.

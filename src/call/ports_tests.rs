@@ -167,3 +167,19 @@ fn interfaces_are_selected_by_name_and_family() {
     assert_eq!(chosen(Some("external"), None), "2001:db8::1");
     assert_eq!(chosen(Some("nowhere"), None), "203.0.113.1");
 }
+
+#[test]
+fn kept_ports_are_never_leased() {
+    let mut rng = StdRng::seed_from_u64(3);
+    let pool = PortPool::without(4000, 4007, &[4002, 4005].into(), &mut rng);
+    assert_eq!((pool.used(), pool.free(), pool.total()), (0, 6, 6));
+    let pairs: Vec<u16> = std::iter::from_fn(|| pool.take_pair()).collect();
+    let singles: Vec<u16> = std::iter::from_fn(|| pool.take_one()).collect();
+    let mut taken: Vec<u16> = pairs
+        .iter()
+        .flat_map(|base| [*base, base + 1])
+        .chain(singles)
+        .collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [4000, 4001, 4003, 4004, 4006, 4007]);
+}

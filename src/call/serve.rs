@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -14,6 +14,7 @@ use windlass_ng::errors;
 use windlass_ng::{CallId, Command, Dict, Reply, Request};
 
 use super::delete::Deletion;
+use super::ended::Observer;
 use super::flows::Defaults;
 use super::identity::Identity;
 use super::leg::Presence;
@@ -25,6 +26,7 @@ use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
 use crate::flow::port::PortLease;
 use crate::flow::{Injection, Plan};
+use crate::observe::load::LoadExceeded;
 
 /// The data plane, as calls see it.
 pub trait Forwarding: Send + Sync {
@@ -118,6 +120,9 @@ pub struct Calls {
     pub(super) identity: Identity,
     pub(super) forwarding: Arc<dyn Forwarding>,
     pub(super) recorder: Arc<dyn Recorder>,
+    observer: Option<Arc<dyn Observer>>,
+    /// What stands against new calls beside their number, by [`LoadExceeded`]; 0: nothing.
+    overload: AtomicU8,
     pub(super) defaults: Defaults,
     pub(super) timeouts: Timeouts,
     limits: Limits,
@@ -163,6 +168,8 @@ impl Calls {
             identity,
             forwarding,
             recorder: Arc::new(()),
+            observer: None,
+            overload: AtomicU8::new(0),
             defaults,
             timeouts,
             limits,
@@ -179,6 +186,32 @@ impl Calls {
     pub fn with_recorder(mut self, recorder: Arc<dyn Recorder>) -> Self {
         self.recorder = recorder;
         self
+    }
+
+    /// Ended calls are told to `observer`.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// Says what the load of the machine means for new calls, until it is said anew.
+    pub fn set_overload(&self, exceeded: Option<LoadExceeded>) {
+        let code = match exceeded {
+            None => 0,
+            Some(LoadExceeded::LoadAverage) => 1,
+            Some(LoadExceeded::Cpu) => 2,
+            Some(LoadExceeded::Bandwidth) => 3,
+        };
+        self.overload.store(code, Relaxed);
+    }
+
+    /// Bytes that were relayed by running calls, at the last turn of the timers.
+    pub fn relayed_bytes(&self) -> u64 {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .bytes
     }
 
     /// Running calls.
@@ -200,7 +233,15 @@ impl Calls {
         if is_full {
             self.statistics.offer_rejected();
         }
-        is_full.then_some(errors::SESSION_LIMIT)
+        if is_full {
+            return Some(errors::SESSION_LIMIT);
+        }
+        match self.overload.load(Relaxed) {
+            0 => None,
+            1 => Some(errors::LOAD_LIMIT),
+            2 => Some(errors::CPU_LIMIT),
+            _ => Some(errors::BANDWIDTH_LIMIT),
+        }
     }
 
     /// Carries out one command.
@@ -353,7 +394,11 @@ impl Calls {
         self.table.remove(&call.id, entry);
         self.stop_recording(&mut call, false, now);
         self.unwatch_digits(&call);
-        let duration = now.instant.saturating_duration_since(call.created.instant);
+        let duration = call.age(now);
+        if let Some(observer) = &self.observer {
+            let clock = self.packet_clock(now);
+            observer.call_ended(&call.ended(reason, now, clock, self.defaults.tos));
+        }
         self.statistics.call_ended(&call, reason, duration);
         tracing::info!(
             call_id = %id, reason = reason.name(), duration_s = duration.as_secs_f32(),

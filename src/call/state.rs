@@ -1,7 +1,7 @@
 //! A call: its legs, and the plan that brings the data plane in line with them.
 
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use windlass_ng::{Branch, CallId, Tag};
@@ -52,6 +52,8 @@ pub(crate) struct CallExtras {
     pub(crate) muted: Muted,
     /// Where digits are reported to, beside the configured places.
     pub(crate) digits_to: Option<SocketAddr>,
+    /// Address for call-backs that the proxy named.
+    pub(crate) callback: Option<IpAddr>,
     /// Opaque text given by the proxy for the call as a whole.
     pub(crate) metadata: Option<Box<str>>,
     /// Pieces of offers that came before their offer: tag, text, arrival (ng-protocol §10.1).

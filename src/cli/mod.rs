@@ -1,6 +1,8 @@
 //! What can be written on the command line, one file per command.
 
+pub(crate) mod compat;
 pub(crate) mod demo;
+pub(crate) mod import;
 pub(crate) mod ng;
 pub(crate) mod run;
 
@@ -30,6 +32,8 @@ Examples:
   windlass run --interface 203.0.113.1       relay media on one public address
   windlass run --config /etc/windlass.toml   the same from a file
   windlass check /etc/windlass.toml          name every mistake in the file
+  windlass import /etc/rtpengine/rtpengine.conf > windlass.toml
+                                             move from rtpengine
   windlass ng list                           ask a running relay for its calls
 
 'windlass help COMMAND' says more about each.";
@@ -40,6 +44,8 @@ pub(crate) enum Command {
     Run(Box<run::RunArgs>),
     /// Check a configuration file: every mistake with its line and column
     Check(run::CheckArgs),
+    /// Print an rtpengine.conf as a configuration file of Windlass
+    Import(import::ImportArgs),
     /// Place a call between two built-in phones and measure it
     Demo(demo::DemoArgs),
     /// Send one ng command to a running relay and print the reply

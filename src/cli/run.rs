@@ -7,7 +7,7 @@ use windlass::config::{Config, Flags, preflight};
 use windlass::daemon;
 use windlass::observe::log;
 
-use super::{Outcome, print};
+use super::{Outcome, compat, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = RUN_HELP)]
@@ -24,6 +24,28 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     flags: Flags,
+
+    /// Take everything that follows as rtpengine's own command line: its options, its file
+    /// (/etc/rtpengine/rtpengine.conf), its defaults. What stands before it does not count. The
+    /// same happens when the program is called `rtpengine`
+    #[arg(
+        long,
+        value_name = "OPTION",
+        num_args = 0..,
+        allow_hyphen_values = true
+    )]
+    rtpengine_compat: Option<Vec<String>>,
+}
+
+impl RunArgs {
+    /// What stands behind `--rtpengine-compat`.
+    pub(crate) fn compat(arguments: Vec<String>) -> Self {
+        Self {
+            config: None,
+            flags: Flags::default(),
+            rtpengine_compat: Some(arguments),
+        }
+    }
 }
 
 const RUN_HELP: &str = concat!(
@@ -36,6 +58,8 @@ Examples:
   windlass run --interface ext/10.0.0.1!198.51.100.99 --interface int/10.0.0.1 \\
                --port-min 20000 --port-max 29999
   windlass run --config /etc/windlass.toml --log-level debug
+  windlass run --rtpengine-compat --config-file=/etc/rtpengine/rtpengine.conf -f -E -L 7
+  windlass run --rtpengine-compat --help        # rtpengine's options
 
 A configuration file:
 
@@ -54,6 +78,9 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
+    if let Some(arguments) = &args.rtpengine_compat {
+        return compat::run(arguments);
+    }
     let config = match Config::load(args.config.as_deref(), &args.flags) {
         Ok(config) => config,
         Err(problems) => {
@@ -61,16 +88,48 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
             return Ok(ExitCode::FAILURE);
         }
     };
+    start(&config, &[])
+}
+
+/// Runs the relay to its end.
+pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     log::start(&config.log)?;
-    for warning in preflight::run(&config)? {
+    for warning in warnings {
         tracing::warn!("{warning}");
     }
-    daemon::run(&config)?;
+    for warning in preflight::run(config)? {
+        tracing::warn!("{warning}");
+    }
+    let _pidfile = config
+        .process
+        .pidfile
+        .as_deref()
+        .map(Pidfile::write)
+        .transpose()?;
+    daemon::run(config)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// A file with the number of this process; it is removed with the value.
+struct Pidfile(PathBuf);
+
+impl Pidfile {
+    fn write(path: &str) -> Result<Self, String> {
+        std::fs::write(path, format!("{}\n", std::process::id()))
+            .map_err(|error| format!("the pidfile {path} cannot be written: {error}"))?;
+        Ok(Self(PathBuf::from(path)))
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        // Whoever removed it before us meant it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
-    match Config::load(Some(&args.file), &Flags::default()) {
+    match Config::inspect(&args.file) {
         Ok(_) => {
             print("ok\n")?;
             Ok(ExitCode::SUCCESS)
@@ -78,6 +137,27 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
         Err(problems) => {
             print(&format!("{problems}\n"))?;
             Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn everything_behind_the_compat_flag_is_left_to_it() {
+        let line = "windlass run --rtpengine-compat -f -E -L 7 -t -1 --help --config-file=x -- y";
+        let words: Vec<&str> = line.split(' ').collect();
+        // A word of its own, `--` would end the options of ours.
+        for end in [words.len() - 2, words.len() - 4, 3] {
+            let command = Cli::try_parse_from(&words[..end]).unwrap().command;
+            let Command::Run(args) = command else {
+                panic!("{command:?}");
+            };
+            assert_eq!(args.rtpengine_compat.unwrap(), &words[3..end]);
         }
     }
 }

@@ -1,25 +1,32 @@
 //! Draft to config: defaults, and the rules that join several settings.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::draft::{Draft, DraftEdge, DraftInterface};
+use super::check_interfaces::known_names;
+use super::draft::{Draft, DraftEdge};
+use super::names::Names;
 use super::problem::{Place, Placed, Problem, nearest};
-use super::{Config, Edge, Interface, Limits, Log, Media, Ng, PortRange, Timeouts};
+use super::{Config, Edge, Limits, Log, Media, Ng, PortRange, Timeouts};
 use crate::observe::log;
 
 /// Checks everything and reports every problem; the config is of use only if there was none.
-pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
-    let mut checker = Checker { problems };
+pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) -> Config {
+    let mut checker = Checker { problems, names };
     let defaults = Config::default();
     let ports = checker.common_ports(&draft);
     let interfaces = checker.interfaces(&draft, ports);
-    let names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+    let known = known_names(&draft);
+    let aliases = checker.aliases(&draft, &known);
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let access = checker.access(&draft);
     let ng = Ng {
-        udp: checker.ng_listeners(draft.ng_udp.as_deref(), "udp", defaults.ng.udp),
-        tcp: checker.ng_listeners(draft.ng_tcp.as_deref(), "tcp", defaults.ng.tcp),
+        udp: checker.ng_listeners(draft.ng_udp.as_deref(), defaults.ng.udp),
+        tcp: checker.ng_listeners(draft.ng_tcp.as_deref(), defaults.ng.tcp),
     };
-    if ng.udp.is_empty() && ng.tcp.is_empty() {
+    let control = &draft.groups.control;
+    let others = [&control.http, &control.https];
+    if ng.udp.is_empty() && ng.tcp.is_empty() && others.iter().all(|list| list.is_empty()) {
         checker.problem(
             Place::Whole,
             "no ng listener is left: nothing could be asked of the relay; \
@@ -28,7 +35,7 @@ pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
     }
     let edge = draft
         .edge
-        .and_then(|edge| checker.edge(edge, &names, &ng.udp));
+        .and_then(|edge| checker.edge(edge, &known, &ng.udp));
     let timeouts = Timeouts {
         media: seconds(draft.timeout_media, defaults.timeouts.media),
         silent: seconds(draft.timeout_silent, defaults.timeouts.silent),
@@ -42,9 +49,26 @@ pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
     {
         checker.problem(level.at, &error);
     }
+    let groups = draft.groups;
     Config {
         interfaces,
+        aliases,
         ng,
+        access,
+        control: groups.control,
+        signalling: groups.signalling,
+        templates: draft.templates,
+        dtls: groups.dtls,
+        quality: groups.quality,
+        jitter_buffer: groups.jitter_buffer,
+        recording: groups.recording,
+        dtmf: groups.dtmf,
+        redis: groups.redis,
+        homer: groups.homer,
+        graphite: groups.graphite,
+        mqtt: groups.mqtt,
+        syslog: groups.syslog,
+        process: groups.process,
         media: Media {
             learning: draft.learning.map(|l| l.value).unwrap_or_default(),
             signalling_hops: values(draft.signalling_hops.unwrap_or_default()),
@@ -55,6 +79,9 @@ pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
             max_sessions: draft
                 .max_sessions
                 .map(|max| usize::try_from(max.value).unwrap_or(usize::MAX)),
+            max_load: draft.max_load,
+            max_cpu: draft.max_cpu,
+            max_bandwidth: draft.max_bandwidth,
         },
         log: Log {
             level: draft.log_level.map_or(defaults.log.level, |l| l.value),
@@ -65,12 +92,13 @@ pub(super) fn check(draft: Draft, problems: &mut Vec<Problem>) -> Config {
     }
 }
 
-struct Checker<'p> {
+pub(super) struct Checker<'p> {
     problems: &'p mut Vec<Problem>,
+    pub(super) names: &'p Names,
 }
 
 impl Checker<'_> {
-    fn problem(&mut self, at: Place, message: &str) {
+    pub(super) fn problem(&mut self, at: Place, message: &str) {
         self.problems.push(Problem {
             at,
             message: message.to_owned(),
@@ -84,7 +112,7 @@ impl Checker<'_> {
     }
 
     /// A range out of what was said, `default` filling in. Reported at the value that is wrong.
-    fn ports(
+    pub(super) fn ports(
         &mut self,
         at: Place,
         min: Option<Placed<u16>>,
@@ -125,102 +153,12 @@ impl Checker<'_> {
         range
     }
 
-    fn interfaces(&mut self, draft: &Draft, common: PortRange) -> Vec<Interface> {
-        if draft.interfaces.is_empty() {
-            self.problem(
-                Place::Whole,
-                "no interface: give the local address for media, in the file as\n    \
-                 [[interface]]\n    address = \"203.0.113.1\"\n\
-                 or as a flag: --interface 203.0.113.1",
-            );
-        }
-        let mut interfaces: Vec<Interface> = Vec::new();
-        for entry in &draft.interfaces {
-            if let Some(interface) = self.interface(entry, common) {
-                let (name, address) = (&interface.name, interface.address);
-                if interfaces
-                    .iter()
-                    .any(|other| other.name == *name && other.address == address)
-                {
-                    let at = entry.address.map_or(entry.at, |address| address.at);
-                    self.problem(at, &format!("interface `{name}` has {address} already"));
-                }
-                interfaces.push(interface);
-            }
-        }
-        interfaces
-    }
-
-    fn interface(&mut self, entry: &DraftInterface, common: PortRange) -> Option<Interface> {
-        let name = match &entry.name {
-            None => Interface::DEFAULT_NAME.to_owned(),
-            Some(name) => {
-                let text = &name.value;
-                if text.is_empty()
-                    || text.contains(|c: char| c.is_whitespace() || "/!=,".contains(c))
-                {
-                    let message =
-                        format!("\"{text}\" cannot be a name: no blanks, `/`, `!`, `=` or `,`");
-                    self.problem(name.at, &message);
-                }
-                text.clone()
-            }
-        };
-        let said = [entry.port_min, entry.port_max];
-        let at = first_place(said);
-        let ports = self.ports(at, entry.port_min, entry.port_max, common);
-        if let Some(advertise) = entry.advertise {
-            self.refuse_special(advertise, "advertised");
-        }
-        let Some(address) = entry.address else {
-            if !entry.address_is_bad {
-                self.problem(entry.at, "the interface has no `address`");
-            }
-            return None;
-        };
-        self.refuse_special(address, "used for media");
-        Some(Interface {
-            name,
-            address: address.value,
-            advertise: entry.advertise.map(|advertise| advertise.value),
-            ports,
-        })
-    }
-
-    /// Addresses that stand for no single host.
-    fn refuse_special(&mut self, address: Placed<IpAddr>, purpose: &str) {
-        let Placed { value, at } = address;
-        let broadcast = matches!(value, IpAddr::V4(v4) if v4.is_broadcast());
-        if value.is_unspecified() {
-            let message =
-                format!("{value} cannot be {purpose}: peers must be told one address; name it");
-            self.problem(at, &message);
-        } else if value.is_multicast() || broadcast {
-            self.problem(
-                at,
-                &format!("{value} cannot be {purpose}: it is not one host"),
-            );
-        }
-    }
-
     fn ng_listeners(
         &mut self,
         said: Option<&[Placed<SocketAddr>]>,
-        key: &str,
         default: Vec<SocketAddr>,
     ) -> Vec<SocketAddr> {
         let Some(said) = said else { return default };
-        for listener in said {
-            if !listener.value.ip().is_loopback() {
-                let message = format!(
-                    "ng `{key}` on {}: whoever can reach this port controls every call, so only \
-                     loopback addresses are taken; a wider bind needs the list of allowed peers \
-                     (`allow`), which is not built yet",
-                    listener.value
-                );
-                self.problem(listener.at, &message);
-            }
-        }
         self.refuse_duplicates(said, &[]);
         said.iter().map(|listener| listener.value).collect()
     }
@@ -335,7 +273,7 @@ impl Checker<'_> {
 /// RTP and RTCP of two legs.
 const MIN_PORTS: usize = 4;
 
-fn first_place(said: [Option<Placed<u16>>; 2]) -> Place {
+pub(super) fn first_place(said: [Option<Placed<u16>>; 2]) -> Place {
     let [min, max] = said;
     min.or(max).map_or(Place::Whole, |value| value.at)
 }

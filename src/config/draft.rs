@@ -1,15 +1,23 @@
 //! Settings as they were said: typed, with their places, not yet checked against each other.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use toml::de::DeTable;
+
+use super::names::LocalName;
 use super::problem::{Place, Placed};
+use super::reader::Reader;
+use super::setting::Group;
+use super::topic::{self, for_each_group};
 use super::{AddressFamily, LogFormat};
 use crate::flow::Learning;
 
 /// A configuration before it is checked; what was not said is `None`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Draft {
     pub(super) interfaces: Vec<DraftInterface>,
+    pub(super) aliases: BTreeMap<String, Placed<String>>,
     pub(super) port_min: Option<Placed<u16>>,
     pub(super) port_max: Option<Placed<u16>>,
     pub(super) ng_udp: Option<Vec<Placed<SocketAddr>>>,
@@ -23,27 +31,75 @@ pub(super) struct Draft {
     pub(super) timeout_final: Option<Placed<u64>>,
     pub(super) delete_delay: Option<Placed<u64>>,
     pub(super) max_sessions: Option<Placed<u32>>,
+    pub(super) max_load: Option<f64>,
+    pub(super) max_cpu: Option<f64>,
+    pub(super) max_bandwidth: Option<u64>,
     pub(super) log_level: Option<Placed<String>>,
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) workers: Option<Placed<u16>>,
     pub(super) edge: Option<DraftEdge>,
+    pub(super) templates: BTreeMap<String, String>,
+    pub(super) groups: Groups,
+    /// Said in rtpengine's manner: what it takes for good is no mistake.
+    pub(super) is_compat: bool,
 }
 
+macro_rules! groups {
+    ($($field:ident: $group:ident,)*) => {
+        /// The settings that stand on their own, by section.
+        #[derive(Clone, Debug, Default)]
+        pub(super) struct Groups {
+            $(pub(super) $field: topic::$group,)*
+        }
+
+        impl Groups {
+            /// The sections they are in.
+            pub(super) const SECTIONS: &'static [&'static str] =
+                &[$(<topic::$group as Group>::SECTION),*];
+
+            /// Reads every section out of a file.
+            pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Self {
+                Self {
+                    $($field: Group::section(reader, root),)*
+                }
+            }
+
+            /// Takes the value of an rtpengine option; `None` if no group has it.
+            pub(super) fn set(&mut self, option: &str, text: &str) -> Option<Result<(), String>> {
+                $(
+                    if let Some(set) = self.$field.set(option, text) {
+                        return Some(set);
+                    }
+                )*
+                None
+            }
+
+            /// Each section with the lines that differ from the defaults.
+            pub(super) fn lines(&self) -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+                vec![$((<topic::$group as Group>::SECTION, self.$field.lines()),)*]
+            }
+        }
+    };
+}
+
+for_each_group!(groups);
+
 /// One `[[interface]]`, or one `--interface`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DraftInterface {
     pub(super) at: Place,
     pub(super) name: Option<Placed<String>>,
-    pub(super) address: Option<Placed<IpAddr>>,
+    pub(super) address: Option<Placed<LocalName>>,
     /// An address was written, but it is none: said already, not to be called missing too.
     pub(super) address_is_bad: bool,
-    pub(super) advertise: Option<Placed<IpAddr>>,
+    pub(super) advertise: Option<Placed<LocalName>>,
     pub(super) port_min: Option<Placed<u16>>,
     pub(super) port_max: Option<Placed<u16>>,
+    pub(super) exclude_ports: Vec<u16>,
 }
 
 /// `[edge]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DraftEdge {
     pub(super) at: Place,
     pub(super) listen: Option<Vec<Placed<SocketAddr>>>,

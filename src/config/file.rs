@@ -2,20 +2,23 @@
 
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check::check;
-use super::draft::{Draft, DraftEdge, DraftInterface};
+use super::codec::{Above, List, Maybe, Whole};
+use super::draft::{Draft, DraftEdge, DraftInterface, Groups};
 use super::flags::Flags;
-use super::problem::{Place, Placed, Problem, Problems, nearest};
+use super::names::Names;
+use super::problem::{Place, Placed, Problem, Problems};
+use super::reader::{Reader, Value};
+use super::setting::take;
+use super::topic::YEAR;
 use super::{AddressFamily, Config, LogFormat};
 use crate::flow::Learning;
 
 /// Reads the file, if any, lays the flags over it and checks the whole.
-pub(super) fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Problems> {
+pub(super) fn load(path: Option<&Path>, flags: &Flags, names: &Names) -> Result<Config, Problems> {
     let with_path = |list| Problems {
         path: path.map(Path::to_path_buf),
         list,
@@ -29,14 +32,14 @@ pub(super) fn load(path: Option<&Path>, flags: &Flags) -> Result<Config, Problem
             }])
         })?,
     };
-    parse(&text, flags).map_err(with_path)
+    parse(&text, flags, names).map_err(with_path)
 }
 
 /// Parses and checks the text of a file with flags laid over it.
 ///
 /// # Errors
 /// Every problem, in order of place.
-pub fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
+pub fn parse(text: &str, flags: &Flags, names: &Names) -> Result<Config, Vec<Problem>> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     let broken = !syntax_errors.is_empty();
     let mut problems: Vec<Problem> = syntax_errors
@@ -48,14 +51,11 @@ pub fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
         .collect();
     // The first error of a line is the cause, the others follow from it.
     problems.dedup_by_key(|problem| line_of(problem.at));
-    let mut reader = Reader {
-        text,
-        problems: Vec::new(),
-    };
+    let mut reader = Reader::new(text);
     let mut draft = reader.document(document.get_ref());
     flags.lay_over(&mut draft);
     let mut found = reader.problems;
-    let config = check(draft, &mut found);
+    let config = check(draft, names, &mut found);
     // What the parser made of a broken line says nothing, and what seems to be missing from a
     // half-read file may stand in it.
     let broken_lines: Vec<Option<usize>> = problems.iter().map(|p| line_of(p.at)).collect();
@@ -73,22 +73,16 @@ pub fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
 fn line_of(place: Place) -> Option<usize> {
     match place {
         Place::File { line, .. } => Some(line),
-        Place::Flag(_) | Place::Whole => None,
+        Place::Argument(_) | Place::Flag(_) | Place::Whole => None,
     }
 }
 
-/// Takes typed values out of the parsed text and keeps count of what is not as it should be.
-struct Reader<'t> {
-    text: &'t str,
-    problems: Vec<Problem>,
-}
-
-type Value<'i> = Spanned<DeValue<'i>>;
-
 impl Reader<'_> {
     fn document(&mut self, root: &DeTable<'_>) -> Draft {
-        const SECTIONS: [&str; 9] = [
+        const SECTIONS: [&str; 11] = [
             "interface",
+            "aliases",
+            "templates",
             "ports",
             "ng",
             "media",
@@ -99,9 +93,17 @@ impl Reader<'_> {
             "edge",
         ];
         let mut draft = Draft::default();
-        self.refuse_unknown("", root, &SECTIONS);
+        self.refuse_unknown("", root, &[&SECTIONS[..], Groups::SECTIONS].concat());
+        draft.groups = Groups::read(self, root);
         if let Some(value) = root.get("interface") {
             draft.interfaces = self.interfaces(value);
+        }
+        if let Some(aliases) = self.names(root, "aliases") {
+            draft.aliases = aliases.into_iter().collect();
+        }
+        if let Some(templates) = self.names(root, "templates") {
+            let plain = templates.into_iter().map(|(name, text)| (name, text.value));
+            draft.templates = plain.collect();
         }
         if let Some(ports) = self.section(root, "ports", &["min", "max"]) {
             draft.port_min = self.number(ports, "min", 1..=65_535);
@@ -124,7 +126,12 @@ impl Reader<'_> {
             draft.timeout_final = self.number(timeouts, "final", 0..=YEAR);
             draft.delete_delay = self.number(timeouts, "delete_delay", 0..=YEAR);
         }
-        if let Some(limits) = self.section(root, "limits", &["max_sessions"]) {
+        let limits = ["max_sessions", "max_load", "max_cpu", "max_bandwidth"];
+        if let Some(limits) = self.section(root, "limits", &limits) {
+            draft.max_load = take(self, limits, "max_load", &Above).flatten();
+            draft.max_cpu = take(self, limits, "max_cpu", &Above).flatten();
+            let bandwidth = Maybe(Whole(1..=u64::MAX));
+            draft.max_bandwidth = take(self, limits, "max_bandwidth", &bandwidth).flatten();
             draft.max_sessions = self.number(limits, "max_sessions", 0..=u32::MAX.into());
         }
         if let Some(log) = self.section(root, "log", &["level", "format"]) {
@@ -139,7 +146,14 @@ impl Reader<'_> {
     }
 
     fn interfaces(&mut self, value: &Value<'_>) -> Vec<DraftInterface> {
-        const KEYS: [&str; 5] = ["name", "address", "advertise", "port_min", "port_max"];
+        const KEYS: [&str; 6] = [
+            "name",
+            "address",
+            "advertise",
+            "port_min",
+            "port_max",
+            "exclude_ports",
+        ];
         let entries: &[Value<'_>] = match value.get_ref() {
             DeValue::Array(entries) => entries,
             _ => {
@@ -157,15 +171,17 @@ impl Reader<'_> {
                 continue;
             };
             self.refuse_unknown("interface", table, &KEYS);
-            let address = self.parsed(table, "address", ADDRESS);
+            let address = self.parsed(table, "address", LOCAL);
             interfaces.push(DraftInterface {
                 at: self.place(entry),
                 name: self.string(table, "name"),
                 address_is_bad: address.is_none() && table.contains_key("address"),
                 address,
-                advertise: self.parsed(table, "advertise", ADDRESS),
+                advertise: self.parsed(table, "advertise", ADDRESS_OR_NAME),
                 port_min: self.number(table, "port_min", 1..=65_535),
                 port_max: self.number(table, "port_max", 1..=65_535),
+                exclude_ports: take(self, table, "exclude_ports", &List(Whole(1..=65_535)))
+                    .unwrap_or_default(),
             });
         }
         interfaces
@@ -195,6 +211,23 @@ impl Reader<'_> {
         })
     }
 
+    /// A section whose keys are names of the operator's choice.
+    fn names(&mut self, root: &DeTable<'_>, name: &str) -> Option<Vec<(String, Placed<String>)>> {
+        let value = root.get(name)?;
+        let Some(table) = value.get_ref().as_table() else {
+            self.wrong_type(value, name, "a table");
+            return None;
+        };
+        let mut named = Vec::new();
+        for (key, value) in table.iter() {
+            let key: &str = key.get_ref();
+            if let Some(value) = self.parse_value(value, key, NAME) {
+                named.push((key.to_owned(), value));
+            }
+        }
+        Some(named)
+    }
+
     fn direction(&mut self, edge: &DeTable<'_>) -> Option<Placed<Vec<Placed<String>>>> {
         let value = edge.get("direction")?;
         let names = self.list(edge, "direction", NAME)?;
@@ -203,194 +236,16 @@ impl Reader<'_> {
             at: self.place(value),
         })
     }
-
-    /// The table of a section, its unknown keys refused.
-    fn section<'a, 'i>(
-        &mut self,
-        root: &'a DeTable<'i>,
-        name: &str,
-        keys: &[&str],
-    ) -> Option<&'a DeTable<'i>> {
-        let value = root.get(name)?;
-        let Some(table) = value.get_ref().as_table() else {
-            self.wrong_type(value, name, "a table");
-            return None;
-        };
-        self.refuse_unknown(name, table, keys);
-        Some(table)
-    }
-
-    fn refuse_unknown(&mut self, section: &str, table: &DeTable<'_>, keys: &[&str]) {
-        let (what, place) = if section.is_empty() {
-            ("section", String::new())
-        } else {
-            ("key", format!(" in [{section}]"))
-        };
-        for key in table.keys() {
-            let name: &str = key.get_ref();
-            if keys.contains(&name) {
-                continue;
-            }
-            let hint = match nearest(name, keys) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known are {}", keys.join(", ")),
-            };
-            self.problems.push(Problem {
-                at: Place::of(self.text, key.span().start),
-                message: format!("unknown {what} `{name}`{place}; {hint}"),
-            });
-        }
-    }
-
-    fn string(&mut self, table: &DeTable<'_>, key: &str) -> Option<Placed<String>> {
-        self.parsed(table, key, NAME)
-    }
-
-    fn parsed<T: FromStr>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        expected: &str,
-    ) -> Option<Placed<T>> {
-        let value = table.get(key)?;
-        self.parse_value(value, key, expected)
-    }
-
-    fn list<T: FromStr>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        expected: &str,
-    ) -> Option<Vec<Placed<T>>> {
-        let value = table.get(key)?;
-        let DeValue::Array(entries) = value.get_ref() else {
-            self.wrong_type(value, key, &format!("a list, each entry {expected}"));
-            return None;
-        };
-        // A bad entry is reported and left out; the list itself is not missing.
-        Some(
-            entries
-                .iter()
-                .filter_map(|entry| self.parse_value(entry, key, expected))
-                .collect(),
-        )
-    }
-
-    fn parse_value<T: FromStr>(
-        &mut self,
-        value: &Value<'_>,
-        key: &str,
-        expected: &str,
-    ) -> Option<Placed<T>> {
-        let Some(text) = value.get_ref().as_str() else {
-            self.wrong_type(value, key, expected);
-            return None;
-        };
-        match text.parse() {
-            Ok(parsed) => Some(Placed {
-                value: parsed,
-                at: self.place(value),
-            }),
-            Err(_) => {
-                self.problem(
-                    value,
-                    &format!("`{key}` is \"{text}\", expected {expected}"),
-                );
-                None
-            }
-        }
-    }
-
-    fn number<T: TryFrom<u64>>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        range: std::ops::RangeInclusive<u64>,
-    ) -> Option<Placed<T>> {
-        let value = table.get(key)?;
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong_type(value, key, &expected);
-            return None;
-        };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix())
-            .ok()
-            .filter(|number| range.contains(number))
-            .and_then(|number| T::try_from(number).ok());
-        if number.is_none() {
-            self.problem(value, &format!("`{key}` is {integer}, expected {expected}"));
-        }
-        Some(Placed {
-            value: number?,
-            at: self.place(value),
-        })
-    }
-
-    fn word<T: Copy>(
-        &mut self,
-        table: &DeTable<'_>,
-        key: &str,
-        words: &[(&str, T)],
-    ) -> Option<Placed<T>> {
-        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let expected = format!("one of {}", names.join(", "));
-        let value = table.get(key)?;
-        let Some(text) = value.get_ref().as_str() else {
-            self.wrong_type(value, key, &expected);
-            return None;
-        };
-        let Some((_, meaning)) = words.iter().find(|(name, _)| name == &text) else {
-            let hint = nearest(text, &names)
-                .map_or_else(String::new, |near| format!("; did you mean \"{near}\"?"));
-            self.problem(
-                value,
-                &format!("`{key}` is \"{text}\", expected {expected}{hint}"),
-            );
-            return None;
-        };
-        Some(Placed {
-            value: *meaning,
-            at: self.place(value),
-        })
-    }
-
-    fn wrong_type(&mut self, value: &Value<'_>, key: &str, expected: &str) {
-        let found = value.get_ref().type_str();
-        let article = if found.starts_with(['a', 'i']) {
-            "an"
-        } else {
-            "a"
-        };
-        self.problem(
-            value,
-            &format!("`{key}` is {article} {found}, expected {expected}"),
-        );
-    }
-
-    fn problem(&mut self, value: &Value<'_>, message: &str) {
-        if value.span().is_empty() {
-            // Put there by the parser in place of what it could not read, and reported by it.
-            return;
-        }
-        self.problems.push(Problem {
-            at: self.place(value),
-            message: message.to_owned(),
-        });
-    }
-
-    fn place(&self, value: &Value<'_>) -> Place {
-        Place::of(self.text, value.span().start)
-    }
 }
 
-/// The longest time that can be set, in seconds.
-const YEAR: u64 = 31_536_000;
-
 const ADDRESS: &str = "an IPv4 or IPv6 address such as \"203.0.113.1\"";
+const ADDRESS_OR_NAME: &str = "an IPv4 or IPv6 address such as \"203.0.113.1\", or a host name";
+const LOCAL: &str = "an IPv4 or IPv6 address such as \"203.0.113.1\", a network interface, a DNS \
+                     name or \"any\"";
 const SOCKET_ADDRESS: &str = "an address and port such as \"127.0.0.1:2223\" or \"[::1]:2223\"";
 const NAME: &str = "a string";
 
-const LEARNING: [(&str, Learning); 5] = [
+pub(super) const LEARNING: [(&str, Learning); 5] = [
     ("guarded", Learning::Guarded),
     ("heuristic", Learning::Heuristic),
     ("delayed", Learning::Delayed),
@@ -398,7 +253,8 @@ const LEARNING: [(&str, Learning); 5] = [
     ("off", Learning::Off),
 ];
 
-const LOG_FORMAT: [(&str, LogFormat); 2] = [("human", LogFormat::Human), ("json", LogFormat::Json)];
+pub(super) const LOG_FORMAT: [(&str, LogFormat); 2] =
+    [("human", LogFormat::Human), ("json", LogFormat::Json)];
 
 const FAMILY: [(&str, AddressFamily); 2] =
     [("IP4", AddressFamily::Ip4), ("IP6", AddressFamily::Ip6)];

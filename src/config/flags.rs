@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::LogFormat;
 use super::draft::{Draft, DraftInterface};
+use super::names::LocalName;
 use super::problem::{Place, Placed};
 use crate::flow::Learning;
 
@@ -35,7 +36,8 @@ pub struct Flags {
     #[arg(long, value_name = "PORT", env = "WINDLASS_PORT_MAX", hide_env = true)]
     pub port_max: Option<u16>,
 
-    /// Take ng requests on this UDP address; loopback only [default: 127.0.0.1:2223]
+    /// Take ng requests on this UDP address; loopback, or `allow` in the file names the peers
+    /// [default: 127.0.0.1:2223]
     #[arg(
         long,
         value_name = "[IP:]PORT",
@@ -45,7 +47,7 @@ pub struct Flags {
     )]
     pub listen_ng: Vec<SocketAddr>,
 
-    /// Take ng requests on this TCP address; loopback only [default: none]
+    /// Take ng requests on this TCP address; as for UDP [default: none]
     #[arg(
         long,
         value_name = "[IP:]PORT",
@@ -148,13 +150,14 @@ impl InterfaceFlag {
         DraftInterface {
             at: Place::Flag(FLAG),
             name: self.name.clone().map(|name| Placed::flag(FLAG, name)),
-            address: Some(Placed::flag(FLAG, self.address)),
+            address: Some(Placed::flag(FLAG, LocalName::Address(self.address))),
             address_is_bad: false,
             advertise: self
                 .advertise
-                .map(|advertise| Placed::flag(FLAG, advertise)),
+                .map(|advertise| Placed::flag(FLAG, LocalName::Address(advertise))),
             port_min: None,
             port_max: None,
+            exclude_ports: Vec::new(),
         }
     }
 }

@@ -5,21 +5,40 @@
 //! is really local, and whether the system has room for the ports, is asked by [`preflight`].
 //!
 //! The way of a setting: [`mod@file`] and [`flags`] put values and their places into a draft, `check`
-//! turns the draft into a `Config` or into every [`Problem`] at once.
+//! turns the draft into a `Config` or into every [`Problem`] at once. [`compat`] fills the draft from
+//! rtpengine's command line and file instead.
 
+pub mod access;
 mod check;
+mod check_access;
+mod check_interfaces;
+mod codec;
+pub mod compat;
 mod draft;
 pub mod file;
 pub mod flags;
+pub mod host_port;
+pub mod names;
 pub mod preflight;
 mod problem;
+mod reader;
+mod setting;
 #[cfg(test)]
 mod tests;
+pub mod topic;
+mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::flow::Learning;
+use access::Access;
+use names::Names;
+use topic::{
+    Control, Dtls, Dtmf, Graphite, Homer, JitterBuffer, Mqtt, Process, Quality, Recording, Redis,
+    Signalling, Syslog,
+};
 
 pub use flags::Flags;
 pub use problem::{Place, Problem, Problems};
@@ -27,10 +46,43 @@ pub use problem::{Place, Problem, Problems};
 /// Everything that is set, valid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Local addresses for media, in order of the file; never empty in a config that was checked.
+    /// Local addresses for media, in order of the file; never empty in a config that is to run.
     pub interfaces: Vec<Interface>,
+    /// Other names of interfaces: alias to name.
+    pub aliases: BTreeMap<String, String>,
     /// Where ng requests are accepted.
     pub ng: Ng,
+    /// The control listeners beside ng.
+    pub control: Control,
+    /// Who may speak to all control listeners; follows from the listeners and `control.allow`.
+    pub access: Access,
+    /// How requests and SDP are understood.
+    pub signalling: Signalling,
+    /// Strings of flags that stand for requests' own, by name: `default` counts for every request,
+    /// a command's name for that command (spec: ng-protocol §9).
+    pub templates: BTreeMap<String, String>,
+    /// DTLS-SRTP.
+    pub dtls: Dtls,
+    /// RTCP of our own, and MOS.
+    pub quality: Quality,
+    /// The jitter buffer.
+    pub jitter_buffer: JitterBuffer,
+    /// Recording of calls.
+    pub recording: Recording,
+    /// DTMF events.
+    pub dtmf: Dtmf,
+    /// State kept in Redis.
+    pub redis: Redis,
+    /// HEP capture.
+    pub homer: Homer,
+    /// Carbon lines.
+    pub graphite: Graphite,
+    /// JSON statistics to a broker.
+    pub mqtt: Mqtt,
+    /// Log lines for a syslog, and the special logs.
+    pub syslog: Syslog,
+    /// What the process leaves behind.
+    pub process: Process,
     /// How media is treated.
     pub media: Media,
     /// When what is forgotten goes away.
@@ -51,14 +103,60 @@ impl Config {
     /// # Errors
     /// Every problem of file and flags, with its place.
     pub fn load(path: Option<&std::path::Path>, flags: &Flags) -> Result<Self, Problems> {
-        file::load(path, flags)
+        file::load(path, flags, &Names::of_this_host())
     }
 
-    /// The interfaces of one name: one logical interface with several addresses.
+    /// Reads and checks a file that may be meant for another host: names of interfaces stand for
+    /// no address.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn inspect(path: &std::path::Path) -> Result<Self, Problems> {
+        file::load(Some(path), &Flags::default(), &Names::unseen())
+    }
+
+    /// The interfaces of one name or alias: one logical interface with several addresses.
     pub fn logical<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Interface> + 'a {
+        let name = self.aliases.get(name).map_or(name, String::as_str);
         self.interfaces
             .iter()
             .filter(move |interface| interface.name == name)
+    }
+
+    /// The names `BASE:SUFFIX` of one base, in order of the file: its calls go to each in turn.
+    pub fn round_robin<'a>(&'a self, base: &str) -> Vec<&'a str> {
+        let mut names: Vec<&str> = Vec::new();
+        for interface in &self.interfaces {
+            let is_of_base = interface.base().is_some_and(|found| found == base);
+            if is_of_base && !names.contains(&interface.name.as_str()) {
+                names.push(&interface.name);
+            }
+        }
+        names
+    }
+
+    /// The ports of an interface that no media may have: those excluded by the operator, and those
+    /// of control listeners on the same address.
+    pub fn kept_ports(&self, interface: &Interface) -> BTreeSet<u16> {
+        let control = &self.control;
+        let listeners = [
+            &self.ng.udp,
+            &self.ng.tcp,
+            &control.cli,
+            &control.http,
+            &control.https,
+        ];
+        let edge = self.edge.iter().flat_map(|edge| &edge.listen);
+        let own = listeners.into_iter().flatten().chain(edge);
+        let own = own.filter(|listener| {
+            let ip = listener.ip();
+            ip == interface.address
+                || ip.is_unspecified() && ip.is_ipv4() == interface.address.is_ipv4()
+        });
+        let own = own.map(SocketAddr::port);
+        let kept = interface.exclude_ports.iter().copied().chain(own);
+        kept.filter(|port| interface.ports.contains(*port))
+            .collect()
     }
 }
 
@@ -67,7 +165,23 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             interfaces: Vec::new(),
+            aliases: BTreeMap::new(),
             ng: Ng::default(),
+            control: Control::default(),
+            access: Access::default(),
+            signalling: Signalling::default(),
+            templates: BTreeMap::new(),
+            dtls: Dtls::default(),
+            quality: Quality::default(),
+            jitter_buffer: JitterBuffer::default(),
+            recording: Recording::default(),
+            dtmf: Dtmf::default(),
+            redis: Redis::default(),
+            homer: Homer::default(),
+            graphite: Graphite::default(),
+            mqtt: Mqtt::default(),
+            syslog: Syslog::default(),
+            process: Process::default(),
             media: Media::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -89,11 +203,18 @@ pub struct Interface {
     pub advertise: Option<IpAddr>,
     /// Ports for media on this address.
     pub ports: PortRange,
+    /// Ports in the range that no media gets.
+    pub exclude_ports: Vec<u16>,
 }
 
 impl Interface {
     /// The default name.
     pub const DEFAULT_NAME: &'static str = "default";
+
+    /// `BASE` of a name `BASE:SUFFIX`; see [`Config::round_robin`].
+    pub fn base(&self) -> Option<&str> {
+        self.name.split_once(':').map(|(base, _)| base)
+    }
 
     /// The address that peers are told.
     pub fn advertised(&self) -> IpAddr {
@@ -134,9 +255,9 @@ impl Default for PortRange {
 /// Where ng requests are accepted (spec: ng-protocol §1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ng {
-    /// UDP listeners; loopback only. Port 0 takes any free port.
+    /// UDP listeners; who is answered there says [`Config::access`]. Port 0 takes any free port.
     pub udp: Vec<SocketAddr>,
-    /// TCP listeners; loopback only.
+    /// TCP listeners; as `udp`.
     pub tcp: Vec<SocketAddr>,
 }
 
@@ -189,10 +310,16 @@ impl Default for Timeouts {
 }
 
 /// Load limits (spec: media-behaviour §10).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// New calls are refused while there are this many; `None`: no limit.
     pub max_sessions: Option<usize>,
+    /// New calls are refused while the load average of one minute is this high; `None`: no limit.
+    pub max_load: Option<f64>,
+    /// New calls are refused while the CPUs are this busy, per cent; `None`: no limit.
+    pub max_cpu: Option<f64>,
+    /// New calls are refused while this many bytes are relayed per second; `None`: no limit.
+    pub max_bandwidth: Option<u64>,
 }
 
 /// What is logged, and how.

@@ -190,6 +190,7 @@ mod tests {
                 address: address.parse().unwrap(),
                 advertise: None,
                 ports: PortRange { min, max },
+                exclude_ports: Vec::new(),
             }],
             ..Config::default()
         }

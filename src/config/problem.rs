@@ -17,6 +17,8 @@ pub struct Problem {
 pub enum Place {
     /// A flag of the command line, or its environment variable.
     Flag(&'static str),
+    /// An argument of a command line in rtpengine's manner; the first is 1.
+    Argument(usize),
     /// A place in the file; both numbers count from 1, columns in characters.
     File {
         /// Line of the file.
@@ -73,6 +75,7 @@ impl fmt::Display for Problems {
             }
             match (problem.at, &self.path) {
                 (Place::Flag(flag), _) => write!(f, "{flag}: ")?,
+                (Place::Argument(number), _) => write!(f, "argument {number}: ")?,
                 (Place::File { line, column }, Some(path)) => {
                     write!(f, "{}:{line}:{column}: ", path.display())?;
                 }

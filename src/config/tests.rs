@@ -2,8 +2,11 @@
 
 use clap::Parser;
 
-use super::file::parse;
 use super::*;
+
+fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
+    file::parse(text, flags, &Names::unseen())
+}
 
 /// Problems as `line:column: message`, or `--flag: message`, or the message.
 fn problems(text: &str) -> Vec<String> {
@@ -64,6 +67,7 @@ fn one_interface_is_enough() {
                 min: 30_000,
                 max: 39_999,
             },
+            exclude_ports: Vec::new(),
         }],
         ..Config::default()
     };
@@ -296,4 +300,103 @@ fn mistakes_in_flags_name_the_flag() {
     assert_eq!(found.len(), 2);
     assert!(found[0].starts_with("--listen-ng: "), "{found:?}");
     assert!(found[1].starts_with("--port-min: "), "{found:?}");
+}
+
+#[test]
+fn wide_bind_needs_to_know_its_peers() {
+    let ng = |rest: &str| format!("{INTERFACE}[ng]\nudp = [\"0.0.0.0:2223\"]\n{rest}");
+    let access = |text: &str| parse(text, &Flags::default()).map(|config| config.access);
+    assert_problems(
+        &ng(""),
+        &[("4:8", "`allow = [\"10.0.0.0/8\"]` in [control]")],
+    );
+    let listed = access(&ng("[control]\nallow = [\"10.0.0.0/8\", \"2001:db8::1\"]")).unwrap();
+    assert!(listed.permits([10, 1, 1, 1].into()) && !listed.permits([192, 0, 2, 1].into()));
+    // A secret is no list: who does not know it stays out.
+    let secret = access(&ng("[control]\nsecret = \"s\""));
+    assert_eq!(secret, Ok(Access::Loopback));
+    // A client certificate proves nothing over UDP.
+    assert_problems(
+        &ng("[control]\nclient_ca = \"/ca\""),
+        &[("4:8", "`client_ca`")],
+    );
+    let https = "[control]\nhttps = [\"0.0.0.0:443\"]\nhttps_cert = \"/c\"\n";
+    let text = format!("{INTERFACE}{https}");
+    assert_eq!(problems(&text).len(), 1);
+    assert_eq!(problems(&format!("{text}client_ca = \"/ca\"")), [""; 0]);
+    let host_bits = format!("{INTERFACE}[control]\nallow = [\"10.0.0.1/8\"]");
+    assert_problems(&host_bits, &[("4:9", "a network such as")]);
+}
+
+#[test]
+fn aliases_and_templates_are_names_of_choice() {
+    let text = format!(
+        "{INTERFACE}name = \"ext\"\n[aliases]\nout = \"ext\"\n[templates]\noffer = \"ICE=remove\"\n"
+    );
+    let config = parse(&text, &Flags::default()).unwrap();
+    assert_eq!(config.logical("out").count(), 1);
+    assert_eq!(config.templates["offer"], "ICE=remove");
+    let wrong =
+        format!("{INTERFACE}name = \"public\"\n[aliases]\nout = \"pubic\"\npublic = \"out\"");
+    assert_problems(
+        &wrong,
+        &[
+            ("5:7", "did you mean \"public\"?"),
+            ("6:10", "both an alias and an interface"),
+        ],
+    );
+}
+
+#[test]
+fn settings_of_a_topic_say_what_they_expect() {
+    let text = format!(
+        "{INTERFACE}[dtls]\nmtu = 100\npasive = true\n[recording]\nmethod = \"tape\"\n\
+         [dtmf]\nlog_dest = 7\n[quality]\nrtcp_interval_ms = \"5s\"\n[redis]\nread = \"x\"\n"
+    );
+    assert_problems(
+        &text,
+        &[
+            (
+                "4:7",
+                "`mtu` is 100, expected a whole number from 576 to 65535",
+            ),
+            ("5:1", "did you mean `passive`?"),
+            (
+                "7:10",
+                "`method` is \"tape\", expected one of pcap, proc, all",
+            ),
+            ("9:12", "`log_dest` is 7, expected a host and port"),
+            ("11:20", "is a string, expected a whole number"),
+            ("13:8", "expected a database"),
+        ],
+    );
+}
+
+#[test]
+fn names_stand_for_addresses_of_the_host() {
+    let names = Names::new(
+        vec![names::LocalInterface {
+            name: "eth0".to_owned(),
+            address: [192, 0, 2, 7].into(),
+            prefix: 24,
+        }],
+        |_| Vec::new(),
+    );
+    let read = |address: &str| {
+        let text = format!("[[interface]]\naddress = \"{address}\"\n");
+        file::parse(&text, &Flags::default(), &names)
+    };
+    assert_eq!(
+        read("eth0").unwrap().interfaces[0].address,
+        IpAddr::from([192, 0, 2, 7])
+    );
+    assert_eq!(read("any").unwrap().interfaces.len(), 1);
+    let unknown = read("eth9").unwrap_err();
+    assert_eq!(
+        unknown[0].at,
+        Place::File {
+            line: 2,
+            column: 11
+        }
+    );
 }

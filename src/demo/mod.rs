@@ -190,6 +190,7 @@ impl Place {
                     address: *address,
                     advertise: None,
                     ports,
+                    exclude_ports: Vec::new(),
                 })
                 .collect(),
             ng: Ng {

@@ -6,6 +6,5 @@ pub mod dtmf;
 pub mod load;
 pub mod log;
 pub mod pcap;
-pub mod recorder;
 pub mod syslog;
 pub mod xmlrpc;

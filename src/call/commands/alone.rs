@@ -93,6 +93,13 @@ impl Call {
     }
 }
 
+/// What a party says of one media.
+pub(super) struct Word<'a> {
+    pub(super) said: Said,
+    pub(super) description: &'a windlass_sdp::Media,
+    pub(super) endpoint: Option<Endpoint>,
+}
+
 /// The two halves of dealing with one party's media alone.
 pub(super) struct Alone<'a> {
     pub(super) request: &'a Request,
@@ -100,17 +107,20 @@ pub(super) struct Alone<'a> {
 }
 
 impl Alone<'_> {
-    /// The party offers or answers: `description` is its word.
+    /// The party offers or answers.
     pub(super) fn take(
         &self,
         role: Role,
         media: &mut Media,
         other: &mut Media,
-        said: Said,
-        description: &windlass_sdp::Media,
-        endpoint: Option<Endpoint>,
+        word: Word<'_>,
         rng: &mut dyn rand::RngCore,
     ) {
+        let Word {
+            said,
+            description,
+            endpoint,
+        } = word;
         let exchange = MediaExchange {
             is_first: true,
             sender: media,

@@ -146,18 +146,17 @@ fn codec(spec: &CodecSpec, payload_type: Option<u8>, taken: &[Codec]) -> Codec {
     if let (Some(codec), None) = (assigned, payload_type) {
         return codec;
     }
+    let is_opus = spec.name.eq_ignore_ascii_case("opus");
     let is_free = |wanted: &u8| !taken.iter().any(|codec| codec.payload_type == *wanted);
     let payload_type = payload_type.or_else(|| (DYNAMIC..128).find(is_free));
-    let clock_rate = spec.clock_rate.unwrap_or(match spec.name.as_str() {
-        name if name.eq_ignore_ascii_case("opus") => 48_000,
-        _ => 8000,
-    });
-    let is_opus = spec.name.eq_ignore_ascii_case("opus");
+    let clock_rate = spec
+        .clock_rate
+        .unwrap_or(if is_opus { 48_000 } else { 8000 });
     let channels = spec
         .channels
         .and_then(|channels| u8::try_from(channels).ok());
     let channels = channels
-        .or(is_opus.then_some(2))
+        .or_else(|| is_opus.then_some(2))
         .filter(|channels| *channels > 1);
     let mut codec = Codec::new(
         payload_type.unwrap_or(DYNAMIC),

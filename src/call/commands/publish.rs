@@ -6,7 +6,7 @@ use std::sync::Arc;
 use windlass_ng::{CallId, Dict, Reply, Tag, Value, errors};
 use windlass_sdp::Direction;
 
-use super::alone::{Alone, anywhere, bare};
+use super::alone::{Alone, Word, anywhere, bare};
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::exchange::endpoints;
@@ -89,15 +89,12 @@ impl Calls {
                 description.kind_text.clone(),
                 description.transport.clone(),
             );
-            alone.take(
-                Role::Offer,
-                media,
-                &mut other,
+            let word = Word {
                 said,
                 description,
                 endpoint,
-                scene.rng,
-            );
+            };
+            alone.take(Role::Offer, media, &mut other, word, scene.rng);
             let mut answer = bare(description, direction);
             let accepted = super::super::exchange::offered_codecs(&description.codecs, request);
             answer.codecs = accepted.into_iter().take(1).collect();

@@ -7,7 +7,7 @@ use windlass_ng::request::AllSelection;
 use windlass_ng::{Dict, Label, Reply, Request, Tag, Value, errors};
 use windlass_sdp::{Direction, SessionDescription};
 
-use super::alone::{Alone, anywhere, bare};
+use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
@@ -178,15 +178,12 @@ impl Calls {
                 description.kind_text.clone(),
                 transport,
             );
-            alone.take(
-                Role::Answer,
-                media,
-                &mut other,
+            let word = Word {
                 said,
                 description,
                 endpoint,
-                scene.rng,
-            );
+            };
+            alone.take(Role::Answer, media, &mut other, word, scene.rng);
         }
         party.said = Some(text);
         party.signalled_at = scene.now.instant;

@@ -9,19 +9,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use windlass_ng::CallId;
 
-use super::pcap::{Ending, Recorder, Recording, SdpEntry, SdpMode};
 use crate::call::{self, RecordedSdp};
 use crate::dataplane::tap::{PacketTap, Recordings};
+use crate::observe::pcap::{Ending, Recorder, Recording, SdpEntry, SdpMode};
 
 /// All recordings that are open, by the number of their call.
-pub struct OpenRecordings {
+pub(super) struct OpenRecordings {
     recorder: Recorder,
     open: RwLock<HashMap<u64, Recording>>,
 }
 
 impl OpenRecordings {
     /// None is open yet.
-    pub fn new(recorder: Recorder) -> Self {
+    pub(super) fn new(recorder: Recorder) -> Self {
         Self {
             recorder,
             open: RwLock::default(),

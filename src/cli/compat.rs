@@ -1,0 +1,23 @@
+//! `windlass run --rtpengine-compat`, and the same under the name `rtpengine`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use windlass::config::compat::{DEFAULT_FILE, Request, read};
+use windlass::config::names::Names;
+
+use super::{Outcome, print, run};
+
+pub(crate) fn run(arguments: &[String]) -> Outcome {
+    match read(arguments, Path::new(DEFAULT_FILE), &Names::of_this_host()) {
+        Ok(Request::Run(request)) => run::start(&request.config, &request.warnings),
+        Ok(Request::Print(text)) => {
+            print(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Who may speak to the control listeners, and whether that has been said (spec: security 12).
+
+use std::net::SocketAddr;
+
+use super::access::Access;
+use super::check::Checker;
+use super::draft::Draft;
+use super::problem::Place;
+
+impl Checker<'_> {
+    /// The access that follows from listeners and settings. A bind that others can reach must say
+    /// who they are; in rtpengine's manner it need not, and neighbours are answered.
+    pub(super) fn access(&mut self, draft: &Draft) -> Access {
+        let control = &draft.groups.control;
+        let plain = |list: &[SocketAddr]| -> Vec<(Place, SocketAddr)> {
+            list.iter()
+                .map(|address| (Place::Whole, *address))
+                .collect()
+        };
+        let placed = |list: &Option<Vec<super::problem::Placed<SocketAddr>>>| {
+            let list = list.iter().flatten();
+            list.map(|address| (address.at, address.value)).collect()
+        };
+        let listeners: [(&str, Vec<(Place, SocketAddr)>); 5] = [
+            ("ng `udp`", placed(&draft.ng_udp)),
+            ("ng `tcp`", placed(&draft.ng_tcp)),
+            ("control `cli`", plain(&control.cli)),
+            ("control `http`", plain(&control.http)),
+            ("control `https`", plain(&control.https)),
+        ];
+        let mut is_wide = false;
+        for (key, addresses) in &listeners {
+            let wide = addresses.iter().filter(|(_, a)| !a.ip().is_loopback());
+            for (at, address) in wide {
+                is_wide = true;
+                let is_safe = !control.allow.is_empty()
+                    || control.secret.is_some()
+                    || *key == "control `https`" && control.client_ca.is_some();
+                if !is_safe && !draft.is_compat {
+                    let message = format!(
+                        "{key} on {address}: whoever can reach this port controls every call, so \
+                         only loopback addresses are taken by themselves; a wider bind needs the \
+                         list of allowed peers, `allow = [\"10.0.0.0/8\"]` in [control], or a \
+                         `secret` there, or for `https` a `client_ca`"
+                    );
+                    self.problem(*at, &message);
+                }
+            }
+        }
+        if !control.https.is_empty() && control.https_cert.is_none() {
+            self.problem(
+                Place::Whole,
+                "HTTPS listeners need a certificate: `https_cert`",
+            );
+        }
+        if !control.allow.is_empty() {
+            Access::AllowList(control.allow.clone())
+        } else if draft.is_compat && is_wide {
+            Access::LocalNetworks(self.names.networks())
+        } else {
+            Access::Loopback
+        }
+    }
+}

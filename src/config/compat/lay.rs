@@ -1,0 +1,368 @@
+//! What was said, as a draft: the options that need more than their own value.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::interfaces::{self, even, odd};
+use super::said::{Said, wrong};
+use crate::config::codec::{Above, Codec, Word, integer};
+use crate::config::draft::Draft;
+use crate::config::file::LEARNING;
+use crate::config::names::{LocalName, Names};
+use crate::config::problem::{Place, Placed, Problem};
+use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
+
+/// The draft, and warnings.
+pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (Draft, Vec<String>) {
+    let mut layer = Layer {
+        said,
+        names,
+        problems,
+        warnings: Vec::new(),
+        draft: Draft {
+            is_compat: true,
+            ..Draft::default()
+        },
+    };
+    layer.settings();
+    interfaces::lay(said, &mut layer.draft, layer.problems);
+    layer.ports();
+    layer.listeners();
+    layer.timeouts();
+    layer.limits();
+    layer.mos();
+    layer.log_level();
+    layer.templates();
+    if said.is_start && !said.is_set("foreground") {
+        let warning = "no `foreground`: windlass does not become a daemon, it stays in the \
+                       foreground; let a service manager start it, or a shell with `&`";
+        layer.warnings.push(warning.to_owned());
+    }
+    (layer.draft, layer.warnings)
+}
+
+struct Layer<'a> {
+    said: &'a Said,
+    names: &'a Names,
+    problems: &'a mut Vec<Problem>,
+    warnings: Vec<String>,
+    draft: Draft,
+}
+
+impl Layer<'_> {
+    /// Hands every simple option to the group that has it.
+    fn settings(&mut self) {
+        for (row, last, values) in self.said.options() {
+            if !row.is_used {
+                continue;
+            }
+            let texts: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
+            let text = match row.name {
+                "software-id" => identifier(&last.value),
+                // No time at all means the default here, and no length means any.
+                "rtcp-interval" | "http-idle-timeout" | "redis-expires" if !is_positive(last) => {
+                    continue;
+                }
+                "max-log-line-length" if !is_positive(last) => "0".to_owned(),
+                _ => texts.join(";"),
+            };
+            if let Some(Err(expected)) = self.draft.groups.set(row.name, &text) {
+                self.problems
+                    .push(wrong(row.name, &text, last.at, &expected));
+            }
+        }
+    }
+
+    fn ports(&mut self) {
+        let min = self.port("port-min");
+        let max = self.port("port-max");
+        let low = min.map_or(30_000, |min| min.value);
+        let high = max.map_or(39_999, |max| max.value);
+        if low > high {
+            let at = min.or(max).map_or(Place::Whole, |port| port.at);
+            let message = format!("`port-min` {low} is above `port-max` {high}");
+            self.problems.push(Problem { at, message });
+        }
+        self.draft.port_min = min.map(even);
+        self.draft.port_max = max.map(odd);
+        self.draft.tos = self.number("tos", 0..=255).map(|tos| narrow(tos, u8::MAX));
+        if let Some(threads) = self.said.last("num-threads").filter(|n| is_positive(n)) {
+            let count = integer(&threads.value).unwrap_or(1).min(1024);
+            self.draft.workers = Some(narrow(at(threads, count), 1024));
+        }
+        if let Some(mode) = self.said.last("endpoint-learning") {
+            let words = Word(&LEARNING);
+            match words.parse(&mode.value) {
+                Some(learning) => self.draft.learning = Some(at(mode, learning)),
+                None => {
+                    let problem =
+                        wrong("endpoint-learning", &mode.value, mode.at, &words.expected());
+                    self.problems.push(problem);
+                }
+            }
+        }
+    }
+
+    fn listeners(&mut self) {
+        self.draft.ng_udp = Some(self.addresses("listen-ng", Families::Both));
+        self.draft.ng_tcp = Some(self.addresses("listen-tcp-ng", Families::Stack));
+        let plain = |list: Vec<Placed<SocketAddr>>| list.iter().map(|a| a.value).collect();
+        self.draft.groups.control = Control {
+            cli: plain(self.addresses("listen-cli", Families::Stack)),
+            http: plain(self.addresses("listen-http", Families::Stack)),
+            https: plain(self.addresses("listen-https", Families::Stack)),
+            ..self.draft.groups.control.clone()
+        };
+        let options = ["listen-ng", "listen-tcp-ng", "listen-http", "listen-https"];
+        if options.iter().all(|name| self.said.values(name).is_empty()) {
+            let legacy = ["listen-tcp", "listen-udp"];
+            let legacy = legacy.iter().any(|name| !self.said.values(name).is_empty());
+            let why = if legacy {
+                " (the old protocols of `listen-tcp` and `listen-udp` are not spoken)"
+            } else {
+                ""
+            };
+            self.problems.push(Problem {
+                at: Place::Whole,
+                message: format!(
+                    "no control listener{why}: give at least one of {}, for example \
+                     --listen-ng=127.0.0.1:2223",
+                    options.join(", ")
+                ),
+            });
+        }
+        if let Some(https) = self.said.last("listen-https")
+            && self.draft.groups.control.https_cert.is_none()
+        {
+            let expected = "`https-cert` beside it";
+            self.problems
+                .push(wrong("listen-https", &https.value, https.at, expected));
+        }
+    }
+
+    /// `[IP:]PORT`, each.
+    fn addresses(&mut self, name: &str, families: Families) -> Vec<Placed<SocketAddr>> {
+        let mut found: Vec<Placed<SocketAddr>> = Vec::new();
+        for value in self.said.values(name) {
+            let addresses = listener(&value.value, families, self.names);
+            match addresses {
+                Ok(addresses) => {
+                    for address in addresses {
+                        if !found.iter().any(|known| known.value == address) {
+                            found.push(at(value, address));
+                        }
+                    }
+                }
+                Err(expected) => {
+                    self.problems
+                        .push(wrong(name, &value.value, value.at, &expected));
+                }
+            }
+        }
+        found
+    }
+
+    fn timeouts(&mut self) {
+        self.draft.timeout_media = self.timeout("timeout");
+        self.draft.timeout_silent = self.timeout("silent-timeout");
+        self.draft.timeout_offer = self.timeout("offer-timeout");
+        self.draft.timeout_final = self.timeout("final-timeout");
+        self.draft.delete_delay = self.number("delete-delay", 0..=i64::MAX).map(seconds);
+    }
+
+    fn limits(&mut self) {
+        let count = self.said.last("max-sessions").cloned();
+        let count = count.and_then(|said| Some(at(&said, integer(&said.value)?)));
+        let count = count.filter(|count| count.value >= 0);
+        self.draft.max_sessions = count.map(|count| narrow(count, u32::MAX));
+        self.draft.max_load = self.float("max-load");
+        self.draft.max_cpu = self.float("max-cpu");
+        let bandwidth = self.said.last("max-bandwidth").filter(|n| is_positive(n));
+        let bandwidth = bandwidth.and_then(|said| integer(&said.value));
+        self.draft.max_bandwidth = bandwidth.and_then(|said| u64::try_from(said).ok());
+    }
+
+    fn mos(&mut self) {
+        let quality = &mut self.draft.groups.quality;
+        for value in self.said.values("mos") {
+            match value.value.to_ascii_lowercase().as_str() {
+                "cq" => quality.mos = MosBasis::Conversational,
+                "lq" => quality.mos = MosBasis::Listening,
+                "legacy" => quality.mos_model = MosModel::Legacy,
+                "g107" | "g.107" => quality.mos_model = MosModel::G107,
+                "g107.2" | "g.107.2" => quality.mos_model = MosModel::G107Fullband,
+                _ => {
+                    let expected = "CQ, LQ, legacy, g107 or g107.2";
+                    self.problems
+                        .push(wrong("mos", &value.value, value.at, expected));
+                }
+            }
+        }
+    }
+
+    fn log_level(&mut self) {
+        let mut directives = Vec::new();
+        let mut place = None;
+        for (option, targets) in LOG_TARGETS {
+            let Some(level) = self.number(option, -1..=7) else {
+                continue;
+            };
+            place = place.or(Some(level.at));
+            let name = tracing_level(level.value);
+            if targets.is_empty() {
+                directives.push(name.to_owned());
+            }
+            directives.extend(targets.iter().map(|target| format!("{target}={name}")));
+        }
+        if let Some(at) = place {
+            // A level for all must be there, and first.
+            if self.said.last("log-level").is_none() {
+                directives.insert(0, "info".to_owned());
+            }
+            self.draft.log_level = Some(Placed {
+                value: directives.join(","),
+                at,
+            });
+        }
+    }
+
+    fn templates(&mut self) {
+        let Some(name) = self.said.last("templates") else {
+            return;
+        };
+        let Some(section) = self.said.ini.section(&name.value) else {
+            let expected = "the name of a section of the file";
+            self.problems
+                .push(wrong("templates", &name.value, name.at, expected));
+            return;
+        };
+        let entries = section.entries.iter();
+        let entries = entries.map(|entry| (entry.key.clone(), entry.value.value.clone()));
+        self.draft.templates = entries.collect();
+    }
+
+    /// A time-out: nothing, or less, is the default; more than a year is a year.
+    fn timeout(&mut self, name: &str) -> Option<Placed<u64>> {
+        let value = self.said.last(name).filter(|value| is_positive(value))?;
+        let number = integer(&value.value)?;
+        Some(seconds(at(value, number)))
+    }
+
+    fn port(&mut self, name: &str) -> Option<Placed<u16>> {
+        let port = self.number(name, 1..=65_535)?;
+        Some(narrow(port, u16::MAX))
+    }
+
+    fn number(&mut self, name: &str, range: std::ops::RangeInclusive<i64>) -> Option<Placed<i64>> {
+        let value = self.said.last(name)?;
+        // What is no number has been reported when it was read.
+        let number = integer(&value.value)?;
+        if range.contains(&number) {
+            return Some(at(value, number));
+        }
+        let expected = match *range.end() {
+            i64::MAX => format!("{} or more", range.start()),
+            end => format!("a whole number from {} to {end}", range.start()),
+        };
+        self.problems
+            .push(wrong(name, &value.value, value.at, &expected));
+        None
+    }
+
+    fn float(&mut self, name: &str) -> Option<f64> {
+        let value = self.said.last(name)?;
+        let number = Above.parse(&value.value);
+        if number.is_none() {
+            self.problems
+                .push(wrong(name, &value.value, value.at, &Above.expected()));
+        }
+        number.flatten()
+    }
+}
+
+/// What a port alone listens on.
+#[derive(Clone, Copy)]
+enum Families {
+    /// A socket per family.
+    Both,
+    /// One socket that takes both.
+    Stack,
+}
+
+/// The addresses of `[HOST:]PORT`.
+fn listener(text: &str, families: Families, names: &Names) -> Result<Vec<SocketAddr>, String> {
+    let expected = || "[IP:]PORT such as 127.0.0.1:2223 or 2223".to_owned();
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (Some(host.trim()), port),
+        None => (None, text),
+    };
+    let port: u16 = port.trim().parse().map_err(|_| expected())?;
+    let any = |ip: IpAddr| SocketAddr::new(ip, port);
+    let v4 = any(Ipv4Addr::UNSPECIFIED.into());
+    let v6 = any(Ipv6Addr::UNSPECIFIED.into());
+    match host {
+        None | Some("" | "any" | "*") => Ok(match families {
+            _ if !names.has_ipv6() => vec![v4],
+            Families::Both => vec![v4, v6],
+            Families::Stack => vec![v6],
+        }),
+        Some("localhost") => Ok(vec![any(Ipv4Addr::LOCALHOST.into())]),
+        Some(host) => {
+            let name: LocalName = host.parse().map_err(|_| expected())?;
+            let addresses = names.addresses(&name)?;
+            if addresses.is_empty() {
+                return Err("an address: no name is looked up for an import".to_owned());
+            }
+            Ok(addresses.into_iter().map(any).collect())
+        }
+    }
+}
+
+/// Letters, digits and `-`; all else becomes `-`.
+fn identifier(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    text.chars().map(fits).collect()
+}
+
+fn is_positive(value: &Placed<String>) -> bool {
+    // What is no number is not the default either: it is reported.
+    integer(&value.value).is_none_or(|number| number > 0)
+}
+
+fn at<T, U>(place: &Placed<U>, value: T) -> Placed<T> {
+    Placed {
+        value,
+        at: place.at,
+    }
+}
+
+fn narrow<T: TryFrom<i64>>(number: Placed<i64>, most: T) -> Placed<T> {
+    at(&number, T::try_from(number.value).unwrap_or(most))
+}
+
+fn seconds(number: Placed<i64>) -> Placed<u64> {
+    let value = u64::try_from(number.value).unwrap_or(0);
+    at(&number, value.min(YEAR))
+}
+
+/// Levels of syslog as ours. 5, notice, has no counterpart: what it would leave out is shown.
+fn tracing_level(level: i64) -> &'static str {
+    match level {
+        ..0 => "off",
+        0..=3 => "error",
+        4 => "warn",
+        5 | 6 => "info",
+        _ => "debug",
+    }
+}
+
+/// Which of our modules a part of rtpengine is; none: all. In the order of the filter.
+const LOG_TARGETS: [(&str, &[&str]); 8] = [
+    ("log-level", &[]),
+    ("log-level-core", &["windlass"]),
+    ("log-level-rtcp", &["windlass::media::rtcp"]),
+    ("log-level-ice", &["windlass::media::ice"]),
+    ("log-level-crypto", &["windlass::media::dtls"]),
+    ("log-level-srtp", &["windlass::media::srtp"]),
+    ("log-level-http", &["windlass::observe::http"]),
+    ("log-level-control", &["windlass_ng", "windlass::call"]),
+];

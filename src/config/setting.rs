@@ -1,0 +1,148 @@
+//! Groups of simple settings: one line per setting says its type, default, TOML key and the name it
+//! has in rtpengine; reading, writing and defaults follow from it.
+//!
+//! Not for settings that depend on each other: those go through the draft and `check`.
+
+use toml::de::{DeTable, DeValue};
+
+use super::codec::{Codec, shown};
+use super::reader::Reader;
+
+/// Settings that stand in one section of the file.
+pub(super) trait Group: Default {
+    /// The name of the section.
+    const SECTION: &'static str;
+    /// The keys of the section.
+    const KEYS: &'static [&'static str];
+
+    /// Takes over what the section says; mistakes are noted by the reader.
+    fn read(&mut self, reader: &mut Reader<'_>, table: &DeTable<'_>);
+
+    /// Key and value, as TOML, of every setting that is not at its default.
+    fn lines(&self) -> Vec<(&'static str, String)>;
+
+    /// Takes the value of an rtpengine option; `None` if the option is of another group.
+    fn set(&mut self, option: &str, text: &str) -> Option<Result<(), String>>;
+
+    /// Reads the section out of a whole file.
+    fn section(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Self {
+        let mut group = Self::default();
+        if let Some(table) = reader.section(root, Self::SECTION, Self::KEYS) {
+            group.read(reader, table);
+        }
+        group
+    }
+}
+
+/// Takes one value and notes what was expected if it is none.
+pub(super) fn take<T>(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    key: &str,
+    codec: &impl Codec<T>,
+) -> Option<T> {
+    let value = table.get(key)?;
+    let taken = codec.read(value.get_ref());
+    if taken.is_none() {
+        let expected = codec.expected();
+        match value.get_ref() {
+            DeValue::String(text) if !expected.starts_with("a whole number") => {
+                reader.problem(
+                    value,
+                    &format!("`{key}` is \"{}\", expected {expected}", shown(text)),
+                );
+            }
+            DeValue::Integer(number) => {
+                reader.problem(value, &format!("`{key}` is {number}, expected {expected}"));
+            }
+            _ => reader.wrong_type(value, key, &expected),
+        }
+    }
+    taken
+}
+
+/// Text of an option to a setting, or what was expected.
+pub(super) fn parse<T>(codec: &impl Codec<T>, text: &str) -> Result<T, String> {
+    codec.parse(text.trim()).ok_or_else(|| codec.expected())
+}
+
+/// Key and value if the setting is not at its default.
+pub(super) fn line<T: PartialEq>(
+    key: &'static str,
+    codec: &impl Codec<T>,
+    value: &T,
+    default: &T,
+) -> Option<(&'static str, String)> {
+    if value == default {
+        return None;
+    }
+    Some((key, codec.write(value)?))
+}
+
+/// Declares a group: `field: Type = default, CODEC, "toml_key", "rtpengine-option";` per setting.
+macro_rules! settings {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident [$section:literal] {
+            $(
+                $(#[$field_doc:meta])*
+                $field:ident: $type:ty = $default:expr, $codec:expr, $key:literal
+                    $(, $option:literal)?;
+            )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl $crate::config::setting::Group for $name {
+            const SECTION: &'static str = $section;
+            const KEYS: &'static [&'static str] = &[$($key),*];
+
+            fn read(
+                &mut self,
+                reader: &mut $crate::config::reader::Reader<'_>,
+                table: &toml::de::DeTable<'_>,
+            ) {
+                $(
+                    let taken = $crate::config::setting::take(reader, table, $key, &$codec);
+                    if let Some(value) = taken {
+                        self.$field = value;
+                    }
+                )*
+            }
+
+            fn lines(&self) -> Vec<(&'static str, String)> {
+                let default = Self::default();
+                let lines = [
+                    $($crate::config::setting::line(
+                        $key, &$codec, &self.$field, &default.$field,
+                    ),)*
+                ];
+                lines.into_iter().flatten().collect()
+            }
+
+            fn set(&mut self, option: &str, text: &str) -> Option<Result<(), String>> {
+                match option {
+                    $($(
+                        $option => Some(
+                            $crate::config::setting::parse(&$codec, text)
+                                .map(|value| self.$field = value),
+                        ),
+                    )?)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(super) use settings;

@@ -1,0 +1,164 @@
+//! How SDP is read and media is secured, measured and smoothed.
+
+use std::time::Duration;
+
+use super::YEAR_MS;
+use crate::config::codec::{Flag, Maybe, Millis, Whole, Word, text};
+use crate::config::setting::settings;
+
+settings! {
+    /// How requests and SDP are understood, and what is told to others.
+    pub struct Signalling ["signalling"] {
+        /// Media goes to the source address of the SIP message unless a request says
+        /// `trust-address`; otherwise to the address of the SDP unless it says
+        /// `SIP-source-address`.
+        sip_source: bool = false, Flag, "sip_source", "sip-source";
+        /// SDP with a broken line is refused; otherwise the line is skipped.
+        reject_invalid_sdp: bool = false, Flag, "reject_invalid_sdp", "reject-invalid-sdp";
+        /// ICE media has sockets only on the first address of the wanted family.
+        save_interface_ports: bool = false, Flag, "save_interface_ports", "save-interface-ports";
+        /// What STUN calls this software, and the name in its certificates: letters, digits, `-`.
+        software_id: String = concat!("windlass-", env!("CARGO_PKG_VERSION")).to_owned(),
+            text("a string"), "software_id", "software-id";
+        /// Who is told by XML-RPC of calls that timed out; `%%` stands for the address of the
+        /// request (spec: media-behaviour §4).
+        b2b_url: Option<String> = None, Maybe(text("a URL")), "b2b_url", "b2b-url";
+        /// Which call is made there: 0 SEMS, 1 call-id, 2 Kamailio dialogs.
+        xmlrpc_format: u8 = 0, Whole(0..=2), "xmlrpc_format", "xmlrpc-format";
+    }
+}
+
+settings! {
+    /// DTLS-SRTP (spec: media-behaviour §6).
+    pub struct Dtls ["dtls"] {
+        /// The passive role is preferred when `actpass` is answered.
+        passive: bool = false, Flag, "passive", "dtls-passive";
+        /// The key of our certificate.
+        cert_cipher: CertificateCipher = CertificateCipher::Prime256v1, Word(&CERTIFICATE_CIPHER),
+            "cert_cipher", "dtls-cert-cipher";
+        /// The size of an RSA key, bits.
+        rsa_key_size: u16 = 2048, Whole(1024..=16_384), "rsa_key_size", "dtls-rsa-key-size";
+        /// The hash that our certificate is signed with.
+        signature: Signature = Signature::Sha256, Word(&SIGNATURE), "signature", "dtls-signature";
+        /// The path MTU, bytes; 48 of them are left to headers.
+        mtu: u16 = 1200, Whole(576..=65_535), "mtu", "dtls-mtu";
+        /// Cipher suites, as OpenSSL lists them; `None`: ours.
+        ciphers: Option<String> = None, Maybe(text("a string")), "ciphers", "dtls-ciphers";
+    }
+}
+
+/// The key of a DTLS certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateCipher {
+    /// ECDSA on the P-256 curve.
+    Prime256v1,
+    /// RSA.
+    Rsa,
+}
+
+const CERTIFICATE_CIPHER: [(&str, CertificateCipher); 2] = [
+    ("prime256v1", CertificateCipher::Prime256v1),
+    ("RSA", CertificateCipher::Rsa),
+];
+
+/// The hash of a certificate's signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// SHA-256.
+    Sha256,
+    /// SHA-1, for peers of long ago.
+    Sha1,
+}
+
+const SIGNATURE: [(&str, Signature); 2] =
+    [("SHA-256", Signature::Sha256), ("SHA-1", Signature::Sha1)];
+
+settings! {
+    /// RTCP of our own, and what is made of RTCP (spec: media-behaviour §9).
+    pub struct Quality ["quality"] {
+        /// Which MOS is computed.
+        mos: MosBasis = MosBasis::Conversational, Word(&MOS_BASIS), "mos";
+        /// By which model.
+        mos_model: MosModel = MosModel::ByCodec, Word(&MOS_MODEL), "mos_model";
+        /// Streams are measured here too, not only by the reports of the peers.
+        measure_rtp: bool = false, Flag, "measure_rtp", "measure-rtp";
+        /// Where statistics per SSRC appear in replies.
+        ssrc_reporting: SsrcReporting = SsrcReporting::Full, Word(&SSRC_REPORTING),
+            "ssrc_reporting", "ssrc-reporting";
+        /// How often generated RTCP is sent.
+        rtcp_interval: Duration = Duration::from_millis(5000), Millis(1..=YEAR_MS),
+            "rtcp_interval_ms", "rtcp-interval";
+    }
+}
+
+/// What a mean opinion score is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MosBasis {
+    /// Conversational quality: the round trip counts, and without one there is no MOS.
+    Conversational,
+    /// Listening quality: the round trip counts as zero.
+    Listening,
+}
+
+const MOS_BASIS: [(&str, MosBasis); 2] = [
+    ("CQ", MosBasis::Conversational),
+    ("LQ", MosBasis::Listening),
+];
+
+/// How a mean opinion score is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MosModel {
+    /// G.107 for narrow-band codecs, G.107.2 for full-band ones.
+    ByCodec,
+    /// The formula of old releases.
+    Legacy,
+    /// G.107 for all.
+    G107,
+    /// G.107.2 for all.
+    G107Fullband,
+}
+
+const MOS_MODEL: [(&str, MosModel); 4] = [
+    ("by-codec", MosModel::ByCodec),
+    ("legacy", MosModel::Legacy),
+    ("g107", MosModel::G107),
+    ("g107.2", MosModel::G107Fullband),
+];
+
+/// Where statistics per SSRC appear in replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SsrcReporting {
+    /// Both in the medias and in one table.
+    Full,
+    /// In the medias.
+    Inline,
+    /// In one table.
+    Global,
+    /// Nowhere.
+    None,
+}
+
+const SSRC_REPORTING: [(&str, SsrcReporting); 4] = [
+    ("full", SsrcReporting::Full),
+    ("inline", SsrcReporting::Inline),
+    ("global", SsrcReporting::Global),
+    ("none", SsrcReporting::None),
+];
+
+settings! {
+    /// The jitter buffer (spec: media-behaviour §14).
+    pub struct JitterBuffer ["jitter_buffer"] {
+        /// Packets it holds; 0: there is none.
+        packets: u16 = 0, Whole(0..=1000), "packets", "jitter-buffer";
+        /// A drift between the clocks is compensated.
+        clock_drift: bool = false, Flag, "clock_drift", "jb-clock-drift";
+        /// Its length follows the jitter.
+        adaptive: bool = false, Flag, "adaptive", "jb-adaptive";
+        /// The shortest it becomes then.
+        adaptive_min: Duration = Duration::ZERO, Millis(0..=1000), "adaptive_min_ms",
+            "jb-adaptive-min";
+        /// The longest it becomes then.
+        adaptive_max: Duration = Duration::from_millis(300), Millis(0..=1000), "adaptive_max_ms",
+            "jb-adaptive-max";
+    }
+}

@@ -1,0 +1,50 @@
+//! Settings by topic, one struct per section of the file. Each setting stands on its own: what
+//! joins several is in `check`.
+
+mod control;
+mod export;
+mod media;
+mod output;
+mod recording;
+mod redis;
+
+pub use control::{Control, Pmtu};
+pub use export::{Graphite, Homer, HomerProtocol, Mqtt, MqttScope};
+pub use media::{
+    CertificateCipher, Dtls, JitterBuffer, MosBasis, MosModel, Quality, Signalling, Signature,
+    SsrcReporting,
+};
+pub use output::{CallPrefix, Facility, FacilityError, Process, Syslog};
+pub use recording::{Dtmf, Recording, RecordingFormat, RecordingMethod};
+pub use redis::{Redis, RedisFormat};
+
+/// Calls a macro with every group: its field in [`super::Config`] and its type.
+macro_rules! for_each_group {
+    ($do:ident) => {
+        $do! {
+            control: Control,
+            signalling: Signalling,
+            dtls: Dtls,
+            quality: Quality,
+            jitter_buffer: JitterBuffer,
+            recording: Recording,
+            dtmf: Dtmf,
+            syslog: Syslog,
+            process: Process,
+            redis: Redis,
+            homer: Homer,
+            graphite: Graphite,
+            mqtt: Mqtt,
+        }
+    };
+}
+
+pub(super) use for_each_group;
+
+/// The longest time that can be set, in seconds.
+pub(super) const YEAR: u64 = 31_536_000;
+
+/// As [`YEAR`], in milliseconds.
+const YEAR_MS: u64 = YEAR * 1000;
+
+const COUNT: u64 = u32::MAX as u64;

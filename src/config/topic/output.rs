@@ -1,0 +1,119 @@
+//! The process and its log lines, as far as [`crate::config::Log`] does not say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::COUNT;
+use crate::config::codec::{Flag, Maybe, Not, Whole, Word, text};
+use crate::config::setting::settings;
+
+settings! {
+    /// What the process leaves behind.
+    pub struct Process ["process"] {
+        /// A file with the process number, removed at the end.
+        pidfile: Option<String> = None, Maybe(text("a path")), "pidfile", "pidfile";
+    }
+}
+
+settings! {
+    /// Log lines for a syslog, and the special logs that only exist when they have a facility
+    /// (spec: media-behaviour §16).
+    pub struct Syslog ["syslog"] {
+        /// Of everything else.
+        facility: Facility = Facility("daemon".to_owned()), text(FACILITY), "facility",
+            "log-facility";
+        /// A line at the end of each call; `None`: there is none.
+        cdr: Option<Facility> = None, Maybe(text(FACILITY)), "cdr", "log-facility-cdr";
+        /// RTCP; `None`: it is not logged.
+        rtcp: Option<Facility> = None, Maybe(text(FACILITY)), "rtcp", "log-facility-rtcp";
+        /// DTMF digits; `None`: they are not logged.
+        dtmf: Option<Facility> = None, Maybe(text(FACILITY)), "dtmf", "log-facility-dtmf";
+        /// What the lines call this program.
+        name: String = "windlass".to_owned(), text("a string"), "name", "log-name";
+        /// How a line names its call.
+        call_prefix: CallPrefix = CallPrefix::Brackets, Word(&CALL_PREFIX), "call_prefix",
+            "log-format";
+        /// Lines carry the time.
+        timestamps: bool = true, Not, "timestamps", "no-log-timestamps";
+        /// Texts of several lines are logged line by line.
+        split_lines: bool = false, Flag, "split_lines", "split-logs";
+        /// Longer lines are broken; 0: none is.
+        max_line_length: u32 = 500, Whole(0..=COUNT), "max_line_length", "max-log-line-length";
+        /// Stands before addresses and tags, so that they can be masked later.
+        mark_prefix: String = String::new(), text("a string"), "mark_prefix", "log-mark-prefix";
+        /// Stands after them.
+        mark_suffix: String = String::new(), text("a string"), "mark_suffix", "log-mark-suffix";
+    }
+}
+
+/// How a log line names its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallPrefix {
+    /// `[call-id]: `.
+    Brackets,
+    /// `ID="call-id"`.
+    Parsable,
+}
+
+const CALL_PREFIX: [(&str, CallPrefix); 2] = [
+    ("default", CallPrefix::Brackets),
+    ("parsable", CallPrefix::Parsable),
+];
+
+/// A syslog facility (RFC 5424 §6.2.1), by its usual name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facility(String);
+
+impl Facility {
+    /// The number that goes into a message's priority.
+    pub fn code(&self) -> u8 {
+        let position = FACILITIES.iter().position(|name| *name == self.0);
+        position
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(3)
+    }
+}
+
+/// A text that is no facility.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {FACILITY}")]
+pub struct FacilityError;
+
+impl FromStr for Facility {
+    type Err = FacilityError;
+
+    fn from_str(text: &str) -> Result<Self, FacilityError> {
+        let name = text.to_ascii_lowercase();
+        let is_known = !name.is_empty() && FACILITIES.contains(&name.as_str());
+        is_known.then_some(Self(name)).ok_or(FacilityError)
+    }
+}
+
+impl fmt::Display for Facility {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// At the index of its code; empty where a code has no usual name.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
+
+const FACILITY: &str = "a syslog facility such as daemon or local0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facilities_have_their_codes() {
+        let code = |name: &str| name.parse::<Facility>().map(|facility| facility.code());
+        assert_eq!(code("daemon"), Ok(3));
+        assert_eq!(code("LOCAL7"), Ok(23));
+        assert_eq!(code(""), Err(FacilityError));
+        assert_eq!(code("local8"), Err(FacilityError));
+    }
+}

@@ -1,0 +1,113 @@
+//! What a configuration means for calls: addresses, identity, defaults.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use windlass_ng::Templates;
+
+use super::Error;
+use crate::call::ports::{LocalAddress, PortPool};
+use crate::call::{self, Identity, SsrcReporting};
+use crate::config::Config;
+use crate::config::topic;
+use crate::media::certificate::Certificate;
+
+/// Media addresses and their pools. Entries of one address and range share a pool.
+pub(super) fn addresses(config: &Config) -> Vec<LocalAddress> {
+    let mut rng = StdRng::from_os_rng();
+    let mut addresses: Vec<LocalAddress> = Vec::new();
+    // Under its aliases, an interface is there once more, with the same ports.
+    let aliased = config.aliases.iter().flat_map(|(alias, name)| {
+        let interfaces = config.logical(name);
+        interfaces.map(move |interface| (alias, interface))
+    });
+    let own = config.interfaces.iter().map(|i| (&i.name, i));
+    for (name, interface) in own.chain(aliased) {
+        let range = (interface.ports.min, interface.ports.max);
+        let shared = addresses
+            .iter()
+            .find(|other| other.address == interface.address && other.pool.range() == range);
+        let pool = match shared {
+            Some(other) => other.pool.clone(),
+            None => {
+                let kept = config.kept_ports(interface);
+                Arc::new(PortPool::without(range.0, range.1, &kept, &mut rng))
+            }
+        };
+        addresses.push(LocalAddress {
+            name: name.as_str().into(),
+            address: interface.address,
+            advertised: interface.advertised(),
+            pool,
+        });
+    }
+    addresses
+}
+
+pub(super) fn defaults(config: &Config) -> call::Defaults {
+    call::Defaults {
+        learning: config.media.learning,
+        tos: Some(config.media.tos).filter(|&tos| tos > 0),
+        signalling_hops: config.media.signalling_hops.clone(),
+        sip_source: config.signalling.sip_source,
+        dtls_passive: config.dtls.passive,
+        save_interface_ports: config.signalling.save_interface_ports,
+        reject_invalid_sdp: config.signalling.reject_invalid_sdp,
+        report_digits: config.dtmf.log_dest.is_some()
+            || config.dtmf.log_ng_tcp
+            || config.syslog.dtmf.is_some(),
+        ssrc_reporting: match config.quality.ssrc_reporting {
+            topic::SsrcReporting::Full => SsrcReporting::Full,
+            topic::SsrcReporting::Inline => SsrcReporting::Inline,
+            topic::SsrcReporting::Global => SsrcReporting::Global,
+            topic::SsrcReporting::None => SsrcReporting::None,
+        },
+    }
+}
+
+/// What this relay shows of itself, drawn anew with every start.
+pub(super) fn identity(config: &Config) -> Result<Identity, Error> {
+    let software = &config.signalling.software_id;
+    let certificate = Certificate::generate(software).map_err(Error::Certificate)?;
+    let addresses = config.interfaces.iter().map(|interface| interface.address);
+    let mut rng = StdRng::from_os_rng();
+    Ok(Identity::new(certificate, addresses, software, &mut rng))
+}
+
+pub(super) fn timeouts(config: &Config) -> call::Timeouts {
+    call::Timeouts {
+        media: config.timeouts.media,
+        silent: config.timeouts.silent,
+        offer: config.timeouts.offer,
+        total: config.timeouts.final_limit,
+        delete_delay: config.timeouts.delete_delay,
+    }
+}
+
+pub(super) fn limits(config: &Config) -> call::Limits {
+    call::Limits {
+        max_sessions: config.limits.max_sessions.map(|max| max as u64),
+    }
+}
+
+/// The templates, checked: what they say wrongly is logged now and not with every request.
+pub(super) fn templates(config: &Config) -> Templates {
+    let mut templates = Templates::new();
+    for (name, string) in &config.templates {
+        match templates.check(string) {
+            Ok(ignored) => {
+                for ignored in ignored {
+                    tracing::warn!(
+                        template = name,
+                        ?ignored,
+                        "part of a template has no effect"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(template = name, %error, "a template cannot be read"),
+        }
+        templates.insert(name, string);
+    }
+    templates
+}

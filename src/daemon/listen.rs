@@ -1,0 +1,140 @@
+//! The control listeners, and who may speak to them (spec: ng-protocol §1, security 12).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use windlass_ng::serve::Shared;
+use windlass_ng::server::{TcpOptions, TcpServer, UdpServer};
+use windlass_ng::{
+    Access, HttpOptions, HttpServer, Network, Page, Resources, Rule, Secret, Source, Tls,
+};
+
+use super::Error;
+use crate::config::Config;
+use crate::config::access;
+
+/// Threads per ng UDP address: commands of different calls run beside each other, and a `ping`
+/// finds one free.
+const NG_THREADS: usize = 4;
+
+/// All control listeners.
+#[derive(Default)]
+pub(super) struct Listeners {
+    pub(super) udp: Vec<UdpServer>,
+    pub(super) tcp: Vec<TcpServer>,
+    pub(super) http: Vec<HttpServer>,
+    pub(super) https: Vec<HttpServer>,
+}
+
+impl Listeners {
+    pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> Result<Self, Error> {
+        let mut listeners = Self::default();
+        for &address in &config.ng.udp {
+            let server = UdpServer::start(address, NG_THREADS, shared.clone());
+            listeners.udp.push(server.map_err(refused("udp", address))?);
+        }
+        for &address in &config.ng.tcp {
+            let server = TcpServer::start(address, TcpOptions::default(), shared.clone());
+            listeners.tcp.push(server.map_err(refused("tcp", address))?);
+        }
+        let control = &config.control;
+        for &address in &control.http {
+            let server = HttpServer::start(address, http(config), shared.clone(), Arc::new(Pages));
+            listeners
+                .http
+                .push(server.map_err(refused("http", address))?);
+        }
+        for &address in &control.https {
+            let mut options = http(config);
+            options.tls = Some(tls(config)?);
+            let server = HttpServer::start(address, options, shared.clone(), Arc::new(Pages));
+            listeners
+                .https
+                .push(server.map_err(refused("https", address))?);
+        }
+        Ok(listeners)
+    }
+
+    /// Every address with what is spoken there.
+    pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let udp = self
+            .udp
+            .iter()
+            .map(|server| ("ng over udp", server.local_addr()));
+        let tcp = self
+            .tcp
+            .iter()
+            .map(|server| ("ng over tcp", server.local_addr()));
+        let http = self.http.iter().map(|server| ("http", server.local_addr()));
+        let https = self
+            .https
+            .iter()
+            .map(|server| ("https", server.local_addr()));
+        udp.chain(tcp).chain(http).chain(https).collect()
+    }
+}
+
+fn refused(protocol: &'static str, address: SocketAddr) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Listen {
+        protocol,
+        address,
+        source,
+    }
+}
+
+fn http(config: &Config) -> HttpOptions {
+    let control = &config.control;
+    let secret = control
+        .secret
+        .as_ref()
+        .and_then(|secret| Secret::new(secret.reveal()));
+    // Who proves to know the secret need not come from a network that is allowed.
+    let is_proven = secret.is_some() && control.allow.is_empty();
+    HttpOptions {
+        header_timeout: control.http_idle_timeout,
+        access: is_proven.then(|| Arc::new(Access::new(Rule::Open))),
+        secret,
+        ..HttpOptions::default()
+    }
+}
+
+fn tls(config: &Config) -> Result<Tls, Error> {
+    let control = &config.control;
+    let certificate = control.https_cert.as_deref().unwrap_or_default();
+    let key = control.https_key.as_deref().unwrap_or(certificate);
+    let authority = control.client_ca.as_deref().map(Path::new);
+    Tls::load(Path::new(certificate), Path::new(key), authority).map_err(|error| Error::Tls {
+        reason: error.to_string(),
+    })
+}
+
+/// Who may speak to the listeners, as the configuration says.
+pub(super) fn access(config: &Config) -> Arc<Access> {
+    let networks = |networks: &[access::Network]| -> Vec<Network> {
+        let loopback = ["127.0.0.0/8", "::1"].map(str::to_owned);
+        let texts = networks.iter().map(ToString::to_string).chain(loopback);
+        texts.filter_map(|text| text.parse().ok()).collect()
+    };
+    let rule = match &config.access {
+        access::Access::Loopback => Rule::Allow(networks(&[])),
+        access::Access::AllowList(allowed) => Rule::Allow(networks(allowed)),
+        access::Access::LocalNetworks(_) => Rule::Compat,
+    };
+    let hint = |source| format!("[control] allow = [\"{source}\"]");
+    Arc::new(Access::new(rule).with_hint(hint))
+}
+
+/// What HTTP has beside ng.
+struct Pages;
+
+impl Resources for Pages {
+    fn get(&self, _path: &str, _source: &Source) -> Option<Page> {
+        None
+    }
+
+    fn cli(&self, _line: &str, _source: &Source) -> Option<String> {
+        None
+    }
+}

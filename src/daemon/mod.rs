@@ -1,0 +1,270 @@
+//! Start-up and shutdown: wires control, calls, data plane and edge.
+
+mod edge;
+mod host;
+mod link;
+mod listen;
+mod recorder;
+mod tell;
+mod timers;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use windlass_ng::serve::Shared;
+use windlass_ng::server::{TcpServer, UdpServer};
+
+use crate::call::ports::Interfaces;
+use crate::call::{Calls, Now};
+use crate::config::Config;
+use crate::config::topic::{RecordingFormat, RecordingMethod};
+use crate::dataplane::Dataplane;
+use crate::dataplane::tap::Recordings;
+use crate::media::certificate::CertificateError;
+use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
+
+use edge::EdgeThread;
+use link::{Commands, Link};
+use listen::Listeners;
+use recorder::OpenRecordings;
+use tell::{DigitReports, Endings};
+use timers::Timers;
+
+/// Why the relay does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The workers did not start.
+    #[error("cannot start the workers: {0}")]
+    Dataplane(io::Error),
+    /// There is no certificate for DTLS.
+    #[error(transparent)]
+    Certificate(CertificateError),
+    /// The SIP edge did not start.
+    #[error("cannot start the SIP edge: {0}")]
+    Edge(io::Error),
+    /// An address is not to be had.
+    #[error("cannot listen on {protocol} {address}: {source}")]
+    Listen {
+        /// `udp`, `tcp`, `http` or `https`.
+        protocol: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// HTTPS has no certificate.
+    #[error("no certificate for HTTPS: {reason}")]
+    Tls {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The URL for call-backs is of no use.
+    #[error("b2b-url: {reason}")]
+    CallBack {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Recordings have nowhere to go.
+    #[error("cannot record to {dir}: {source}")]
+    Recording {
+        /// The directory.
+        dir: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The edge needs a relay that listens on UDP.
+    #[error("the edge needs ng: give it `ng` in [edge], or listen on UDP in [ng]")]
+    NoNg,
+    /// Signals or threads are not to be had.
+    #[error("cannot set up the process: {0}")]
+    Process(io::Error),
+}
+
+/// A running relay.
+pub struct Daemon {
+    // In this order: no new calls, then no calls, then no workers.
+    edge: Option<EdgeThread>,
+    listeners: Listeners,
+    timers: Option<Timers>,
+    calls: Arc<Calls>,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon")
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// Starts everything that the configuration asks for.
+    ///
+    /// # Errors
+    /// [`Error`]; what had started is stopped again.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let started = now().instant;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = config.workers.unwrap_or(cores);
+        let recordings = recordings(config)?;
+        let taps: Arc<dyn Recordings> = match &recordings {
+            Some(recordings) => recordings.clone(),
+            None => Arc::new(()),
+        };
+        let dataplane = Dataplane::start(workers, started, taps);
+        let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
+        let dataplane = Arc::new(dataplane);
+        let interfaces = Interfaces::new(host::addresses(config), dataplane.opener());
+        let mut calls = Calls::new(
+            interfaces,
+            host::identity(config)?,
+            Arc::new(Link(dataplane)),
+            host::defaults(config),
+            host::timeouts(config),
+            host::limits(config),
+            started,
+        );
+        if let Some(recordings) = recordings {
+            calls = calls.with_recorder(recordings);
+        }
+        if let Some(endings) = Endings::new(config)? {
+            calls = calls.with_observer(Arc::new(endings));
+        }
+        let calls = Arc::new(calls);
+        let shared = Shared::new(Arc::new(Commands(calls.clone())));
+        let shared = Arc::new(shared.with_access(listen::access(config)));
+        shared.set_templates(host::templates(config));
+        let listeners = Listeners::start(config, &shared)?;
+        let clients = listeners.tcp.iter().map(TcpServer::broadcaster).collect();
+        let reports = DigitReports::new(config, clients).map_err(Error::Process)?;
+        let timers = Timers::start(calls.clone(), events, reports, &config.limits);
+        let timers = timers.map_err(Error::Process)?;
+        let edge = match &config.edge {
+            None => None,
+            Some(edge) => {
+                let own = listeners.udp.first().map(UdpServer::local_addr);
+                let ng = edge.ng.or(own).ok_or(Error::NoNg)?;
+                Some(EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?)
+            }
+        };
+        Ok(Self {
+            edge,
+            listeners,
+            timers: Some(timers),
+            calls,
+        })
+    }
+
+    /// Where ng requests are taken over UDP.
+    pub fn ng_udp(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .udp
+            .iter()
+            .map(UdpServer::local_addr)
+            .collect()
+    }
+
+    /// Where ng requests are taken over TCP.
+    pub fn ng_tcp(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .tcp
+            .iter()
+            .map(TcpServer::local_addr)
+            .collect()
+    }
+
+    /// Where the edge takes SIP; empty without an edge.
+    pub fn edge(&self) -> Vec<SocketAddr> {
+        self.edge
+            .as_ref()
+            .map(|edge| edge.addresses.clone())
+            .unwrap_or_default()
+    }
+
+    /// Ends everything: the edge, the listeners, every call, the workers.
+    pub fn stop(mut self) {
+        drop(self.edge.take());
+        self.listeners = Listeners::default();
+        drop(self.timers.take());
+        self.calls.end_all(now());
+    }
+}
+
+/// Where calls are recorded to, if anywhere.
+fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
+    let Some(dir) = &config.recording.dir else {
+        return Ok(None);
+    };
+    if config.recording.method == RecordingMethod::Proc {
+        tracing::warn!(
+            "recording-method=proc needs a daemon that is not built; calls are written to pcap files"
+        );
+    }
+    let options = RecorderOptions {
+        format: match config.recording.format {
+            RecordingFormat::Raw => PcapFormat::Raw,
+            RecordingFormat::Ethernet => PcapFormat::Ethernet,
+        },
+        ..RecorderOptions::default()
+    };
+    let recorder = Recorder::start(Path::new(dir), options).map_err(|source| Error::Recording {
+        dir: dir.clone(),
+        source,
+    })?;
+    Ok(Some(Arc::new(OpenRecordings::new(recorder))))
+}
+
+/// Runs a relay until SIGINT or SIGTERM.
+///
+/// # Errors
+/// It did not start.
+pub fn run(config: &Config) -> Result<(), Error> {
+    let mut signals = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(Error::Process)?;
+    let daemon = Daemon::start(config)?;
+    for (what, address) in daemon.listeners.addresses() {
+        tracing::info!(%address, "{what}");
+    }
+    for address in daemon.edge() {
+        tracing::info!(%address, "SIP edge over udp");
+    }
+    tracing::info!("ready");
+    wait_for_signal(&mut signals).map_err(Error::Process)?;
+    tracing::info!(calls = daemon.calls.count(), "stopping");
+    daemon.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn wait_for_signal(runtime: &mut tokio::runtime::Runtime) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver reads the clocks, call/ does not"
+)]
+fn now() -> Now {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Now {
+        instant: Instant::now(),
+        unix,
+    }
+}

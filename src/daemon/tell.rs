@@ -1,0 +1,198 @@
+//! What the relay tells others: digits, call records, call-backs.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::SystemTime;
+
+use windlass_ng::Broadcaster;
+
+use super::now;
+use crate::call::{Calls, EndReason, EndedCall, Observer};
+use crate::config::Config;
+use crate::dataplane::{FlowEvent, Happening};
+use crate::media::dtmf::Pressed;
+use crate::media::latch::Event;
+use crate::observe::dtmf::DtmfReport;
+use crate::observe::syslog::{Facility, SOCKET, Severity, Syslog};
+use crate::observe::xmlrpc::{Notifier, TimedOutCall, UrlTemplate, XmlRpcFormat};
+
+/// Where digits are reported.
+pub(super) struct DigitReports {
+    socket: Option<UdpSocket>,
+    destination: Option<SocketAddr>,
+    syslog: Option<Mutex<Syslog>>,
+    /// Every ng client over TCP.
+    clients: Vec<Broadcaster>,
+}
+
+impl DigitReports {
+    pub(super) fn new(config: &Config, clients: Vec<Broadcaster>) -> io::Result<Self> {
+        let destination = match &config.dtmf.log_dest {
+            Some(wanted) => (wanted.host.as_str(), wanted.port)
+                .to_socket_addrs()?
+                .next(),
+            None => None,
+        };
+        // Calls may name destinations of their own, of either family.
+        let any = SocketAddr::from(([0_u16; 8], 0));
+        let socket = UdpSocket::bind(any).or_else(|_| UdpSocket::bind(("0.0.0.0", 0)));
+        let facility = config.syslog.dtmf.as_ref();
+        Ok(Self {
+            socket: socket
+                .inspect(|socket| drop(socket.set_nonblocking(true)))
+                .ok(),
+            destination,
+            syslog: facility.and_then(|facility| syslog(facility, config)),
+            clients: match config.dtmf.log_ng_tcp {
+                true => clients,
+                false => Vec::new(),
+            },
+        })
+    }
+
+    fn report(&self, calls: &Calls, flow: &FlowEvent, pressed: Pressed, from: SocketAddr) {
+        let Some(source) = calls.digit_source(flow.call, flow.local) else {
+            return;
+        };
+        let tags: Vec<&[u8]> = source.tags.iter().map(|tag| tag.as_bytes()).collect();
+        let report = DtmfReport {
+            call_id: source.call_id.as_bytes(),
+            source_tag: source
+                .tag
+                .as_ref()
+                .map(|tag| tag.as_bytes())
+                .unwrap_or_default(),
+            source_label: source.label.as_ref().map(|label| label.as_bytes()),
+            tags: &tags,
+            timestamp_s: now().unix.as_secs(),
+            source_ip: from.ip().to_canonical(),
+            event: pressed.digit.code(),
+            duration_ms: pressed.duration_ms,
+            volume: pressed.volume,
+        };
+        let datagram = report.datagram();
+        for destination in self.destination.iter().chain(&source.report_to) {
+            self.send(&datagram, *destination);
+        }
+        if let Some(syslog) = &self.syslog {
+            let line = String::from_utf8_lossy(&datagram);
+            log_line(syslog, &line);
+        }
+        for clients in &self.clients {
+            clients.send(&report.notification());
+        }
+    }
+
+    fn send(&self, datagram: &[u8], destination: SocketAddr) {
+        let Some(socket) = &self.socket else { return };
+        let is_v6 = socket.local_addr().is_ok_and(|local| local.is_ipv6());
+        let destination = match destination {
+            SocketAddr::V4(v4) if is_v6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+            other => other,
+        };
+        if let Err(error) = socket.send_to(datagram, destination) {
+            tracing::debug!(%destination, %error, "digit not reported");
+        }
+    }
+}
+
+/// Takes what a flow told.
+pub(super) fn tell(calls: &Calls, reports: &DigitReports, flow: &FlowEvent) {
+    match flow.event {
+        Happening::Source(event) => log_source(flow, &event),
+        Happening::Digit { pressed, from } => reports.report(calls, flow, pressed, from),
+    }
+}
+
+fn log_source(flow: &FlowEvent, event: &Event) {
+    let FlowEvent { call, local, .. } = flow;
+    match event {
+        Event::Settled(source) => tracing::debug!(call, %local, %source, "source settled"),
+        Event::Moved { from, to } => tracing::info!(call, %local, %from, %to, "source moved"),
+        Event::Unexpected(source) => {
+            tracing::info!(call, %local, %source, "packets of an unexpected source are dropped");
+        }
+        Event::Contested(source) => tracing::warn!(
+            call, %local, %source, "contested: another source sends a consistent stream"
+        ),
+        Event::AgainstSignalling(source) => tracing::warn!(
+            call, %local, %source,
+            "settled on a source that signalling contradicts; is a proxy missing in signalling_hops?"
+        ),
+    }
+}
+
+/// Call records to a syslog, and call-backs for calls that timed out.
+pub(super) struct Endings {
+    records: Option<Mutex<Syslog>>,
+    callbacks: Option<(UrlTemplate, XmlRpcFormat, Notifier)>,
+}
+
+impl Endings {
+    /// `None`: nobody wants to know.
+    pub(super) fn new(config: &Config) -> Result<Option<Self>, super::Error> {
+        let cdr = config.syslog.cdr.as_ref();
+        let records = cdr.and_then(|facility| syslog(facility, config));
+        let callbacks = match &config.signalling.b2b_url {
+            None => None,
+            Some(url) => {
+                let url = UrlTemplate::parse(url).map_err(|error| super::Error::CallBack {
+                    reason: error.to_string(),
+                })?;
+                let format = XmlRpcFormat::from_number(config.signalling.xmlrpc_format);
+                let notifier = Notifier::start().map_err(super::Error::Process)?;
+                Some((url, format.unwrap_or(XmlRpcFormat::Sems), notifier))
+            }
+        };
+        let wanted = records.is_some() || callbacks.is_some();
+        Ok(wanted.then_some(Self { records, callbacks }))
+    }
+}
+
+impl Observer for Endings {
+    fn call_ended(&self, ended: &EndedCall) {
+        if let Some(syslog) = &self.records {
+            log_line(syslog, &ended.record.line());
+        }
+        let timed_out = !matches!(ended.reason, EndReason::Regular | EndReason::Forced);
+        let Some((url, format, notifier)) = self.callbacks.as_ref().filter(|_| timed_out) else {
+            return;
+        };
+        let parties = &ended.record.parties;
+        let tags: Vec<&[u8]> = parties
+            .iter()
+            .map(|party| party.local_tag.as_bytes())
+            .collect();
+        let pairs: Vec<(&[u8], &[u8])> = parties
+            .iter()
+            .filter(|party| party.local_tag_type == crate::observe::cdr::TagType::From)
+            .map(|party| (party.local_tag.as_bytes(), party.remote_tag.as_bytes()))
+            .collect();
+        let call = TimedOutCall {
+            call_id: ended.id.as_bytes(),
+            tags: &tags,
+            pairs: &pairs,
+        };
+        notifier.notify(url.fill(ended.callback), format.bodies(&call));
+    }
+}
+
+fn syslog(facility: &crate::config::topic::Facility, config: &Config) -> Option<Mutex<Syslog>> {
+    let facility: Facility = facility.to_string().parse().ok()?;
+    let syslog = Syslog::new(Path::new(SOCKET), facility, &config.syslog.name);
+    Some(Mutex::new(syslog))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a log line has the clock of the wall"
+)]
+fn log_line(syslog: &Mutex<Syslog>, line: &str) {
+    let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = syslog.send(SystemTime::now(), Severity::Info, line) {
+        tracing::debug!(%error, "line not sent to the syslog");
+    }
+}

@@ -1,0 +1,113 @@
+//! The thread that lets time act on calls, samples the load and passes on what flows tell.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::now;
+use super::tell::{DigitReports, tell};
+use crate::call::Calls;
+use crate::config::Limits;
+use crate::dataplane::FlowEvent;
+use crate::observe::load::{
+    CPU_FILE, LOAD_AVERAGE_FILE, LoadLimits, LoadSampler, Reading, SAMPLE_INTERVAL,
+};
+
+/// The running thread; it ends when this is dropped.
+pub(super) struct Timers {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Timers {
+    pub(super) fn start(
+        calls: Arc<Calls>,
+        events: Receiver<FlowEvent>,
+        reports: DigitReports,
+        limits: &Limits,
+    ) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut turns = Turns {
+            calls,
+            reports,
+            limits: LoadLimits {
+                average_1min: limits.max_load,
+                cpu_percent: limits.max_cpu,
+                bytes_per_s: limits.max_bandwidth,
+            },
+            sampler: LoadSampler::default(),
+        };
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("timers".to_owned());
+        let thread = thread.spawn(move || turns.run(&events, &stopped))?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Timers {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Turns {
+    calls: Arc<Calls>,
+    reports: DigitReports,
+    limits: LoadLimits,
+    sampler: LoadSampler,
+}
+
+impl Turns {
+    fn run(&mut self, events: &Receiver<FlowEvent>, stop: &AtomicBool) {
+        const TURN: Duration = Duration::from_secs(1);
+        const AT_MOST: Duration = Duration::from_millis(200);
+        let mut next = now().instant + TURN;
+        let mut next_sample = now().instant;
+        while !stop.load(Relaxed) {
+            let left = next.saturating_duration_since(now().instant);
+            match events.recv_timeout(left.min(AT_MOST)) {
+                Ok(event) => tell(&self.calls, &self.reports, &event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = now();
+            if now.instant >= next_sample {
+                next_sample = now.instant + SAMPLE_INTERVAL;
+                self.sample(now.instant);
+            }
+            if now.instant >= next {
+                next = now.instant + TURN;
+                self.calls.handle_timeout(now);
+            }
+        }
+    }
+
+    fn sample(&mut self, now: std::time::Instant) {
+        if self.limits == LoadLimits::default() {
+            return;
+        }
+        let (load_average, cpu) = (
+            fs::read_to_string(LOAD_AVERAGE_FILE).ok(),
+            fs::read_to_string(CPU_FILE).ok(),
+        );
+        let load = self.sampler.sample(
+            now,
+            &Reading {
+                load_average: load_average.as_deref(),
+                cpu: cpu.as_deref(),
+                relayed_bytes: self.calls.relayed_bytes(),
+            },
+        );
+        self.calls.set_overload(self.limits.check(&load).err());
+    }
+}
