@@ -102,6 +102,10 @@ impl Relay {
         Client::connect(self.ng, ClientOptions::default()).unwrap()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.ng
+    }
+
     /// Time on a core of all threads so far.
     pub(crate) fn cpu_ns(&self) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -23,7 +24,7 @@ const EVENTS: usize = 256;
 /// The ports of one worker.
 #[derive(Debug)]
 pub(in crate::dataplane) struct Epoll {
-    registry: Registry,
+    registry: Arc<Registry>,
 }
 
 /// The waiting half.
@@ -37,7 +38,7 @@ pub(in crate::dataplane) struct EpollWait {
 pub(in crate::dataplane) fn new() -> io::Result<(Epoll, EpollWait, Waker)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;
-    let registry = poll.registry().try_clone()?;
+    let registry = Arc::new(poll.registry().try_clone()?);
     let wait = EpollWait {
         poll,
         events: Events::with_capacity(EVENTS),
@@ -50,6 +51,8 @@ struct Port {
     socket: UdpSocket,
     /// The socket is connected to this address.
     peer: Option<SocketAddr>,
+    /// Who is told of its packets.
+    registry: Option<Arc<Registry>>,
 }
 
 fn port(handle: &mut PortHandle) -> io::Result<&mut Port> {
@@ -72,24 +75,35 @@ impl OpenPort for Opener {
         Ok(PortHandle::new(Port {
             socket: socket.into(),
             peer: None,
+            registry: None,
         }))
     }
 }
 
 impl Backend for Epoll {
     fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<()> {
-        let fd = port(handle)?.socket.as_raw_fd();
-        self.registry
-            .register(&mut SourceFd(&fd), Token(token), Interest::READABLE)
+        let port = port(handle)?;
+        let fd = port.socket.as_raw_fd();
+        let (mut source, token) = (SourceFd(&fd), Token(token));
+        match port.registry.replace(Arc::clone(&self.registry)) {
+            // The port came from another flow of this worker, by the merging of calls.
+            Some(before) if Arc::ptr_eq(&before, &self.registry) => {
+                self.registry
+                    .reregister(&mut source, token, Interest::READABLE)
+            }
+            before => {
+                if let Some(other) = before {
+                    other.deregister(&mut source)?;
+                }
+                self.registry
+                    .register(&mut source, token, Interest::READABLE)
+            }
+        }
     }
 
-    fn release(&mut self, handle: &mut PortHandle) {
-        if let Ok(port) = port(handle) {
-            // Closing it would do the same; an error means that it was not registered.
-            let _ = self
-                .registry
-                .deregister(&mut SourceFd(&port.socket.as_raw_fd()));
-        }
+    fn release(&mut self, _handle: &mut PortHandle) {
+        // Closing the socket takes it out; doing so here would cost a system call per port. An
+        // event that was harvested before finds an empty queue.
     }
 
     fn receive(&mut self, handle: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
