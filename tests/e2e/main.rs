@@ -15,4 +15,5 @@ mod nat_latching;
 
 mod ng_protocol;
 mod relay_basics;
+mod services;
 mod sigterm;
