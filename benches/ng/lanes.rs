@@ -63,9 +63,8 @@ impl Lanes {
             .collect();
         let mut next = 0;
         let mut busy = 0;
-        for index in 0..lanes.len() {
-            busy +=
-                usize::from(self.advance(&mut lanes[index], index, work, name, &mut next, calls));
+        for (index, lane) in lanes.iter_mut().enumerate() {
+            busy += usize::from(self.advance(lane, index, work, name, &mut next, calls));
         }
         let mut buffer = vec![0; 65_536];
         while busy > 0 {

@@ -102,6 +102,7 @@ impl Relay {
         Client::connect(self.ng, ClientOptions::default()).unwrap()
     }
 
+    #[allow(dead_code, reason = "not every benchmark needs it")]
     pub(crate) fn address(&self) -> SocketAddr {
         self.ng
     }

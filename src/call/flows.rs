@@ -262,13 +262,31 @@ impl<'a> Place<'a> {
                     (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
                     (Component::Rtp, Payload::Rtp { .. }) => {
                         add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
-                        add(rtcp, Carries::Rtcp, None);
+                        add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                     }
-                    (Component::Rtcp, Payload::Rtp { .. }) => add(rtcp, Carries::Rtcp, None),
+                    (Component::Rtcp, Payload::Rtp { .. }) => {
+                        add(rtcp, Carries::Rtcp, self.report_rules(&listener));
+                    }
                 }
             }
         }
         sinks
+    }
+
+    /// A party without an AVPF profile does not get the feedback of one that has it, unless it
+    /// said that it understands some (media-behaviour §8).
+    fn report_rules(&self, listener: &Listener<'_>) -> Option<Box<SinkRules>> {
+        let is_told = listener.media.endpoint.is_some();
+        let is_spared = self.media.transport.has_feedback()
+            && is_told
+            && !listener.media.transport.has_feedback()
+            && !listener.media.formats.has_feedback;
+        is_spared.then(|| {
+            Box::new(SinkRules {
+                drop_feedback: true,
+                ..SinkRules::default()
+            })
+        })
     }
 
     /// What is withheld from a listener, or changed for it.
@@ -297,6 +315,7 @@ impl<'a> Place<'a> {
             drop_media: muted.media,
             drop_events: muted.dtmf,
             events: events.union(listener.media.formats.events),
+            drop_feedback: false,
             silence: if muted.silenced {
                 silence(member)
             } else {

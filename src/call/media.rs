@@ -147,6 +147,8 @@ pub(crate) struct Formats {
     pub(crate) events: PayloadTypes,
     /// Clock of the first in Hz; 0 if unknown.
     pub(crate) clock_rate: u32,
+    /// The party understands RTCP feedback (RFC 4585).
+    pub(crate) has_feedback: bool,
 }
 
 impl Formats {
@@ -158,6 +160,15 @@ impl Formats {
                 .map_or(0, |codec| codec.clock_rate),
             ..Self::default()
         };
+        formats.has_feedback = description.transport.has_feedback()
+            || description
+                .codecs
+                .iter()
+                .any(|codec| !codec.rtcp_fb.is_empty())
+            || description
+                .attributes
+                .iter()
+                .any(|attribute| attribute.name() == b"rtcp-fb");
         for codec in &description.codecs {
             formats.types.insert(codec.payload_type);
             if codec.is_telephone_event() {

@@ -21,10 +21,11 @@ use windlass_ng::server::{TcpServer, UdpServer};
 use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now};
 use crate::config::Config;
-use crate::config::topic::{RecordingFormat, RecordingMethod};
-use crate::dataplane::Dataplane;
+use crate::config::topic::{MosBasis, RecordingFormat, RecordingMethod};
 use crate::dataplane::tap::Recordings;
+use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
+use crate::media::report::Basis;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
 
 use edge::EdgeThread;
@@ -115,7 +116,14 @@ impl Daemon {
             Some(recordings) => recordings.clone(),
             None => Arc::new(()),
         };
-        let dataplane = Dataplane::start(workers, started, taps);
+        let services = Services {
+            recordings: taps,
+            mos_basis: match config.quality.mos {
+                MosBasis::Conversational => Basis::Conversational,
+                MosBasis::Listening => Basis::Listening,
+            },
+        };
+        let dataplane = Dataplane::start(workers, started, services);
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
         let interfaces = Interfaces::new(host::addresses(config), dataplane.opener());

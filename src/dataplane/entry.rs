@@ -163,6 +163,23 @@ impl Entry {
         }
     }
 
+    /// The counters of a source that was heard here.
+    pub(super) fn source(&self, ssrc: u32) -> Option<&SsrcStats> {
+        let index = self
+            .receptions
+            .iter()
+            .position(|source| source.ssrc == ssrc)?;
+        self.stats.ssrcs.get()?.get(index)
+    }
+
+    /// Clock of the media in Hz; 0 if unknown.
+    pub(super) fn clock_rate(&self) -> u32 {
+        match self.payload {
+            Payload::Rtp { clock_rate, .. } => clock_rate,
+            Payload::Opaque => 0,
+        }
+    }
+
     /// What arrived last on this flow, from its busiest source.
     pub(super) fn last_heard(&self) -> Option<Last> {
         let sources = self.stats.ssrcs.get()?.iter();
@@ -186,6 +203,7 @@ impl Entry {
         if !events.is_some_and(|events| events.contains(header.payload_type)) {
             return [None; 2];
         }
+        let clock_rate = self.clock_rate();
         let detectors = &mut self.services.get_or_insert_default().detectors;
         let known = detectors.iter().position(|(ssrc, _)| *ssrc == header.ssrc);
         let index = known.unwrap_or_else(|| {
@@ -195,10 +213,6 @@ impl Entry {
             detectors.push((header.ssrc, Detector::default()));
             detectors.len() - 1
         });
-        let clock_rate = match self.payload {
-            Payload::Rtp { clock_rate, .. } => clock_rate,
-            Payload::Opaque => 0,
-        };
         let payload = datagram.get(header.payload_at..).unwrap_or_default();
         match detectors.get_mut(index) {
             Some((_, detector)) => {

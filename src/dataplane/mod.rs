@@ -30,6 +30,7 @@ use crate::flow::port::{OpenPort, PortLease};
 use crate::flow::{FlowChange, Injection, Plan};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
+use crate::media::report::Basis;
 
 use backend::epoll::{self, Epoll, Opener};
 use tap::Recordings;
@@ -47,6 +48,24 @@ pub struct FlowEvent {
     pub local: SocketAddr,
     /// What happened.
     pub event: Happening,
+}
+
+/// What the data plane does beside relaying.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Where recorded flows go.
+    pub recordings: Arc<dyn Recordings>,
+    /// Which MOS is computed.
+    pub mos_basis: Basis,
+}
+
+impl Default for Services {
+    fn default() -> Self {
+        Self {
+            recordings: Arc::new(()),
+            mos_basis: Basis::default(),
+        }
+    }
 }
 
 /// What a flow can tell.
@@ -98,14 +117,14 @@ pub enum ApplyError {
 
 impl Dataplane {
     /// Starts this many workers, each pinned to a core if there are several cores for them.
-    /// Events come out of the receiver; packets of recorded flows go to `recordings`.
+    /// Events come out of the receiver.
     ///
     /// # Errors
     /// The system refuses a thread or an epoll instance.
     pub fn start(
         workers: usize,
         started: Instant,
-        recordings: Arc<dyn Recordings>,
+        services: Services,
     ) -> io::Result<(Self, Receiver<FlowEvent>)> {
         let (sender, events) = sync_channel(MAX_EVENTS);
         let lost_events = Arc::new(AtomicU64::new(0));
@@ -121,12 +140,7 @@ impl Dataplane {
         };
         for index in 0..workers.max(1) {
             let (backend, wait, waker) = epoll::new()?;
-            let flows = Mutex::new(Flows::new(
-                backend,
-                sink.clone(),
-                recordings.clone(),
-                started,
-            ));
+            let flows = Mutex::new(Flows::new(backend, sink.clone(), services.clone(), started));
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 use crate::flow::SinkRules;
 use crate::media::extension;
+use crate::media::report;
 use crate::media::rtp::{self, RtpHeader};
 
 /// What became of a packet.
@@ -44,6 +45,21 @@ pub(super) fn apply(
         payload.fill(byte);
     }
     Rewritten::Changed
+}
+
+/// Applies the rules of a sink to an RTCP compound.
+pub(super) fn apply_to_report(
+    rules: &SinkRules,
+    compound: &[u8],
+    scratch: &mut Vec<u8>,
+) -> Rewritten {
+    if !rules.drop_feedback || !report::without_feedback(compound, scratch) {
+        return Rewritten::Unchanged;
+    }
+    match scratch.is_empty() {
+        true => Rewritten::Withheld,
+        false => Rewritten::Changed,
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let started = clock();
-        let (dataplane, events) = Dataplane::start(1, started, Arc::new(())).unwrap();
+        let (dataplane, events) = Dataplane::start(1, started, Services::default()).unwrap();
         let phone = || {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();

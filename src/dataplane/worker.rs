@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -19,12 +19,13 @@ use super::play;
 use super::rewrite::{self, Rewritten};
 use super::sys::mmsg::RecvBatch;
 use super::tap::{PacketTap, Recordings};
-use super::{FlowEvent, Happening};
+use super::{FlowEvent, Happening, Services};
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, FlowChange, FlowSpec, Injection, Payload, Plan};
 use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::{Arrival, Kind, Verdict};
+use crate::media::report::{self, Basis, Said, Sources};
 use crate::media::rtcp;
 use crate::media::rtp::{self, RtpHeader};
 
@@ -159,6 +160,7 @@ pub(super) struct Flows<B> {
     backend: B,
     events: EventSink,
     recordings: Arc<dyn Recordings>,
+    mos_basis: Basis,
     started: Instant,
     entries: Slab<Entry>,
     by_local: HashMap<SocketAddr, usize, RandomState>,
@@ -172,20 +174,19 @@ pub(super) struct Flows<B> {
     scratch: Vec<u8>,
     /// Flows that digits are played from.
     playing: Vec<usize>,
+    /// What RTCP says of the sources of a call.
+    sources: HashMap<u64, Sources, RandomState>,
 }
 
 impl<B: Backend> Flows<B> {
-    pub(super) fn new(
-        backend: B,
-        events: EventSink,
-        recordings: Arc<dyn Recordings>,
-        started: Instant,
-    ) -> Self {
+    pub(super) fn new(backend: B, events: EventSink, services: Services, started: Instant) -> Self {
         Self {
             backend,
             events,
-            recordings,
+            recordings: services.recordings,
+            mos_basis: services.mos_basis,
             playing: Vec::new(),
+            sources: HashMap::default(),
             started,
             entries: Slab::new(),
             by_local: HashMap::default(),
@@ -303,7 +304,43 @@ impl<B: Backend> Flows<B> {
         if !entry.receive && !matches!(reading, Reading::Rtcp) {
             return entry.count_drop(DropReason::NotReceiving);
         }
+        if matches!(reading, Reading::Rtcp) {
+            self.learn_quality(index, datagram, now);
+        }
         self.send_to_sinks(index, datagram, &reading, now);
+    }
+
+    /// Takes the reports of a compound in.
+    fn learn_quality(&mut self, index: usize, compound: &[u8], now: Instant) {
+        let Some(call) = self.entries.get(index).map(|entry| entry.call) else {
+            return;
+        };
+        let reports = report::read(compound);
+        if reports.is_empty() {
+            return;
+        }
+        let sources = self.sources.entry(call).or_default();
+        let siblings = self.by_call.get(&call).map_or(&[][..], Vec::as_slice);
+        for said in reports {
+            match said {
+                Said::Sends { ssrc, ntp_middle } => sources.sent(ssrc, ntp_middle, now),
+                Said::RoundTrip { ssrc, ms } => sources.measured(ssrc, ms),
+                Said::Received(block) => {
+                    let entries = &self.entries;
+                    let mut entries = siblings.iter().filter_map(|&index| entries.get(index));
+                    let found = entries.find_map(|entry| Some((entry, entry.source(block.ssrc)?)));
+                    let Some((entry, stats)) = found else {
+                        continue;
+                    };
+                    let sample = sources.received(&block, entry.clock_rate(), self.mos_basis, now);
+                    let uptime = now.saturating_duration_since(self.started);
+                    let at_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
+                    let quality = stats.quality.get_or_init(Box::default);
+                    let mut quality = quality.lock().unwrap_or_else(PoisonError::into_inner);
+                    quality.observe(sample, block.lost, at_ms);
+                }
+            }
+        }
     }
 
     fn send_to_sinks(&mut self, index: usize, original: &[u8], reading: &Reading, now: Instant) {
@@ -331,17 +368,23 @@ impl<B: Backend> Flows<B> {
             if !takes {
                 continue;
             }
-            let mut datagram = original;
-            if let (Some(rules), Reading::Rtp { header, .. }) = (&sink.rules, reading) {
-                match rewrite::apply(rules, header, original, &mut self.scratch) {
-                    Rewritten::Unchanged => {}
-                    Rewritten::Changed => datagram = &self.scratch,
-                    Rewritten::Withheld => {
-                        refused = Some(DropReason::Withheld);
-                        continue;
-                    }
+            let rewritten = match (&sink.rules, reading) {
+                (Some(rules), Reading::Rtp { header, .. }) => {
+                    rewrite::apply(rules, header, original, &mut self.scratch)
                 }
-            }
+                (Some(rules), Reading::Rtcp) => {
+                    rewrite::apply_to_report(rules, original, &mut self.scratch)
+                }
+                _ => Rewritten::Unchanged,
+            };
+            let mut datagram = match rewritten {
+                Rewritten::Unchanged => original,
+                Rewritten::Changed => &self.scratch,
+                Rewritten::Withheld => {
+                    refused = Some(DropReason::Withheld);
+                    continue;
+                }
+            };
             let Some(sender) = self.entries.get_mut(target) else {
                 continue;
             };
@@ -559,6 +602,7 @@ impl<B: Backend> Flows<B> {
         };
         if indexes.is_empty() {
             self.by_call.remove(&call);
+            self.sources.remove(&call);
             return;
         }
         for &index in indexes {

@@ -4,6 +4,7 @@
 //! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`].
 
 pub mod port;
+pub mod quality;
 pub mod stats;
 
 use std::net::{IpAddr, SocketAddr};
@@ -221,6 +222,8 @@ pub struct SinkRules {
     pub events: PayloadTypes,
     /// Payload types whose payload is filled with a byte, and the byte: silence.
     pub silence: Vec<(u8, u8)>,
+    /// RTCP feedback packets are taken out (RFC 4585).
+    pub drop_feedback: bool,
     /// Header extensions that are taken out (RFC 8285 identifiers).
     pub hidden_extensions: Vec<u8>,
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
+use super::quality::Quality;
+
 /// How many sources of one flow have counters of their own; the packets of further ones count in
 /// the flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
 pub const MAX_SSRCS: usize = 4;
@@ -84,6 +86,8 @@ pub struct SsrcStats {
     pub jitter: AtomicU32,
     /// Payload type of the last packet.
     pub payload_type: AtomicU32,
+    /// What its receivers report; made with the first report.
+    pub quality: OnceLock<Box<Mutex<Quality>>>,
 }
 
 /// Why a datagram was dropped. Counted per flow; never logged per packet.

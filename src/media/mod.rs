@@ -7,5 +7,6 @@ pub mod dtmf;
 pub mod extension;
 pub mod latch;
 pub mod quality;
+pub mod report;
 pub mod rtcp;
 pub mod rtp;

@@ -330,3 +330,63 @@ fn the_relay_runs_under_rtpengines_name_with_its_command_line() {
         process.log()
     );
 }
+
+#[test]
+fn reports_of_the_parties_become_scores() {
+    let relay = Relay::start("");
+    let (mut caller, mut callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let call = Call::set_up(&relay, "scored", &caller, &callee);
+    settle(&call, &mut caller, &mut callee);
+    let ssrc = |phone: &mut Phone| u32::from_be_bytes(phone.packet()[8..12].try_into().unwrap());
+    let (of_caller, of_callee) = (ssrc(&mut caller), ssrc(&mut callee));
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_be_bytes()).collect() };
+    // Each sends a report of its own, and then one about the other that answers to it.
+    let rtcp = |mut shown: SocketAddr| {
+        shown.set_port(shown.port() + 1);
+        shown
+    };
+    let (from_caller, from_callee) = (rtcp(call.shown_to_caller), rtcp(call.shown_to_callee));
+    let sends = |ssrc: u32, ntp: u32| words(&[0x80c8_0006, ssrc, ntp >> 16, ntp << 16, 0, 5, 860]);
+    caller
+        .rtcp
+        .send_to(&sends(of_caller, 0x1111_2222), from_caller)
+        .unwrap();
+    callee
+        .rtcp
+        .send_to(&sends(of_callee, 0x3333_4444), from_callee)
+        .unwrap();
+    assert_eq!((callee.hear_reports(1), caller.hear_reports(1)), (1, 1));
+    std::thread::sleep(Duration::from_millis(30));
+    let heard = |from: u32, of: u32, ntp: u32| {
+        words(&[0x81c9_0007, from, of, 0x0000_0003, 100, 80, ntp, 0])
+    };
+    callee
+        .rtcp
+        .send_to(&heard(of_callee, of_caller, 0x1111_2222), from_callee)
+        .unwrap();
+    assert_eq!(caller.hear_reports(1), 1);
+    caller
+        .rtcp
+        .send_to(&heard(of_caller, of_callee, 0x3333_4444), from_caller)
+        .unwrap();
+    assert_eq!(callee.hear_reports(1), 1);
+
+    let reply = relay.ask(command("query", "scored")).unwrap();
+    let sources = reply.get("SSRC").unwrap().as_dict().unwrap();
+    let of = |ssrc: u32| sources.get(ssrc.to_string()).unwrap().as_dict().unwrap();
+    // The first report cannot know the other leg; the second one can.
+    assert_eq!(
+        of(of_caller).get("cumulative loss").unwrap().as_int(),
+        Some(3)
+    );
+    let average = of(of_callee).get("average MOS").unwrap().as_dict().unwrap();
+    let value = |key: &str| average.get(key).unwrap().as_int().unwrap();
+    assert_eq!(
+        (value("MOS"), value("jitter"), value("samples")),
+        (43, 10, 1)
+    );
+    assert!(value("round-trip time leg") >= 30_000, "{average:?}");
+    assert!(value("round-trip time") >= 60_000, "{average:?}");
+    call.delete(&relay);
+}

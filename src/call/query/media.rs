@@ -1,5 +1,6 @@
 //! One media of a party, and its streams.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use windlass_ng::{Dict, Value};
@@ -10,6 +11,7 @@ use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media, Port};
 use crate::flow::Component;
+use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::SsrcStats;
 
 pub(super) fn describe(
@@ -38,7 +40,7 @@ pub(super) fn describe(
     let sources = |sources: Vec<&SsrcStats>| -> Value {
         let entries = sources.into_iter().filter(|_| is_inline).map(|source| {
             let mut entry = Dict::new().with("SSRC", u64::from(source.ssrc.load(Relaxed)));
-            entry.extend(describe_source(source).into_entries());
+            entry.extend(describe_source(source, clock).into_entries());
             entry
         });
         Value::List(entries.map(Value::from).collect())
@@ -179,8 +181,8 @@ fn describe_stream(
     dict
 }
 
-pub(super) fn describe_source(source: &SsrcStats) -> Dict {
-    Dict::new()
+pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock) -> Dict {
+    let mut dict = Dict::new()
         .with("bytes", source.bytes.load(Relaxed))
         .with("packets", source.packets.load(Relaxed))
         .with(
@@ -190,7 +192,62 @@ pub(super) fn describe_source(source: &SsrcStats) -> Dict {
         .with(
             "last RTP seq",
             u64::from(source.last_sequence.load(Relaxed)),
+        );
+    if let Some(quality) = source.quality.get() {
+        let quality = quality.lock().unwrap_or_else(PoisonError::into_inner);
+        describe_quality(&mut dict, &quality, clock);
+    }
+    dict
+}
+
+/// What the receivers of a source reported, once there is a score.
+fn describe_quality(dict: &mut Dict, quality: &Quality, clock: PacketClock) {
+    dict.push("cumulative loss", i64::from(quality.lost));
+    let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {
+        return;
+    };
+    let average = Dict::new()
+        .with("MOS", whole(quality.mos.average() * 10.0))
+        .with("round-trip time", whole(quality.round_trip_us.average()))
+        .with(
+            "round-trip time leg",
+            whole(quality.round_trip_leg_us.average()),
         )
+        .with("jitter", whole(quality.jitter_ms.average()))
+        .with("packet loss", whole(quality.loss_percent.average()))
+        .with("samples", quality.mos.samples);
+    dict.push("average MOS", average);
+    dict.push("lowest MOS", describe_look(lowest, clock));
+    dict.push("highest MOS", describe_look(highest, clock));
+    let entries = quality
+        .course
+        .iter()
+        .map(|look| describe_look(look, clock).into());
+    let course = Dict::new()
+        .with("interval", quality.interval_s)
+        .with("entries", Value::List(entries.collect()));
+    dict.push("MOS progression", course);
+}
+
+fn describe_look(look: &Look, clock: PacketClock) -> Dict {
+    let sample = &look.sample;
+    let us = |time: std::time::Duration| whole(time.as_secs_f64() * 1e6);
+    Dict::new()
+        .with("MOS", whole(sample.mos.unwrap_or_default() * 10.0))
+        .with("round-trip time", us(sample.round_trip))
+        .with("round-trip time leg", us(sample.round_trip_leg))
+        .with("jitter", whole(sample.jitter_ms))
+        .with("packet loss", whole(sample.loss_percent))
+        .with("reported at", clock.unix_seconds(look.at_ms + 1))
+}
+
+fn whole(value: f64) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounded, and far from the ends"
+    )]
+    let whole = value.round() as i64;
+    whole
 }
 
 /// The codec of the payload type with the most packets, as `name/clock`.

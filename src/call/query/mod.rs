@@ -124,7 +124,7 @@ impl Call {
             for media in &leg.medias {
                 for source in media::ingress(media) {
                     let key = source.ssrc.load(Relaxed).to_string();
-                    sources.push(key, media::describe_source(source));
+                    sources.push(key, media::describe_source(source, clock));
                 }
             }
         }
