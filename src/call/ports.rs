@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
@@ -50,6 +51,8 @@ pub struct LocalAddress {
 /// All local media addresses, in the order of the configuration.
 pub struct Interfaces {
     addresses: Vec<LocalAddress>,
+    /// Turns of the interfaces that take turns.
+    turn: AtomicUsize,
     opener: Arc<dyn OpenPort>,
 }
 
@@ -60,6 +63,12 @@ impl fmt::Debug for Interfaces {
             .finish_non_exhaustive()
     }
 }
+
+/// The name that stands for all interfaces in turn.
+pub const ROUND_ROBIN_CALLS: &str = "round-robin-calls";
+
+/// Ports that a media needs on one address.
+const PORTS_OF_A_MEDIA: usize = 2;
 
 /// Why no port could be leased.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +96,11 @@ pub enum LeaseError {
 impl Interfaces {
     /// Interfaces in order of preference; `opener` opens their ports.
     pub fn new(addresses: Vec<LocalAddress>, opener: Arc<dyn OpenPort>) -> Self {
-        Self { addresses, opener }
+        Self {
+            addresses,
+            turn: AtomicUsize::new(0),
+            opener,
+        }
     }
 
     /// All addresses, in the order of the configuration.
@@ -98,6 +111,39 @@ impl Interfaces {
     /// Whether there is a logical interface of this name.
     pub fn is_known(&self, name: &str) -> bool {
         self.addresses.iter().any(|a| &*a.name == name)
+    }
+
+    /// The interface whose turn it is, where a name stands for several: `BASE` for all
+    /// `BASE:SUFFIX`, [`ROUND_ROBIN_CALLS`] for all there are, and no name for those of the first
+    /// one's base. One that has no ports left is passed over. `None`: the name stands for itself.
+    pub fn next_of(&self, name: Option<&str>) -> Option<Arc<str>> {
+        let base_of = |name: &str| name.split_once(':').map(|(base, _)| base.to_owned());
+        let base = match name {
+            Some(ROUND_ROBIN_CALLS) => None,
+            Some(name) if self.is_known(name) => return None,
+            Some(name) => Some(name.to_owned()),
+            None => Some(base_of(&self.addresses.first()?.name)?),
+        };
+        let mut names: Vec<&Arc<str>> = Vec::new();
+        for local in &self.addresses {
+            let is_of = base.is_none() || base_of(&local.name) == base;
+            if is_of && !names.contains(&&local.name) {
+                names.push(&local.name);
+            }
+        }
+        if names.is_empty() {
+            return None;
+        }
+        let turn = self.turn.fetch_add(1, Relaxed);
+        let has_room = |name: &Arc<str>| {
+            let mut addresses = self.addresses.iter().filter(|a| a.name == *name);
+            addresses.all(|address| address.pool.free() >= PORTS_OF_A_MEDIA)
+        };
+        let in_turn = || (0..names.len()).filter_map(|step| names.get((turn + step) % names.len()));
+        let chosen = in_turn()
+            .find(|name| has_room(name))
+            .or_else(|| in_turn().next());
+        chosen.map(|name| Arc::clone(name))
     }
 
     /// The address for a media: of the named logical interface, preferring the family; without a

@@ -62,6 +62,9 @@ impl Call {
         };
         let rules = leg.source_rules;
         let family = leg.family_of(index).or_else(|| Some(Family::of(near.ip())));
+        if let Some(name) = context.host.interfaces.next_of(leg.interface.as_deref()) {
+            leg.interface = Some(name);
+        }
         let name = leg.interface.clone();
         let Some(media) = leg.medias.get_mut(index) else {
             return Ok(());

@@ -10,7 +10,7 @@ use super::Context;
 use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::Leg;
 use crate::call::media::Endpoint;
-use crate::call::ports::Family;
+use crate::call::ports::{Family, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
 use crate::flow::Learning;
 
@@ -29,7 +29,14 @@ impl Call {
             };
             apply_source_rules(leg, is_sender, context);
             if let Some(name) = interface_name(is_sender, context) {
-                leg.interface = Some(name);
+                // One of several that take turns was chosen for this party already.
+                let is_chosen = leg.interface.as_deref().is_some_and(|chosen| {
+                    let base = chosen.split_once(':').map(|(base, _)| base);
+                    base == Some(&*name) || &*name == ROUND_ROBIN_CALLS
+                });
+                if !is_chosen {
+                    leg.interface = Some(name);
+                }
             }
             if is_sender {
                 if let Some(label) = &request.label {

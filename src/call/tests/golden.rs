@@ -384,3 +384,28 @@ fn section_12_answered_codecs() {
     assert_eq!(formats("0 8 101"), "0 8 101");
     assert_eq!(formats("3"), "8");
 }
+
+/// media-behaviour §1.1: interfaces named `BASE:SUFFIX` take turns, and a party stays on its own.
+#[test]
+fn interfaces_of_one_base_take_turns() {
+    let mut bench = Bench::on(
+        &[
+            ("out:1", "203.0.113.1", None),
+            ("out:2", "203.0.113.2", None),
+            ("in", "192.0.2.1", None),
+        ],
+        30_000,
+        39_999,
+    );
+    let mut shown = Vec::new();
+    for call in ["one", "two", "three"] {
+        let mut request = offer(OFFER).with("direction", strings(&["in", "out"]));
+        request.set("call-id", call);
+        let sdp = bench.sdp(request.clone());
+        assert_eq!(bench.sdp(request), sdp, "a party stays where it is");
+        let line = sdp.lines().find(|line| line.starts_with("c=")).unwrap();
+        shown.push(line.to_owned());
+    }
+    assert_eq!(shown[0], shown[2]);
+    assert_ne!(shown[0], shown[1]);
+}
