@@ -6,6 +6,7 @@ use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
 use super::scope;
 use super::state::Call;
+use super::voip::Measure;
 use crate::flow::{
     Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Sink, SinkRules, Taps,
 };
@@ -31,6 +32,8 @@ pub struct Defaults {
     pub report_digits: bool,
     /// What is said of single sources in `query`.
     pub ssrc_reporting: SsrcReporting,
+    /// Which samples of quality are taken.
+    pub measure: Measure,
 }
 
 /// Where `query` describes single sources (`--ssrc-reporting`).

@@ -1,7 +1,5 @@
 //! `query`, `list` and `statistics` (spec: ng-protocol §5, §12, §13).
 
-use std::sync::PoisonError;
-
 use windlass_ng::errors;
 use windlass_ng::{Dict, Reply, Request, Tag, Value};
 
@@ -52,12 +50,8 @@ impl Calls {
     /// The structure of the `statistics` command.
     pub fn statistics_dict(&self, now: Now) -> Dict {
         let uptime = now.instant.saturating_duration_since(self.started);
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .totals;
-        self.statistics.describe(uptime, &self.interfaces, &running)
+        self.statistics
+            .describe(uptime, &self.interfaces, &self.last_turn())
     }
 
     pub(super) fn packet_clock(&self, now: Now) -> PacketClock {

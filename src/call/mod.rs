@@ -2,6 +2,7 @@
 //! thread; the data plane is reached through [`Forwarding`] alone.
 
 mod commands;
+mod debug;
 mod delete;
 mod dialogue;
 mod digits;
@@ -19,20 +20,27 @@ mod print;
 mod query;
 mod scope;
 mod serve;
+mod settings;
 mod state;
 mod statistics;
 mod table;
 mod timeouts;
+mod turn;
+mod view;
+mod voip;
 
 pub use digits::DigitSource;
 pub use ended::{EndedCall, Observer};
 pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;
-pub use serve::{Calls, Forwarding, ForwardingError, Limits, RecordedSdp, Recorder};
+pub use serve::{Calls, Forwarding, ForwardingError, RecordedSdp, Recorder};
+pub use settings::Limits;
 pub use state::Now;
 pub use statistics::Statistics;
 pub use timeouts::{EndReason, Timeouts};
+pub use view::{CallSummary, CallView, MediaView, PartyKind, PartyView, StreamView};
+pub use voip::{FamilyCounts, Measure};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

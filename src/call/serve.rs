@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
 use windlass_ng::errors;
 use windlass_ng::{CallId, Command, Dict, Reply, Request};
 
+use super::debug::Debugged;
 use super::delete::Deletion;
 use super::ended::Observer;
 use super::flows::Defaults;
@@ -20,10 +20,12 @@ use super::identity::Identity;
 use super::leg::Presence;
 use super::ports::Interfaces;
 use super::query::Selection;
+use super::settings::{Limits, Settings};
 use super::state::{Call, Now};
-use super::statistics::{RunningTotals, Statistics};
+use super::statistics::Statistics;
 use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
+use super::turn::Turn;
 use crate::flow::port::PortLease;
 use crate::flow::{Injection, Plan};
 use crate::observe::load::LoadExceeded;
@@ -106,13 +108,6 @@ impl Recorder for () {
     fn discard(&self, _: u64) {}
 }
 
-/// How many calls may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Calls at a time; `None`: as many as there are ports.
-    pub max_sessions: Option<u64>,
-}
-
 /// All calls, and everything that a command on them needs.
 pub struct Calls {
     pub(super) table: CallTable,
@@ -124,14 +119,16 @@ pub struct Calls {
     /// What stands against new calls beside their number, by [`LoadExceeded`]; 0: nothing.
     overload: AtomicU8,
     pub(super) defaults: Defaults,
-    pub(super) timeouts: Timeouts,
-    limits: Limits,
+    pub(super) settings: RwLock<Settings>,
     pub(super) statistics: Statistics,
     pub(super) started: Instant,
     pub(super) next_number: AtomicU64,
-    pub(super) running: Mutex<Rates>,
+    /// What the timers saw last.
+    pub(super) running: Mutex<Turn>,
     /// Calls by their number, where digits are to be reported.
     pub(super) numbered: Mutex<HashMap<u64, Entry>>,
+    /// Calls whose commands are logged in full.
+    pub(super) debugged: Debugged,
 }
 
 impl fmt::Debug for Calls {
@@ -140,15 +137,6 @@ impl fmt::Debug for Calls {
             .field("running", &self.statistics.running())
             .finish_non_exhaustive()
     }
-}
-
-/// Sums over running calls at the last turn of the timers, for rates.
-#[derive(Debug, Default)]
-pub(super) struct Rates {
-    pub(super) totals: RunningTotals,
-    packets: u64,
-    bytes: u64,
-    errors: u64,
 }
 
 impl Calls {
@@ -171,13 +159,13 @@ impl Calls {
             observer: None,
             overload: AtomicU8::new(0),
             defaults,
-            timeouts,
-            limits,
+            settings: RwLock::new(Settings { timeouts, limits }),
             statistics: Statistics::default(),
             started,
             next_number: AtomicU64::new(1),
             running: Mutex::default(),
             numbered: Mutex::default(),
+            debugged: Debugged::default(),
         }
     }
 
@@ -206,14 +194,6 @@ impl Calls {
         self.overload.store(code, Relaxed);
     }
 
-    /// Bytes that were relayed by running calls, at the last turn of the timers.
-    pub fn relayed_bytes(&self) -> u64 {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .bytes
-    }
-
     /// Running calls.
     pub fn count(&self) -> u64 {
         self.statistics.running()
@@ -227,7 +207,7 @@ impl Calls {
     /// The limit that stands against another call, in the words of the protocol.
     pub(super) fn limit_reached(&self) -> Option<&'static str> {
         let is_full = self
-            .limits
+            .limits()
             .max_sessions
             .is_some_and(|max| self.count() >= max);
         if is_full {
@@ -309,12 +289,12 @@ impl Calls {
             return unknown();
         };
         let clock = self.packet_clock(now);
-        let (selection, ends) = match call.delete(request, self.timeouts.delete_delay, now.instant)
-        {
-            Deletion::NoMatch => return unknown(),
-            Deletion::WholeCall { immediately } => (Selection::All, immediately),
-            Deletion::Leg(selection) => (selection, false),
-        };
+        let (selection, ends) =
+            match call.delete(request, self.timeouts().delete_delay, now.instant) {
+                Deletion::NoMatch => return unknown(),
+                Deletion::WholeCall { immediately } => (Selection::All, immediately),
+                Deletion::Leg(selection) => (selection, false),
+            };
         let reply = match request.flags.fast() {
             true => Dict::new(),
             false => call.describe(&selection, clock, &self.defaults),
@@ -325,56 +305,6 @@ impl Calls {
             tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
         }
         Reply::ok(reply)
-    }
-
-    /// Lets time act on every call; to be called once a second.
-    pub fn handle_timeout(&self, now: Now) {
-        let clock = self.forwarding.packet_clock_ms();
-        let (mut medias, mut packets, mut bytes, mut errors) = (0, 0, 0, 0);
-        for (id, entry) in self.table.entries() {
-            let mut slot = lock(&entry);
-            let Some(call) = slot.as_mut() else { continue };
-            if let Some(reason) = call.expired(&self.timeouts, now.instant, clock) {
-                self.end(&id, &entry, &mut slot, reason, now);
-                continue;
-            }
-            if call.release_due(now.instant)
-                && let Err(error) = self.carry_out(call, Vec::new())
-            {
-                tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
-            }
-            for media in call.legs.iter().flat_map(|leg| &leg.medias) {
-                medias += u64::from(!media.maps.is_empty());
-                for map in &media.maps {
-                    for port in map.ports() {
-                        packets += port.stats.packets_in.load(Relaxed);
-                        bytes += port.stats.bytes_in.load(Relaxed);
-                        errors += port.stats.errors_in.load(Relaxed);
-                    }
-                }
-            }
-        }
-        let mut rates = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let totals = RunningTotals {
-            medias,
-            packet_rate: packets.saturating_sub(rates.packets),
-            byte_rate: bytes.saturating_sub(rates.bytes),
-            error_rate: errors.saturating_sub(rates.errors),
-        };
-        *rates = Rates {
-            totals,
-            packets,
-            bytes,
-            errors,
-        };
-    }
-
-    /// Ends every call, as the relay stops.
-    pub fn end_all(&self, now: Now) {
-        for (id, entry) in self.table.entries() {
-            let mut slot = lock(&entry);
-            self.end(&id, &entry, &mut slot, EndReason::Forced, now);
-        }
     }
 
     /// Ends a call: its flows go, its ports are closed and free when this returns.
@@ -399,7 +329,9 @@ impl Calls {
             let clock = self.packet_clock(now);
             observer.call_ended(&call.ended(reason, now, clock, self.defaults.tos));
         }
-        self.statistics.call_ended(&call, reason, duration);
+        self.statistics
+            .call_ended(&call, reason, duration, &self.interfaces);
+        self.undebug(&call);
         tracing::info!(
             call_id = %id, reason = reason.name(), duration_s = duration.as_secs_f32(),
             "call ended"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use windlass_ng::{Command, Dict, Value};
@@ -11,6 +11,8 @@ use windlass_ng::{Command, Dict, Value};
 use super::ports::Interfaces;
 use super::state::Call;
 use super::timeouts::EndReason;
+use super::turn::Turn;
+use super::voip::{self, Traffic, interface_index};
 
 /// Proxies with counters of their own; those beyond share the entry of the unspecified address.
 /// A relay serves a handful; an open port must not let strangers grow the table.
@@ -32,6 +34,8 @@ pub struct Statistics {
     /// Durations of ended calls, in microseconds, and their squares in seconds².
     durations: Mutex<Durations>,
     proxies: Mutex<BTreeMap<IpAddr, ProxyCounters>>,
+    /// Of ended calls, by interface.
+    traffic: Mutex<Vec<Traffic>>,
     running: AtomicI64,
 }
 
@@ -95,15 +99,27 @@ impl Statistics {
     }
 
     /// A call ended; its counters go into the totals.
-    pub(crate) fn call_ended(&self, call: &Call, reason: EndReason, duration: Duration) {
+    pub(crate) fn call_ended(
+        &self,
+        call: &Call,
+        reason: EndReason,
+        duration: Duration,
+        interfaces: &Interfaces,
+    ) {
         self.running.fetch_sub(1, Relaxed);
         if let Some(counter) = self.ended.get(reason as usize) {
             counter.fetch_add(1, Relaxed);
         }
         let (mut heard, mut streams) = (0, 0);
+        let mut ended = self.ended_traffic_mut();
+        ended.resize_with(interfaces.addresses().len(), Traffic::default);
         for media in call.legs.iter().flat_map(|leg| &leg.medias) {
             for map in &media.maps {
                 for port in map.ports() {
+                    let index = interface_index(interfaces, &map.interface, port.local.ip());
+                    if let Some(traffic) = ended.get_mut(index) {
+                        traffic.count(&port.stats);
+                    }
                     let packets = port.stats.packets_in.load(Relaxed);
                     self.packets.fetch_add(packets, Relaxed);
                     self.bytes
@@ -117,6 +133,7 @@ impl Statistics {
                 }
             }
         }
+        drop(ended);
         if heard == 0 {
             self.zero_way.fetch_add(1, Relaxed);
         } else if heard < streams {
@@ -132,21 +149,30 @@ impl Statistics {
         durations.squares_s2 += seconds * seconds;
     }
 
-    /// The `statistics` part of the reply. `running` sums the flows of running calls.
-    pub(crate) fn describe(
-        &self,
-        uptime: Duration,
-        interfaces: &Interfaces,
-        running: &RunningTotals,
-    ) -> Dict {
-        Dict::new()
-            .with("currentstatistics", self.describe_current(running))
-            .with("totalstatistics", self.describe_totals(uptime))
-            .with("controlstatistics", self.describe_control())
-            .with("interfaces", describe_interfaces(interfaces))
+    /// What calls that ended have carried, by interface.
+    pub(crate) fn ended_traffic(&self) -> Vec<Traffic> {
+        self.ended_traffic_mut().clone()
     }
 
-    fn describe_current(&self, running: &RunningTotals) -> Dict {
+    fn ended_traffic_mut(&self) -> MutexGuard<'_, Vec<Traffic>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `statistics` part of the reply. `turn` is what the timers saw last.
+    pub(crate) fn describe(&self, uptime: Duration, interfaces: &Interfaces, turn: &Turn) -> Dict {
+        Dict::new()
+            .with("currentstatistics", self.describe_current(turn))
+            .with("totalstatistics", self.describe_totals(uptime))
+            .with("mos", voip::describe_mos(turn))
+            .with("voip_metrics", voip::describe_voip(turn))
+            .with("controlstatistics", self.describe_control())
+            .with("interfaces", voip::describe_interfaces(interfaces, turn))
+            .with("transcoders", Value::List(Vec::new()))
+            .with("poller_threads", Value::List(Vec::new()))
+            .with("bufferpools", Dict::new())
+    }
+
+    fn describe_current(&self, turn: &Turn) -> Dict {
         let calls = int(self.running());
         let mut dict = Dict::new();
         dict.push("sessionsown", calls.clone());
@@ -157,14 +183,14 @@ impl Statistics {
         dict.push("playercache", int(0));
         for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
             for (name, rate) in [
-                ("packetrate", running.packet_rate),
-                ("byterate", running.byte_rate),
-                ("errorrate", running.error_rate),
+                ("packetrate", turn.packet_rate),
+                ("byterate", turn.byte_rate),
+                ("errorrate", turn.error_rate),
             ] {
                 dict.push(format!("{name}{suffix}"), int(rate * factor));
             }
         }
-        dict.push("media_userspace", int(running.medias));
+        dict.push("media_userspace", int(turn.medias));
         dict.push("media_kernel", int(0));
         dict.push("media_mixed", int(0));
         dict
@@ -255,38 +281,4 @@ impl Statistics {
 /// An integer of a reply; values that do not fit are cut at the largest that does.
 fn int(value: u64) -> Value {
     Value::from(value)
-}
-
-/// Sums over running calls, and rates over the last second.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RunningTotals {
-    pub(crate) medias: u64,
-    pub(crate) packet_rate: u64,
-    pub(crate) byte_rate: u64,
-    pub(crate) error_rate: u64,
-}
-
-fn describe_interfaces(interfaces: &Interfaces) -> Value {
-    let list = interfaces.addresses().iter().map(|local| {
-        let (min, max) = local.pool.range();
-        let (used, total) = (local.pool.used(), local.pool.total());
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a range has at most 65,536 ports"
-        )]
-        let percent = used as f64 * 100.0 / total as f64;
-        let ports = Dict::new()
-            .with("min", int(u64::from(min)))
-            .with("max", int(u64::from(max)))
-            .with("used", int(used as u64))
-            .with("used_pct", Value::from(format!("{percent:.2}")))
-            .with("free", int((total - used) as u64))
-            .with("totals", int(total as u64));
-        Dict::new()
-            .with("name", Value::from(local.name.to_string()))
-            .with("address", Value::from(local.address.to_string()))
-            .with("ports", ports)
-            .into()
-    });
-    Value::List(list.collect())
 }

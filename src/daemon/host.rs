@@ -12,6 +12,7 @@ use crate::call::{self, Identity, SsrcReporting};
 use crate::config::Config;
 use crate::config::topic;
 use crate::media::certificate::Certificate;
+use crate::observe::load::LoadLimits;
 
 /// Media addresses and their pools. Entries of one address and range share a pool.
 pub(super) fn addresses(config: &Config) -> Vec<LocalAddress> {
@@ -63,6 +64,10 @@ pub(super) fn defaults(config: &Config) -> call::Defaults {
             topic::SsrcReporting::Global => SsrcReporting::Global,
             topic::SsrcReporting::None => SsrcReporting::None,
         },
+        measure: call::Measure {
+            own: config.quality.measure_rtp,
+            listening: config.quality.mos == topic::MosBasis::Listening,
+        },
     }
 }
 
@@ -88,6 +93,11 @@ pub(super) fn timeouts(config: &Config) -> call::Timeouts {
 pub(super) fn limits(config: &Config) -> call::Limits {
     call::Limits {
         max_sessions: config.limits.max_sessions.map(|max| max as u64),
+        load: LoadLimits {
+            average_1min: config.limits.max_load,
+            cpu_percent: config.limits.max_cpu,
+            bytes_per_s: config.limits.max_bandwidth,
+        },
     }
 }
 

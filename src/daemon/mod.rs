@@ -149,7 +149,7 @@ impl Daemon {
         let listeners = Listeners::start(config, &shared)?;
         let clients = listeners.tcp.iter().map(TcpServer::broadcaster).collect();
         let reports = DigitReports::new(config, clients).map_err(Error::Process)?;
-        let timers = Timers::start(calls.clone(), events, reports, &config.limits);
+        let timers = Timers::start(calls.clone(), events, reports);
         let timers = timers.map_err(Error::Process)?;
         let edge = match &config.edge {
             None => None,

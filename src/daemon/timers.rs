@@ -11,7 +11,6 @@ use std::time::Duration;
 use super::now;
 use super::tell::{DigitReports, tell};
 use crate::call::Calls;
-use crate::config::Limits;
 use crate::dataplane::FlowEvent;
 use crate::observe::load::{
     CPU_FILE, LOAD_AVERAGE_FILE, LoadLimits, LoadSampler, Reading, SAMPLE_INTERVAL,
@@ -28,17 +27,11 @@ impl Timers {
         calls: Arc<Calls>,
         events: Receiver<FlowEvent>,
         reports: DigitReports,
-        limits: &Limits,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut turns = Turns {
             calls,
             reports,
-            limits: LoadLimits {
-                average_1min: limits.max_load,
-                cpu_percent: limits.max_cpu,
-                bytes_per_s: limits.max_bandwidth,
-            },
             sampler: LoadSampler::default(),
         };
         let stopped = stop.clone();
@@ -63,7 +56,6 @@ impl Drop for Timers {
 struct Turns {
     calls: Arc<Calls>,
     reports: DigitReports,
-    limits: LoadLimits,
     sampler: LoadSampler,
 }
 
@@ -93,7 +85,10 @@ impl Turns {
     }
 
     fn sample(&mut self, now: std::time::Instant) {
-        if self.limits == LoadLimits::default() {
+        let limits = self.calls.limits().load;
+        if limits == LoadLimits::default() {
+            // The operator may have lifted the one that was reached.
+            self.calls.set_overload(None);
             return;
         }
         let (load_average, cpu) = (
@@ -108,6 +103,6 @@ impl Turns {
                 relayed_bytes: self.calls.relayed_bytes(),
             },
         );
-        self.calls.set_overload(self.limits.check(&load).err());
+        self.calls.set_overload(limits.check(&load).err());
     }
 }

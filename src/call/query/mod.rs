@@ -2,6 +2,8 @@
 
 mod media;
 
+pub(crate) use media::codec_in_use;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 

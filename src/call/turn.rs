@@ -1,0 +1,122 @@
+//! What the timers do to all calls once a second, and what they see on their way.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::ports::Interfaces;
+use super::serve::Calls;
+use super::state::{Call, Now};
+use super::table::lock;
+use super::voip::{Measure, Quality, Traffic, interface_index};
+
+/// What the timers saw at their last turn.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn {
+    /// Medias with ports.
+    pub(crate) medias: u64,
+    /// Over the last second.
+    pub(crate) packet_rate: u64,
+    /// Over the last second.
+    pub(crate) byte_rate: u64,
+    /// Over the last second.
+    pub(crate) error_rate: u64,
+    /// Since the start, by interface.
+    pub(crate) traffic: Vec<Traffic>,
+    /// Since the start, by interface.
+    pub(crate) quality: Vec<Quality>,
+}
+
+impl Turn {
+    /// All interfaces together.
+    pub(crate) fn whole_traffic(&self) -> Traffic {
+        let mut sum = Traffic::default();
+        self.traffic.iter().for_each(|traffic| sum.add(traffic));
+        sum
+    }
+
+    /// All interfaces together.
+    pub(crate) fn whole_quality(&self) -> Quality {
+        let mut sum = Quality::default();
+        self.quality.iter().for_each(|quality| sum.merge(quality));
+        sum
+    }
+
+    /// Takes in one running call. `since_ms` is when the last turn was, on the packets' clock.
+    fn observe(&mut self, call: &Call, interfaces: &Interfaces, since_ms: u64, measure: Measure) {
+        for media in call.legs.iter().flat_map(|leg| &leg.medias) {
+            self.medias += u64::from(!media.maps.is_empty());
+            for map in &media.maps {
+                for port in map.ports() {
+                    let index = interface_index(interfaces, &map.interface, port.local.ip());
+                    if let Some(traffic) = self.traffic.get_mut(index) {
+                        traffic.count(&port.stats);
+                    }
+                    // Marks are one too high, so that 0 can mean "never".
+                    let is_live = port.stats.last_packet_ms.load(Relaxed) > since_ms + 1;
+                    if is_live && let Some(quality) = self.quality.get_mut(index) {
+                        quality.measure(&port.stats, media.formats.clock_rate, measure);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Calls {
+    /// Lets time act on every call; to be called once a second.
+    pub fn handle_timeout(&self, now: Now) {
+        let clock = self.forwarding.packet_clock_ms();
+        let timeouts = self.timeouts();
+        let count = self.interfaces.addresses().len();
+        let mut before = {
+            let last = self.running.lock();
+            last.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let mut turn = Turn {
+            traffic: vec![Traffic::default(); count],
+            quality: std::mem::take(&mut before.quality),
+            ..Turn::default()
+        };
+        turn.quality.resize_with(count, Quality::default);
+        for (id, entry) in self.table.entries() {
+            let mut slot = lock(&entry);
+            let Some(call) = slot.as_mut() else { continue };
+            if let Some(reason) = call.expired(&timeouts, now.instant, clock) {
+                self.end(&id, &entry, &mut slot, reason, now);
+                continue;
+            }
+            if call.release_due(now.instant)
+                && let Err(error) = self.carry_out(call, Vec::new())
+            {
+                tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
+            }
+            // A merged call stands in the table under each of its names.
+            if call.id == id {
+                let since = clock.saturating_sub(1000);
+                turn.observe(call, &self.interfaces, since, self.defaults.measure);
+            }
+        }
+        // Read last: what ended on the way is in here.
+        for (sum, ended) in turn.traffic.iter_mut().zip(self.statistics.ended_traffic()) {
+            sum.add(&ended);
+        }
+        let (sum, last) = (turn.whole_traffic(), before.whole_traffic());
+        let [packets, bytes, errors] = sum.ingress;
+        turn.packet_rate = packets.saturating_sub(last.ingress[0]);
+        turn.byte_rate = bytes.saturating_sub(last.ingress[1]);
+        turn.error_rate = errors.saturating_sub(last.ingress[2]);
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    /// Bytes that were relayed since the start, at the last turn of the timers.
+    pub fn relayed_bytes(&self) -> u64 {
+        let turn = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.whole_traffic().ingress[1]
+    }
+
+    /// What the timers saw last.
+    pub(super) fn last_turn(&self) -> Turn {
+        let turn = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.clone()
+    }
+}

@@ -1,0 +1,350 @@
+//! Traffic and quality by interface (spec: media-behaviour §9, ng-protocol §13).
+//!
+//! Jitter and loss are what the relay measures itself, per synchronisation source. With
+//! `measure-rtp` they are quality samples too; round trips are only in reports of the peers, which
+//! are not read, so a conversational MOS has no samples.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering::Relaxed;
+
+use windlass_ng::{Dict, Value};
+
+use super::ports::{Family, Interfaces, LocalAddress};
+use super::turn::Turn;
+use crate::flow::stats::{FlowStats, SsrcStats};
+use crate::media::quality::mos;
+
+/// Counters of the ports of one interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Received: packets, bytes, errors.
+    pub(crate) ingress: [u64; 3],
+    /// Sent: packets, bytes, errors.
+    pub(crate) egress: [u64; 3],
+    pub(crate) lost: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) reordered: u64,
+}
+
+impl Traffic {
+    /// Takes in one port.
+    pub(crate) fn count(&mut self, stats: &FlowStats) {
+        let mut more = Self {
+            ingress: [&stats.packets_in, &stats.bytes_in, &stats.errors_in]
+                .map(|counter| counter.load(Relaxed)),
+            egress: [&stats.packets_out, &stats.bytes_out, &stats.errors_out]
+                .map(|counter| counter.load(Relaxed)),
+            ..Self::default()
+        };
+        for source in sources(stats) {
+            more.lost += source.lost.load(Relaxed);
+            more.duplicates += source.duplicates.load(Relaxed);
+            more.reordered += source.reordered.load(Relaxed);
+        }
+        self.add(&more);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        let sums = self.ingress.iter_mut().chain(&mut self.egress);
+        for (sum, more) in sums.zip(other.ingress.iter().chain(&other.egress)) {
+            *sum += more;
+        }
+        self.lost += other.lost;
+        self.duplicates += other.duplicates;
+        self.reordered += other.reordered;
+    }
+}
+
+/// Sums over values that were sampled.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Samples {
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) squares: f64,
+}
+
+impl Samples {
+    fn take(&mut self, value: f64) {
+        self.count += 1;
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+
+    /// 0 without samples.
+    pub(crate) fn average(&self) -> f64 {
+        self.sum / self.divisor()
+    }
+
+    /// Standard deviation; 0 without samples.
+    pub(crate) fn deviation(&self) -> f64 {
+        let average = self.average();
+        let variance = self.squares / self.divisor() - average * average;
+        variance.max(0.0).sqrt()
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of samples is far below 2^52"
+    )]
+    fn divisor(&self) -> f64 {
+        self.count.max(1) as f64
+    }
+
+    /// Five entries, `NAME_total` and so on.
+    fn describe(&self, name: &str, dict: &mut Dict) {
+        let number = |value: f64| Value::from(format!("{value:.6}"));
+        dict.push(format!("{name}_total"), number(self.sum));
+        dict.push(format!("{name}2_total"), number(self.squares));
+        dict.push(format!("{name}_samples_total"), self.count);
+        dict.push(format!("{name}_average"), number(self.average()));
+        dict.push(format!("{name}_stddev"), number(self.deviation()));
+    }
+}
+
+/// Which samples a relay takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Its own measurements are quality samples (`--measure-rtp`).
+    pub own: bool,
+    /// MOS without the round trip (`--mos=LQ`).
+    pub listening: bool,
+}
+
+/// Quality samples of the streams of one interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Quality {
+    /// 1.0 to 4.5.
+    pub(crate) mos: Samples,
+    /// Milliseconds.
+    pub(crate) jitter: Samples,
+    /// Microseconds, end to end.
+    pub(crate) rtt_e2e: Samples,
+    /// Microseconds, one leg.
+    pub(crate) rtt_leg: Samples,
+    /// Per cent.
+    pub(crate) loss: Samples,
+    /// Milliseconds, by our own clock.
+    pub(crate) jitter_measured: Samples,
+}
+
+impl Quality {
+    /// Takes a sample of each source of a port that was heard just now.
+    pub(crate) fn measure(&mut self, stats: &FlowStats, clock_rate: u32, measure: Measure) {
+        if clock_rate == 0 {
+            return;
+        }
+        for source in sources(stats) {
+            let jitter = f64::from(source.jitter.load(Relaxed)) * 1000.0 / f64::from(clock_rate);
+            self.jitter_measured.take(jitter);
+            if measure.own {
+                let loss = loss_percent(source);
+                self.jitter.take(jitter);
+                self.loss.take(loss);
+                if measure.listening {
+                    self.mos.take(mos(0.0, jitter, loss));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.mos.merge(&other.mos);
+        for ((_, sum), (_, more)) in self.parts_mut().into_iter().zip(other.parts()) {
+            sum.merge(more);
+        }
+    }
+
+    /// The parts beside MOS, by their names in replies.
+    pub(crate) fn parts(&self) -> [(&'static str, &Samples); 5] {
+        [
+            ("jitter", &self.jitter),
+            ("rtt_e2e", &self.rtt_e2e),
+            ("rtt_dsct", &self.rtt_leg),
+            ("packetloss", &self.loss),
+            ("jitter_measured", &self.jitter_measured),
+        ]
+    }
+
+    fn parts_mut(&mut self) -> [(&'static str, &mut Samples); 5] {
+        [
+            ("jitter", &mut self.jitter),
+            ("rtt_e2e", &mut self.rtt_e2e),
+            ("rtt_dsct", &mut self.rtt_leg),
+            ("packetloss", &mut self.loss),
+            ("jitter_measured", &mut self.jitter_measured),
+        ]
+    }
+
+    fn describe(&self, dict: &mut Dict) {
+        for (name, samples) in self.parts() {
+            samples.describe(name, dict);
+        }
+    }
+}
+
+/// The whole relay: `mos`.
+pub(crate) fn describe_mos(turn: &Turn) -> Dict {
+    let mut dict = Dict::new();
+    turn.whole_quality().mos.describe("mos", &mut dict);
+    dict
+}
+
+/// The whole relay: `voip_metrics`.
+pub(crate) fn describe_voip(turn: &Turn) -> Dict {
+    let mut dict = Dict::new();
+    turn.whole_quality().describe(&mut dict);
+    let traffic = turn.whole_traffic();
+    dict.push("packets_lost", traffic.lost);
+    dict.push("rtp_duplicates", traffic.duplicates);
+    // Neither jumps nor restarts of sequence numbers are told apart from loss.
+    dict.push("rtp_skips", 0_u64);
+    dict.push("rtp_seq_resets", 0_u64);
+    dict.push("rtp_reordered", traffic.reordered);
+    dict
+}
+
+/// `interfaces`.
+pub(crate) fn describe_interfaces(interfaces: &Interfaces, turn: &Turn) -> Value {
+    let list = interfaces.addresses().iter().enumerate();
+    let list = list.map(|(index, local)| {
+        let traffic = turn.traffic.get(index).copied().unwrap_or_default();
+        let quality = turn.quality.get(index).copied().unwrap_or_default();
+        let mut voip = Dict::new();
+        quality.mos.describe("mos", &mut voip);
+        quality.describe(&mut voip);
+        Dict::new()
+            .with("name", Value::from(local.name.to_string()))
+            .with("address", Value::from(local.address.to_string()))
+            .with("ports", describe_ports(local))
+            .with("packets_lost", traffic.lost)
+            .with("duplicates", traffic.duplicates)
+            .with("voip_metrics", voip)
+            .with("ingress", counters(traffic.ingress))
+            .with("egress", counters(traffic.egress))
+            .into()
+    });
+    Value::List(list.collect())
+}
+
+fn describe_ports(local: &LocalAddress) -> Dict {
+    let (min, max) = local.pool.range();
+    let (used, total) = (local.pool.used(), local.pool.total());
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a range has at most 65,536 ports"
+    )]
+    let percent = used as f64 * 100.0 / total.max(1) as f64;
+    Dict::new()
+        .with("min", u64::from(min))
+        .with("max", u64::from(max))
+        .with("used", used as u64)
+        .with("used_pct", Value::from(format!("{percent:.2}")))
+        .with("free", local.pool.free() as u64)
+        .with("totals", total as u64)
+}
+
+fn counters([packets, bytes, errors]: [u64; 3]) -> Dict {
+    Dict::new()
+        .with("packets", packets)
+        .with("bytes", bytes)
+        .with("errors", errors)
+}
+
+/// Which interface a port is on; several may have one address.
+pub(crate) fn interface_index(interfaces: &Interfaces, name: &str, address: IpAddr) -> usize {
+    let addresses = interfaces.addresses();
+    let is_there = |local: &LocalAddress| local.address == address;
+    let exactly = |local: &LocalAddress| is_there(local) && &*local.name == name;
+    let found = addresses.iter().position(exactly);
+    let found = found.or_else(|| addresses.iter().position(is_there));
+    found.unwrap_or(usize::MAX)
+}
+
+/// The families that the ports of running calls are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FamilyCounts {
+    /// Calls on IPv4 alone.
+    pub ip4: u64,
+    /// Calls on IPv6 alone.
+    pub ip6: u64,
+    /// Calls on both.
+    pub mixed: u64,
+}
+
+impl FamilyCounts {
+    /// Takes in a call by the addresses of its ports.
+    pub(crate) fn count(&mut self, addresses: impl Iterator<Item = IpAddr>) {
+        let (mut has_ip4, mut has_ip6) = (false, false);
+        for address in addresses {
+            match Family::of(address) {
+                Family::V4 => has_ip4 = true,
+                Family::V6 => has_ip6 = true,
+            }
+        }
+        match (has_ip4, has_ip6) {
+            (true, true) => self.mixed += 1,
+            (true, false) => self.ip4 += 1,
+            (false, true) => self.ip6 += 1,
+            (false, false) => {}
+        }
+    }
+}
+
+/// The sources that were heard on a port.
+fn sources(stats: &FlowStats) -> impl Iterator<Item = &SsrcStats> {
+    let sources = stats.ssrcs.get().into_iter();
+    let sources = sources.flat_map(|sources| sources.iter());
+    sources.filter(|source| source.packets.load(Relaxed) > 0)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count of packets is far below 2^52"
+)]
+fn loss_percent(source: &SsrcStats) -> f64 {
+    let (lost, received) = (source.lost.load(Relaxed), source.packets.load(Relaxed));
+    lost as f64 * 100.0 / (lost + received).max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_have_average_and_deviation() {
+        let mut samples = Samples::default();
+        assert_eq!((samples.average(), samples.deviation()), (0.0, 0.0));
+        samples.take(2.0);
+        samples.take(4.0);
+        assert_eq!((samples.average(), samples.deviation()), (3.0, 1.0));
+        assert_eq!((samples.count, samples.squares), (2, 20.0));
+    }
+
+    #[test]
+    fn own_measurements_are_quality_only_on_demand() {
+        let stats = FlowStats::default();
+        let sources = stats.ssrcs.get_or_init(Box::default);
+        sources[0].packets.store(90, Relaxed);
+        sources[0].lost.store(10, Relaxed);
+        sources[0].jitter.store(80, Relaxed);
+        let mut quality = Quality::default();
+        quality.measure(&stats, 8000, Measure::default());
+        assert_eq!((quality.jitter_measured.sum, quality.loss.count), (10.0, 0));
+        let measure = Measure {
+            own: true,
+            listening: true,
+        };
+        quality.measure(&stats, 8000, measure);
+        assert_eq!((quality.jitter.sum, quality.loss.sum), (10.0, 10.0));
+        assert_eq!((quality.mos.count, quality.rtt_e2e.count), (1, 0));
+        // Its clock is unknown: nothing can be said of it.
+        quality.measure(&stats, 0, measure);
+        assert_eq!(quality.jitter_measured.count, 2);
+    }
+}
