@@ -18,7 +18,14 @@ pub(super) trait Codec<T> {
     fn parse(&self, text: &str) -> Option<T>;
     /// The value as TOML; `None` if it is written by leaving the key out.
     fn write(&self, value: &T) -> Option<String>;
+    /// The value as the text of an option, for people: without passwords.
+    fn show(&self, value: &T) -> String {
+        self.write(value).unwrap_or_else(|| NONE.to_owned())
+    }
 }
+
+/// How rtpengine shows what is not set.
+pub(super) const NONE: &str = "(null)";
 
 /// `true` or `false`.
 pub(super) struct Flag;
@@ -43,6 +50,10 @@ impl Codec<bool> for Flag {
     fn write(&self, value: &bool) -> Option<String> {
         Some(value.to_string())
     }
+
+    fn show(&self, value: &bool) -> String {
+        u8::from(*value).to_string()
+    }
 }
 
 /// A flag that rtpengine says the other way round: `no-…`.
@@ -63,6 +74,10 @@ impl Codec<bool> for Not {
 
     fn write(&self, value: &bool) -> Option<String> {
         Flag.write(value)
+    }
+
+    fn show(&self, value: &bool) -> String {
+        Flag.show(&!value)
     }
 }
 
@@ -111,6 +126,10 @@ impl<T: TryFrom<u64> + Into<u64> + Copy> Codec<Option<T>> for WholeOrNone {
 
     fn write(&self, value: &Option<T>) -> Option<String> {
         Whole(self.0.clone()).write(value.as_ref()?)
+    }
+
+    fn show(&self, value: &Option<T>) -> String {
+        self.write(value).unwrap_or_else(|| "-1".to_owned())
     }
 }
 
@@ -215,6 +234,12 @@ impl<T: Copy + PartialEq> Codec<T> for Word<T> {
         let found = words.find(|(_, meaning)| meaning == value);
         found.map(|(name, _)| quoted(name))
     }
+
+    fn show(&self, value: &T) -> String {
+        let mut words = self.0.iter();
+        let found = words.find(|(_, meaning)| meaning == value);
+        found.map_or(NONE, |(name, _)| name).to_owned()
+    }
 }
 
 /// What has a text form of its own.
@@ -247,6 +272,10 @@ impl<T: FromStr + Display> Codec<T> for Text<T> {
     fn write(&self, value: &T) -> Option<String> {
         Some(quoted(&value.to_string()))
     }
+
+    fn show(&self, value: &T) -> String {
+        shown(&value.to_string())
+    }
 }
 
 /// A setting that need not be; an option without text is none.
@@ -270,6 +299,12 @@ impl<T, C: Codec<T>> Codec<Option<T>> for Maybe<C> {
 
     fn write(&self, value: &Option<T>) -> Option<String> {
         self.0.write(value.as_ref()?)
+    }
+
+    fn show(&self, value: &Option<T>) -> String {
+        value
+            .as_ref()
+            .map_or_else(|| NONE.to_owned(), |value| self.0.show(value))
     }
 }
 
@@ -295,6 +330,11 @@ impl<T, C: Codec<T>> Codec<Vec<T>> for List<C> {
     fn write(&self, value: &Vec<T>) -> Option<String> {
         let entries: Option<Vec<String>> = value.iter().map(|entry| self.0.write(entry)).collect();
         Some(format!("[{}]", entries?.join(", ")))
+    }
+
+    fn show(&self, value: &Vec<T>) -> String {
+        let entries: Vec<String> = value.iter().map(|entry| self.0.show(entry)).collect();
+        entries.join(";")
     }
 }
 

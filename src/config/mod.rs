@@ -26,6 +26,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 pub mod topic;
+mod values;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::codec::{Codec, shown};
+use super::codec::{Codec, NONE, shown};
 use super::reader::Reader;
 
 /// Settings that stand in one section of the file.
@@ -23,6 +23,9 @@ pub(super) trait Group: Default {
 
     /// Takes the value of an rtpengine option; `None` if the option is of another group.
     fn set(&mut self, option: &str, text: &str) -> Option<Result<(), String>>;
+
+    /// Every rtpengine option of the group with its value, for people.
+    fn options(&self) -> Vec<(&'static str, String)>;
 
     /// Reads the section out of a whole file.
     fn section(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Self {
@@ -64,6 +67,16 @@ pub(super) fn take<T>(
 /// Text of an option to a setting, or what was expected.
 pub(super) fn parse<T>(codec: &impl Codec<T>, text: &str) -> Result<T, String> {
     codec.parse(text.trim()).ok_or_else(|| codec.expected())
+}
+
+/// A value for people; passwords are not.
+pub(super) fn show<T>(option: &str, codec: &impl Codec<T>, value: &T) -> String {
+    let text = codec.show(value);
+    let is_secret = option.ends_with("-pass") || option.ends_with("-secret");
+    match is_secret && text != NONE {
+        true => "…".to_owned(),
+        false => text,
+    }
 }
 
 /// Key and value if the setting is not at its default.
@@ -140,6 +153,15 @@ macro_rules! settings {
                     )?)*
                     _ => None,
                 }
+            }
+
+            fn options(&self) -> Vec<(&'static str, String)> {
+                vec![
+                    $($((
+                        $option,
+                        $crate::config::setting::show($option, &$codec, &self.$field),
+                    ),)?)*
+                ]
             }
         }
     };
