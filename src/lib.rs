@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod config;
+pub mod ctl;
 pub mod daemon;
 pub mod dataplane;
 pub mod demo;

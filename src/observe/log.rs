@@ -1,9 +1,10 @@
 //! Logging: `tracing` events to stderr, for people or as JSON.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::{fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
@@ -17,13 +18,69 @@ pub fn start(log: &Log) -> Result<(), String> {
         .with_env_filter(filter)
         .with_writer(io::stderr);
     let started = match log.format {
-        LogFormat::Human => builder
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(true)
-            .try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Human => {
+            let builder = builder.with_ansi(io::stderr().is_terminal());
+            let builder = builder.with_target(true).with_filter_reloading();
+            keep(builder.reload_handle());
+            builder.try_init()
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            keep(builder.reload_handle());
+            builder.try_init()
+        }
     };
     started.map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// Replaces the filter of this process.
+///
+/// # Errors
+/// The level is no filter, or nothing logs yet.
+pub fn set_filter(level: &str) -> Result<(), String> {
+    let filter = filter(level)?;
+    let replace = REPLACE.get().ok_or("logging was not started")?;
+    replace(filter)
+}
+
+/// A level of syslog as one of ours. 5, notice, has no counterpart: what it would leave out is
+/// shown.
+pub fn level_name(severity: i64) -> &'static str {
+    match severity {
+        ..0 => "off",
+        0..=3 => "error",
+        4 => "warn",
+        5 | 6 => "info",
+        7 => "debug",
+        8.. => "trace",
+    }
+}
+
+/// A level of ours as one of syslog: of a filter, what holds for everything else.
+pub fn severity(filter: &str) -> i64 {
+    let mut directives = filter.split(',').map(str::trim);
+    match directives.find(|directive| LEVELS.contains(directive)) {
+        Some("off") => -1,
+        Some("error") => 3,
+        Some("warn") => 4,
+        Some("debug") => 7,
+        Some("trace") => 8,
+        _ => 6,
+    }
+}
+
+type Replace = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// How the filter of the process is replaced; logging is one thing of the whole process.
+static REPLACE: OnceLock<Replace> = OnceLock::new();
+
+fn keep<S: 'static>(handle: reload::Handle<EnvFilter, S>) {
+    let replace = move |filter| {
+        let replaced = handle.reload(filter);
+        replaced.map_err(|error| error.to_string())
+    };
+    // A second start fails in any case.
+    let _ = REPLACE.set(Box::new(replace));
 }
 
 /// Whether `level` is a level or a filter per target.
@@ -63,6 +120,16 @@ mod tests {
         }
         for bad in ["inof", "", "info,verbose", "windlass=loud"] {
             assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn severities_are_levels_and_back() {
+        for (filter, expected) in [("info", 6), ("debug,hyper=off", 7), ("hyper=off", 6)] {
+            assert_eq!(severity(filter), expected, "{filter}");
+        }
+        for level in LEVELS {
+            assert_eq!(level_name(severity(level)), level);
         }
     }
 }

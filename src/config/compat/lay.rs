@@ -10,6 +10,7 @@ use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
 use crate::config::problem::{Place, Placed, Problem};
 use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
+use crate::observe::log::level_name;
 
 /// The draft, and warnings.
 pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (Draft, Vec<String>) {
@@ -207,7 +208,7 @@ impl Layer<'_> {
                 continue;
             };
             place = place.or(Some(level.at));
-            let name = tracing_level(level.value);
+            let name = level_name(level.value);
             if targets.is_empty() {
                 directives.push(name.to_owned());
             }
@@ -342,17 +343,6 @@ fn narrow<T: TryFrom<i64>>(number: Placed<i64>, most: T) -> Placed<T> {
 fn seconds(number: Placed<i64>) -> Placed<u64> {
     let value = u64::try_from(number.value).unwrap_or(0);
     at(&number, value.min(YEAR))
-}
-
-/// Levels of syslog as ours. 5, notice, has no counterpart: what it would leave out is shown.
-fn tracing_level(level: i64) -> &'static str {
-    match level {
-        ..0 => "off",
-        0..=3 => "error",
-        4 => "warn",
-        5 | 6 => "info",
-        _ => "debug",
-    }
 }
 
 /// Which of our modules a part of rtpengine is; none: all. In the order of the filter.
