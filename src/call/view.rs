@@ -267,7 +267,7 @@ fn stream_view(
         Component::Rtp => endpoint.rtp,
         Component::Rtcp => endpoint.rtcp,
     });
-    let source = ports_of(media).find_map(|(port, _)| heard(port).next());
+    let source = heard(port).next();
     let last = clock.unix_seconds(stats.last_packet_ms.load(Relaxed));
     StreamView {
         local: port.local,

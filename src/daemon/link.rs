@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_ng::{Handler, Reply, Request, Source};
+use windlass_ng::{Command, Dict, Handler, Reply, Request, Source, Value, errors};
 
+use super::console::Operator;
 use super::now;
-use crate::call::{Calls, Forwarding, ForwardingError};
+use crate::call::{Forwarding, ForwardingError};
 use crate::dataplane::Dataplane;
 use crate::flow::port::PortLease;
 use crate::flow::{Injection, Plan};
@@ -52,22 +53,81 @@ impl Forwarding for Link {
 }
 
 /// The calls, as the ng transports see them.
-pub(super) struct Commands(pub(super) Arc<Calls>);
+pub(super) struct Commands(pub(super) Arc<Operator>);
 
 impl Handler for Commands {
     fn handle(&self, request: &Request, source: &Source) -> Reply {
         let began = now();
-        let reply = self.0.serve(request, source.addr, began, &mut rand::rng());
+        let calls = &self.0.calls;
+        let id = request.call_id.as_ref();
+        let debugged = id.filter(|id| calls.is_debugged(id));
+        if let Some(id) = debugged {
+            let command = request.command.name();
+            let sdp = request.sdp.as_deref().map(without_keys);
+            tracing::info!(
+                call_id = %id, source = %source.addr, command, ?request, sdp, "debug: request"
+            );
+        }
+        let reply = match request.command {
+            Command::Cli => self.cli(request, source),
+            _ => calls.serve(request, source.addr, began, &mut rand::rng()),
+        };
         let took = now().instant.saturating_duration_since(began.instant);
         let failed = reply.is_error();
-        self.0
-            .count_command(source.addr, Some(request.command), took, failed);
+        if let Some(id) = debugged {
+            let sdp = reply.body.get("sdp").and_then(Value::as_bytes);
+            let (sdp, outcome) = (sdp.map(without_keys), &reply.outcome);
+            tracing::info!(call_id = %id, ?outcome, sdp, ?took, "debug: reply");
+        }
+        calls.count_command(source.addr, Some(request.command), took, failed);
         reply
     }
 
     fn refused(&self, source: &Source, reason: &str) {
         tracing::debug!(source = %source.addr, reason, "request refused");
-        self.0
-            .count_command(source.addr, None, Duration::ZERO, true);
+        let calls = &self.0.calls;
+        calls.count_command(source.addr, None, Duration::ZERO, true);
+    }
+}
+
+impl Commands {
+    fn cli(&self, request: &Request, source: &Source) -> Reply {
+        match &request.rare.body {
+            Some(line) => Reply::ok(Dict::new().with("response", self.0.run(line, source))),
+            None => Reply::error(errors::NO_BODY),
+        }
+    }
+}
+
+/// An SDP for the log: keys and passwords are left out.
+fn without_keys(sdp: &[u8]) -> String {
+    let text = String::from_utf8_lossy(sdp);
+    let lines = text.lines().map(|line| {
+        let at = ["inline:", "a=ice-pwd:", "k="]
+            .into_iter()
+            .find_map(|secret| {
+                let at = line
+                    .find(secret)
+                    .filter(|at| *at == 0 || secret == "inline:")?;
+                Some(at + secret.len())
+            });
+        let shown = at.and_then(|at| line.get(..at));
+        shown.map_or_else(|| line.to_owned(), |shown| format!("{shown}…"))
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_logged() {
+        let sdp = b"v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:secret\r\n\
+            a=ice-pwd:secret\r\nk=clear:secret\r\na=mark=1\r\n";
+        assert_eq!(
+            without_keys(sdp),
+            "v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:…\r\na=ice-pwd:…\r\nk=…\r\na=mark=1"
+        );
     }
 }

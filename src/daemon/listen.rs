@@ -12,6 +12,7 @@ use windlass_ng::{
 };
 
 use super::Error;
+use super::console::{CliServer, Operator};
 use crate::config::Config;
 use crate::config::access;
 
@@ -26,11 +27,17 @@ pub(super) struct Listeners {
     pub(super) tcp: Vec<TcpServer>,
     pub(super) http: Vec<HttpServer>,
     pub(super) https: Vec<HttpServer>,
+    pub(super) cli: Vec<CliServer>,
 }
 
 impl Listeners {
-    pub(super) fn start(config: &Config, shared: &Arc<Shared>) -> Result<Self, Error> {
+    pub(super) fn start(
+        config: &Config,
+        shared: &Arc<Shared>,
+        operator: &Arc<Operator>,
+    ) -> Result<Self, Error> {
         let mut listeners = Self::default();
+        let pages = Arc::new(Pages(operator.clone()));
         for &address in &config.ng.udp {
             let server = UdpServer::start(address, NG_THREADS, shared.clone());
             listeners.udp.push(server.map_err(refused("udp", address))?);
@@ -41,7 +48,7 @@ impl Listeners {
         }
         let control = &config.control;
         for &address in &control.http {
-            let server = HttpServer::start(address, http(config), shared.clone(), Arc::new(Pages));
+            let server = HttpServer::start(address, http(config), shared.clone(), pages.clone());
             listeners
                 .http
                 .push(server.map_err(refused("http", address))?);
@@ -49,10 +56,14 @@ impl Listeners {
         for &address in &control.https {
             let mut options = http(config);
             options.tls = Some(tls(config)?);
-            let server = HttpServer::start(address, options, shared.clone(), Arc::new(Pages));
+            let server = HttpServer::start(address, options, shared.clone(), pages.clone());
             listeners
                 .https
                 .push(server.map_err(refused("https", address))?);
+        }
+        for &address in &control.cli {
+            let server = CliServer::start(address, operator.clone(), shared.clone());
+            listeners.cli.push(server.map_err(refused("cli", address))?);
         }
         Ok(listeners)
     }
@@ -72,7 +83,11 @@ impl Listeners {
             .https
             .iter()
             .map(|server| ("https", server.local_addr()));
-        udp.chain(tcp).chain(http).chain(https).collect()
+        let cli = self
+            .cli
+            .iter()
+            .map(|server| ("command line over tcp", server.local_addr()));
+        udp.chain(tcp).chain(http).chain(https).chain(cli).collect()
     }
 }
 
@@ -127,14 +142,14 @@ pub(super) fn access(config: &Config) -> Arc<Access> {
 }
 
 /// What HTTP has beside ng.
-struct Pages;
+struct Pages(Arc<Operator>);
 
 impl Resources for Pages {
     fn get(&self, _path: &str, _source: &Source) -> Option<Page> {
         None
     }
 
-    fn cli(&self, _line: &str, _source: &Source) -> Option<String> {
-        None
+    fn cli(&self, line: &str, source: &Source) -> Option<String> {
+        Some(self.0.run(line, source))
     }
 }

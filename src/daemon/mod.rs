@@ -1,5 +1,6 @@
 //! Start-up and shutdown: wires control, calls, data plane and edge.
 
+mod console;
 mod edge;
 mod host;
 mod link;
@@ -22,12 +23,14 @@ use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now};
 use crate::config::Config;
 use crate::config::topic::{MosBasis, RecordingFormat, RecordingMethod};
+use crate::ctl::Console;
 use crate::dataplane::tap::Recordings;
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
 use crate::media::report::Basis;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
 
+use console::{Operator, ThisProcess};
 use edge::EdgeThread;
 use link::{Commands, Link};
 use listen::Listeners;
@@ -50,7 +53,7 @@ pub enum Error {
     /// An address is not to be had.
     #[error("cannot listen on {protocol} {address}: {source}")]
     Listen {
-        /// `udp`, `tcp`, `http` or `https`.
+        /// `udp`, `tcp`, `http`, `https` or `cli`.
         protocol: &'static str,
         /// The address.
         address: SocketAddr,
@@ -143,10 +146,14 @@ impl Daemon {
             calls = calls.with_observer(Arc::new(endings));
         }
         let calls = Arc::new(calls);
-        let shared = Shared::new(Arc::new(Commands(calls.clone())));
+        let operator = Arc::new(Operator {
+            calls: calls.clone(),
+            console: Console::new(config, Arc::new(ThisProcess), &calls),
+        });
+        let shared = Shared::new(Arc::new(Commands(operator.clone())));
         let shared = Arc::new(shared.with_access(listen::access(config)));
         shared.set_templates(host::templates(config));
-        let listeners = Listeners::start(config, &shared)?;
+        let listeners = Listeners::start(config, &shared, &operator)?;
         let clients = listeners.tcp.iter().map(TcpServer::broadcaster).collect();
         let reports = DigitReports::new(config, clients).map_err(Error::Process)?;
         let timers = Timers::start(calls.clone(), events, reports);

@@ -87,16 +87,16 @@ impl OpenPort for OpensAll {
 }
 
 /// A relay without a network.
-struct Bench {
-    calls: Calls,
+pub(crate) struct Bench {
+    pub(crate) calls: Calls,
     books: Arc<Books>,
-    now: Now,
+    pub(crate) now: Now,
     rng: StdRng,
 }
 
 impl Bench {
     /// `203.0.113.1` and `2001:db8::1`, as in the specification's examples.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::on(
             &[
                 ("default", "203.0.113.1", None),
@@ -154,7 +154,7 @@ impl Bench {
         }
     }
 
-    fn wait(&mut self, seconds: u64) {
+    pub(crate) fn wait(&mut self, seconds: u64) {
         self.now.instant += Duration::from_secs(seconds);
         self.now.unix += Duration::from_secs(seconds);
         *self.books.clock_ms.lock().unwrap() += seconds * 1000;
@@ -162,7 +162,7 @@ impl Bench {
     }
 
     /// The reply, as the proxy reads it.
-    fn ask(&mut self, request: Dict) -> Dict {
+    pub(crate) fn ask(&mut self, request: Dict) -> Dict {
         let (request, _) = read_request(&request.to_bencode(), &Templates::new());
         let request = request.unwrap();
         let source = SocketAddr::from(([127, 0, 0, 1], 2222));
@@ -182,7 +182,7 @@ impl Bench {
         sdp.replace("\r\n", "\n")
     }
 
-    fn leased(&self) -> usize {
+    pub(crate) fn leased(&self) -> usize {
         self.calls
             .interfaces()
             .addresses()
@@ -191,16 +191,16 @@ impl Bench {
             .sum()
     }
 
-    fn flows(&self) -> usize {
+    pub(crate) fn flows(&self) -> usize {
         self.books.flows.lock().unwrap().len()
     }
 }
 
-fn offer(sdp: &str) -> Dict {
+pub(crate) fn offer(sdp: &str) -> Dict {
     message("offer", sdp).with("from-tag", "F")
 }
 
-fn answer(sdp: &str) -> Dict {
+pub(crate) fn answer(sdp: &str) -> Dict {
     message("answer", sdp)
         .with("from-tag", "F")
         .with("to-tag", "T")
@@ -218,7 +218,7 @@ fn strings(list: &[&str]) -> Value {
 }
 
 /// A phone's SDP: one PCMA stream, with lines added.
-fn audio(host: &str, port: u16, more: &str) -> String {
+pub(crate) fn audio(host: &str, port: u16, more: &str) -> String {
     let family = if host.contains(':') { "IP6" } else { "IP4" };
     format!(
         "v=0\no=- 1 1 IN {family} {host}\ns=-\nc=IN {family} {host}\nt=0 0\n\
@@ -233,7 +233,7 @@ fn port(sdp: &str, line: usize) -> u16 {
 }
 
 /// Port numbers of the pool by order of appearance, for golden texts.
-fn numbered(sdp: &str) -> String {
+pub(crate) fn numbered(sdp: &str) -> String {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut out = String::new();
     let mut rest = sdp;

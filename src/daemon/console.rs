@@ -1,0 +1,242 @@
+//! The operator's command line, as the listeners see it, and its own listener: one line per
+//! connection, text back, closed (spec: media-behaviour §19).
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use windlass_ng::serve::Shared;
+use windlass_ng::{Grant, Source, Transport};
+
+use super::now;
+use crate::call::Calls;
+use crate::ctl::{self, Console};
+use crate::observe::log;
+
+/// The console with the calls that it is for.
+pub(super) struct Operator {
+    pub(super) calls: Arc<Calls>,
+    pub(super) console: Console,
+}
+
+impl Operator {
+    /// Carries out one line.
+    pub(super) fn run(&self, line: &str, source: &Source) -> String {
+        tracing::info!(source = %source.addr, line = %line.escape_debug(), "operator");
+        self.console.run(&self.calls, line, now())
+    }
+}
+
+/// This process.
+pub(super) struct ThisProcess;
+
+impl ctl::Process for ThisProcess {
+    fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+        log::set_filter(filter)
+    }
+
+    fn max_open_files(&self) -> Option<u64> {
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        Some(soft)
+    }
+
+    fn set_max_open_files(&self, files: u64) -> Result<(), i32> {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| errno as i32)?;
+        let set = setrlimit(Resource::RLIMIT_NOFILE, files, hard.max(files));
+        set.map_err(|errno| errno as i32)
+    }
+
+    fn id(&self) -> u32 {
+        std::process::id()
+    }
+}
+
+/// Longest line.
+const LINE_BYTES: usize = 64 * 1024;
+
+/// Connections at a time; more are closed at once.
+const CONNECTIONS: usize = 32;
+
+/// A line that is not complete by then is dropped; output that is not taken by then, too.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a thread without traffic looks whether it shall stop.
+const STOP_CHECK: Duration = Duration::from_millis(250);
+
+/// A running listener. Dropped, it stops.
+pub(super) struct CliServer {
+    local: SocketAddr,
+    stop: Arc<AtomicBool>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl CliServer {
+    /// Binds `address`; `shared` says who may speak.
+    pub(super) fn start(
+        address: SocketAddr,
+        operator: Arc<Operator>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
+        let listener = listen(address)?;
+        let local = listener.local_addr()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let acceptor = Acceptor {
+            listener,
+            operator,
+            shared,
+            stop: stop.clone(),
+        };
+        let thread = std::thread::Builder::new().name("cli".to_owned());
+        Ok(Self {
+            local,
+            stop,
+            acceptor: Some(thread.spawn(move || acceptor.run())?),
+        })
+    }
+
+    /// The bound address.
+    pub(super) fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Drop for CliServer {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(acceptor) = self.acceptor.take() {
+            // A panic was logged by the thread itself.
+            let _ = acceptor.join();
+        }
+    }
+}
+
+/// A listening socket. An IPv6 wildcard does not take IPv4.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // Linux applies the receive time-out to accept as well.
+    socket.set_read_timeout(Some(STOP_CHECK))?;
+    socket.bind(&address.into())?;
+    socket.listen(16)?;
+    Ok(TcpListener::from(socket))
+}
+
+struct Acceptor {
+    listener: TcpListener,
+    operator: Arc<Operator>,
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Acceptor {
+    fn run(self) {
+        let mut connections: Vec<JoinHandle<()>> = Vec::new();
+        while !self.stop.load(Relaxed) {
+            let accepted = self.listener.accept();
+            connections.retain(|connection| !connection.is_finished());
+            match accepted {
+                Ok((stream, peer)) => {
+                    connections.extend(self.admit(stream, peer, connections.len()));
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(error) => {
+                    // Out of descriptors, as a rule: the next round must not spin.
+                    tracing::warn!(%error, "cli accept");
+                    std::thread::park_timeout(STOP_CHECK);
+                }
+            }
+        }
+        for connection in connections {
+            let _ = connection.join();
+        }
+    }
+
+    /// Starts a thread for a connection that may stay.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, open: usize) -> Option<JoinHandle<()>> {
+        let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
+        let source = Source {
+            addr: canonical(peer),
+            local: stream.local_addr().ok().map(canonical),
+            transport: Transport::Tcp,
+        };
+        if open >= CONNECTIONS {
+            tracing::warn!(%peer, limit = CONNECTIONS, "too many cli connections, closed");
+            return None;
+        }
+        if self.shared.access().check(&source, now().instant) == Grant::Refused {
+            return None;
+        }
+        let (operator, stop) = (self.operator.clone(), self.stop.clone());
+        let serve = move || {
+            if let Err(error) = serve(stream, &operator, &source, &stop) {
+                tracing::debug!(%peer, %error, "cli connection closed");
+            }
+        };
+        let thread = std::thread::Builder::new().name("cli-conn".to_owned());
+        let spawned = thread.spawn(serve);
+        spawned
+            .inspect_err(|error| tracing::warn!(%error, "no thread for a cli connection"))
+            .ok()
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
+}
+
+/// One line in, its output out.
+fn serve(
+    mut stream: TcpStream,
+    operator: &Operator,
+    source: &Source,
+    stop: &AtomicBool,
+) -> io::Result<()> {
+    stream.set_read_timeout(Some(STOP_CHECK))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let Some(line) = read_line(&mut stream, stop)? else {
+        return Ok(());
+    };
+    let line = String::from_utf8_lossy(&line);
+    let output = operator.run(&line, source);
+    stream.write_all(output.as_bytes())?;
+    stream.shutdown(std::net::Shutdown::Write)
+}
+
+/// The first line, without its end. A client that shuts its side down has ended its line, too.
+fn read_line(stream: &mut TcpStream, stop: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
+    let deadline = now().instant + PATIENCE;
+    let mut line = Vec::new();
+    let mut chunk = [0; 4096];
+    while !stop.load(Relaxed) {
+        if now().instant >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let read = match stream.read(&mut chunk) {
+            Ok(0) => return Ok(Some(line)),
+            Ok(read) => chunk.get(..read).unwrap_or_default(),
+            Err(error) if is_timeout(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let end = read.iter().position(|&byte| byte == b'\n');
+        line.extend_from_slice(read.get(..end.unwrap_or(read.len())).unwrap_or_default());
+        if line.len() > LINE_BYTES {
+            return Err(io::Error::other("the line is too long"));
+        }
+        if end.is_some() {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
+}
