@@ -8,6 +8,7 @@
 )]
 
 mod common;
+mod ctl;
 mod differential;
 mod edge_calls;
 mod kamailio_calls;
