@@ -1,5 +1,7 @@
 //! `query`, `list` and `statistics` (spec: ng-protocol §5, §12, §13).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use windlass_ng::errors;
 use windlass_ng::{Dict, Reply, Request, Tag, Value};
 
@@ -50,8 +52,19 @@ impl Calls {
     /// The structure of the `statistics` command.
     pub fn statistics_dict(&self, now: Now) -> Dict {
         let uptime = now.instant.saturating_duration_since(self.started);
-        self.statistics
-            .describe(uptime, &self.interfaces, &self.last_turn())
+        let turn = self.last_turn();
+        let mut dict = self.statistics.describe(uptime, &self.interfaces, &turn);
+        let workers = self.forwarding.worker_stats();
+        let workers = workers.iter().zip(0_u64..).map(|(worker, index)| {
+            Dict::new()
+                .with("index", index)
+                .with("pid", worker.thread_id.load(Relaxed))
+                .with("wakeups", worker.wakeups.load(Relaxed))
+                .with("items", worker.items.load(Relaxed))
+                .into()
+        });
+        dict.set("poller_threads", Value::List(workers.collect()));
+        dict
     }
 
     pub(super) fn packet_clock(&self, now: Now) -> PacketClock {

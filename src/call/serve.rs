@@ -27,6 +27,7 @@ use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
 use super::turn::Turn;
 use crate::flow::port::PortLease;
+use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan};
 use crate::observe::load::LoadExceeded;
 
@@ -48,6 +49,11 @@ pub trait Forwarding: Send + Sync {
     /// The local address from which the system would send to `peer`; `None` if it has no route.
     fn route_to(&self, _peer: IpAddr) -> Option<IpAddr> {
         None
+    }
+
+    /// The counters of the workers, by their numbers.
+    fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
+        Vec::new()
     }
 
     /// Plays a digit into a stream.

@@ -282,8 +282,8 @@ const TOTALS: [Line; 24] = [
 
 const METRICS: [(&str, &str); 5] = [
     ("jitter", "jitter"),
-    ("rtt_e2e", "end-to-end round-trip time"),
-    ("rtt_dsct", "discrete round-trip time"),
+    ("rtt_e2e", "end-to-end RTT"),
+    ("rtt_dsct", "discrete RTT"),
     ("packetloss", "packet loss"),
     ("jitter_measured", "measured jitter"),
 ];

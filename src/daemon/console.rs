@@ -26,7 +26,12 @@ pub(super) struct Operator {
 impl Operator {
     /// Carries out one line.
     pub(super) fn run(&self, line: &str, source: &Source) -> String {
-        tracing::info!(source = %source.addr, line = %line.escape_debug(), "operator");
+        let (from, shown) = (source.addr, line.trim_end().escape_debug());
+        // Monitoring asks every few seconds; what changes something is worth a line.
+        match line.split_ascii_whitespace().next() {
+            Some("list" | "get") => tracing::debug!(%from, line = %shown, "operator"),
+            _ => tracing::info!(%from, line = %shown, "operator"),
+        }
         self.console.run(&self.calls, line, now())
     }
 }

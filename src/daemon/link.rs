@@ -11,6 +11,7 @@ use super::now;
 use crate::call::{Forwarding, ForwardingError};
 use crate::dataplane::Dataplane;
 use crate::flow::port::PortLease;
+use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan};
 
 /// The data plane, as calls see it.
@@ -34,6 +35,10 @@ impl Forwarding for Link {
 
     fn packet_clock_ms(&self) -> u64 {
         self.0.clock_ms()
+    }
+
+    fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
+        self.0.worker_stats()
     }
 
     fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {

@@ -27,6 +27,7 @@ use mio::Waker;
 use parking_lot::Mutex;
 
 use crate::flow::port::{OpenPort, PortLease};
+use crate::flow::stats::WorkerStats;
 use crate::flow::{FlowChange, Injection, Plan};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
@@ -144,6 +145,7 @@ impl Dataplane {
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),
+                stats: Arc::default(),
             });
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             let pin = (workers > 1 && cores > 1).then_some(index % cores);
@@ -219,6 +221,12 @@ impl Dataplane {
     pub fn clock_ms(&self) -> u64 {
         let uptime = clock().saturating_duration_since(self.started);
         u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The counters of the workers.
+    pub fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
+        let workers = self.workers.iter();
+        workers.map(|worker| worker.shared.stats.clone()).collect()
     }
 
     /// Events that were lost because nobody took them.

@@ -21,7 +21,7 @@ use super::sys::mmsg::RecvBatch;
 use super::tap::{PacketTap, Recordings};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::port::PortLease;
-use crate::flow::stats::{DropReason, FlowStats};
+use crate::flow::stats::{DropReason, FlowStats, WorkerStats};
 use crate::flow::{Carries, FlowChange, FlowSpec, Injection, Payload, Plan};
 use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::{Arrival, Kind, Verdict};
@@ -82,6 +82,7 @@ impl EventSink {
 pub(super) struct Shared<B> {
     pub(super) flows: Mutex<Flows<B>>,
     pub(super) stop: AtomicBool,
+    pub(super) stats: Arc<WorkerStats>,
 }
 
 /// Turns until it is told to stop: wait, one clock reading, every ready port, time.
@@ -93,6 +94,8 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
     let mut at_most = TICK;
     let mut next_tick = started + TICK;
     let mut load = LoadGauge::default();
+    let thread = u64::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
+    shared.stats.thread_id.store(thread, Relaxed);
     while !shared.stop.load(Relaxed) {
         if !unfinished.is_empty() {
             at_most = Duration::ZERO;
@@ -102,6 +105,8 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
             tracing::error!(%error, "cannot wait for packets");
             std::thread::park_timeout(Duration::from_millis(10));
         }
+        FlowStats::add(&shared.stats.wakeups, 1);
+        FlowStats::add(&shared.stats.items, ready.len() as u64);
         let now = Instant::now();
         let mut flows = shared.flows.lock();
         let before = flows.received;

@@ -51,6 +51,17 @@ impl FlowStats {
     }
 }
 
+/// Counters of one worker thread. One writer, as with [`FlowStats`].
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    /// The system's number of the thread.
+    pub thread_id: AtomicU64,
+    /// Turns: how often it came back from waiting.
+    pub wakeups: AtomicU64,
+    /// Ports that were ready in these turns.
+    pub items: AtomicU64,
+}
+
 /// Where a flow's party is, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerView {

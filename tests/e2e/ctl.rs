@@ -42,6 +42,37 @@ impl Operated {
     }
 }
 
+impl Operated {
+    /// One message to and fro on the subprotocol of the command line (RFC 6455).
+    fn websocket(&self, line: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        let upgrade = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: cli.rtpengine.com\r\n\r\n";
+        stream.write_all(upgrade.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        // A final text frame, masked with zeros; short ones have one byte of length.
+        let mut frame = vec![0x81, 0x80 | line.len() as u8, 0, 0, 0, 0];
+        frame.extend_from_slice(line.as_bytes());
+        stream.write_all(&frame).unwrap();
+        let mut start = [0; 2];
+        stream.read_exact(&mut start).unwrap();
+        let mut text = vec![0; usize::from(start[1])];
+        stream.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
 /// Sends, and reads until the server closes.
 fn talk(to: SocketAddr, message: &[u8]) -> String {
     let mut stream = TcpStream::connect(to).unwrap();
@@ -83,6 +114,8 @@ fn an_operator_sees_and_ends_a_call() {
     });
     let json = operated.run("list jsonstats");
     assert!(json.contains("\"sessionsown\":1,"), "{json}");
+    let threads = "\"poller_threads\":[{\"index\":0,\"pid\":";
+    assert!(json.contains(threads), "{json}");
     assert!(
         json.contains("\"ingress\":{\"packets\":20,\"bytes\":3440,"),
         "{json}"
@@ -124,6 +157,8 @@ fn http_and_ng_take_the_same_lines() {
     let (status, body) = operated.http(&post);
     let done = "Success setting timeout to 61\n";
     assert_eq!((status.as_str(), body.as_str()), ("HTTP/1.1 200 OK", done));
+
+    assert_eq!(operated.websocket("list timeout"), "TIMEOUT=61\n");
 
     let cli = Dict::new().with("command", "cli");
     let reply = operated.relay.ask(cli.clone().with("body", "list timeout"));
