@@ -1,16 +1,17 @@
 //! Traffic and quality by interface (spec: media-behaviour §9, ng-protocol §13).
 //!
-//! Jitter and loss are what the relay measures itself, per synchronisation source. With
-//! `measure-rtp` they are quality samples too; round trips are only in reports of the peers, which
-//! are not read, so a conversational MOS has no samples.
+//! Quality samples come from the reports of the peers; with `measure-rtp` what the relay measures
+//! itself, per synchronisation source, counts too.
 
 use std::net::IpAddr;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 use windlass_ng::{Dict, Value};
 
 use super::ports::{Family, Interfaces, LocalAddress};
 use super::turn::Turn;
+use crate::flow::quality::Sum;
 use crate::flow::stats::{FlowStats, SsrcStats};
 use crate::media::quality::mos;
 
@@ -55,56 +56,14 @@ impl Traffic {
     }
 }
 
-/// Sums over values that were sampled.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Samples {
-    pub(crate) count: u64,
-    pub(crate) sum: f64,
-    pub(crate) squares: f64,
-}
-
-impl Samples {
-    fn take(&mut self, value: f64) {
-        self.count += 1;
-        self.sum += value;
-        self.squares += value * value;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.squares += other.squares;
-    }
-
-    /// 0 without samples.
-    pub(crate) fn average(&self) -> f64 {
-        self.sum / self.divisor()
-    }
-
-    /// Standard deviation; 0 without samples.
-    pub(crate) fn deviation(&self) -> f64 {
-        let average = self.average();
-        let variance = self.squares / self.divisor() - average * average;
-        variance.max(0.0).sqrt()
-    }
-
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a count of samples is far below 2^52"
-    )]
-    fn divisor(&self) -> f64 {
-        self.count.max(1) as f64
-    }
-
-    /// Five entries, `NAME_total` and so on.
-    fn describe(&self, name: &str, dict: &mut Dict) {
-        let number = |value: f64| Value::from(format!("{value:.6}"));
-        dict.push(format!("{name}_total"), number(self.sum));
-        dict.push(format!("{name}2_total"), number(self.squares));
-        dict.push(format!("{name}_samples_total"), self.count);
-        dict.push(format!("{name}_average"), number(self.average()));
-        dict.push(format!("{name}_stddev"), number(self.deviation()));
-    }
+/// Five entries of a sum, `NAME_total` and so on.
+fn describe_sum(sum: &Sum, name: &str, dict: &mut Dict) {
+    let number = |value: f64| Value::from(format!("{value:.6}"));
+    dict.push(format!("{name}_total"), number(sum.total));
+    dict.push(format!("{name}2_total"), number(sum.squares));
+    dict.push(format!("{name}_samples_total"), sum.samples);
+    dict.push(format!("{name}_average"), number(sum.average()));
+    dict.push(format!("{name}_stddev"), number(sum.deviation()));
 }
 
 /// Which samples a relay takes.
@@ -120,37 +79,54 @@ pub struct Measure {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Quality {
     /// 1.0 to 4.5.
-    pub(crate) mos: Samples,
+    pub(crate) mos: Sum,
     /// Milliseconds.
-    pub(crate) jitter: Samples,
+    pub(crate) jitter: Sum,
     /// Microseconds, end to end.
-    pub(crate) rtt_e2e: Samples,
+    pub(crate) rtt_e2e: Sum,
     /// Microseconds, one leg.
-    pub(crate) rtt_leg: Samples,
+    pub(crate) rtt_leg: Sum,
     /// Per cent.
-    pub(crate) loss: Samples,
+    pub(crate) loss: Sum,
     /// Milliseconds, by our own clock.
-    pub(crate) jitter_measured: Samples,
+    pub(crate) jitter_measured: Sum,
 }
 
 impl Quality {
     /// Takes a sample of each source of a port that was heard just now.
     pub(crate) fn measure(&mut self, stats: &FlowStats, clock_rate: u32, measure: Measure) {
-        if clock_rate == 0 {
-            return;
-        }
         for source in sources(stats) {
+            self.take_reported(source);
+            if clock_rate == 0 {
+                continue;
+            }
             let jitter = f64::from(source.jitter.load(Relaxed)) * 1000.0 / f64::from(clock_rate);
-            self.jitter_measured.take(jitter);
+            self.jitter_measured.add(jitter);
             if measure.own {
                 let loss = loss_percent(source);
-                self.jitter.take(jitter);
-                self.loss.take(loss);
+                self.jitter.add(jitter);
+                self.loss.add(loss);
                 if measure.listening {
-                    self.mos.take(mos(0.0, jitter, loss));
+                    self.mos.add(mos(0.0, jitter, loss));
                 }
             }
         }
+    }
+
+    /// Takes what receivers of a source reported since the last time.
+    fn take_reported(&mut self, source: &SsrcStats) {
+        let Some(reported) = source.quality.get() else {
+            return;
+        };
+        let fresh = reported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_fresh();
+        self.mos.merge(&fresh.mos);
+        self.jitter.merge(&fresh.jitter_ms);
+        self.loss.merge(&fresh.loss_percent);
+        self.rtt_e2e.merge(&fresh.round_trip_us);
+        self.rtt_leg.merge(&fresh.round_trip_leg_us);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -161,7 +137,7 @@ impl Quality {
     }
 
     /// The parts beside MOS, by their names in replies.
-    pub(crate) fn parts(&self) -> [(&'static str, &Samples); 5] {
+    pub(crate) fn parts(&self) -> [(&'static str, &Sum); 5] {
         [
             ("jitter", &self.jitter),
             ("rtt_e2e", &self.rtt_e2e),
@@ -171,7 +147,7 @@ impl Quality {
         ]
     }
 
-    fn parts_mut(&mut self) -> [(&'static str, &mut Samples); 5] {
+    fn parts_mut(&mut self) -> [(&'static str, &mut Sum); 5] {
         [
             ("jitter", &mut self.jitter),
             ("rtt_e2e", &mut self.rtt_e2e),
@@ -183,7 +159,7 @@ impl Quality {
 
     fn describe(&self, dict: &mut Dict) {
         for (name, samples) in self.parts() {
-            samples.describe(name, dict);
+            describe_sum(samples, name, dict);
         }
     }
 }
@@ -191,7 +167,7 @@ impl Quality {
 /// The whole relay: `mos`.
 pub(crate) fn describe_mos(turn: &Turn) -> Dict {
     let mut dict = Dict::new();
-    turn.whole_quality().mos.describe("mos", &mut dict);
+    describe_sum(&turn.whole_quality().mos, "mos", &mut dict);
     dict
 }
 
@@ -216,7 +192,7 @@ pub(crate) fn describe_interfaces(interfaces: &Interfaces, turn: &Turn) -> Value
         let traffic = turn.traffic.get(index).copied().unwrap_or_default();
         let quality = turn.quality.get(index).copied().unwrap_or_default();
         let mut voip = Dict::new();
-        quality.mos.describe("mos", &mut voip);
+        describe_sum(&quality.mos, "mos", &mut voip);
         quality.describe(&mut voip);
         Dict::new()
             .with("name", Value::from(local.name.to_string()))
@@ -317,16 +293,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_have_average_and_deviation() {
-        let mut samples = Samples::default();
-        assert_eq!((samples.average(), samples.deviation()), (0.0, 0.0));
-        samples.take(2.0);
-        samples.take(4.0);
-        assert_eq!((samples.average(), samples.deviation()), (3.0, 1.0));
-        assert_eq!((samples.count, samples.squares), (2, 20.0));
-    }
-
-    #[test]
     fn own_measurements_are_quality_only_on_demand() {
         let stats = FlowStats::default();
         let sources = stats.ssrcs.get_or_init(Box::default);
@@ -335,16 +301,19 @@ mod tests {
         sources[0].jitter.store(80, Relaxed);
         let mut quality = Quality::default();
         quality.measure(&stats, 8000, Measure::default());
-        assert_eq!((quality.jitter_measured.sum, quality.loss.count), (10.0, 0));
+        assert_eq!(
+            (quality.jitter_measured.total, quality.loss.samples),
+            (10.0, 0)
+        );
         let measure = Measure {
             own: true,
             listening: true,
         };
         quality.measure(&stats, 8000, measure);
-        assert_eq!((quality.jitter.sum, quality.loss.sum), (10.0, 10.0));
-        assert_eq!((quality.mos.count, quality.rtt_e2e.count), (1, 0));
+        assert_eq!((quality.jitter.total, quality.loss.total), (10.0, 10.0));
+        assert_eq!((quality.mos.samples, quality.rtt_e2e.samples), (1, 0));
         // Its clock is unknown: nothing can be said of it.
         quality.measure(&stats, 0, measure);
-        assert_eq!(quality.jitter_measured.count, 2);
+        assert_eq!(quality.jitter_measured.samples, 2);
     }
 }

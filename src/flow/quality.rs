@@ -61,11 +61,9 @@ pub struct Look {
     pub at_ms: u64,
 }
 
-/// Quality of one stream, by the reports of whoever hears it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quality {
-    /// Packets lost in all, by the last report.
-    pub lost: i32,
+/// Sums over the reports of a stream's receivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sums {
     /// Mean opinion scores.
     pub mos: Sum,
     /// Jitter in ms.
@@ -76,6 +74,32 @@ pub struct Quality {
     pub round_trip_us: Sum,
     /// Round trip between us and the receiver in µs.
     pub round_trip_leg_us: Sum,
+}
+
+impl Sums {
+    fn add(&mut self, sample: &Sample) {
+        let us = |time: Duration| time.as_secs_f64() * 1e6;
+        self.jitter_ms.add(sample.jitter_ms);
+        self.loss_percent.add(sample.loss_percent);
+        if !sample.round_trip_leg.is_zero() {
+            self.round_trip_leg_us.add(us(sample.round_trip_leg));
+        }
+        if !sample.round_trip.is_zero() {
+            self.round_trip_us.add(us(sample.round_trip));
+        }
+        if let Some(mos) = sample.mos {
+            self.mos.add(mos);
+        }
+    }
+}
+
+/// Quality of one stream, by the reports of whoever hears it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quality {
+    /// Packets lost in all, by the last report.
+    pub lost: i32,
+    /// Over the life of the stream.
+    pub sums: Sums,
     /// The look with the lowest score.
     pub lowest: Option<Look>,
     /// The look with the highest score.
@@ -85,6 +109,8 @@ pub struct Quality {
     /// Seconds between two of them; 0: there are none yet.
     pub interval_s: u64,
     last_ms: Option<u64>,
+    /// Not taken into the sums of the relay yet.
+    fresh: Sums,
 }
 
 impl Quality {
@@ -95,17 +121,9 @@ impl Quality {
             return;
         }
         self.last_ms = Some(at_ms);
-        let us = |time: Duration| time.as_secs_f64() * 1e6;
-        self.jitter_ms.add(sample.jitter_ms);
-        self.loss_percent.add(sample.loss_percent);
-        if !sample.round_trip_leg.is_zero() {
-            self.round_trip_leg_us.add(us(sample.round_trip_leg));
-        }
-        if !sample.round_trip.is_zero() {
-            self.round_trip_us.add(us(sample.round_trip));
-        }
+        self.sums.add(&sample);
+        self.fresh.add(&sample);
         let Some(mos) = sample.mos else { return };
-        self.mos.add(mos);
         let look = Look { sample, at_ms };
         let score = |look: &Look| look.sample.mos.unwrap_or_default();
         if self
@@ -123,6 +141,11 @@ impl Quality {
             self.highest = Some(look);
         }
         self.keep(look);
+    }
+
+    /// What was reported since the last call.
+    pub fn take_fresh(&mut self) -> Sums {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Keeps about ten looks over the whole life: when there are too many, every other one goes.
@@ -166,8 +189,10 @@ mod tests {
         }
         // Within the same second: not counted again.
         quality.observe(sample(1.0), 6, 2500);
-        assert_eq!((quality.mos.samples, quality.lost), (3, 6));
-        assert!((quality.mos.average() - 3.8).abs() < 1e-9);
+        assert_eq!((quality.sums.mos.samples, quality.lost), (3, 6));
+        assert!((quality.sums.mos.average() - 3.8).abs() < 1e-9);
+        assert_eq!(quality.take_fresh(), quality.sums);
+        assert_eq!(quality.take_fresh(), Sums::default());
         assert_eq!(quality.lowest.unwrap().at_ms, 1000);
         assert_eq!(quality.highest.unwrap().at_ms, 2000);
     }

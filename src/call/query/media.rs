@@ -207,15 +207,18 @@ fn describe_quality(dict: &mut Dict, quality: &Quality, clock: PacketClock) {
         return;
     };
     let average = Dict::new()
-        .with("MOS", whole(quality.mos.average() * 10.0))
-        .with("round-trip time", whole(quality.round_trip_us.average()))
+        .with("MOS", whole(quality.sums.mos.average() * 10.0))
+        .with(
+            "round-trip time",
+            whole(quality.sums.round_trip_us.average()),
+        )
         .with(
             "round-trip time leg",
-            whole(quality.round_trip_leg_us.average()),
+            whole(quality.sums.round_trip_leg_us.average()),
         )
-        .with("jitter", whole(quality.jitter_ms.average()))
-        .with("packet loss", whole(quality.loss_percent.average()))
-        .with("samples", quality.mos.samples);
+        .with("jitter", whole(quality.sums.jitter_ms.average()))
+        .with("packet loss", whole(quality.sums.loss_percent.average()))
+        .with("samples", quality.sums.mos.samples);
     dict.push("average MOS", average);
     dict.push("lowest MOS", describe_look(lowest, clock));
     dict.push("highest MOS", describe_look(highest, clock));
