@@ -36,6 +36,9 @@ pub(crate) struct Media {
     pub(crate) zero_address: bool,
     /// Turned down by either side, or gone from its SDP; has no ports.
     pub(crate) rejected: bool,
+    /// Transport, ICE and mux between us and the party were settled by an offer with a port: a
+    /// later one starts from them.
+    pub(crate) is_settled: bool,
     /// RTP and RTCP multiplexing between us and this party (RFC 5761).
     pub(crate) mux: Mux,
     /// Where the party wants RTP and RTCP, by its SDP.
@@ -63,6 +66,7 @@ impl Media {
             recv: true,
             zero_address: false,
             rejected: false,
+            is_settled: false,
             mux: Mux::default(),
             endpoint: None,
             formats: Formats::default(),

@@ -149,7 +149,7 @@ impl Alone<'_> {
             index: 0,
         };
         let exchange = MediaExchange {
-            is_first: media.said.is_none() && media.maps.is_empty(),
+            is_first: !media.is_settled,
             sender: other,
             receiver: media,
             description,

@@ -124,8 +124,7 @@ impl Call {
                 continue;
             };
             let exchange = MediaExchange {
-                is_first: receiver.said.is_none() && receiver.maps.is_empty()
-                    || context.request.flags.reset(),
+                is_first: !receiver.is_settled || context.request.flags.reset(),
                 sender,
                 receiver,
                 description,
@@ -199,6 +198,8 @@ impl MediaExchange<'_> {
         self.filter_codecs();
         self.set_direction(endpoint);
         self.sender.endpoint = Some(endpoint);
+        self.sender.is_settled = true;
+        self.receiver.is_settled = true;
     }
 
     /// The sender's mid is the receiver's too, unless that has one; the first value sticks.
@@ -237,9 +238,17 @@ impl MediaExchange<'_> {
         let bypasses = !self.description.is_rejected() && !self.is_removed();
         for media in [&mut *self.sender, &mut *self.receiver] {
             media.reject();
-            media.transport.clone_from(&self.description.transport);
             if bypasses {
                 media.extras_mut().bypass_address = address;
+            }
+        }
+        // An answer has the transport of its offer, and what is turned down for now comes back
+        // with what was settled before.
+        if self.role == Role::Offer {
+            let said = &self.description.transport;
+            self.sender.transport.clone_from(said);
+            if !self.receiver.is_settled || bypasses {
+                self.receiver.transport.clone_from(said);
             }
         }
     }

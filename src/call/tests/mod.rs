@@ -5,6 +5,7 @@ mod dialogue;
 mod golden;
 mod leaks;
 mod lifecycle;
+mod reoffers;
 mod section_05_commands;
 mod section_07_sdes;
 mod section_08_dtls;

@@ -1,0 +1,82 @@
+//! Later offers and answers of a call: in either direction, with medias turned down and back
+//! (ng-protocol §8, §10; sdp-rewriting §6–§10; RFC 3264 §8).
+
+use super::*;
+
+fn party(host: &str, lines: &str) -> String {
+    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
+}
+
+fn from_a(lines: &str) -> Dict {
+    offer(&party("198.51.100.10", lines))
+}
+
+fn from_b(lines: &str) -> Dict {
+    answer(&party("198.51.100.20", lines))
+}
+
+fn offer_of_b(lines: &str) -> Dict {
+    message("offer", &party("198.51.100.20", lines))
+        .with("from-tag", "T")
+        .with("to-tag", "F")
+}
+
+fn answer_of_a(lines: &str) -> Dict {
+    message("answer", &party("198.51.100.10", lines))
+        .with("from-tag", "T")
+        .with("to-tag", "F")
+}
+
+/// The m= line of this number.
+fn m_line(sdp: &str, line: usize) -> &str {
+    let mut medias = sdp.lines().filter(|line| line.starts_with("m="));
+    medias.nth(line).unwrap()
+}
+
+/// The value of the first attribute of this name.
+fn value<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
+    sdp.lines().find_map(|line| line.strip_prefix(name))
+}
+
+const ICE: &str = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
+const PLAIN: &str = "m=audio 2000 RTP/AVP 8\nm=video 2002 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+
+#[test]
+fn a_media_that_one_party_turns_down_keeps_the_transport_of_the_other() {
+    let mut bench = Bench::new();
+    let to_srtp = |request: Dict| {
+        request
+            .with("transport-protocol", "RTP/SAVPF")
+            .with("DTLS", "off")
+    };
+    let sdp = bench.sdp(to_srtp(from_a(PLAIN)));
+    assert!(m_line(&sdp, 1).contains("RTP/SAVPF"), "{sdp}");
+    let turned_down = "m=audio 3000 RTP/SAVPF 8\nm=video 0 RTP/SAVPF 96\n";
+    let sdp = bench.sdp(from_b(turned_down));
+    assert_eq!(m_line(&sdp, 1), "m=video 0 RTP/AVP 96");
+    // And it comes back as it was offered before.
+    let sdp = bench.sdp(from_a(PLAIN).with("to-tag", "T"));
+    assert!(m_line(&sdp, 1).contains("RTP/SAVPF 96"), "{sdp}");
+    assert_ne!(port(&sdp, 1), 0);
+    // The same with the offerer's own port 0.
+    let off = PLAIN.replace("video 2002", "video 0");
+    let sdp = bench.sdp(from_a(&off).with("to-tag", "T"));
+    assert_eq!(m_line(&sdp, 1), "m=video 0 RTP/SAVPF 96");
+}
+
+#[test]
+fn a_media_that_was_never_open_starts_as_in_a_first_offer() {
+    let mut bench = Bench::new();
+    let lines = |video: u16| {
+        format!(
+            "m=audio 2000 RTP/AVP 8\n{ICE}m=video {video} RTP/AVP 96\na=rtpmap:96 H264/90000\n{ICE}"
+        )
+    };
+    bench.sdp(from_a(&lines(0)));
+    bench.sdp(from_b(&lines(0)));
+    let sdp = bench.sdp(from_a(&lines(2002)).with("to-tag", "T"));
+    assert_eq!(sdp.matches("a=ice-ufrag").count(), 2, "{sdp}");
+}
+
+const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
+    m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
