@@ -175,8 +175,12 @@ impl Media {
         on: &LocalAddress,
         latches: bool,
     ) -> Option<usize> {
-        let fits =
-            |map: &EndpointMap| map.interface == on.name && map.main.rtp.local.ip() == on.address;
+        let one_port = self.needs_one_port();
+        let fits = |map: &EndpointMap| {
+            map.interface == on.name
+                && map.main.rtp.local.ip() == on.address
+                && (one_port || map.main.rtcp.is_some())
+        };
         let is_current = self.ports().is_some_and(fits);
         match key {
             None if is_current => Some(self.selected),

@@ -78,5 +78,22 @@ fn a_media_that_was_never_open_starts_as_in_a_first_offer() {
     assert_eq!(sdp.matches("a=ice-ufrag").count(), 2, "{sdp}");
 }
 
+#[test]
+fn rtcp_gets_a_port_again_when_mux_ends() {
+    let mut bench = Bench::new();
+    let mux = "m=audio 2000 RTP/AVP 8\na=rtcp-mux\n";
+    let plain = "m=audio 2000 RTP/AVP 8\n";
+    bench.sdp(from_a(mux));
+    bench.sdp(from_b(mux));
+    bench.sdp(from_a(mux).with("to-tag", "T"));
+    bench.sdp(from_b(mux));
+    bench.sdp(from_a(plain).with("to-tag", "T"));
+    let sdp = bench.sdp(from_b(plain));
+    let rtp = port(&sdp, 0);
+    assert!(!sdp.contains("a=rtcp-mux"), "{sdp}");
+    assert!(sdp.contains(&format!("a=rtcp:{}\n", rtp + 1)), "{sdp}");
+    assert_eq!(bench.leased(), bench.flows());
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
