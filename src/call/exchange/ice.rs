@@ -82,10 +82,14 @@ impl MediaExchange<'_> {
             ice.controlling = ice.peer_lite;
         }
         if wanted || self.receiver.has_ice() {
-            let restarts = self.is_first;
+            let starts_anew = self.is_first;
             let ice = &mut self.receiver.extras_mut().ice;
-            if restarts && !ice.is_active {
-                *ice = Ice::default();
+            if starts_anew {
+                // Only a request says who is lite (key `ICE-lite`).
+                *ice = Ice {
+                    lite: ice.lite,
+                    ..Ice::default()
+                };
             }
             ice.is_active = wanted;
             ice.controlling = true;

@@ -95,5 +95,32 @@ fn rtcp_gets_a_port_again_when_mux_ends() {
     assert_eq!(bench.leased(), bench.flows());
 }
 
+#[test]
+fn reset_restarts_ice_on_both_legs() {
+    let mut bench = Bench::new();
+    let lines = format!("m=audio 2000 RTP/AVP 8\n{ICE}");
+    let offered = bench.sdp(from_a(&lines));
+    let answered = bench.sdp(from_b(&lines));
+    let again = bench.sdp(from_a(&lines).with("to-tag", "T"));
+    assert_eq!(
+        value(&offered, "a=ice-ufrag:"),
+        value(&again, "a=ice-ufrag:")
+    );
+    let reset = from_a(&lines)
+        .with("to-tag", "T")
+        .with("flags", strings(&["reset"]));
+    let again = bench.sdp(reset);
+    assert!(again.contains("a=ice-ufrag:"), "{again}");
+    assert_ne!(
+        value(&offered, "a=ice-ufrag:"),
+        value(&again, "a=ice-ufrag:")
+    );
+    let again = bench.sdp(from_b(&lines));
+    assert_ne!(
+        value(&answered, "a=ice-ufrag:"),
+        value(&again, "a=ice-ufrag:")
+    );
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
