@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::lines::Line;
 use super::{Context, ExchangeError};
 use crate::call::dialogue::{Parties, Role};
+use crate::call::identity;
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::media::{EndpointMap, Media, Port, PortSet};
 use crate::call::ports::{Family, Interfaces, LeaseError, LocalAddress};
@@ -81,6 +82,11 @@ impl Call {
             .select(name.as_deref(), family)
             .ok_or(ExchangeError::NoInterface)?;
         media.release_spare_rtcp(context.dialogue.role);
+        let moves = media.ports().is_some_and(|map| map.interface != on.name);
+        if moves && context.dialogue.role == Role::Offer && media.has_ice() {
+            // Candidates on another interface are another generation (RFC 8445 §9).
+            media.extras_mut().ice.ours = Some(identity::credentials(context.rng));
+        }
         let latches = rules.port_latching || is_latched && !rules.no_port_latching;
         let position = match media.find_ports(key, on, latches) {
             Some(position) => position,

@@ -122,5 +122,25 @@ fn reset_restarts_ice_on_both_legs() {
     );
 }
 
+#[test]
+fn another_interface_restarts_ice() {
+    let mut bench = Bench::dual_homed();
+    let lines = format!("m=audio 2000 RTP/AVP 8\n{ICE}");
+    let to = |bench: &mut Bench, interface: &'static str, tag: bool| {
+        let mut request = from_a(&lines).with("direction", strings(&["ext", interface]));
+        if tag {
+            request.push("to-tag", "T");
+        }
+        bench.sdp(request)
+    };
+    let first = to(&mut bench, "ext", false);
+    bench.sdp(from_b(&lines));
+    let same = to(&mut bench, "ext", true);
+    assert_eq!(value(&first, "a=ice-ufrag:"), value(&same, "a=ice-ufrag:"));
+    let moved = to(&mut bench, "int", true);
+    assert!(moved.contains("198.51.100.99"), "{moved}");
+    assert_ne!(value(&first, "a=ice-ufrag:"), value(&moved, "a=ice-ufrag:"));
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
