@@ -118,9 +118,6 @@ impl MediaExchange<'_> {
             let removed = self.request.ice.mode == Some(IceMode::Remove);
             if removed || self.request.ice.reject {
                 extras.ice.is_active = false;
-            } else if extras.ice.theirs.is_some() && extras.passthrough.is_none() {
-                // An offerer whose candidates were to pass through, and then were not.
-                extras.ice.is_active |= self.request.ice.mode.is_some();
             }
         }
     }

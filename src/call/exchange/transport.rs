@@ -59,6 +59,14 @@ impl MediaExchange<'_> {
                 offered.filter(|offered| has_ice || *offered == Passthrough::Plain)
             }
         };
+        if self.role == Role::Answer
+            && passthrough.is_none()
+            && self.receiver.is_passed_through()
+            && let Some(extras) = self.receiver.extras.as_deref_mut()
+        {
+            // An offerer whose candidates were to pass through, and then were not.
+            extras.ice.is_active |= extras.ice.theirs.is_some() && self.request.ice.mode.is_some();
+        }
         for media in [&mut *self.sender, &mut *self.receiver] {
             if passthrough.is_some() || media.is_passed_through() {
                 media.extras_mut().passthrough = passthrough;

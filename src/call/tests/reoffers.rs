@@ -142,5 +142,14 @@ fn another_interface_restarts_ice() {
     assert_ne!(value(&first, "a=ice-ufrag:"), value(&moved, "a=ice-ufrag:"));
 }
 
+#[test]
+fn rejected_ice_stays_rejected_whatever_the_answer_is_sent_with() {
+    let mut bench = Bench::new();
+    let lines = format!("m=audio 2000 RTP/AVP 8\n{ICE}");
+    bench.sdp(from_a(&lines).with("flags", strings(&["ICE-reject"])));
+    let sdp = bench.sdp(from_b("m=audio 3000 RTP/AVP 8\n").with("ICE", "force"));
+    assert!(!sdp.contains("a=ice"), "{sdp}");
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
