@@ -48,12 +48,10 @@ impl Call {
                 if !usable(receiver, index) {
                     continue;
                 }
+                receiver.generate_mid(index, sdp);
                 let Some(media) = receiver.medias.get_mut(index) else {
                     continue;
                 };
-                if media.mid.is_none() {
-                    media.mid = Some((index + 1).to_string().into());
-                }
                 let extras = media.extras_mut();
                 extras.bundle_offered = true;
                 extras.bundle_head = head.filter(|_| options.require);

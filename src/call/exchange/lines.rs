@@ -1,9 +1,9 @@
 //! Which m= line of one party is which of the other.
 
 use windlass_ng::Request;
-use windlass_sdp::{MediaKind, SessionDescription};
+use windlass_sdp::{MediaKind, SessionDescription, Text};
 
-use super::ExchangeError;
+use super::{Context, ExchangeError};
 use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media};
@@ -105,6 +105,32 @@ impl Call {
         Ok(lines)
     }
 
+    /// Gives the receiver's medias of an offer a mid where the offer has none (`generate-mid`).
+    pub(super) fn generate_mids(
+        &mut self,
+        parties: Parties,
+        sdp: &SessionDescription,
+        lines: &[Line],
+        context: &Context<'_>,
+    ) {
+        let is_offer = context.dialogue.role == Role::Offer;
+        if !is_offer || !context.request.flags.generate_mid() {
+            return;
+        }
+        let Some(receiver) = self.legs.get_mut(parties.receiver) else {
+            return;
+        };
+        for line in lines {
+            let is_named = sdp
+                .media
+                .get(line.said)
+                .is_some_and(|media| media.mid.is_some());
+            if let (Some(index), false) = (line.receiver, is_named) {
+                receiver.generate_mid(index, sdp);
+            }
+        }
+    }
+
     /// Both legs at once.
     pub(super) fn legs_mut(&mut self, parties: Parties) -> [Option<&mut Leg>; 2] {
         match self
@@ -113,6 +139,26 @@ impl Call {
         {
             Ok([sender, receiver]) => [Some(sender), Some(receiver)],
             Err(_) => [None, None],
+        }
+    }
+}
+
+impl Leg {
+    /// Gives a media a mid if it has none: its number, or the next that is not in use.
+    pub(super) fn generate_mid(&mut self, index: usize, sdp: &SessionDescription) {
+        let has_one = |media: &Media| media.mid.is_some();
+        if self.medias.get(index).is_none_or(has_one) {
+            return;
+        }
+        let is_used = |mid: &Text| {
+            let theirs = sdp.media.iter().map(|media| media.mid.as_ref());
+            let ours = self.medias.iter().map(|media| media.mid.as_ref());
+            theirs.chain(ours).flatten().any(|other| other == mid)
+        };
+        let mut numbers = (index + 1..).map(|number| Text::from(number.to_string()));
+        let mid = numbers.find(|mid| !is_used(mid));
+        if let Some(media) = self.medias.get_mut(index) {
+            media.mid = mid;
         }
     }
 }

@@ -99,6 +99,7 @@ impl Call {
         self.revive(context.now);
         self.apply_request(parties, text, endpoints, context);
         let lines = self.pair_lines(parties, sdp, context.request, context.dialogue.role)?;
+        self.generate_mids(parties, sdp, &lines, context);
         for line in &lines {
             let Some(description) = sdp.media.get(line.said) else {
                 continue;

@@ -151,5 +151,26 @@ fn rejected_ice_stays_rejected_whatever_the_answer_is_sent_with() {
     assert!(!sdp.contains("a=ice"), "{sdp}");
 }
 
+#[test]
+fn a_generated_mid_stays() {
+    let mut bench = Bench::new();
+    let generated = from_a("m=audio 2000 RTP/AVP 8\n").with("flags", strings(&["generate-mid"]));
+    let sdp = bench.sdp(generated);
+    assert_eq!(value(&sdp, "a=mid:"), Some("1"));
+    bench.sdp(from_b("m=audio 3000 RTP/AVP 8\na=mid:1\n"));
+    let sdp = bench.sdp(from_a("m=audio 2000 RTP/AVP 8\na=mid:a0\n").with("to-tag", "T"));
+    assert_eq!(value(&sdp, "a=mid:"), Some("1"));
+    // What is generated is not in use yet.
+    let mut bench = Bench::new();
+    let two = "m=audio 2000 RTP/AVP 8\nm=video 2002 RTP/AVP 96\na=mid:1\n";
+    let sdp = bench.sdp(from_a(two).with("flags", strings(&["generate-mid"])));
+    let mids: Vec<&str> = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=mid:"))
+        .collect();
+    assert_eq!(mids.len(), 2, "{sdp}");
+    assert_ne!(mids[0], mids[1], "{sdp}");
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
