@@ -231,10 +231,15 @@ impl MediaLine<'_> {
                 .retain(|extmap| !is_hidden(extmap, self.request));
         } else {
             let strip = &self.request.extmap.strip;
+            let offered = self.texts.of(self.shown).map(|offer| &offer.extmaps);
             media.extmaps.retain(|extmap| {
-                !strip.iter().any(|name| {
-                    name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name)
-                })
+                // What we added to the offer (the mid of a bundle) is between us and the answerer.
+                let is_offered = offered
+                    .is_none_or(|offered| offered.iter().any(|other| other.uri == extmap.uri));
+                is_offered
+                    && !strip.iter().any(|name| {
+                        name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name)
+                    })
             });
         }
         // Not said where the sender has extensions and did not say it.

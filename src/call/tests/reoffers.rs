@@ -172,5 +172,22 @@ fn a_generated_mid_stays() {
     assert_ne!(mids[0], mids[1], "{sdp}");
 }
 
+#[test]
+fn an_answer_names_no_header_extension_that_was_not_offered() {
+    let mut bench = Bench::new();
+    let a = "m=audio 2000 RTP/AVP 8\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\n";
+    let sdp = bench.sdp(from_a(a).with("BUNDLE", strings(&["offer"])));
+    assert!(
+        sdp.contains("a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:mid"),
+        "{sdp}"
+    );
+    let b = "a=group:BUNDLE 1\nm=audio 3000 RTP/AVP 8\na=mid:1\n\
+        a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\n\
+        a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:mid\n";
+    let sdp = bench.sdp(from_b(b));
+    assert!(sdp.contains("a=extmap:1 "), "{sdp}");
+    assert!(!sdp.contains("sdes:mid"), "{sdp}");
+}
+
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
