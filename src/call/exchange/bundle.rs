@@ -5,6 +5,7 @@ use windlass_sdp::{SessionDescription, Text};
 
 use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::Leg;
+use crate::call::media::Media;
 use crate::call::state::Call;
 
 impl Call {
@@ -35,6 +36,7 @@ impl Call {
             part(sender);
         }
         if role == Role::Answer {
+            elect(receiver);
             return;
         }
         if options.offer {
@@ -54,11 +56,23 @@ impl Call {
                 };
                 let extras = media.extras_mut();
                 extras.bundle_offered = true;
-                extras.bundle_head = head.filter(|_| options.require);
+                // Ports that were shared once stay shared (RFC 9143 §7.3).
+                let stays = options.require || extras.bundle_head.is_some();
+                extras.bundle_head = head.filter(|_| stays);
                 extras.bundle_only = options.strict && head != Some(index);
             }
-        } else if receiver.medias.iter().all(|media| media.said.is_none()) {
+        } else if options.reject || receiver.medias.iter().all(|media| media.said.is_none()) {
             part(receiver);
+            withdraw(receiver);
+        } else {
+            // A bundle that is in use is offered on, or the party would see two medias on one
+            // port without a reason.
+            elect(receiver);
+            for media in receiver.medias.iter_mut().filter(|media| !media.rejected) {
+                if let Some(extras) = media.extras.as_deref_mut() {
+                    extras.bundle_offered |= extras.bundle_head.is_some();
+                }
+            }
         }
     }
 }
@@ -67,7 +81,7 @@ impl Call {
 fn join(leg: &mut Leg, groups: &[&[Text]]) {
     part(leg);
     for group in groups {
-        let is_in = |media: &crate::call::media::Media| {
+        let is_in = |media: &Media| {
             !media.rejected && media.mid.as_ref().is_some_and(|mid| group.contains(mid))
         };
         let Some(head) = leg.medias.iter().position(is_in) else {
@@ -75,6 +89,32 @@ fn join(leg: &mut Leg, groups: &[&[Text]]) {
         };
         for media in leg.medias.iter_mut().filter(|media| is_in(media)) {
             media.extras_mut().bundle_head = Some(head);
+        }
+    }
+}
+
+/// Gives every bundle whose first media was turned down the next one that is in use.
+fn elect(leg: &mut Leg) {
+    for head in 0..leg.medias.len() {
+        if leg.medias.get(head).is_none_or(|media| !media.rejected) {
+            continue;
+        }
+        let is_in = |media: &Media| media.extra(|extras| extras.bundle_head == Some(head));
+        let next = leg
+            .medias
+            .iter()
+            .position(|media| is_in(media) && !media.rejected);
+        for media in leg.medias.iter_mut().filter(|media| is_in(media)) {
+            media.extras_mut().bundle_head = next.filter(|_| !media.rejected);
+        }
+    }
+}
+
+/// Offers no bundle any more.
+fn withdraw(leg: &mut Leg) {
+    for media in &mut leg.medias {
+        if let Some(extras) = media.extras.as_deref_mut() {
+            extras.bundle_offered = false;
         }
     }
 }

@@ -191,3 +191,45 @@ fn an_answer_names_no_header_extension_that_was_not_offered() {
 
 const BUNDLE_OF_A: &str = "a=group:BUNDLE a0 v0\nm=audio 2000 RTP/AVP 8\na=mid:a0\na=rtcp-mux\n\
     m=video 2000 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\na=rtcp-mux\n";
+
+#[test]
+fn a_bundle_goes_on_without_its_first_media() {
+    let mut bench = Bench::new();
+    bench.sdp(from_a(BUNDLE_OF_A).with("BUNDLE", strings(&["accept"])));
+    let video_alone = "m=audio 0 RTP/AVP 8\nm=video 3002 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let sdp = bench.sdp(from_b(video_alone));
+    assert_eq!(port(&sdp, 0), 0);
+    assert_ne!(port(&sdp, 1), 0, "{sdp}");
+    assert!(sdp.contains("a=group:BUNDLE v0\n"), "{sdp}");
+    assert_eq!(bench.leased(), bench.flows());
+}
+
+#[test]
+fn a_bundle_in_use_stays_one_in_a_re_offer_to_its_party() {
+    let mut bench = Bench::new();
+    bench.sdp(from_a(BUNDLE_OF_A).with("BUNDLE", strings(&["accept"])));
+    let b = "m=audio 3000 RTP/AVP 8\nm=video 3002 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let before = bench.sdp(from_b(b));
+    let sdp = bench.sdp(offer_of_b(b));
+    assert!(sdp.contains("a=group:BUNDLE a0 v0\n"), "{sdp}");
+    assert_eq!(
+        (port(&sdp, 0), port(&sdp, 1)),
+        (port(&before, 0), port(&before, 0))
+    );
+    bench.sdp(answer_of_a(BUNDLE_OF_A));
+    let sdp = bench.sdp(offer_of_b(b).with("BUNDLE", strings(&["reject"])));
+    assert!(!sdp.contains("a=group"), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+}
+
+#[test]
+fn a_bundle_that_was_taken_up_is_not_torn_by_the_next_offer() {
+    let mut bench = Bench::new();
+    let a = "m=audio 2000 RTP/AVP 8\na=mid:a0\nm=video 2002 RTP/AVP 96\na=mid:v0\na=rtpmap:96 H264/90000\n";
+    let bundled = |request: Dict| request.with("BUNDLE", strings(&["offer"]));
+    let sdp = bench.sdp(bundled(from_a(a)));
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+    bench.sdp(from_b(&BUNDLE_OF_A.replace("a=rtcp-mux\n", "")));
+    let sdp = bench.sdp(bundled(from_a(a)).with("to-tag", "T"));
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+}
