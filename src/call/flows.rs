@@ -105,7 +105,7 @@ impl<'a> Place<'a> {
             component,
             rtp_sibling: (component == Component::Rtcp).then_some(self.set.rtp.local),
             peer: self.peer(component, port.local.ip()),
-            receive: media.recv,
+            receive: self.members().any(|member| member.recv),
             discard: self.call.discard || media.extra(|extras| extras.blackhole),
             sinks: self.sinks(component, port, &payload),
             tos: self.call.tos.or(self.defaults.tos),
@@ -163,9 +163,12 @@ impl<'a> Place<'a> {
             received_from: rules
                 .received_from
                 .filter(|&from| self.may_be_the_partys_own(from, is_private, local)),
-            sends: media.recv && !media.zero_address,
-            wants: !media.rejected
-                && !media.zero_address
+            sends: self
+                .members()
+                .any(|member| member.recv && !member.zero_address),
+            wants: self
+                .members()
+                .any(|member| !member.rejected && !member.zero_address)
                 && signalled.is_some_and(|s| !scope::is_forbidden(s, local)),
             learning: rules.learning.unwrap_or(self.defaults.learning),
             asymmetric: rules.asymmetric,
@@ -264,7 +267,10 @@ impl<'a> Place<'a> {
                     (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
                     (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
                     (Component::Rtp, Payload::Rtp { .. }) => {
-                        add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
+                        // A flow of one media is closed as a whole; see `receive`.
+                        if member.recv || !is_bundle {
+                            add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
+                        }
                         add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                     }
                     (Component::Rtcp, Payload::Rtp { .. }) => {
@@ -335,7 +341,11 @@ impl<'a> Place<'a> {
                 .extras
                 .as_deref()
                 .is_some_and(|extras| extras.is_unrecorded);
-        let events = self.media.formats.events;
+        let events = self
+            .members()
+            .fold(crate::flow::PayloadTypes::default(), |events, member| {
+                events.union(member.formats.events)
+            });
         let reports = self.defaults.report_digits || self.call.reports_digits();
         let has_events = reports
             && component == Component::Rtp

@@ -233,3 +233,24 @@ fn a_bundle_that_was_taken_up_is_not_torn_by_the_next_offer() {
     let sdp = bench.sdp(bundled(from_a(a)).with("to-tag", "T"));
     assert_eq!(port(&sdp, 0), port(&sdp, 1));
 }
+
+#[test]
+fn a_bundle_passes_while_its_first_media_is_held() {
+    let mut bench = Bench::new();
+    bench.sdp(from_a(BUNDLE_OF_A).with("BUNDLE", strings(&["accept"])));
+    let held = "m=audio 3000 RTP/AVP 8\na=inactive\n\
+        m=video 3002 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let sdp = bench.sdp(from_b(held));
+    let shared = port(&sdp, 0);
+    let flows = bench.books.flows.lock().unwrap();
+    let (flow, _) = flows
+        .values()
+        .find(|(flow, _)| flow.local.port() == shared)
+        .unwrap();
+    assert!(flow.receive && flow.peer.wants && flow.peer.sends);
+    let passes = |payload_type| {
+        let mut rules = flow.sinks.iter().filter_map(|sink| sink.rules.as_ref());
+        rules.any(|rules| rules.passes(payload_type))
+    };
+    assert!(passes(96) && !passes(8));
+}
