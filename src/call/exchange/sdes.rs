@@ -146,7 +146,7 @@ fn offer_lines(
     }
     let mut lines = ordered(lines, &options.order);
     for line in &mut lines {
-        dress(line, options);
+        dress(line, options, Role::Offer);
     }
     lines
 }
@@ -180,7 +180,7 @@ fn answer_line(
         (None, _, Some(first)) => fresh(first.tag, first.suite.clone(), rng),
         (None, _, None) => return None,
     };
-    dress(&mut line, options);
+    dress(&mut line, options, Role::Answer);
     Some(line)
 }
 
@@ -198,8 +198,9 @@ fn fresh(tag: u32, suite: Suite, rng: &mut dyn RngCore) -> CryptoLine {
     CryptoLine::new(tag, suite, &key, false)
 }
 
-/// What the options say of every line: lifetime, padding, session parameters.
-fn dress(line: &mut CryptoLine, options: &SdesOptions) {
+/// What the options say of every line: lifetime, padding, session parameters. An answer can only
+/// take parameters away, or it would give up what the offer protects.
+fn dress(line: &mut CryptoLine, options: &SdesOptions, role: Role) {
     line.lifetime = options.lifetime.then_some(Lifetime::DEFAULT);
     line.key = padded(&line.key, options.pad);
     line.parameters.others.clear();
@@ -217,6 +218,7 @@ fn dress(line: &mut CryptoLine, options: &SdesOptions) {
             &mut line.parameters.unauthenticated_srtp,
         ),
     ] {
+        let wanted = wanted.filter(|wanted| role == Role::Offer || !wanted);
         *parameter = wanted.unwrap_or(*parameter);
     }
 }

@@ -254,3 +254,14 @@ fn a_bundle_passes_while_its_first_media_is_held() {
     };
     assert!(passes(96) && !passes(8));
 }
+
+#[test]
+fn session_parameters_are_for_offers() {
+    let mut bench = Bench::new();
+    let crypto =
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\n";
+    let lines = format!("m=audio 2000 RTP/SAVP 8\n{crypto}");
+    bench.sdp(from_a(&lines));
+    let sdp = bench.sdp(from_b(&lines).with("SDES", strings(&["unencrypted_srtp"])));
+    assert!(!sdp.contains("UNENCRYPTED_SRTP"), "{sdp}");
+}
