@@ -188,6 +188,6 @@ pub(crate) struct SourceRules {
 pub(crate) struct Printed {
     /// Its o= line.
     pub(crate) origin: Origin,
-    /// Digest of the text without its version, to see whether anything changed.
+    /// Digest of the text, to see whether anything changed.
     pub(crate) digest: u64,
 }

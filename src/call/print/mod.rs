@@ -5,7 +5,7 @@ mod candidates;
 mod line;
 mod origin;
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -129,8 +129,8 @@ impl Call {
         session.origin = origin(received, printed, advertised.next(), with.request, with.rng);
         let replace = &with.request.replace;
         let mut text = session.to_bytes();
-        let digest = digest(&text);
-        let changed = printed.is_some_and(|printed| printed.digest != digest);
+        // A forced version makes a difference of its own.
+        let changed = printed.is_some_and(|printed| printed.digest != digest(&text));
         if changed && (replace.sdp_version || replace.origin_full) {
             session.origin.increment_version();
             text = session.to_bytes();
@@ -138,7 +138,7 @@ impl Call {
         if let Some(receiver) = self.legs.get_mut(leg) {
             receiver.printed = Some(Printed {
                 origin: session.origin,
-                digest,
+                digest: digest(&text),
             });
         }
         text
@@ -288,20 +288,8 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// A digest of everything but the version of the o= line.
 fn digest(text: &[u8]) -> u64 {
-    let mut hasher = foldhash::quality::FixedState::default().build_hasher();
-    let mut lines = text.splitn(3, |&byte| byte == b'\n');
-    let _version = lines.next();
-    let origin = lines.next().unwrap_or_default();
-    for (position, field) in origin.split(|&byte| byte == b' ').enumerate() {
-        if position != 2 {
-            hasher.write(field);
-            hasher.write_u8(b' ');
-        }
-    }
-    hasher.write(lines.next().unwrap_or_default());
-    hasher.finish()
+    foldhash::quality::FixedState::default().hash_one(text)
 }
 
 /// The address that is printed for a local port.

@@ -265,3 +265,18 @@ fn session_parameters_are_for_offers() {
     let sdp = bench.sdp(from_b(&lines).with("SDES", strings(&["unencrypted_srtp"])));
     assert!(!sdp.contains("UNENCRYPTED_SRTP"), "{sdp}");
 }
+
+#[test]
+fn a_forced_version_counts_as_a_change() {
+    let mut bench = Bench::new();
+    let version = |bench: &mut Bench, replace: &[&str]| {
+        let sdp = bench.sdp(from_a("m=audio 2000 RTP/AVP 8\n").with("replace", strings(replace)));
+        let origin = sdp.lines().nth(1).unwrap().to_owned();
+        origin.split(' ').nth(2).unwrap().to_owned()
+    };
+    let both = ["SDP-version", "force-increment-sdp-ver"];
+    assert_eq!(version(&mut bench, &both[..1]), "1");
+    assert_eq!(version(&mut bench, &both), "3");
+    assert_eq!(version(&mut bench, &both[..1]), "3");
+    assert_eq!(version(&mut bench, &both[1..]), "4");
+}
