@@ -9,7 +9,7 @@ use windlass_sdp::Direction;
 use super::alone::{Alone, Word, anywhere, bare};
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::endpoints;
+use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
@@ -48,7 +48,8 @@ impl Calls {
             call.take_fragment(tag, body, scene.now.instant);
             return Ok(Vec::new());
         }
-        let endpoints = endpoints(&sdp, None).map_err(|error| Refusal::from(error).reply())?;
+        let source = sip_source(&sdp, request, &self.defaults);
+        let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
         let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);

@@ -11,7 +11,7 @@ use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::endpoints;
+use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::media::{Media, Said, Subscription, read_again};
@@ -153,7 +153,8 @@ impl Calls {
         let sdp = self
             .read_sdp(call, body, request)
             .map_err(|refusal| refusal.reply())?;
-        let endpoints = endpoints(&sdp, None).map_err(|error| Refusal::from(error).reply())?;
+        let source = sip_source(&sdp, request, &self.defaults);
+        let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
         let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let alone = Alone {

@@ -79,7 +79,7 @@ impl Call {
         sdp: &SessionDescription,
         context: &mut Context<'_>,
     ) -> Result<Parties, ExchangeError> {
-        let source = sip_source(sdp, context);
+        let source = sip_source(sdp, context.request, context.host.defaults);
         let endpoints = endpoints(sdp, source)?;
         self.adopt_alias(text, &endpoints, context);
         let parties = self.resolve(context.dialogue, context.now)?;
@@ -282,12 +282,15 @@ impl MediaExchange<'_> {
 
 /// The SIP source, where it stands in for the addresses of the SDP (ng-protocol §7,
 /// `SIP-source-address`). ICE has addresses of its own: one media with it, and none is replaced.
-fn sip_source(sdp: &SessionDescription, context: &Context<'_>) -> Option<IpAddr> {
-    let flags = &context.request.flags;
-    let wanted =
-        flags.sip_source_address() || context.host.defaults.sip_source && !flags.trust_address();
+pub(crate) fn sip_source(
+    sdp: &SessionDescription,
+    request: &Request,
+    defaults: &Defaults,
+) -> Option<IpAddr> {
+    let flags = &request.flags;
+    let wanted = flags.sip_source_address() || defaults.sip_source && !flags.trust_address();
     let has_ice = sdp.media.iter().any(|media| media.ice.is_present());
-    context.request.received_from.filter(|_| wanted && !has_ice)
+    request.received_from.filter(|_| wanted && !has_ice)
 }
 
 /// Where the party wants each media (sdp-rewriting §1); `None` where it wants none.

@@ -280,3 +280,20 @@ fn a_forced_version_counts_as_a_change() {
     assert_eq!(version(&mut bench, &both[..1]), "3");
     assert_eq!(version(&mut bench, &both[1..]), "4");
 }
+
+#[test]
+fn the_sip_source_stands_in_for_a_publishers_address() {
+    let mut bench = Bench::new();
+    let request = message("publish", &party("10.0.0.1", "m=audio 2000 RTP/AVP 8\n"))
+        .with("from-tag", "P")
+        .with("received-from", strings(&["IP4", "192.0.2.99"]))
+        .with("flags", strings(&["SIP-source-address"]));
+    bench.sdp(request);
+    let flows = bench.books.flows.lock().unwrap();
+    let signalled = |flow: &FlowSpec| flow.peer.signalled.unwrap().to_string();
+    assert!(
+        flows
+            .values()
+            .all(|(flow, _)| signalled(flow).starts_with("192.0.2.99:"))
+    );
+}
