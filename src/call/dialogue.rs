@@ -42,10 +42,16 @@ impl<'a> Dialogue<'a> {
     }
 }
 
-/// Sender and receiver are one party, or cannot be told.
+/// Why there are no two parties for an offer or answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the tags name no two parties of the call")]
-pub(crate) struct InvalidDialogue;
+pub(crate) enum InvalidDialogue {
+    /// Sender and receiver are one party, or cannot be told.
+    #[error("the tags name no two parties of the call")]
+    OneParty,
+    /// The call has as many parties as a call may have.
+    #[error("the call has {MAX_LEGS} parties already")]
+    TooManyParties,
+}
 
 /// The two legs of an offer or answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,29 +71,50 @@ impl Call {
     ) -> Result<Parties, InvalidDialogue> {
         let known_receiver = dialogue.to.and_then(|tag| self.leg_by_tag(tag));
         let parties = match known_receiver {
-            Some(receiver) => self.resolve_known(dialogue, receiver, now),
-            None => self.resolve_unknown(dialogue, now),
+            Some(receiver) => self.resolve_known(dialogue, receiver, now)?,
+            None => self.resolve_unknown(dialogue, now)?,
         };
         if parties.sender == parties.receiver {
-            return Err(InvalidDialogue);
+            return Err(InvalidDialogue::OneParty);
         }
         self.connect(dialogue.role, parties);
         Ok(parties)
     }
 
-    fn add_leg(&mut self, now: Now, tag: Option<&Tag>, branch: Option<&Branch>) -> LegIndex {
+    /// A new party; in the place of one that is gone, where there is no more room.
+    pub(crate) fn add_leg(
+        &mut self,
+        now: Now,
+        tag: Option<&Tag>,
+        branch: Option<&Branch>,
+    ) -> Result<LegIndex, InvalidDialogue> {
         let mut leg = Leg::new(now, branch.cloned());
         leg.tag = tag.cloned();
-        self.legs.push(leg);
-        self.legs.len() - 1
+        if self.legs.len() < MAX_LEGS {
+            self.legs.push(leg);
+            return Ok(self.legs.len() - 1);
+        }
+        let gone = self.legs.iter().position(|leg| !leg.is_here());
+        let index = gone.ok_or(InvalidDialogue::TooManyParties)?;
+        for other in &mut self.legs {
+            other.forget(index);
+        }
+        if let Some(slot) = self.legs.get_mut(index) {
+            *slot = leg;
+        }
+        Ok(index)
     }
 
     /// The receiver's tag is absent or unknown: initial offers and forks.
-    fn resolve_unknown(&mut self, dialogue: Dialogue<'_>, now: Now) -> Parties {
+    fn resolve_unknown(
+        &mut self,
+        dialogue: Dialogue<'_>,
+        now: Now,
+    ) -> Result<Parties, InvalidDialogue> {
         let Some(sender) = self.leg_by_tag(dialogue.from) else {
-            let sender = self.add_leg(now, Some(dialogue.from), None);
-            let receiver = self.add_leg(now, None, dialogue.branch);
-            return Parties { sender, receiver };
+            let sender = self.add_leg(now, Some(dialogue.from), None)?;
+            let receiver = self.add_leg(now, None, dialogue.branch)?;
+            return Ok(Parties { sender, receiver });
         };
         let reused = match (dialogue.branch, dialogue.to) {
             (Some(branch), _) => self.leg_by_branch(branch),
@@ -101,15 +128,20 @@ impl Call {
                 }
                 receiver
             }
-            None => self.add_leg(now, None, dialogue.branch),
+            None => self.add_leg(now, None, dialogue.branch)?,
         };
-        Parties { sender, receiver }
+        Ok(Parties { sender, receiver })
     }
 
     /// The receiver is known: answers, and offers within a dialogue.
-    fn resolve_known(&mut self, dialogue: Dialogue<'_>, receiver: LegIndex, now: Now) -> Parties {
+    fn resolve_known(
+        &mut self,
+        dialogue: Dialogue<'_>,
+        receiver: LegIndex,
+        now: Now,
+    ) -> Result<Parties, InvalidDialogue> {
         if let Some(sender) = self.leg_by_tag(dialogue.from) {
-            return Parties { sender, receiver };
+            return Ok(Parties { sender, receiver });
         }
         let candidate = dialogue
             .branch
@@ -127,9 +159,9 @@ impl Call {
                 leg.retag(dialogue.from);
                 index
             }
-            _ => self.add_leg(now, Some(dialogue.from), dialogue.branch),
+            _ => self.add_leg(now, Some(dialogue.from), dialogue.branch)?,
         };
-        Parties { sender, receiver }
+        Ok(Parties { sender, receiver })
     }
 
     /// Joins the parties and sets who hears whom: an offer reaches its receiver beside other
@@ -167,7 +199,29 @@ impl Call {
     }
 }
 
+/// Parties of one call: more than any fork rings, and a large conference. Who hears whom is looked
+/// up by going through all of them.
+pub(crate) const MAX_LEGS: usize = 512;
+
 impl Leg {
+    /// Lets go of every mark of a leg that is gone.
+    fn forget(&mut self, gone: LegIndex) {
+        self.peers.retain(|&peer| peer != gone);
+        self.sources.retain(|&source| source != gone);
+        if let Some(extras) = self.extras.as_deref_mut() {
+            extras.muted_flows.retain(|(source, _)| *source != gone);
+        }
+        let extras = self
+            .medias
+            .iter_mut()
+            .map(|media| media.extras.as_deref_mut());
+        for extras in extras.flatten() {
+            extras
+                .subscriptions
+                .retain(|subscription| subscription.leg != gone);
+        }
+    }
+
     /// Gives the leg a tag; the one it had stays as an alias.
     fn retag(&mut self, tag: &Tag) {
         if self.tag.as_ref() == Some(tag) {

@@ -9,11 +9,12 @@ use windlass_ng::{Request, Tag};
 use windlass_sdp::write::{self, Carry};
 use windlass_sdp::{Direction, Origin, SessionDescription, Text};
 
-use super::Scene;
+use super::{Refused, Scene};
 use crate::call::dialogue::{Dialogue, Role};
 use crate::call::exchange::{Context, ExchangeError, Host, MediaExchange};
-use crate::call::leg::{Leg, LegIndex};
+use crate::call::leg::LegIndex;
 use crate::call::media::{Endpoint, Media, Said};
+use crate::call::offer::Refusal;
 use crate::call::print::Printing;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
@@ -26,14 +27,13 @@ impl Call {
     }
 
     /// The leg with this tag, made if there is none.
-    pub(super) fn leg_or_new(&mut self, tag: &Tag, scene: &Scene<'_>) -> LegIndex {
-        if let Some(index) = self.leg_by_tag(tag) {
-            return index;
+    pub(super) fn leg_or_new(&mut self, tag: &Tag, scene: &Scene<'_>) -> Result<LegIndex, Refused> {
+        match self.leg_by_tag(tag) {
+            Some(index) => Ok(index),
+            None => self
+                .add_leg(scene.now, Some(tag), None)
+                .map_err(|error| Refusal::from(ExchangeError::from(error)).reply()),
         }
-        let mut leg = Leg::new(scene.now, None);
-        leg.tag = Some(tag.clone());
-        self.legs.push(leg);
-        self.legs.len() - 1
     }
 
     /// What the request says of a party that deals with the relay alone.

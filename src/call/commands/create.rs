@@ -41,7 +41,7 @@ impl Calls {
         let request = scene.request;
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
-        let leg = call.leg_or_new(tag, scene);
+        let leg = call.leg_or_new(tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
         let audio = [MediaSpec::default()];

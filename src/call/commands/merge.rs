@@ -3,6 +3,7 @@
 use windlass_ng::CallId;
 
 use super::Refused;
+use crate::call::dialogue::MAX_LEGS;
 use crate::call::leg::LegIndex;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
@@ -43,6 +44,9 @@ impl Calls {
         };
         if moving.legs.iter().any(|leg| leg.is_here() && collides(leg)) {
             return Err(collision);
+        }
+        if call.legs.len() + moving.legs.len() > MAX_LEGS {
+            return Err(windlass_ng::errors::MERGE);
         }
         let Some(mut moved) = from_slot.take() else {
             return Err(unknown);

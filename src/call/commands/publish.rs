@@ -53,7 +53,7 @@ impl Calls {
         let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
-        let leg = call.leg_or_new(tag, scene);
+        let leg = call.leg_or_new(tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
         let direction = match request.flags.bidirectional() {

@@ -1,6 +1,7 @@
 //! Commands on calls in virtual time, with a data plane that only keeps books.
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
+mod bounds;
 mod dialogue;
 mod golden;
 mod leaks;

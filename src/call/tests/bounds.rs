@@ -1,0 +1,47 @@
+//! What no proxy may make grow without end.
+
+use super::*;
+
+fn caller() -> String {
+    audio("198.51.100.10", 2000, "")
+}
+
+fn party_count(bench: &mut Bench) -> usize {
+    let query = Dict::new().with("command", "query").with("call-id", "call");
+    let reply = bench.ask(query);
+    let Some(Value::Dict(tags)) = reply.get("tags") else {
+        panic!("{reply:?}")
+    };
+    tags.iter().count()
+}
+
+#[test]
+fn a_call_has_a_largest_number_of_parties() {
+    let mut bench = Bench::on(&[("default", "203.0.113.1", None)], 10_000, 59_999);
+    let mut refused = 0;
+    for branch in 0..700 {
+        let request = offer(&caller()).with("via-branch", format!("b{branch}"));
+        let reply = bench.ask(request);
+        if let Some(reason) = reply.get_str("error-reason") {
+            assert_eq!(reason, "Invalid dialogue association");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    assert!(party_count(&mut bench) <= 512);
+    // The call as it was goes on.
+    let again = offer(&caller()).with("via-branch", "b0");
+    assert!(bench.sdp(again).contains("m=audio"));
+    assert_eq!(bench.leased(), bench.flows());
+    // A party that left makes room.
+    let gone = Dict::new()
+        .with("command", "delete")
+        .with("call-id", "call")
+        .with("from-tag", "F")
+        .with("via-branch", "b7")
+        .with("delete-delay", 0_i64);
+    bench.ask(gone);
+    let fresh = offer(&caller()).with("via-branch", "fresh");
+    assert!(bench.sdp(fresh).contains("m=audio"));
+    assert_eq!(bench.leased(), bench.flows());
+}
