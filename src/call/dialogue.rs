@@ -203,6 +203,9 @@ impl Call {
 /// up by going through all of them.
 pub(crate) const MAX_LEGS: usize = 512;
 
+/// Earlier tags of one party that are known: those of an answer per phone of a large hunt group.
+const MAX_ALIASES: usize = 64;
+
 impl Leg {
     /// Lets go of every mark of a leg that is gone.
     fn forget(&mut self, gone: LegIndex) {
@@ -227,11 +230,20 @@ impl Leg {
         if self.tag.as_ref() == Some(tag) {
             return;
         }
-        if let Some(old) = self.tag.replace(tag.clone())
-            && !self.aliases.contains(&old)
-        {
-            self.aliases.push(old);
-        }
         self.aliases.retain(|alias| alias != tag);
+        if let Some(old) = self.tag.replace(tag.clone()) {
+            self.add_alias(&old);
+        }
+    }
+
+    /// Takes note of another tag of the party, in place of the oldest where there are many.
+    pub(crate) fn add_alias(&mut self, tag: &Tag) {
+        if self.aliases.contains(tag) {
+            return;
+        }
+        if self.aliases.len() >= MAX_ALIASES {
+            self.aliases.remove(0);
+        }
+        self.aliases.push(tag.clone());
     }
 }

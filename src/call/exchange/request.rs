@@ -96,7 +96,7 @@ impl Call {
                     .any(|key| keys.contains(key))
         };
         if let Some(leg) = self.legs.iter_mut().find(knows) {
-            leg.aliases.push(tag.clone());
+            leg.add_alias(tag);
         }
     }
 

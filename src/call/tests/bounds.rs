@@ -45,3 +45,28 @@ fn a_call_has_a_largest_number_of_parties() {
     assert!(bench.sdp(fresh).contains("m=audio"));
     assert_eq!(bench.leased(), bench.flows());
 }
+
+#[test]
+fn a_party_keeps_its_latest_tags() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&caller()));
+    for tag in 0..500 {
+        let request = message("answer", &audio("198.51.100.20", 3000, ""))
+            .with("from-tag", "F")
+            .with("to-tag", format!("T{tag}"));
+        bench.sdp(request);
+    }
+    let query = Dict::new().with("command", "query").with("call-id", "call");
+    let reply = bench.ask(query);
+    let Some(Value::Dict(tags)) = reply.get("tags") else {
+        panic!("{reply:?}")
+    };
+    let Some(Value::Dict(party)) = tags.get("T499") else {
+        panic!("{tags:?}")
+    };
+    let Some(Value::List(aliases)) = party.get("tag-aliases") else {
+        panic!("{party:?}")
+    };
+    assert_eq!(aliases.len(), 64);
+    assert_eq!(aliases.last(), Some(&Value::from("T498")));
+}
