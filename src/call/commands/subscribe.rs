@@ -11,7 +11,7 @@ use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{endpoints, sip_source};
+use crate::call::exchange::{MAX_LINES, endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::media::{Media, Said, Subscription, read_again};
@@ -41,6 +41,10 @@ impl Calls {
         };
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
+        let own = call.leg_by_tag(&tag);
+        if sources.len() > MAX_LINES || sources.iter().any(|source| Some(source.leg) == own) {
+            return Err(errors::SUBSCRIPTION_REQUEST);
+        }
         let leg = call.leg_or_new(&tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
@@ -231,7 +235,7 @@ impl Calls {
 impl Call {
     /// The medias that a request wants to hear.
     pub(super) fn source_medias(&mut self, request: &Request) -> Result<Vec<SourceMedia>, Refused> {
-        let legs: Vec<LegIndex> = if request.all == Some(AllSelection::All) {
+        let mut legs: Vec<LegIndex> = if request.all == Some(AllSelection::All) {
             let by_offer = |leg: &Leg| leg.is_here() && !leg.peers.is_empty();
             let legs = self.legs.iter().enumerate();
             legs.filter(|(_, leg)| by_offer(leg))
@@ -248,6 +252,12 @@ impl Call {
                 }
             }
         };
+        // Each once, in the order in which they are named.
+        let mut named = vec![false; self.legs.len()];
+        legs.retain(|&leg| {
+            let known = named.get_mut(leg);
+            known.is_some_and(|known| !std::mem::replace(known, true))
+        });
         let medias: Vec<SourceMedia> = legs
             .into_iter()
             .flat_map(|leg| {

@@ -10,7 +10,7 @@ use crate::call::media::{LegacyPair, Media};
 use crate::call::state::Call;
 
 /// m= lines that a call may have. Phones have two or three, conferences of browsers dozens.
-pub(super) const MAX_LINES: usize = 256;
+pub(crate) const MAX_LINES: usize = 256;
 
 /// One line of an exchange, by positions.
 #[derive(Clone, Copy, Debug)]

@@ -32,7 +32,7 @@ use super::state::Call;
 use crate::flow::port::PortLease;
 
 pub(crate) use codecs::{answered_codecs, is_hidden, offered_codecs};
-pub(crate) use lines::is_bypassed;
+pub(crate) use lines::{MAX_LINES, is_bypassed};
 
 /// The relay that a call runs on, as far as signalling needs it.
 #[derive(Clone, Copy)]

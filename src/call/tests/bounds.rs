@@ -70,3 +70,25 @@ fn a_party_keeps_its_latest_tags() {
     assert_eq!(aliases.len(), 64);
     assert_eq!(aliases.last(), Some(&Value::from("T498")));
 }
+
+#[test]
+fn nobody_subscribes_to_itself_or_twice_to_one_media() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&caller()));
+    bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    let subscribe = |to: &'static str, from: &[&str]| {
+        Dict::new()
+            .with("command", "subscribe request")
+            .with("call-id", "call")
+            .with("to-tag", to)
+            .with("from-tags", strings(from))
+    };
+    let reply = bench.ask(subscribe("F", &["F"]));
+    assert_eq!(
+        reply.get_str("error-reason"),
+        Some("Failed to request subscription")
+    );
+    let sdp = bench.sdp(subscribe("S", &["F", "F", "T", "F"]));
+    assert_eq!(sdp.matches("m=audio").count(), 2, "{sdp}");
+    assert_eq!(bench.leased(), bench.flows());
+}
