@@ -10,6 +10,7 @@ use super::alone::{Alone, anywhere, bare};
 use super::publish::names;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
+use crate::call::exchange::MAX_LINES;
 use crate::call::media::Media;
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
@@ -39,6 +40,9 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Vec<u8>, Refused> {
         let request = scene.request;
+        if request.rare.medias.len() > MAX_LINES {
+            return Err(errors::CREATE_SDP);
+        }
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let leg = call.leg_or_new(tag, scene)?;

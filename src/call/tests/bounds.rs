@@ -92,3 +92,15 @@ fn nobody_subscribes_to_itself_or_twice_to_one_media() {
     assert_eq!(sdp.matches("m=audio").count(), 2, "{sdp}");
     assert_eq!(bench.leased(), bench.flows());
 }
+
+#[test]
+fn a_party_is_created_with_so_many_medias_at_most() {
+    let mut bench = Bench::new();
+    let medias = Value::List(vec![Value::from(Dict::new().with("type", "audio")); 1000]);
+    let create = Dict::new().with("command", "create").with("medias", medias);
+    let reply = bench.ask(create);
+    assert_eq!(reply.get_str("error-reason"), Some("failed to create SDP"));
+    assert_eq!(bench.leased(), bench.flows());
+    bench.wait(10);
+    assert_eq!((bench.calls.count(), bench.leased()), (0, 0));
+}
