@@ -57,7 +57,7 @@ impl Call {
                 if role == Role::Offer && request.osrtp.accept_legacy && pair.is_some() {
                     media.extras_mut().legacy = pair;
                 }
-                add(sender, media, sdp.media.len());
+                add(sender, media, sdp.media.len())?;
             }
             let Some(media) = sender.medias.get_mut(index) else {
                 break;
@@ -92,7 +92,7 @@ impl Call {
                 None => {
                     let transport = first.transport.clone();
                     let media = Media::new(line, kind, first.kind_text.clone(), transport);
-                    add(receiver, media, sdp.media.len());
+                    add(receiver, media, sdp.media.len())?;
                     Some(receiver.medias.len() - 1)
                 }
             };
@@ -164,10 +164,14 @@ impl Leg {
 }
 
 /// Most calls have one media for all their life: no room beside it.
-fn add(leg: &mut Leg, media: Media, expected: usize) {
+fn add(leg: &mut Leg, media: Media, expected: usize) -> Result<(), ExchangeError> {
+    if leg.medias.len() >= MAX_LINES {
+        return Err(ExchangeError::TooManyLines);
+    }
     let more = expected.max(leg.medias.len() + 1) - leg.medias.len();
     leg.medias.reserve_exact(more);
     leg.medias.push(media);
+    Ok(())
 }
 
 /// Whether two neighbouring lines offer one media as RTP and as SRTP (ng-protocol §8.6).

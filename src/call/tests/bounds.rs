@@ -104,3 +104,22 @@ fn a_party_is_created_with_so_many_medias_at_most() {
     bench.wait(10);
     assert_eq!((bench.calls.count(), bench.leased()), (0, 0));
 }
+
+#[test]
+fn medias_do_not_pile_up_by_offers_from_all_sides() {
+    let mut bench = Bench::on(&[("default", "203.0.113.1", None)], 10_000, 59_999);
+    let many = "m=audio 0 RTP/AVP 8\n".repeat(127);
+    bench.sdp(offer(&caller()));
+    for party in 0..8 {
+        let tag = format!("T{party}");
+        let own = message("offer", &audio("198.51.100.20", 3000, &many))
+            .with("from-tag", tag)
+            .with("to-tag", "F");
+        let reply = bench.ask(own);
+        let lines = reply
+            .get_str("sdp")
+            .map_or(0, |sdp| sdp.matches("m=").count());
+        assert!(lines <= 256, "{lines}");
+    }
+    assert_eq!(bench.leased(), bench.flows());
+}
