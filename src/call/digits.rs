@@ -65,6 +65,11 @@ impl Calls {
                 ),
             }
         }
+        self.watch_merged(call, entry);
+    }
+
+    /// The same for a call whose digits were to be reported before.
+    pub(super) fn watch_merged(&self, call: &Call, entry: &Entry) {
         if self.defaults.report_digits || call.reports_digits() {
             let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
             numbered.entry(call.number).or_insert_with(|| entry.clone());

@@ -25,6 +25,7 @@ impl Calls {
                 other,
                 errors::UNKNOWN_CALL_IDS,
                 errors::MERGE_COLLISION,
+                scene.now,
             )
         {
             return Reply::error(reason);
@@ -65,6 +66,7 @@ impl Calls {
                 other,
                 errors::MESH_UNKNOWN_CALL_IDS,
                 errors::MESH_COLLISION,
+                scene.now,
             );
             if let Err(reason) = merged {
                 return Reply::error(reason);
@@ -102,6 +104,7 @@ impl Calls {
                 other,
                 errors::UNKNOWN_CALL_IDS,
                 errors::MERGE_COLLISION,
+                scene.now,
             )
         {
             return Reply::error(reason);

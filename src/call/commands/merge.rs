@@ -6,7 +6,7 @@ use super::Refused;
 use crate::call::dialogue::MAX_LEGS;
 use crate::call::leg::LegIndex;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
+use crate::call::state::{Call, Now};
 use crate::call::table::lock;
 
 impl Calls {
@@ -18,6 +18,7 @@ impl Calls {
         other: &CallId,
         unknown: Refused,
         collision: Refused,
+        now: Now,
     ) -> Result<(), Refused> {
         let (Some(entry), Some(from)) = (self.table.find(id), self.table.find(other)) else {
             return Err(unknown);
@@ -51,6 +52,9 @@ impl Calls {
         let Some(mut moved) = from_slot.take() else {
             return Err(unknown);
         };
+        // A recording is one call's, and so is the place in the books of digits.
+        self.stop_recording(&mut moved, false, now);
+        self.unwatch_digits(&moved);
         let legs = std::mem::take(&mut moved.legs);
         // Their flows come out of one worker with their ports, and go into the other.
         let plan = moved.plan(&self.defaults);
@@ -59,6 +63,7 @@ impl Calls {
             windlass_ng::errors::MERGE
         })?;
         call.adopt(legs, other, &mut moved);
+        self.watch_merged(call, &entry);
         self.carry_out(call, leases).map_err(|error| {
             tracing::error!(call_id = %id, %error, "merged call not put into the data plane");
             windlass_ng::errors::MERGE
@@ -97,6 +102,9 @@ impl Call {
         if let Some(extras) = from.extras.as_deref_mut() {
             let aliases = std::mem::take(&mut extras.aliases);
             self.aliases_mut().extend(aliases);
+            let own = self.extras_mut();
+            own.digits_to = own.digits_to.or(extras.digits_to);
+            own.callback = own.callback.or(extras.callback);
         }
     }
 }

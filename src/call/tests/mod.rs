@@ -6,6 +6,7 @@ mod dialogue;
 mod golden;
 mod leaks;
 mod lifecycle;
+mod merged;
 mod reoffers;
 mod section_05_commands;
 mod section_07_sdes;
