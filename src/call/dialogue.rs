@@ -146,6 +146,7 @@ impl Call {
         let candidate = dialogue
             .branch
             .and_then(|branch| self.leg_by_branch(branch))
+            .filter(|&candidate| candidate != receiver)
             .or_else(|| self.receiver_of(receiver));
         let sender = match candidate.and_then(|index| Some((index, self.legs.get_mut(index)?))) {
             // A second tag in an answer is the same party under another name (ng-protocol

@@ -262,3 +262,22 @@ fn list_has_a_limit() {
         (32, 7, 0, 40)
     );
 }
+
+#[test]
+fn a_branch_of_the_receiver_is_not_taken_for_the_sender() {
+    let mut bench = Bench::new();
+    bench.sdp(branch(offer(&audio("198.51.100.10", 2000, "")), "b1"));
+    bench.sdp(branch(answer(&audio("198.51.100.20", 3000, "")), "b1"));
+    // An offer by a third party to the callee, under the callee's own branch.
+    let transfer = message("offer", &audio("198.51.100.30", 4000, ""))
+        .with("from-tag", "X")
+        .with("to-tag", "T");
+    bench.sdp(branch(transfer, "b1"));
+    let tags = tags(&mut bench);
+    assert!(
+        ["F", "T", "X"]
+            .iter()
+            .all(|tag| tags.iter().any(|known| known == tag)),
+        "{tags:?}"
+    );
+}
