@@ -96,6 +96,22 @@ fn rtcp_gets_a_port_again_when_mux_ends() {
 }
 
 #[test]
+fn mux_that_is_in_use_is_offered_on_one_port_in_either_direction() {
+    let mut bench = Bench::new();
+    let mux = "m=audio 2000 RTP/AVP 8\na=rtcp-mux\n";
+    bench.sdp(from_a(mux));
+    bench.sdp(from_b(mux));
+    let sdp = bench.sdp(offer_of_b("m=audio 2000 RTP/AVP 8\n"));
+    assert!(sdp.contains("a=rtcp-mux"), "{sdp}");
+    assert!(
+        sdp.contains(&format!("a=rtcp:{}\n", port(&sdp, 0))),
+        "{sdp}"
+    );
+    let sdp = bench.sdp(answer_of_a(mux));
+    assert!(!sdp.contains("a=rtcp-mux"), "{sdp}");
+}
+
+#[test]
 fn reset_restarts_ice_on_both_legs() {
     let mut bench = Bench::new();
     let lines = format!("m=audio 2000 RTP/AVP 8\n{ICE}");
@@ -267,6 +283,49 @@ fn session_parameters_are_for_offers() {
 }
 
 #[test]
+fn keys_are_offered_and_answered_in_the_other_direction_too() {
+    let mut bench = Bench::new();
+    let key = |key: &str| {
+        format!("m=audio 2000 RTP/SAVP 8\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\n")
+    };
+    let (a, b) = (
+        key("WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"),
+        key("d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"),
+    );
+    bench.sdp(from_a(&a));
+    bench.sdp(from_b(&b));
+    let sdp = bench.sdp(offer_of_b(&b).with("SDES", strings(&["nonew"])));
+    assert_eq!(sdp.matches("a=crypto:").count(), 1, "{sdp}");
+    assert!(
+        sdp.contains("d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"),
+        "{sdp}"
+    );
+    let sdp = bench.sdp(answer_of_a(&a));
+    assert!(
+        sdp.contains("WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"),
+        "{sdp}"
+    );
+    let flows = bench.books.flows.lock().unwrap();
+    assert!(flows.values().all(|(flow, _)| !flow.sinks.is_empty()));
+}
+
+#[test]
+fn a_dtls_role_stays_through_offers_of_either_side() {
+    let mut bench = Bench::new();
+    let print = "a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\n";
+    let lines =
+        |setup: &str| format!("m=audio 2000 UDP/TLS/RTP/SAVPF 8\na=setup:{setup}\n{print}{ICE}");
+    bench.sdp(from_a(&lines("actpass")));
+    let sdp = bench.sdp(from_b(&lines("active")));
+    assert_eq!(value(&sdp, "a=setup:"), Some("active"));
+    let sdp = bench.sdp(offer_of_b(&lines("actpass")));
+    assert_eq!(value(&sdp, "a=setup:"), Some("actpass"));
+    let sdp = bench.sdp(answer_of_a(&lines("passive")));
+    // The callee was the client before, so it still is.
+    assert_eq!(value(&sdp, "a=setup:"), Some("passive"));
+}
+
+#[test]
 fn a_forced_version_counts_as_a_change() {
     let mut bench = Bench::new();
     let version = |bench: &mut Bench, replace: &[&str]| {
@@ -279,6 +338,58 @@ fn a_forced_version_counts_as_a_change() {
     assert_eq!(version(&mut bench, &both), "3");
     assert_eq!(version(&mut bench, &both[..1]), "3");
     assert_eq!(version(&mut bench, &both[1..]), "4");
+}
+
+#[test]
+fn removed_medias_stay_in_place_through_re_offers() {
+    let mut bench = Bench::new();
+    let remove = |request: Dict| request.with("sdp-media-remove", strings(&["audio"]));
+    let sdp = bench.sdp(remove(from_a(PLAIN)));
+    assert!(!sdp.contains("m=audio"), "{sdp}");
+    let video = "m=video 3002 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let sdp = bench.sdp(from_b(video));
+    assert_eq!((port(&sdp, 0), port(&sdp, 1) > 0), (0, true), "{sdp}");
+    // The callee's own offer has no place for what it never saw; the caller's SDP has.
+    let sdp = bench.sdp(offer_of_b(video));
+    assert_eq!((port(&sdp, 0), port(&sdp, 1) > 0), (0, true), "{sdp}");
+    let sdp = bench.sdp(answer_of_a(
+        "m=audio 0 RTP/AVP 8\nm=video 2002 RTP/AVP 96\n",
+    ));
+    assert!(m_line(&sdp, 0).starts_with("m=video 3"), "{sdp}");
+    assert!(!sdp.contains("m=audio"), "{sdp}");
+    // Offered after all, it comes last.
+    let sdp = bench.sdp(from_a(PLAIN).with("to-tag", "T"));
+    assert!(m_line(&sdp, 0).starts_with("m=video 3"), "{sdp}");
+    assert!(m_line(&sdp, 1).starts_with("m=audio 3"), "{sdp}");
+    let sdp = bench.sdp(from_b(&format!("{video}m=audio 3000 RTP/AVP 8\n")));
+    assert!(m_line(&sdp, 0).starts_with("m=audio 3"), "{sdp}");
+    assert_eq!(bench.leased(), bench.flows());
+}
+
+#[test]
+fn the_sip_source_stands_in_for_the_address_of_every_media_or_of_none() {
+    let run = |lines: &str| {
+        let mut bench = Bench::new();
+        let request = from_a(lines)
+            .with("received-from", strings(&["IP4", "192.0.2.99"]))
+            .with("flags", strings(&["SIP-source-address"]));
+        bench.sdp(request);
+        let flows = bench.books.flows.lock().unwrap();
+        let mut signalled: Vec<String> = flows
+            .values()
+            .filter_map(|(flow, _)| Some(flow.peer.signalled?.to_string()))
+            .collect();
+        signalled.sort();
+        signalled
+    };
+    let rtcp = "m=audio 2000 RTP/AVP 8\na=rtcp:2009 IN IP4 10.0.0.1\n";
+    assert_eq!(run(rtcp), ["192.0.2.99:2000", "192.0.2.99:2009"]);
+    let ice = format!("m=audio 2000 RTP/AVP 8\nm=video 2002 RTP/AVP 96\n{ICE}");
+    let signalled = run(&ice);
+    assert!(
+        signalled.iter().all(|at| at.starts_with("198.51.100.10:")),
+        "{signalled:?}"
+    );
 }
 
 #[test]
