@@ -11,6 +11,7 @@ mod common;
 mod ctl;
 mod differential;
 mod edge_calls;
+mod hostile;
 mod kamailio_calls;
 mod nat_latching;
 
