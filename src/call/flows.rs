@@ -52,6 +52,7 @@ pub enum SsrcReporting {
 
 /// All flows of a call, in no particular order.
 pub(crate) fn of_call(call: &Call, defaults: &Defaults) -> Vec<FlowSpec> {
+    let hearers = hearers(call);
     let mut flows = Vec::with_capacity(4);
     for (leg_index, leg) in call.legs.iter().enumerate() {
         for (media_index, media) in leg.medias.iter().enumerate() {
@@ -60,6 +61,7 @@ pub(crate) fn of_call(call: &Call, defaults: &Defaults) -> Vec<FlowSpec> {
                     let at = Place {
                         call,
                         defaults,
+                        hearers: hearers.get(leg_index).map_or(&[], Vec::as_slice),
                         leg_index,
                         leg,
                         media_index,
@@ -77,10 +79,38 @@ pub(crate) fn of_call(call: &Call, defaults: &Defaults) -> Vec<FlowSpec> {
     flows
 }
 
+/// For every leg, the legs that may hear it, in order: forks and conferences have hundreds.
+fn hearers(call: &Call) -> Vec<Vec<LegIndex>> {
+    let mut hearers: Vec<Vec<LegIndex>> = vec![Vec::new(); call.legs.len()];
+    let mut add = |source: LegIndex, hearer: LegIndex| {
+        if let Some(list) = hearers.get_mut(source)
+            && list.last() != Some(&hearer)
+        {
+            list.push(hearer);
+        }
+    };
+    for (index, leg) in call.legs.iter().enumerate() {
+        leg.sources.iter().for_each(|&source| add(source, index));
+        let extras = leg
+            .medias
+            .iter()
+            .filter_map(|media| media.extras.as_deref());
+        for subscription in extras.flat_map(|extras| &extras.subscriptions) {
+            add(subscription.leg, index);
+            if let (true, Some(leg)) = (subscription.egress, call.legs.get(subscription.leg)) {
+                leg.sources.iter().for_each(|&source| add(source, index));
+            }
+        }
+    }
+    hearers
+}
+
 /// One port set of one media of one leg, and what its flows are made from.
 struct Place<'a> {
     call: &'a Call,
     defaults: &'a Defaults,
+    /// The legs that may hear this one.
+    hearers: &'a [LegIndex],
     leg_index: LegIndex,
     leg: &'a Leg,
     media_index: usize,
@@ -192,7 +222,8 @@ impl<'a> Place<'a> {
     fn listeners(&self, member: &'a Media) -> impl Iterator<Item = Listener<'a>> {
         let (me, line) = (self.leg_index, member.line);
         let position = self.leg.medias.iter().position(|media| media.line == line);
-        let legs = self.call.legs.iter();
+        let legs = self.hearers.iter();
+        let legs = legs.filter_map(|&leg| self.call.legs.get(leg));
         legs.filter(|leg| leg.is_here()).flat_map(move |leg| {
             let hears_leg = leg.sources.contains(&me);
             leg.medias.iter().filter_map(move |media| {

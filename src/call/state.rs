@@ -41,7 +41,8 @@ pub(crate) struct Call {
     pub(crate) tos: Option<u8>,
     /// What only some calls have.
     pub(crate) extras: Option<Box<CallExtras>>,
-    /// What the data plane was told last: local addresses, and digests of their descriptions.
+    /// What the data plane was told last: local addresses in order, and digests of their
+    /// descriptions.
     in_force: Vec<(SocketAddr, u64)>,
 }
 
@@ -194,15 +195,16 @@ impl Call {
         let mut changes = Vec::new();
         for spec in wanted {
             let (local, digest) = (spec.local, digest(&spec));
-            match self.in_force.iter().find(|(before, _)| *before == local) {
+            match force_of(&self.in_force, local) {
                 None => changes.push(FlowChange::Install(spec)),
-                Some(&(_, before)) if before != digest => changes.push(FlowChange::Change(spec)),
+                Some(before) if before != digest => changes.push(FlowChange::Change(spec)),
                 Some(_) => {}
             }
             now_in_force.push((local, digest));
         }
+        now_in_force.sort_unstable_by_key(|(local, _)| *local);
         for (local, _) in &self.in_force {
-            if !now_in_force.iter().any(|(kept, _)| kept == local) {
+            if force_of(&now_in_force, *local).is_none() {
                 changes.push(FlowChange::Remove(*local));
             }
         }
@@ -279,6 +281,12 @@ impl Call {
         self.last_signal = now;
         self.deletion = None;
     }
+}
+
+/// The digest of the flow at an address, among flows in order of their addresses.
+fn force_of(in_force: &[(SocketAddr, u64)], local: SocketAddr) -> Option<u64> {
+    let found = in_force.binary_search_by_key(&local, |(local, _)| *local);
+    Some(in_force.get(found.ok()?)?.1)
 }
 
 /// Tells two descriptions of a flow apart; a call keeps these instead of the descriptions.
