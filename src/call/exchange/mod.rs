@@ -219,6 +219,7 @@ impl MediaExchange<'_> {
             && self.request.ice.mode == Some(windlass_ng::request::IceMode::ForceRelay)
             && !self.description.ice.is_present();
         self.description.is_rejected()
+            || self.answers_otherwise()
             || is_bypassed(self.description)
             || leaves_us_out
             || self.role == Role::Answer
@@ -226,6 +227,13 @@ impl MediaExchange<'_> {
                     .receiver
                     .extra(|extras| extras.bypass_address.is_some())
             || self.is_removed()
+    }
+
+    /// Whether RTP is answered by something else, or the other way round.
+    fn answers_otherwise(&self) -> bool {
+        self.role == Role::Answer
+            && !self.request.transport_protocol_accept
+            && self.description.transport.is_rtp() != self.receiver.transport.is_rtp()
     }
 
     /// Whether the receiver is not to see this media any more (`sdp-media-remove`).
@@ -236,11 +244,12 @@ impl MediaExchange<'_> {
 
     /// Port 0, or a media that does not pass here: no ports on either side.
     fn turn_down(&mut self, address: Option<IpAddr>) {
-        let bypasses = !self.description.is_rejected() && !self.is_removed();
+        let bypasses =
+            !self.description.is_rejected() && !self.is_removed() && !self.answers_otherwise();
         for media in [&mut *self.sender, &mut *self.receiver] {
             media.reject();
-            if bypasses {
-                media.extras_mut().bypass_address = address;
+            if bypasses || media.extra(|extras| extras.bypass_address.is_some()) {
+                media.extras_mut().bypass_address = address.filter(|_| bypasses);
             }
         }
         // An answer has the transport of its offer, and what is turned down for now comes back

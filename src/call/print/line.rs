@@ -105,6 +105,9 @@ impl MediaLine<'_> {
             self.pass(&mut media, said, map, kind);
             return media;
         }
+        if self.shown.transport.is_rtp() && !said.transport.is_rtp() {
+            return self.rejected(media);
+        }
         if !said.transport.is_rtp() || !self.shown.transport.is_rtp() {
             media.formats = Formats::Text(said.formats.clone());
             media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());

@@ -408,3 +408,15 @@ fn the_sip_source_stands_in_for_a_publishers_address() {
             .all(|(flow, _)| signalled(flow).starts_with("192.0.2.99:"))
     );
 }
+
+#[test]
+fn rtp_is_not_answered_by_something_else() {
+    let mut bench = Bench::new();
+    bench.sdp(from_a(PLAIN));
+    let sdp = bench.sdp(from_b(
+        "m=audio 3000 RTP/AVP 8\nm=application 3002 UDP/DTLS/SCTP webrtc-datachannel\n",
+    ));
+    assert!(m_line(&sdp, 1).starts_with("m=video 0 RTP/AVP"), "{sdp}");
+    assert_ne!(port(&sdp, 0), 0);
+    assert_eq!(bench.leased(), bench.flows());
+}
