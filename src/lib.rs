@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod dataplane;
 pub mod demo;
+pub mod explain;
 pub mod flow;
 pub mod media;
 pub mod observe;

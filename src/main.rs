@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Import(args) => cli::import::import(&args),
         Command::Demo(args) => cli::demo::demo(&args),
         Command::Ng(args) => cli::ng::ng(&args),
+        Command::Explain(args) => cli::explain::explain(&args),
     };
     match outcome {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 pub(crate) mod compat;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod ng;
 pub(crate) mod run;
@@ -35,6 +36,7 @@ Examples:
   windlass import /etc/rtpengine/rtpengine.conf > windlass.toml
                                              move from rtpengine
   windlass ng list                           ask a running relay for its calls
+  windlass explain offer.json                why the SDP comes out as it does
 
 'windlass help COMMAND' says more about each.";
 
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Send one ng command to a running relay and print the reply
     Ng(ng::NgArgs),
+    /// Say what the relay makes of ng requests, line by line, without a network
+    Explain(explain::ExplainArgs),
 }
 
 /// Prints to standard output; nobody reading any more is no error.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use windlass_ng::Templates;
 
 use super::Error;
@@ -15,8 +15,7 @@ use crate::media::certificate::Certificate;
 use crate::observe::load::LoadLimits;
 
 /// Media addresses and their pools. Entries of one address and range share a pool.
-pub(super) fn addresses(config: &Config) -> Vec<LocalAddress> {
-    let mut rng = StdRng::from_os_rng();
+pub(crate) fn addresses(config: &Config, rng: &mut impl Rng) -> Vec<LocalAddress> {
     let mut addresses: Vec<LocalAddress> = Vec::new();
     // Under its aliases, an interface is there once more, with the same ports.
     let aliased = config.aliases.iter().flat_map(|(alias, name)| {
@@ -33,7 +32,7 @@ pub(super) fn addresses(config: &Config) -> Vec<LocalAddress> {
             Some(other) => other.pool.clone(),
             None => {
                 let kept = config.kept_ports(interface);
-                Arc::new(PortPool::without(range.0, range.1, &kept, &mut rng))
+                Arc::new(PortPool::without(range.0, range.1, &kept, rng))
             }
         };
         addresses.push(LocalAddress {
@@ -46,7 +45,7 @@ pub(super) fn addresses(config: &Config) -> Vec<LocalAddress> {
     addresses
 }
 
-pub(super) fn defaults(config: &Config) -> call::Defaults {
+pub(crate) fn defaults(config: &Config) -> call::Defaults {
     call::Defaults {
         learning: config.media.learning,
         tos: Some(config.media.tos).filter(|&tos| tos > 0),
@@ -80,7 +79,7 @@ pub(super) fn identity(config: &Config) -> Result<Identity, Error> {
     Ok(Identity::new(certificate, addresses, software, &mut rng))
 }
 
-pub(super) fn timeouts(config: &Config) -> call::Timeouts {
+pub(crate) fn timeouts(config: &Config) -> call::Timeouts {
     call::Timeouts {
         media: config.timeouts.media,
         silent: config.timeouts.silent,
@@ -90,7 +89,7 @@ pub(super) fn timeouts(config: &Config) -> call::Timeouts {
     }
 }
 
-pub(super) fn limits(config: &Config) -> call::Limits {
+pub(crate) fn limits(config: &Config) -> call::Limits {
     call::Limits {
         max_sessions: config.limits.max_sessions.map(|max| max as u64),
         load: LoadLimits {
@@ -102,7 +101,7 @@ pub(super) fn limits(config: &Config) -> call::Limits {
 }
 
 /// The templates, checked: what they say wrongly is logged now and not with every request.
-pub(super) fn templates(config: &Config) -> Templates {
+pub(crate) fn templates(config: &Config) -> Templates {
     let mut templates = Templates::new();
     for (name, string) in &config.templates {
         match templates.check(string) {

@@ -2,7 +2,7 @@
 
 mod console;
 mod edge;
-mod host;
+pub(crate) mod host;
 mod link;
 mod listen;
 mod recorder;
@@ -16,6 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpServer, UdpServer};
 
@@ -129,7 +131,10 @@ impl Daemon {
         let dataplane = Dataplane::start(workers, started, services);
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
-        let interfaces = Interfaces::new(host::addresses(config), dataplane.opener());
+        let interfaces = Interfaces::new(
+            host::addresses(config, &mut StdRng::from_os_rng()),
+            dataplane.opener(),
+        );
         let mut calls = Calls::new(
             interfaces,
             host::identity(config)?,

@@ -13,9 +13,11 @@ mod differential;
 mod edge_calls;
 mod hostile;
 mod kamailio_calls;
+mod kamailio_scenarios;
 mod nat_latching;
 
 mod ng_protocol;
+mod proxy_fixtures;
 mod relay_basics;
 mod services;
 mod sigterm;

@@ -1,6 +1,6 @@
 //! sipp as caller and callee, with media.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -101,6 +101,68 @@ pub(crate) fn caller(directory: &Path, address: &str, target: &str, calls: u32) 
         process.log()
     );
     outcome
+}
+
+/// One call of a scenario, as caller or callee; its messages are kept. `target` makes it a caller.
+pub(crate) struct Phone {
+    process: Process,
+    messages: PathBuf,
+}
+
+/// Where a phone of sipp is.
+pub(crate) struct Place<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) port: u16,
+    /// Media ports from here on are its own.
+    pub(crate) media_port: u16,
+}
+
+impl Phone {
+    /// Waits for a call.
+    pub(crate) fn callee(directory: &Path, name: &str, at: &Place<'_>) -> Self {
+        Self::start(directory, name, at, &["-rtp_echo"])
+    }
+
+    /// Calls `user` at `target`.
+    pub(crate) fn caller(
+        directory: &Path,
+        name: &str,
+        at: &Place<'_>,
+        target: &str,
+        user: &str,
+    ) -> Self {
+        Self::start(directory, name, at, &[target, "-s", user])
+    }
+
+    fn start(directory: &Path, name: &str, at: &Place<'_>, more: &[&str]) -> Self {
+        let messages = directory.join(format!("{name}.messages"));
+        let mut command = Command::new(SIPP);
+        command.current_dir(directory).args(more);
+        command.args(["-sf", &scenario(&format!("{name}.xml")), "-i", at.address]);
+        command.args(["-p", &at.port.to_string(), "-mi", at.address]);
+        command.args(["-mp", &at.media_port.to_string(), "-nostdin", "-m", "1"]);
+        command.args(["-timeout", "9", "-timeout_error", "-trace_msg"]);
+        command.arg("-message_file").arg(&messages);
+        let log = directory.join(format!("{name}.log"));
+        Self {
+            process: Process::start(command, &log),
+            messages,
+        }
+    }
+
+    /// Waits until the call is over, as the scenario has it; the SDPs that were received.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let status = self.process.wait(Duration::from_secs(10));
+        let messages = std::fs::read_to_string(&self.messages).unwrap_or_default();
+        let log = self.process.log();
+        assert!(status.success(), "sipp: {status}\n{log}\n{messages}");
+        let received = messages.split("UDP message received").skip(1);
+        let received = received.map(|message| message.split("-----------").next().unwrap());
+        let bodies = received.filter_map(|message| Some(message.split_once("\nv=0")?.1));
+        bodies
+            .map(|body| format!("v=0{}", body.trim_end()).replace('\r', ""))
+            .collect()
+    }
 }
 
 fn scenario(name: &str) -> String {

@@ -1,0 +1,151 @@
+//! A data plane that only keeps books: no socket is opened and no packet moves.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::call::{Forwarding, ForwardingError};
+use crate::flow::port::{OpenPort, PortHandle, PortLease};
+use crate::flow::{FlowChange, FlowSpec, Injection, Plan};
+
+/// The flows in force, and what the last command did to them.
+#[derive(Debug, Default)]
+pub(super) struct Books(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    flows: BTreeMap<SocketAddr, Entry>,
+    removed: Vec<SocketAddr>,
+    injected: Vec<Injection>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    call: u64,
+    spec: FlowSpec,
+    lease: PortLease,
+    mark: Mark,
+}
+
+/// What the last command did to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Nothing.
+    Kept,
+    /// It came to be.
+    New,
+    /// It was there and became another.
+    Changed,
+}
+
+/// The books after one command.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Flows of the calls that the command touched, by local address.
+    pub(super) flows: Vec<(Mark, FlowSpec)>,
+    /// Local addresses of flows that went away.
+    pub(super) removed: Vec<SocketAddr>,
+    /// Digits that were to be played.
+    pub(super) injected: Vec<Injection>,
+}
+
+impl Books {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the commands since the last call did.
+    pub(super) fn turn_page(&self) -> Page {
+        let mut entries = self.lock();
+        let touched: Vec<u64> = entries
+            .flows
+            .values()
+            .filter(|entry| entry.mark != Mark::Kept)
+            .map(|entry| entry.call)
+            .collect();
+        let removed = std::mem::take(&mut entries.removed);
+        let injected = std::mem::take(&mut entries.injected);
+        let flows = entries.flows.values_mut();
+        let flows = flows.filter(|entry| touched.contains(&entry.call));
+        let flows = flows.map(|entry| {
+            let mark = std::mem::replace(&mut entry.mark, Mark::Kept);
+            (mark, entry.spec.clone())
+        });
+        Page {
+            flows: flows.collect(),
+            removed,
+            injected,
+        }
+    }
+}
+
+impl Forwarding for Books {
+    fn pick_worker(&self) -> usize {
+        0
+    }
+
+    fn apply(
+        &self,
+        plan: &Plan,
+        mut leases: Vec<PortLease>,
+    ) -> Result<Vec<PortLease>, ForwardingError> {
+        let mut entries = self.lock();
+        for change in plan.changes.clone() {
+            match change {
+                FlowChange::Install(spec) => {
+                    let local = spec.local;
+                    let position = leases.iter().position(|lease| lease.local() == local);
+                    let position = position.ok_or_else(|| ForwardingError {
+                        reason: format!("no lease of {local}"),
+                    })?;
+                    let entry = Entry {
+                        call: plan.call,
+                        spec,
+                        lease: leases.swap_remove(position),
+                        mark: Mark::New,
+                    };
+                    entries.flows.insert(local, entry);
+                }
+                FlowChange::Change(spec) => {
+                    if let Some(entry) = entries.flows.get_mut(&spec.local) {
+                        entry.spec = spec;
+                        if entry.mark == Mark::Kept {
+                            entry.mark = Mark::Changed;
+                        }
+                    }
+                }
+                FlowChange::Remove(local) => {
+                    if let Some(entry) = entries.flows.remove(&local) {
+                        leases.push(entry.lease);
+                        entries.removed.push(local);
+                    }
+                }
+            }
+        }
+        Ok(leases)
+    }
+
+    fn packet_clock_ms(&self) -> u64 {
+        0
+    }
+
+    fn inject(&self, _worker: usize, injection: Injection) -> Result<(), &'static str> {
+        self.lock().injected.push(injection);
+        Ok(())
+    }
+
+    fn route_to(&self, _peer: IpAddr) -> Option<IpAddr> {
+        None
+    }
+}
+
+/// Every port can be had.
+#[derive(Debug)]
+pub(super) struct OpensAll;
+
+impl OpenPort for OpensAll {
+    fn open(&self, _local: SocketAddr) -> io::Result<PortHandle> {
+        Ok(PortHandle::new(()))
+    }
+}

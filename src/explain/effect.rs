@@ -1,0 +1,197 @@
+//! What of a request was not understood, and what was and does nothing in this build.
+
+use windlass_ng::request::{CodecSpec, Flag, What};
+use windlass_ng::{Command, Request};
+
+use crate::call::CallPicture;
+
+/// Flags that are understood and change nothing. A line goes when its subject is built.
+const IDLE_FLAGS: &[(Flag, &str)] = &[
+    (Flag::Symmetric, "it is the default"),
+    (Flag::SymmetricCodecs, "it is accepted for old scripts"),
+    (Flag::AsymmetricCodecs, "it is accepted for old scripts"),
+    (Flag::ReorderCodecs, "it is accepted for old scripts"),
+    (Flag::ReuseCodecs, NO_CODECS),
+    (Flag::StaticCodecs, NO_CODECS),
+    (Flag::AllowAsymmetricCodecs, NO_CODECS),
+    (Flag::AllowTranscoding, NO_CODECS),
+    (Flag::ForceTranscoding, NO_CODECS),
+    (Flag::AlwaysTranscode, NO_CODECS),
+    (Flag::InjectDtmf, NO_CODECS),
+    (Flag::DetectDtmf, NO_CODECS),
+    (Flag::BlockShort, "short packets pass"),
+    (Flag::RecordingVsc, "digits do not control recordings"),
+    (Flag::RecordingAnnouncement, NO_CODECS),
+    (Flag::SkipRecordingDb, "there is no database of recordings"),
+    (Flag::NoRedisUpdate, "calls are not kept in Redis"),
+    (Flag::EarlyMedia, NO_CODECS),
+    (Flag::Recrypt, "keys are not converted"),
+    (Flag::NoJitterBuffer, "there is no jitter buffer"),
+    (Flag::Mix, NO_CODECS),
+    (Flag::RtcpMirror, "RTCP of a subscriber goes nowhere"),
+    (Flag::BlockEgress, NO_CODECS),
+    (Flag::Debug, "the log level is not set per call"),
+];
+
+const NO_CODECS: &str = "there is no codec engine";
+
+/// What was not understood, with the known name that may have been meant.
+pub(super) fn ignored(request: &Request) -> Vec<String> {
+    let entries = request.ignored.iter().map(|entry| {
+        let text = &entry.text;
+        // Always done, so it is no mistake to ask for it.
+        if matches!(entry.what, What::Value { group: "replace" })
+            && text
+                .replace(['_', ' '], "-")
+                .eq_ignore_ascii_case("session-connection")
+        {
+            return format!("replace={text}: c= is always replaced");
+        }
+        let what = match entry.what {
+            What::Key => format!("key `{text}`"),
+            What::Flag => format!("flag `{text}`"),
+            What::Value { group } => format!("value `{text}` of {group}"),
+            What::Template => format!("template `{text}`"),
+        };
+        match (entry.nearest(), entry.what) {
+            (_, What::Template) => format!("{what}: it is not configured"),
+            (Some(nearest), _) => format!("{what} is unknown; did you mean `{nearest}`?"),
+            (None, _) => format!("{what} is unknown"),
+        }
+    });
+    entries.collect()
+}
+
+/// What was understood and does nothing.
+pub(super) fn idle(request: &Request, call: Option<&CallPicture>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (flag, why) in IDLE_FLAGS {
+        if request.flags.has(*flag) {
+            out.push(format!("flag {}: {why}", words(*flag)));
+        }
+    }
+    codecs(request, &mut out);
+    media(request, &mut out);
+    if request.command == Command::Answer {
+        in_answer(request, &mut out);
+    }
+    let is_exchange = matches!(request.command, Command::Offer | Command::Answer);
+    if let Some(call) = call.filter(|_| is_exchange) {
+        signalled_only(call, &mut out);
+    }
+    out
+}
+
+fn codecs(request: &Request, out: &mut Vec<String>) {
+    let options = &request.codec;
+    let names = |list: &[CodecSpec]| -> String {
+        let names: Vec<&str> = list.iter().map(|spec| spec.name.as_str()).collect();
+        names.join(", ")
+    };
+    for (option, list, why) in [
+        (
+            "transcode",
+            &options.transcode,
+            "only codecs that were offered are shown",
+        ),
+        ("accept", &options.accept, NO_CODECS),
+        ("set", &options.set, NO_CODECS),
+        (
+            "mask",
+            &options.mask,
+            "what is masked is not converted either: it is stripped",
+        ),
+        (
+            "consume",
+            &options.consume,
+            "what is consumed is not converted either: it is stripped",
+        ),
+    ] {
+        if !list.is_empty() {
+            out.push(format!("codec {option}={}: {why}", names(list)));
+        }
+    }
+}
+
+fn media(request: &Request, out: &mut Vec<String>) {
+    if request.ptime.is_some() || request.ptime_reverse.is_some() {
+        out.push("ptime, ptime-reverse: printed, and packets keep their length".to_owned());
+    }
+    if request.generate_rtcp == Some(true) {
+        out.push("generate-RTCP: reports of the parties are passed on, none are made".to_owned());
+    }
+    if request.t38 != windlass_ng::request::T38Options::default() {
+        out.push("T38: fax passes as it is, there is no gateway".to_owned());
+    }
+    if request.audio_player.is_some() {
+        out.push(format!("audio-player: {NO_CODECS}"));
+    }
+    if request.moh.is_some() {
+        out.push(format!("moh: {NO_CODECS}"));
+    }
+    let dtmf = &request.dtmf;
+    if dtmf.trigger.is_some() || dtmf.trigger_end.is_some() || dtmf.delay_buffer.is_some() {
+        out.push("trigger, delay-buffer: digits block nothing by themselves".to_owned());
+    }
+    let vsc = &request.recording.vsc;
+    let codes = [
+        &vsc.start,
+        &vsc.stop,
+        &vsc.start_stop,
+        &vsc.pause,
+        &vsc.pause_resume,
+        &vsc.start_pause_resume,
+    ];
+    if codes.iter().any(|code| code.is_some()) {
+        out.push("vsc-...: digits do not control recordings".to_owned());
+    }
+}
+
+/// Options of offers that an answer leaves as the offer had them.
+fn in_answer(request: &Request, out: &mut Vec<String>) {
+    let mux = &request.rtcp_mux;
+    if mux.offer || mux.require || mux.demux || mux.accept || mux.reject {
+        out.push("rtcp-mux: counts in offers; the answer follows its offer".to_owned());
+    }
+    if request.transport_protocol.is_some() {
+        out.push(
+            "transport-protocol: counts in offers; each party keeps the transport that it offered"
+                .to_owned(),
+        );
+    }
+    if request.dtls.role.is_some() {
+        out.push("DTLS=active, DTLS=passive: count in offers".to_owned());
+    }
+}
+
+/// What is signalled and not carried out.
+fn signalled_only(call: &CallPicture, out: &mut Vec<String>) {
+    for (index, party) in call.parties.iter().enumerate() {
+        let has = |test: fn(&crate::call::MediaPicture) -> bool| party.medias.iter().any(test);
+        if has(|media| media.has_ice && !media.is_passed_through) {
+            let name = call.name(index);
+            out.push(format!(
+                "ICE with {name}: signalled, and checks are not answered"
+            ));
+        }
+        if has(|media| media.has_dtls && !media.is_passed_through) {
+            let name = call.name(index);
+            out.push(format!(
+                "DTLS with {name}: signalled, and no handshake is made"
+            ));
+        }
+    }
+}
+
+/// A flag as it is written.
+fn words(flag: Flag) -> String {
+    let name = format!("{flag:?}");
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}

@@ -1,0 +1,271 @@
+//! The plan of flows, in words.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::books::{Mark, Page};
+use super::text::printable;
+use crate::call::CallPicture;
+use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, Sink, SinkRules};
+
+/// Prints what a command made of the flows of a call.
+pub(super) fn print(page: &Page, call: Option<&CallPicture>) -> String {
+    if page.flows.is_empty() && page.removed.is_empty() && page.injected.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("\nflows (+ new, ~ changed, - gone):\n");
+    for (mark, flow) in &page.flows {
+        let mark = match mark {
+            Mark::Kept => ' ',
+            Mark::New => '+',
+            Mark::Changed => '~',
+        };
+        let text = Words { call, page }.flow(flow);
+        let _ = write!(out, "{mark} {}", printable_lines(&text));
+    }
+    for local in &page.removed {
+        let _ = writeln!(out, "- {local}");
+    }
+    for played in &page.injected {
+        let _ = writeln!(
+            out,
+            "  digit {} for {} ms goes into the stream from {} by {}, as payload type {}",
+            played.digit.to_char(),
+            played.duration_ms,
+            played.from,
+            played.via,
+            played.payload_type
+        );
+    }
+    out
+}
+
+fn printable_lines(text: &str) -> String {
+    text.lines().fold(String::new(), |mut out, line| {
+        out.push_str(&printable(line));
+        out.push('\n');
+        out
+    })
+}
+
+struct Words<'a> {
+    call: Option<&'a CallPicture>,
+    page: &'a Page,
+}
+
+impl Words<'_> {
+    fn flow(&self, flow: &FlowSpec) -> String {
+        let component = match flow.component {
+            Component::Rtp => "RTP",
+            Component::Rtcp => "RTCP",
+        };
+        let mut out = format!("{} {component} of {}\n", flow.local, self.owner(flow.local));
+        let _ = writeln!(out, "      party: {}", party(flow));
+        let _ = writeln!(out, "      takes: {}", takes(flow));
+        let mut vias: Vec<SocketAddr> = flow.sinks.iter().map(|sink| sink.via).collect();
+        vias.dedup();
+        for via in vias {
+            let sinks: Vec<&Sink> = flow.sinks.iter().filter(|sink| sink.via == via).collect();
+            let _ = writeln!(out, "      gives: {}", self.sink(flow, via, &sinks));
+        }
+        let withheld = self.withheld(flow);
+        if flow.sinks.is_empty() && withheld.is_empty() {
+            out.push_str("      gives: nothing: nobody hears this party now\n");
+        }
+        for withheld in withheld {
+            let _ = writeln!(out, "      holds back: {withheld}");
+        }
+        out
+    }
+
+    /// The party whose port this is.
+    fn owner(&self, local: SocketAddr) -> String {
+        let Some(call) = self.call else {
+            return "the party".to_owned();
+        };
+        let Some((party, media, port)) = call.port(local) else {
+            return "nobody".to_owned();
+        };
+        let mut text = call.name(party);
+        let medias = call
+            .parties
+            .get(party)
+            .map_or(&[][..], |party| &party.medias);
+        if let (true, Some(media_view)) = (medias.len() > 1, medias.get(media)) {
+            let _ = write!(text, ", m= line {} ({})", media + 1, media_view.kind);
+        }
+        if !port.is_selected {
+            text.push_str(", no longer printed");
+        }
+        text
+    }
+
+    fn sink(&self, flow: &FlowSpec, via: SocketAddr, sinks: &[&Sink]) -> String {
+        if via == flow.local {
+            return "everything back to where it came from (media-echo)".to_owned();
+        }
+        let carries: Vec<&str> = sinks
+            .iter()
+            .map(|sink| match sink.carries {
+                Carries::Rtp => "RTP",
+                Carries::Rtcp => "RTCP",
+                Carries::All => "every datagram",
+            })
+            .collect();
+        let mut text = format!(
+            "{} from {via} to {}",
+            carries.join(" and "),
+            self.owner(via)
+        );
+        let target = self.page.flows.iter().find(|(_, flow)| flow.local == via);
+        match target.map(|(_, flow)| &flow.peer) {
+            Some(peer) if !peer.wants && peer.signalled.is_some() => {
+                text.push_str(", which takes none now");
+            }
+            Some(peer) => match peer.signalled {
+                Some(signalled) => {
+                    let _ = write!(text, " at {signalled}");
+                }
+                None => text.push_str(" as soon as it is known where that is"),
+            },
+            None => {}
+        }
+        for rules in sinks.iter().filter_map(|sink| sink.rules.as_deref()) {
+            let _ = write!(text, "; {}", rules_text(rules));
+        }
+        text
+    }
+
+    /// What does not go to parties that are to hear this one.
+    fn withheld(&self, flow: &FlowSpec) -> Vec<String> {
+        let mut out = Vec::new();
+        if flow.discard {
+            out.push("everything (drop-traffic or media-echo)".to_owned());
+        }
+        if !flow.receive && flow.component == Component::Rtp {
+            out.push("RTP: by its direction the party is not to send".to_owned());
+        }
+        let Some(call) = self.call else { return out };
+        let Some((owner, media, _)) = call.port(flow.local) else {
+            return out;
+        };
+        let medias = call
+            .parties
+            .get(owner)
+            .map_or(&[][..], |party| &party.medias);
+        let line = medias.get(media).map(|media| media.line);
+        let is_sink = |local: SocketAddr| flow.sinks.iter().any(|sink| sink.via == local);
+        for (index, listener) in call.parties.iter().enumerate() {
+            let hears = listener.hears.contains(&owner) && !listener.is_gone;
+            let media = listener
+                .medias
+                .iter()
+                .find(|media| Some(media.line) == line);
+            let Some(media) = media.filter(|media| hears && !media.is_rejected) else {
+                continue;
+            };
+            let has_ports = !media.ports.is_empty();
+            if has_ports && !media.ports.iter().any(|port| is_sink(port.local)) {
+                out.push(format!(
+                    "everything for {}: its media is keyed differently ({}), and this build does \
+                     not convert",
+                    call.name(index),
+                    media.transport
+                ));
+            }
+        }
+        out
+    }
+}
+
+/// Where the party is, and how it is found.
+fn party(flow: &FlowSpec) -> String {
+    let peer = &flow.peer;
+    let mut text = match peer.signalled {
+        Some(signalled) if signalled.ip().is_unspecified() => {
+            "signalled nowhere (zero address)".to_owned()
+        }
+        Some(signalled) => format!("signalled at {signalled}"),
+        None => "not yet signalled".to_owned(),
+    };
+    let is_somewhere = peer
+        .signalled
+        .is_some_and(|signalled| !signalled.ip().is_unspecified());
+    if peer.signalled_private && is_somewhere {
+        text.push_str(" (private: behind NAT)");
+    }
+    if let Some(from) = peer.received_from {
+        let _ = write!(text, ", signals from {from}");
+    }
+    text.push_str(match peer.learning {
+        Learning::Guarded => ", learned guarded",
+        Learning::Heuristic => ", learned heuristic",
+        Learning::Delayed => ", learned delayed",
+        Learning::Immediate => ", learned immediate",
+        Learning::Off => ", not learned",
+    });
+    for (is_set, word) in [
+        (peer.asymmetric, "asymmetric"),
+        (peer.strict_source, "strict-source"),
+        (peer.media_handover, "media-handover"),
+        (peer.nat_wait, "NAT-wait"),
+        (peer.pierce_nat, "pierce-NAT"),
+    ] {
+        if is_set {
+            let _ = write!(text, ", {word}");
+        }
+    }
+    text
+}
+
+/// What is accepted on a port.
+fn takes(flow: &FlowSpec) -> String {
+    let mut text = match &flow.payload {
+        Payload::Opaque => "any datagram, unread".to_owned(),
+        Payload::Rtp { .. } if flow.component == Component::Rtcp => "RTCP".to_owned(),
+        Payload::Rtp { types, .. } => match numbers(*types) {
+            list if list.is_empty() => "RTP and RTCP".to_owned(),
+            list => format!("RTP of {list}, and RTCP"),
+        },
+    };
+    if let Some(tos) = flow.tos {
+        let _ = write!(text, "; sends with TOS {tos}");
+    }
+    if let Some(taps) = flow.taps.as_deref() {
+        if taps.recording.is_some() {
+            text.push_str("; recorded");
+        }
+        if taps.events.is_some() {
+            text.push_str("; digits reported");
+        }
+    }
+    text
+}
+
+/// What is withheld from a sink, or changed for it.
+fn rules_text(rules: &SinkRules) -> String {
+    let mut parts = Vec::new();
+    if let Some(types) = rules.types {
+        parts.push(format!("only {}", numbers(types)));
+    }
+    if rules.drop_media {
+        parts.push("without media (blocked)".to_owned());
+    }
+    if rules.drop_events {
+        parts.push("without DTMF events (blocked)".to_owned());
+    }
+    if !rules.silence.is_empty() {
+        parts.push("silenced".to_owned());
+    }
+    if !rules.hidden_extensions.is_empty() {
+        let ids: Vec<String> = rules.hidden_extensions.iter().map(u8::to_string).collect();
+        parts.push(format!("without header extension {}", ids.join(" ")));
+    }
+    parts.join(", ")
+}
+
+fn numbers(types: PayloadTypes) -> String {
+    let numbers = (0..128).filter(|number| types.contains(*number));
+    let numbers: Vec<String> = numbers.map(|number: u8| number.to_string()).collect();
+    numbers.join(" ")
+}
