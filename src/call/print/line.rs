@@ -84,6 +84,7 @@ impl MediaLine<'_> {
         media.mid = self.mid();
         media.port_count = 1;
         if let (Some(said), Some(address)) = (said, self.bypass_address()) {
+            media.transport = said.transport.name();
             media.port = said.port;
             media.port_count = said.port_count;
             media.connection = Some(address);
