@@ -40,14 +40,13 @@ impl Call {
             return;
         }
         if options.offer {
-            let usable = |leg: &Leg, index: usize| {
-                leg.medias
-                    .get(index)
-                    .is_some_and(|m| !m.rejected && m.transport.is_rtp())
-            };
+            let usable = |leg: &Leg, index: usize| leg.medias.get(index).is_some_and(can_bundle);
             let head = (0..receiver.medias.len()).find(|&index| usable(receiver, index));
             for index in 0..receiver.medias.len() {
                 if !usable(receiver, index) {
+                    if let Some(media) = receiver.medias.get_mut(index) {
+                        leave(media);
+                    }
                     continue;
                 }
                 receiver.generate_mid(index, sdp);
@@ -68,8 +67,10 @@ impl Call {
             // A bundle that is in use is offered on, or the party would see two medias on one
             // port without a reason.
             elect(receiver);
-            for media in receiver.medias.iter_mut().filter(|media| !media.rejected) {
-                if let Some(extras) = media.extras.as_deref_mut() {
+            for media in &mut receiver.medias {
+                if !can_bundle(media) {
+                    leave(media);
+                } else if let Some(extras) = media.extras.as_deref_mut() {
                     extras.bundle_offered |= extras.bundle_head.is_some();
                 }
             }
@@ -82,7 +83,7 @@ fn join(leg: &mut Leg, groups: &[&[Text]]) {
     part(leg);
     for group in groups {
         let is_in = |media: &Media| {
-            !media.rejected && media.mid.as_ref().is_some_and(|mid| group.contains(mid))
+            can_bundle(media) && media.mid.as_ref().is_some_and(|mid| group.contains(mid))
         };
         let Some(head) = leg.medias.iter().position(is_in) else {
             continue;
@@ -96,17 +97,31 @@ fn join(leg: &mut Leg, groups: &[&[Text]]) {
 /// Gives every bundle whose first media was turned down the next one that is in use.
 fn elect(leg: &mut Leg) {
     for head in 0..leg.medias.len() {
-        if leg.medias.get(head).is_none_or(|media| !media.rejected) {
+        if leg.medias.get(head).is_none_or(can_bundle) {
             continue;
         }
         let is_in = |media: &Media| media.extra(|extras| extras.bundle_head == Some(head));
         let next = leg
             .medias
             .iter()
-            .position(|media| is_in(media) && !media.rejected);
+            .position(|media| is_in(media) && can_bundle(media));
         for media in leg.medias.iter_mut().filter(|media| is_in(media)) {
-            media.extras_mut().bundle_head = next.filter(|_| !media.rejected);
+            media.extras_mut().bundle_head = next.filter(|_| can_bundle(media));
         }
+    }
+}
+
+/// Whether a media can share a port with others: what is no RTP could not be told apart.
+fn can_bundle(media: &Media) -> bool {
+    !media.rejected && media.transport.is_rtp()
+}
+
+/// Takes one media out of its bundle.
+fn leave(media: &mut Media) {
+    if let Some(extras) = media.extras.as_deref_mut() {
+        extras.bundle_head = None;
+        extras.bundle_offered = false;
+        extras.bundle_only = false;
     }
 }
 

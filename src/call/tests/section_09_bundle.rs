@@ -133,3 +133,17 @@ fn the_matrix_of_rtcp_mux() {
         );
     }
 }
+
+#[test]
+fn what_is_no_rtp_has_a_port_of_its_own_beside_a_bundle() {
+    let mut bench = Bench::new();
+    let sdp = two("198.51.100.10", true, [2000, 2000]).replace("a0 v0\n", "a0 v0 d0\n")
+        + "m=application 2000 UDP/DTLS/SCTP webrtc-datachannel\na=mid:d0\n";
+    bench.sdp(offer(&sdp).with("BUNDLE", strings(&["accept"])));
+    let answered = two("198.51.100.20", false, [3000, 3002])
+        + "m=application 3004 UDP/DTLS/SCTP webrtc-datachannel\n";
+    let sdp = bench.sdp(answer(&answered));
+    assert!(sdp.contains("a=group:BUNDLE a0 v0\n"), "{sdp}");
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+    assert_ne!(port(&sdp, 0), port(&sdp, 2));
+}
