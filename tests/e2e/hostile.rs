@@ -297,7 +297,13 @@ fn ping_is_answered_while_thousands_of_calls_are_listed_and_made() {
             "rtcp-mux",
             Value::List(vec!["require".into(), "accept".into()]),
         );
-        client.request(&request).unwrap();
+        client.request(&request).unwrap_or_else(|error| {
+            let log = target.relay.process.log();
+            let warned = log
+                .lines()
+                .filter(|line| !line.contains("INFO") && !line.contains("DEBUG"));
+            panic!("{error}: {:?}", warned.collect::<Vec<_>>())
+        });
     };
     let client = target.relay.client();
     (0..CALLS).for_each(|id| call(&client, id));
