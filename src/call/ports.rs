@@ -190,14 +190,16 @@ impl Interfaces {
     /// # Errors
     /// [`LeaseError`]; nothing stays leased then.
     pub fn lease_pair(&self, on: &LocalAddress) -> Result<(PortLease, PortLease), LeaseError> {
-        self.attempt(on, PortPool::take_pair, |base| {
+        self.attempt(on, PortPool::take_pair, |base, refused| {
             // A lease gives its number back when it is dropped; the numbers that never became
-            // leases are given back here.
-            let rtp = self
-                .open(on, base)
-                .inspect_err(|_| on.pool.give_back(base + 1))?;
-            let rtcp = self.open(on, base + 1)?;
-            Ok((rtp, rtcp))
+            // leases are given back by the attempt.
+            match self.open(on, base, refused) {
+                Ok(rtp) => Ok((rtp, self.open(on, base + 1, refused)?)),
+                Err(error) => {
+                    refused.push(base + 1);
+                    Err(error)
+                }
+            }
         })
     }
 
@@ -206,16 +208,19 @@ impl Interfaces {
     /// # Errors
     /// [`LeaseError`]; nothing stays leased then.
     pub fn lease_one(&self, on: &LocalAddress) -> Result<PortLease, LeaseError> {
-        self.attempt(on, PortPool::take_one, |port| self.open(on, port))
+        self.attempt(on, PortPool::take_one, |port, refused| {
+            self.open(on, port, refused)
+        })
     }
 
-    /// Opens a port whose number is taken; gives the number back when that fails.
-    fn open(&self, on: &LocalAddress, port: u16) -> io::Result<PortLease> {
+    /// Opens a port whose number is taken from the pool; the number goes to `refused` when that
+    /// fails.
+    fn open(&self, on: &LocalAddress, port: u16, refused: &mut Vec<u16>) -> io::Result<PortLease> {
         let local = SocketAddr::new(on.address, port);
         match self.opener.open(local) {
             Ok(handle) => Ok(PortLease::new(local, handle, on.pool.clone())),
             Err(error) => {
-                on.pool.give_back(port);
+                refused.push(port);
                 Err(error)
             }
         }
@@ -225,26 +230,35 @@ impl Interfaces {
         &self,
         on: &LocalAddress,
         take: impl Fn(&PortPool) -> Option<u16>,
-        open: impl Fn(u16) -> io::Result<T>,
+        open: impl Fn(u16, &mut Vec<u16>) -> io::Result<T>,
     ) -> Result<T, LeaseError> {
-        // As many attempts as there are free ports: each failure puts its port at the tail.
-        for _ in 0..on.pool.free() {
-            let Some(port) = take(&on.pool) else { break };
-            match open(port) {
-                Ok(lease) => return Ok(lease),
+        // What the system refuses stays out of the pool until a port is found: given back at
+        // once, a half of a split pair would be the next to be tried again.
+        let mut refused = Vec::new();
+        let outcome = loop {
+            let Some(port) = take(&on.pool) else {
+                break None;
+            };
+            match open(port, &mut refused) {
+                Ok(lease) => break Some(Ok(lease)),
                 Err(source) if is_port_taken(&source) => {}
                 Err(source) => {
-                    return Err(LeaseError::System {
+                    break Some(Err(LeaseError::System {
                         address: on.address,
                         source,
-                    });
+                    }));
                 }
             }
+        };
+        for port in refused {
+            on.pool.give_back(port);
         }
-        Err(LeaseError::Exhausted {
-            address: on.address,
-            leased: on.pool.used(),
-            total: on.pool.total(),
+        outcome.unwrap_or_else(|| {
+            Err(LeaseError::Exhausted {
+                address: on.address,
+                leased: on.pool.used(),
+                total: on.pool.total(),
+            })
         })
     }
 }

@@ -183,3 +183,23 @@ fn kept_ports_are_never_leased() {
     taken.sort_unstable();
     assert_eq!(taken, [4000, 4001, 4003, 4004, 4006, 4007]);
 }
+
+#[test]
+fn a_half_pair_that_the_system_holds_is_passed_over() {
+    // Every second odd port is somebody else's: after the even one is leased, its other half is
+    // the first choice for a single port, and refused.
+    let refused: Vec<u16> = (30001..30100).step_by(4).collect();
+    let interfaces = interfaces(30000, 30099, &refused);
+    let on = &interfaces.addresses()[0];
+    let mut leases = Vec::new();
+    while let Ok(lease) = interfaces.lease_one(on) {
+        leases.push(lease);
+    }
+    assert_eq!(leases.len(), 75);
+    drop(leases);
+    assert_eq!(on.pool.free(), 100);
+    let pairs: Vec<_> = std::iter::from_fn(|| interfaces.lease_pair(on).ok()).collect();
+    assert_eq!(pairs.len(), 25);
+    drop(pairs);
+    assert_eq!(on.pool.free(), 100);
+}
