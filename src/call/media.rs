@@ -111,6 +111,9 @@ impl Media {
         self.rejected = true;
         self.maps.clear();
         self.endpoint = None;
+        if let Some(extras) = self.extras.as_deref_mut() {
+            extras.bypass_address = None;
+        }
     }
 }
 

@@ -281,3 +281,15 @@ fn a_branch_of_the_receiver_is_not_taken_for_the_sender() {
         "{tags:?}"
     );
 }
+
+#[test]
+fn a_declined_bypass_shows_no_address() {
+    let mut bench = Bench::new();
+    let message = "m=message 5000 TCP/MSRP *\na=path:msrp://x\n";
+    let text = bench.sdp(offer(&audio("198.51.100.10", 2000, message)));
+    assert!(text.contains("\nm=message 5000 TCP/MSRP *\nc=IN IP4 198.51.100.10\n"));
+    let declined = "m=message 0 TCP/MSRP *\n";
+    let text = bench.sdp(answer(&audio("198.51.100.20", 3000, declined)));
+    let expected = "\nm=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\n";
+    assert!(text.contains(expected), "{text}");
+}
