@@ -22,7 +22,7 @@ pub(crate) struct Media {
     pub(crate) said: Option<Said>,
     /// Media type.
     pub(crate) kind: MediaKind,
-    /// Media type as first offered.
+    /// The word for it, as last offered.
     pub(crate) kind_text: Text,
     /// Transport between us and this party.
     pub(crate) transport: Transport,

@@ -227,6 +227,9 @@ impl MediaLine<'_> {
                 "static payload type, spelled out".to_owned()
             }
             (_, Some(_)) => "as the codec has it".to_owned(),
+            (_, None) if self.exchange.role == Role::Answer => {
+                format!("as {} offered it", self.exchange.receiver_name())
+            }
             (_, None) => "goes with the payload type".to_owned(),
         }
     }

@@ -172,10 +172,7 @@ impl MediaExchange<'_> {
     ) {
         self.adopt_mid();
         self.sender.said = Some(said);
-        self.sender.kind = self.description.kind;
-        self.sender
-            .kind_text
-            .clone_from(&self.description.kind_text);
+        self.set_kind();
         let endpoint = endpoint.filter(|_| !self.is_turned_down());
         let Some(endpoint) = endpoint else {
             let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
@@ -211,6 +208,19 @@ impl MediaExchange<'_> {
         }
         if self.role == Role::Offer && self.receiver.mid.is_none() {
             self.receiver.mid.clone_from(mid);
+        }
+    }
+
+    /// An offer may make another media of a line (RFC 3264 §8.3.3): audio that becomes fax.
+    fn set_kind(&mut self) {
+        let description = self.description;
+        let receiver = match self.role {
+            Role::Offer => Some(&mut *self.receiver),
+            Role::Answer => None,
+        };
+        for media in std::iter::once(&mut *self.sender).chain(receiver) {
+            media.kind = description.kind;
+            media.kind_text.clone_from(&description.kind_text);
         }
     }
 

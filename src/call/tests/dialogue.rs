@@ -293,3 +293,28 @@ fn a_declined_bypass_shows_no_address() {
     let expected = "\nm=message 0 TCP/MSRP *\nc=IN IP4 0.0.0.0\n";
     assert!(text.contains(expected), "{text}");
 }
+
+#[test]
+fn audio_becomes_fax_and_audio_again() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&audio("198.51.100.10", 2000, "")));
+    let ports = bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    let by_callee = |command, sdp: &str| {
+        let message = message(command, sdp);
+        message.with("from-tag", "T").with("to-tag", "F")
+    };
+    let fax = |host, port| {
+        audio(host, port, "a=T38FaxVersion:0\n")
+            .replace("audio", "image")
+            .replace("RTP/AVP 8", "udptl t38")
+    };
+    let text = bench.sdp(by_callee("offer", &fax("198.51.100.20", 3000)));
+    let line = format!("\nm=image {} udptl t38\n", port(&ports, 0));
+    assert!(text.contains(&line), "{text}");
+    let text = bench.sdp(by_callee("answer", &fax("198.51.100.10", 2000)));
+    assert!(text.contains("\nm=image "), "{text}");
+    let text = bench.sdp(by_callee("offer", &audio("198.51.100.20", 3000, "")));
+    let line = format!("\nm=audio {} RTP/AVP 8\n", port(&ports, 0));
+    assert!(text.contains(&line), "{text}");
+    assert_eq!(bench.leased(), 4);
+}
