@@ -8,7 +8,7 @@ mod backend;
 mod entry;
 mod play;
 mod rewrite;
-mod sys;
+pub(crate) mod sys;
 pub mod tap;
 #[cfg(test)]
 mod tests;

@@ -1,87 +1,132 @@
-//! Keeps one thread of a listener free for `ping`.
+//! Shares the requests of a listener among its threads, and keeps one of them for `ping`.
 //!
 //! A proxy that gets no reply to a ping moves all its calls away, so pings must not stand behind
-//! requests that wait for a call's lock. All threads but one execute; the last one only receives:
-//! it answers pings and puts everything else into a bounded queue.
+//! requests that wait for a call's lock. All threads but one execute, each what it takes from the
+//! socket itself. The last one, the guard, sleeps while one of them is free. When all are busy it
+//! looks at the socket every millisecond: it answers pings and puts everything else into a bounded
+//! queue. A guard that waited on the socket would be woken for every request under load, which
+//! costs as much as executing it.
 
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use super::STOP_CHECK;
 use crate::limits::QUEUED_REQUESTS;
+
+/// Requests after which an executing thread makes way for others: a thread that ran through its
+/// slice of some milliseconds would keep short requests waiting for as long.
+const TURN: usize = 16;
+
+/// How often the guard looks while all other threads are busy.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Looks without need after which the guard goes back to sleep.
+const PATIENCE: usize = 20;
 
 /// Shared by the threads of one listener. `J` is a request to execute later.
 #[derive(Debug)]
 pub(super) struct Lanes<J> {
     /// Threads executing something else than a ping.
     busy: AtomicUsize,
+    /// Threads that execute.
     limit: usize,
+    /// Requests so far.
+    executed: AtomicUsize,
     queue: Mutex<VecDeque<J>>,
+    /// The guard is looking.
+    is_roused: AtomicBool,
+    sleep: Mutex<()>,
+    rouse: Condvar,
 }
 
 impl<J> Lanes<J> {
-    /// For so many threads; at least one of them executes.
-    pub(super) fn new(threads: usize) -> Self {
-        let limit = threads.saturating_sub(1).max(1);
+    /// For so many executing threads.
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             busy: AtomicUsize::new(0),
             limit,
+            executed: AtomicUsize::new(0),
             queue: Mutex::default(),
+            is_roused: AtomicBool::new(false),
+            sleep: Mutex::default(),
+            rouse: Condvar::new(),
         }
     }
 
-    /// Executes `job` here if that leaves a thread free, or else queues it. `false` if the queue
-    /// is full: the job is dropped, and its sender will send it again.
-    pub(super) fn run(&self, job: impl FnOnce() -> J, execute: impl Fn(J)) -> bool {
-        if self.enter() {
-            execute(job());
-            self.leave();
-        } else {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.len() >= QUEUED_REQUESTS {
-                return false;
-            }
-            queue.push_back(job());
+    /// Executes something on an executing thread.
+    pub(super) fn work(&self, execute: impl FnOnce()) {
+        let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
+        if busy >= self.limit {
+            self.wake_guard();
         }
-        // Whoever leaves looks here afterwards, and whoever queues looks here afterwards too: of
-        // two threads doing both at once, at least one sees the job.
-        while !self.is_empty() && self.enter() {
-            if let Some(job) = self.pop() {
-                execute(job);
-            }
-            self.leave();
-        }
-        true
-    }
-
-    fn enter(&self) -> bool {
-        let one_more = |busy| (busy < self.limit).then_some(busy + 1);
-        self.busy
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
-            .is_ok()
-    }
-
-    fn leave(&self) {
+        execute();
         self.busy.fetch_sub(1, Ordering::SeqCst);
+        let executed = self.executed.fetch_add(1, Ordering::Relaxed);
+        if executed.is_multiple_of(TURN) && busy > 1 {
+            std::thread::yield_now();
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+    /// Something that was put off.
+    pub(super) fn pop(&self) -> Option<J> {
+        lock(&self.queue).pop_front()
     }
 
-    fn pop(&self) -> Option<J> {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+    /// Puts something off; `false` if too much is put off already: it is dropped, and its sender
+    /// will send it again.
+    pub(super) fn put_off(&self, job: J) -> bool {
+        let mut queue = lock(&self.queue);
+        let has_room = queue.len() < QUEUED_REQUESTS;
+        if has_room {
+            queue.push_back(job);
+        }
+        has_room
     }
+
+    /// One turn of the guard: sleeps until all other threads are busy, and calls `look` as long as
+    /// they are. What is left in the queue when they are not is executed by `execute`.
+    pub(super) fn guard(&self, mut look: impl FnMut(), mut execute: impl FnMut(J)) {
+        if !self.is_roused.load(Ordering::SeqCst) {
+            let sleep = lock(&self.sleep);
+            // Woken for nothing or too late, it looks once more than needed.
+            drop(self.rouse.wait_timeout(sleep, STOP_CHECK));
+        }
+        let mut idle = 0;
+        while idle < PATIENCE {
+            if self.busy.load(Ordering::SeqCst) >= self.limit {
+                idle = 0;
+                look();
+            } else {
+                idle += 1;
+                // They may all be waiting on the socket by now, where nothing tells them of it.
+                while let Some(job) = self.pop() {
+                    execute(job);
+                }
+                if !self.is_roused.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        self.is_roused.store(false, Ordering::SeqCst);
+    }
+
+    fn wake_guard(&self) {
+        if !self.is_roused.swap(true, Ordering::SeqCst) {
+            drop(lock(&self.sleep));
+            self.rouse.notify_one();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a message is most likely a ping. Being wrong costs only its priority.
@@ -100,29 +145,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_thread_queues_and_the_first_to_leave_executes() {
-        let lanes = Lanes::new(2);
-        let done = Mutex::new(Vec::new());
-        lanes.run(
-            || 1,
-            |job| {
-                // While the only executing thread is here, the receiving one queues.
-                if job == 1 {
-                    assert!(lanes.run(|| 2, |_| panic!("no thread is left for it")));
+    fn the_guard_looks_while_all_are_busy_and_executes_what_is_left() {
+        let lanes = Lanes::new(1);
+        let mut looks = 0;
+        lanes.busy.store(1, Ordering::SeqCst);
+        lanes.wake_guard();
+        let mut executed = Vec::new();
+        lanes.guard(
+            || {
+                looks += 1;
+                assert!(lanes.put_off(looks));
+                if looks == 3 {
+                    lanes.busy.store(0, Ordering::SeqCst);
                 }
-                done.lock().unwrap().push(job);
             },
+            |job| executed.push(job),
         );
-        assert_eq!(*done.lock().unwrap(), [1, 2]);
-        assert_eq!(lanes.busy.load(Ordering::SeqCst), 0);
+        assert_eq!((looks, executed.as_slice()), (3, [1, 2, 3].as_slice()));
+        assert!(!lanes.is_roused.load(Ordering::SeqCst));
     }
 
     #[test]
     fn the_queue_is_bounded() {
         let lanes = Lanes::new(1);
-        assert!(lanes.enter());
         let queued = (0..QUEUED_REQUESTS + 5)
-            .filter(|_| lanes.run(|| (), |()| ()))
+            .filter(|_| lanes.put_off(()))
             .count();
         assert_eq!(queued, QUEUED_REQUESTS);
     }

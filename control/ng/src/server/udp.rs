@@ -30,7 +30,7 @@ use super::{
     now,
 };
 use crate::{
-    limits::UDP_REQUEST_BYTES,
+    limits::{QUEUED_REQUESTS, UDP_REQUEST_BYTES},
     serve::{Shared, Source, Transport},
 };
 
@@ -61,15 +61,22 @@ impl UdpServer {
             threads: Vec::new(),
         };
         let socket = Arc::new(socket);
-        let threads = threads.max(MIN_THREADS);
-        let lanes = Arc::new(Lanes::new(threads));
-        for i in 0..threads {
-            let lanes = Arc::clone(&lanes);
-            let (socket, shared, stop) =
-                (Arc::clone(&socket), Arc::clone(&shared), Arc::clone(&stop));
-            let worker = thread::Builder::new()
-                .name(format!("ng-udp-{i}"))
-                .spawn(move || serve(&socket, local, &lanes, &shared, &stop))?;
+        let executing = threads.max(MIN_THREADS) - 1;
+        let lanes = Arc::new(Lanes::new(executing));
+        for i in 0..=executing {
+            let listener = Listener {
+                socket: Arc::clone(&socket),
+                local,
+                lanes: Arc::clone(&lanes),
+                shared: Arc::clone(&shared),
+                stop: Arc::clone(&stop),
+            };
+            let is_guard = i == executing;
+            let worker = thread::Builder::new().name(format!("ng-udp-{i}"));
+            let worker = worker.spawn(move || match is_guard {
+                true => listener.guard(),
+                false => listener.execute(),
+            })?;
             server.threads.push(worker);
         }
         Ok(server)
@@ -115,47 +122,80 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn serve(
-    socket: &UdpSocket,
+/// What each thread of a listener has.
+struct Listener {
+    socket: Arc<UdpSocket>,
     local: SocketAddr,
-    lanes: &Lanes<Job>,
-    shared: &Shared,
-    stop: &AtomicBool,
-) {
-    let mut buf = vec![0; UDP_REQUEST_BYTES];
-    while !stop.load(Ordering::Relaxed) {
-        let received = match receive(socket, &mut buf) {
-            Ok(received) => received,
-            Err(Errno::EAGAIN | Errno::EINTR) => continue,
+    lanes: Arc<Lanes<Job>>,
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Takes requests from the socket and executes them.
+    fn execute(&self) {
+        let mut buf = vec![0; UDP_REQUEST_BYTES];
+        while !self.stop.load(Ordering::Relaxed) {
+            while let Some((envelope, message)) = self.lanes.pop() {
+                self.lanes.work(|| self.respond(envelope, &message));
+            }
+            let Some((envelope, message)) = self.take(&mut buf, MsgFlags::empty()) else {
+                continue;
+            };
+            if looks_like_ping(message) {
+                self.respond(envelope, message);
+            } else {
+                self.lanes.work(|| self.respond(envelope, message));
+            }
+        }
+    }
+
+    /// Answers pings while all others are busy.
+    fn guard(&self) {
+        let mut buf = vec![0; UDP_REQUEST_BYTES];
+        while !self.stop.load(Ordering::Relaxed) {
+            let look = || {
+                for _ in 0..QUEUED_REQUESTS {
+                    let taken = self.take(&mut buf, MsgFlags::MSG_DONTWAIT);
+                    let Some((envelope, message)) = taken else {
+                        break;
+                    };
+                    if looks_like_ping(message) {
+                        self.respond(envelope, message);
+                    } else if !self.lanes.put_off((envelope, Box::from(message))) {
+                        let source = envelope.source();
+                        self.shared
+                            .drop_message(&source, "too many requests wait", now());
+                    }
+                }
+            };
+            self.lanes
+                .guard(look, |(envelope, message)| self.respond(envelope, &message));
+        }
+    }
+
+    fn respond(&self, envelope: Envelope, message: &[u8]) {
+        envelope.respond(&self.socket, &self.shared, message);
+    }
+
+    /// A datagram, if one comes in time.
+    fn take<'a>(&self, buf: &'a mut [u8], flags: MsgFlags) -> Option<(Envelope, &'a [u8])> {
+        let (len, peer, arrived) = match receive(&self.socket, buf, flags) {
+            Ok(received) => received?,
+            Err(Errno::EAGAIN | Errno::EINTR) => return None,
             // Errors of earlier sends (an ICMP unreachable) come up here and mean nothing.
             Err(error) => {
                 tracing::debug!(%error, "ng receive");
-                continue;
+                return None;
             }
         };
-        let Some((len, peer, arrived)) = received else {
-            continue;
-        };
-        let message = buf.get(..len).unwrap_or_default();
-        let local = SocketAddr::new(
-            arrived.map_or_else(|| local.ip(), PacketInfo::addr),
-            local.port(),
-        );
+        let address = arrived.map_or_else(|| self.local.ip(), PacketInfo::addr);
         let envelope = Envelope {
             peer,
-            local,
+            local: SocketAddr::new(address, self.local.port()),
             arrived,
         };
-        if looks_like_ping(message) {
-            envelope.respond(socket, shared, message);
-            continue;
-        }
-        let job = || (envelope, Box::from(message));
-        if !lanes.run(job, |(envelope, message)| {
-            envelope.respond(socket, shared, &message)
-        }) {
-            shared.drop_message(&envelope.source(), "too many requests wait", now());
-        }
+        Some((envelope, buf.get(..len).unwrap_or_default()))
     }
 }
 
@@ -206,11 +246,11 @@ impl PacketInfo {
 
 type Received = Option<(usize, SocketAddr, Option<PacketInfo>)>;
 
-fn receive(socket: &UdpSocket, buf: &mut [u8]) -> nix::Result<Received> {
+fn receive(socket: &UdpSocket, buf: &mut [u8], flags: MsgFlags) -> nix::Result<Received> {
     let mut control = nix::cmsg_space!(in6_pktinfo, in_pktinfo);
     let mut iov = [IoSliceMut::new(buf)];
     let fd = socket.as_raw_fd();
-    let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), MsgFlags::empty())?;
+    let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), flags)?;
     let mut arrived = None;
     for control in message.cmsgs()? {
         match control {
