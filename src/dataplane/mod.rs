@@ -6,6 +6,7 @@
 
 mod backend;
 mod entry;
+mod flows;
 mod play;
 mod rewrite;
 pub(crate) mod sys;
@@ -34,8 +35,9 @@ use crate::media::latch::Event;
 use crate::media::report::Basis;
 
 use backend::epoll::{self, Epoll, Opener};
+use flows::{EventSink, Flows};
 use tap::Recordings;
-use worker::{EventSink, Flows, Shared};
+use worker::Shared;
 
 /// Events that may wait for control; further ones are counted and lost.
 const MAX_EVENTS: usize = 4096;

@@ -1,0 +1,268 @@
+//! The flows of one worker: what becomes of a datagram.
+
+mod change;
+mod quality;
+mod reading;
+mod send;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use super::backend::Backend;
+use super::entry::Entry;
+use super::sys::mmsg::RecvBatch;
+use super::tap::Recordings;
+use super::{FlowEvent, Happening, Services};
+use crate::flow::stats::{DropReason, FlowStats};
+use crate::media::latch::{Arrival, Verdict};
+use crate::media::report::{Basis, Sources};
+
+use change::release;
+use reading::{Reading, read};
+
+/// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
+/// as much as a fragmented video packet may have.
+pub(super) const DATAGRAM_BYTES: usize = 9216;
+
+/// A packet that means nothing and opens the way back through a NAT: RTP version 2 of the
+/// unassigned payload type 127 (spec: ng-protocol §7, `pierce-NAT`).
+const NAT_OPENER: [u8; 12] = [0x80, 0x7f, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// A flow whose port is bound to its peer and that is silent for this long hears everybody again
+/// (spec: media-behaviour §3.1, NAT rebinding).
+pub(super) const BOUND_SILENCE: Duration = Duration::from_millis(60);
+
+/// Events of all workers on their way to control; those that find no room are counted.
+#[derive(Clone, Debug)]
+pub(super) struct EventSink {
+    pub(super) sender: SyncSender<FlowEvent>,
+    pub(super) lost: Arc<AtomicU64>,
+}
+
+impl EventSink {
+    fn tell(&self, call: u64, local: SocketAddr, event: Happening) {
+        if self
+            .sender
+            .try_send(FlowEvent { call, local, event })
+            .is_err()
+        {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The flows of one worker.
+#[derive(Debug)]
+pub(super) struct Flows<B> {
+    pub(in crate::dataplane) backend: B,
+    pub(in crate::dataplane) events: EventSink,
+    pub(in crate::dataplane) recordings: Arc<dyn Recordings>,
+    pub(in crate::dataplane) mos_basis: Basis,
+    pub(in crate::dataplane) started: Instant,
+    pub(in crate::dataplane) entries: Slab<Entry>,
+    pub(in crate::dataplane) by_local: HashMap<SocketAddr, usize, RandomState>,
+    pub(in crate::dataplane) by_call: HashMap<u64, Vec<usize>, RandomState>,
+    /// Flows whose port is bound to its peer.
+    pub(in crate::dataplane) bound: usize,
+    pub(in crate::dataplane) released_at: Instant,
+    /// Datagrams taken in so far.
+    pub(in crate::dataplane) received: u64,
+    /// A packet while it is changed for one sink.
+    pub(in crate::dataplane) scratch: Vec<u8>,
+    /// Flows that digits are played from.
+    pub(in crate::dataplane) playing: Vec<usize>,
+    /// What RTCP says of the sources of a call.
+    pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
+}
+
+/// Whether a port may have more datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    Drained,
+    MayHoldMore,
+}
+
+impl<B: Backend> Flows<B> {
+    pub(super) fn new(backend: B, events: EventSink, services: Services, started: Instant) -> Self {
+        Self {
+            backend,
+            events,
+            recordings: services.recordings,
+            mos_basis: services.mos_basis,
+            playing: Vec::new(),
+            sources: HashMap::default(),
+            started,
+            entries: Slab::new(),
+            by_local: HashMap::default(),
+            by_call: HashMap::default(),
+            bound: 0,
+            released_at: started,
+            received: 0,
+            scratch: Vec::with_capacity(DATAGRAM_BYTES),
+        }
+    }
+
+    /// A defect in one flow must not end the others: that flow is shut instead.
+    pub(super) fn serve_guarded(
+        &mut self,
+        index: usize,
+        batch: &mut RecvBatch,
+        now: Instant,
+    ) -> Queue {
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(index, batch, now)));
+        served.unwrap_or_else(|_| {
+            if let Some(entry) = self.entries.get_mut(index) {
+                tracing::error!(local = %entry.lease.local(), "flow shut after a defect");
+                entry.discard = true;
+            }
+            Queue::Drained
+        })
+    }
+
+    /// Takes a batch from one port and forwards it.
+    fn serve(&mut self, index: usize, batch: &mut RecvBatch, now: Instant) -> Queue {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Queue::Drained;
+        };
+        let received = match self.backend.receive(entry.lease.handle_mut(), batch) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Drained,
+            Err(_) => {
+                // An ICMP error of something sent earlier; the queue behind it is still to be read.
+                FlowStats::add(&entry.stats.errors_out, 1);
+                return Queue::MayHoldMore;
+            }
+        };
+        self.received += received as u64;
+        for position in 0..received {
+            if let Some((datagram, from)) = batch.datagram(position) {
+                self.forward(index, datagram, from, now);
+            }
+        }
+        match received < batch.capacity() {
+            true => Queue::Drained,
+            false => Queue::MayHoldMore,
+        }
+    }
+
+    /// The way of a packet: count, read, gate, account, send to every sink.
+    fn forward(&mut self, index: usize, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let sibling = self.sibling_source(index);
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        FlowStats::add(&entry.stats.packets_in, 1);
+        FlowStats::add(&entry.stats.bytes_in, datagram.len() as u64);
+        if entry.discard {
+            return entry.count_drop(DropReason::Discarded);
+        }
+        let Some(reading) = read(&entry.payload, datagram) else {
+            return entry.count_drop(DropReason::Malformed);
+        };
+        let mut event = None;
+        let arrival = Arrival {
+            from,
+            kind: reading.kind(),
+            sibling,
+        };
+        let verdict = entry.latch.on_packet(now, &arrival, &mut event);
+        if event.is_some() || entry.wanted_destination() != entry.destination {
+            entry.publish_peer();
+        }
+        if let Some(event) = event {
+            let event = Happening::Source(event);
+            self.events.tell(entry.call, entry.lease.local(), event);
+        }
+        if let Verdict::Drop(reason) = verdict {
+            return entry.count_drop(reason);
+        }
+        let uptime = now.saturating_duration_since(self.started);
+        let uptime_us = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
+        entry
+            .stats
+            .last_packet_ms
+            .store(uptime_us / 1000 + 1, Relaxed);
+        entry.last_at = now;
+        if let Reading::Rtp { header, negotiated } = &reading {
+            entry.account(header, datagram.len(), uptime_us);
+            if !entry.is_bound && entry.latch.sole_source(now) == Some(from) {
+                entry.is_bound = self
+                    .backend
+                    .bind_peer(entry.lease.handle_mut(), Some(from))
+                    .is_ok();
+                self.bound += usize::from(entry.is_bound);
+            }
+            if !negotiated {
+                // Forwarded all the same: the parties may know better.
+                FlowStats::add(&entry.stats.errors_in, 1);
+            }
+        }
+        if let Some(services) = entry.services.as_deref()
+            && let Some(recording) = &services.recording
+        {
+            recording.packet(from, entry.lease.local(), datagram);
+        }
+        if let Reading::Rtp { header, .. } = &reading
+            && entry.taps.is_some()
+        {
+            for pressed in entry.detect(header, datagram).into_iter().flatten() {
+                let event = Happening::Digit { pressed, from };
+                self.events.tell(entry.call, entry.lease.local(), event);
+            }
+        }
+        if !entry.receive && !matches!(reading, Reading::Rtcp) {
+            return entry.count_drop(DropReason::NotReceiving);
+        }
+        if matches!(reading, Reading::Rtcp) {
+            self.learn_quality(index, datagram, now);
+        }
+        self.send_to_sinks(index, datagram, &reading, now);
+    }
+
+    /// Where the RTP of an RTCP flow's stream is settled.
+    fn sibling_source(&self, index: usize) -> Option<SocketAddr> {
+        let sibling = self.entries.get(self.entries.get(index)?.sibling?)?;
+        sibling
+            .latch
+            .is_settled()
+            .then(|| sibling.latch.learned())?
+    }
+
+    /// Lets flows that fell silent hear everybody again.
+    pub(super) fn release_silent(&mut self, now: Instant) {
+        if self.bound == 0 || now.saturating_duration_since(self.released_at) < BOUND_SILENCE {
+            return;
+        }
+        self.released_at = now;
+        for (_, entry) in &mut self.entries {
+            let silent = now.saturating_duration_since(entry.last_at) >= BOUND_SILENCE;
+            if entry.is_bound && silent {
+                release(&mut self.backend, entry);
+                self.bound -= 1;
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for (_, entry) in &mut self.entries {
+            if let Some(destination) = entry.pierced() {
+                let handle = entry.lease.handle_mut();
+                // A dummy that does not get out is sent again a second later.
+                let _ = self.backend.send(handle, &NAT_OPENER, destination);
+            }
+            if let Some(event) = entry.handle_timeout(now) {
+                let event = Happening::Source(event);
+                self.events.tell(entry.call, entry.lease.local(), event);
+            }
+        }
+    }
+}

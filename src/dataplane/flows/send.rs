@@ -1,0 +1,156 @@
+//! Datagrams on their way out: to the sinks of a flow, and digits of our own.
+
+use std::time::Instant;
+
+use super::Flows;
+use super::reading::Reading;
+use crate::dataplane::backend::Backend;
+use crate::dataplane::play;
+use crate::dataplane::rewrite::{self, Rewritten};
+use crate::flow::stats::{DropReason, FlowStats};
+use crate::flow::{Carries, Injection};
+use crate::media::rtp;
+
+impl<B: Backend> Flows<B> {
+    pub(super) fn send_to_sinks(
+        &mut self,
+        index: usize,
+        original: &[u8],
+        reading: &Reading,
+        now: Instant,
+    ) {
+        let is_rtcp = matches!(reading, Reading::Rtcp);
+        let mut sent = false;
+        let mut refused = None;
+        let sinks = self
+            .entries
+            .get(index)
+            .map_or(0, |entry| entry.targets.len());
+        for sink in 0..sinks {
+            let Some(entry) = self.entries.get(index) else {
+                return;
+            };
+            let (Some(sink), Some(&Some(target))) =
+                (entry.sinks.get(sink), entry.targets.get(sink))
+            else {
+                continue;
+            };
+            let takes = match sink.carries {
+                Carries::All => true,
+                Carries::Rtp => !is_rtcp,
+                Carries::Rtcp => is_rtcp,
+            };
+            if !takes {
+                continue;
+            }
+            let rewritten = match (&sink.rules, reading) {
+                (Some(rules), Reading::Rtp { header, .. }) => {
+                    rewrite::apply(rules, header, original, &mut self.scratch)
+                }
+                (Some(rules), Reading::Rtcp) => {
+                    rewrite::apply_to_report(rules, original, &mut self.scratch)
+                }
+                _ => Rewritten::Unchanged,
+            };
+            let mut datagram = match rewritten {
+                Rewritten::Unchanged => original,
+                Rewritten::Changed => &self.scratch,
+                Rewritten::Withheld => {
+                    refused = Some(DropReason::Withheld);
+                    continue;
+                }
+            };
+            let Some(sender) = self.entries.get_mut(target) else {
+                continue;
+            };
+            if let Reading::Rtp { header, .. } = reading
+                && let Some(services) = sender.services.as_deref_mut()
+            {
+                let Some(sequence) = services.outgoing.pass(header, now) else {
+                    refused = Some(DropReason::Withheld);
+                    continue;
+                };
+                if sequence != header.sequence {
+                    if std::ptr::eq(datagram, original) {
+                        self.scratch.clear();
+                        self.scratch.extend_from_slice(original);
+                    }
+                    rtp::set_sequence(&mut self.scratch, sequence);
+                    datagram = &self.scratch;
+                }
+            }
+            let Some(destination) = sender.destination else {
+                refused = Some(DropReason::NoDestination);
+                continue;
+            };
+            match self
+                .backend
+                .send(sender.lease.handle_mut(), datagram, destination)
+            {
+                Ok(()) => {
+                    FlowStats::add(&sender.stats.packets_out, 1);
+                    FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
+                    sent = true;
+                }
+                Err(_) => {
+                    FlowStats::add(&sender.stats.errors_out, 1);
+                    refused = Some(DropReason::SendFailed);
+                }
+            }
+        }
+        if !sent && let Some(entry) = self.entries.get(index) {
+            entry.count_drop(refused.unwrap_or(DropReason::NoSink));
+        }
+    }
+
+    /// Plays a digit into a stream.
+    pub(in crate::dataplane) fn inject(
+        &mut self,
+        injection: Injection,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let source = self.by_local.get(&injection.from).copied();
+        let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
+        let index = self.by_local.get(&injection.via).copied();
+        let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
+        let (index, entry) = entry.ok_or(play::NO_STREAM)?;
+        let outgoing = &mut entry.services.get_or_insert_default().outgoing;
+        outgoing.play(injection, heard, now)?;
+        if !self.playing.contains(&index) {
+            self.playing.push(index);
+        }
+        Ok(())
+    }
+
+    /// Sends the packets of digits that are due, and says when the next one is.
+    pub(in crate::dataplane) fn play(&mut self, now: Instant) -> Option<Instant> {
+        let (entries, backend) = (&mut self.entries, &mut self.backend);
+        self.playing.retain(|&index| {
+            let Some(entry) = entries.get_mut(index) else {
+                return false;
+            };
+            let Some(services) = entry.services.as_deref_mut() else {
+                return false;
+            };
+            while services.outgoing.due().is_some_and(|due| due <= now) {
+                let Some(packet) = services.outgoing.poll(now) else {
+                    continue;
+                };
+                let Some(destination) = entry.destination else {
+                    continue;
+                };
+                let sent = backend.send(entry.lease.handle_mut(), &packet, destination);
+                let counter = match sent {
+                    Ok(()) => &entry.stats.packets_out,
+                    Err(_) => &entry.stats.errors_out,
+                };
+                FlowStats::add(counter, 1);
+            }
+            services.outgoing.due().is_some()
+        });
+        let services = |&index: &usize| self.entries.get(index)?.services.as_deref();
+        let playing = self.playing.iter().filter_map(services);
+        let due = playing.filter_map(|services| services.outgoing.due());
+        due.min()
+    }
+}
