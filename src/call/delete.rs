@@ -50,6 +50,7 @@ impl Call {
         if self.remove_leg(leg, delay, now) {
             return self.delete_all(delay, now);
         }
+        self.release_absent();
         let described = to_tag.unwrap_or(from_tag);
         Deletion::Leg(self.selection_of(described))
     }
@@ -70,7 +71,10 @@ impl Call {
             self.remove_leg(leg, delay, now);
         }
         match self.legs.iter().any(|leg| leg.presence == Presence::Here) {
-            true => Deletion::Leg(Selection::Legs(leaving)),
+            true => {
+                self.release_absent();
+                Deletion::Leg(Selection::Legs(leaving))
+            }
             false => self.delete_all(delay, now),
         }
     }

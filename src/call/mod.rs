@@ -8,6 +8,7 @@ mod dialogue;
 mod digits;
 mod ended;
 mod exchange;
+mod final_stats;
 mod flows;
 mod fragment;
 mod identity;

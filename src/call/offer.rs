@@ -122,7 +122,7 @@ impl Calls {
             let worker = self.forwarding.pick_worker();
             *slot = Some(Call::new(id.clone(), number, worker, source, now));
             self.statistics.call_created();
-            tracing::info!(call_id = %id, "creating new call");
+            tracing::info!(call_id = %id, "Creating new call");
             drop(slot);
             return Ok((entry, true));
         }

@@ -331,8 +331,13 @@ impl Calls {
         self.stop_recording(&mut call, false, now);
         self.unwatch_digits(&call);
         let duration = call.age(now);
+        let clock = self.packet_clock(now);
+        if tracing::enabled!(tracing::Level::INFO) {
+            for line in call.final_stats(now, clock) {
+                tracing::info!(call_id = %id, "{line}");
+            }
+        }
         if let Some(observer) = &self.observer {
-            let clock = self.packet_clock(now);
             observer.call_ended(&call.ended(reason, now, clock, self.defaults.tos));
         }
         self.statistics

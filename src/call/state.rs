@@ -229,7 +229,8 @@ impl Call {
     }
 
     /// Takes a leg out, now or after `delay`, and with it every leg that is left without a peer.
-    /// Gives back whether no joined legs remain, so that the call itself should go.
+    /// Gives back whether no joined legs remain, so that the call itself should go: with the
+    /// counters of its streams. Where it goes on, the ports are the caller's to release.
     pub(crate) fn remove_leg(&mut self, leg: LegIndex, delay: Duration, now: Instant) -> bool {
         let mut leaving = vec![leg];
         while let Some(index) = leaving.pop() {
@@ -253,9 +254,6 @@ impl Call {
                     leaving.push(peer);
                 }
             }
-        }
-        if delay.is_zero() {
-            self.release_absent();
         }
         self.legs.iter().all(|leg| leg.peers.is_empty())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use windlass::config::{Config, Flags, preflight};
-use windlass::daemon;
+use windlass::daemon::{self, Stopped};
 use windlass::observe::log;
 
 use super::{Outcome, compat, print};
@@ -91,6 +91,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     start(&config, &[])
 }
 
+/// Exit status after SIGHUP, as supervisors of rtpengine know it (spec: media-behaviour §20).
+const HUNG_UP: u8 = 42;
+
 /// Runs the relay to its end.
 pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     log::start(&config.log)?;
@@ -106,8 +109,10 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
         .as_deref()
         .map(Pidfile::write)
         .transpose()?;
-    daemon::run(config)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match daemon::run(config)? {
+        Stopped::Terminated => ExitCode::SUCCESS,
+        Stopped::HungUp => ExitCode::from(HUNG_UP),
+    })
 }
 
 /// A file with the number of this process; it is removed with the value.

@@ -66,8 +66,12 @@ impl Handler for Commands {
         let calls = &self.0.calls;
         let id = request.call_id.as_ref();
         let debugged = id.filter(|id| calls.is_debugged(id));
+        let (name, from) = (request.command.name(), source.addr);
+        if let Some(id) = id {
+            tracing::info!(call_id = %id, "Received command '{name}' from {from}");
+        }
         if let Some(id) = debugged {
-            let command = request.command.name();
+            let command = name;
             let sdp = request.sdp.as_deref().map(without_keys);
             tracing::info!(
                 call_id = %id, source = %source.addr, command, ?request, sdp, "debug: request"
@@ -83,6 +87,13 @@ impl Handler for Commands {
             let sdp = reply.body.get("sdp").and_then(Value::as_bytes);
             let (sdp, outcome) = (sdp.map(without_keys), &reply.outcome);
             tracing::info!(call_id = %id, ?outcome, sdp, ?took, "debug: reply");
+        }
+        if let Some(id) = id {
+            let seconds = took.as_secs_f64();
+            tracing::info!(
+                call_id = %id,
+                "Replying to '{name}' from {from} (elapsed time {seconds:.6} sec)"
+            );
         }
         calls.count_command(source.addr, Some(request.command), took, failed);
         reply

@@ -30,6 +30,7 @@ use crate::dataplane::tap::Recordings;
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
 use crate::media::report::Basis;
+use crate::observe::log;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
 
 use console::{Operator, ThisProcess};
@@ -238,11 +239,20 @@ fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
     Ok(Some(Arc::new(OpenRecordings::new(recorder))))
 }
 
-/// Runs a relay until SIGINT or SIGTERM.
+/// How a relay came to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// By SIGINT or SIGTERM.
+    Terminated,
+    /// By SIGHUP: whoever watches it should start it again.
+    HungUp,
+}
+
+/// Runs a relay until SIGINT, SIGTERM or SIGHUP. SIGUSR1 and SIGUSR2 make the log say less and more.
 ///
 /// # Errors
 /// It did not start.
-pub fn run(config: &Config) -> Result<(), Error> {
+pub fn run(config: &Config) -> Result<Stopped, Error> {
     let mut signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -255,23 +265,35 @@ pub fn run(config: &Config) -> Result<(), Error> {
         tracing::info!(%address, "SIP edge over udp");
     }
     tracing::info!("ready");
-    wait_for_signal(&mut signals).map_err(Error::Process)?;
+    let stopped = wait_for_signal(&mut signals, &config.log.level).map_err(Error::Process)?;
     tracing::info!(calls = daemon.calls.count(), "stopping");
     daemon.stop();
     tracing::info!("stopped");
-    Ok(())
+    Ok(stopped)
 }
 
-fn wait_for_signal(runtime: &mut tokio::runtime::Runtime) -> io::Result<()> {
+fn wait_for_signal(runtime: &mut tokio::runtime::Runtime, filter: &str) -> io::Result<Stopped> {
     use tokio::signal::unix::{SignalKind, signal};
+    let mut severity = log::severity(filter);
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut less = signal(SignalKind::user_defined1())?;
+        let mut more = signal(SignalKind::user_defined2())?;
+        loop {
+            let step = tokio::select! {
+                _ = terminate.recv() => return Ok(Stopped::Terminated),
+                _ = interrupt.recv() => return Ok(Stopped::Terminated),
+                _ = hangup.recv() => return Ok(Stopped::HungUp),
+                _ = less.recv() => -1,
+                _ = more.recv() => 1,
+            };
+            severity = log::stepped(severity, step);
+            if let Err(reason) = log::set_filter(log::level_name(severity)) {
+                tracing::warn!(reason, "the level of the log stays");
+            }
         }
-        Ok(())
     })
 }
 

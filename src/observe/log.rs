@@ -56,6 +56,18 @@ pub fn level_name(severity: i64) -> &'static str {
     }
 }
 
+/// The next level below (`step` −1) or above (1) that says less or more.
+pub fn stepped(severity: i64, step: i64) -> i64 {
+    let mut next = severity;
+    while (-1..=8).contains(&(next + step)) {
+        next += step;
+        if level_name(next) != level_name(severity) {
+            break;
+        }
+    }
+    next
+}
+
 /// A level of ours as one of syslog: of a filter, what holds for everything else.
 pub fn severity(filter: &str) -> i64 {
     let mut directives = filter.split(',').map(str::trim);

@@ -390,3 +390,35 @@ fn reports_of_the_parties_become_scores() {
     assert!(value("round-trip time") >= 60_000, "{average:?}");
     call.delete(&relay);
 }
+
+#[test]
+fn a_call_leaves_its_lines_in_the_log_and_signals_are_heard() {
+    let mut relay = Relay::start("");
+    let (mut caller, mut callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let call = Call::set_up(&relay, "logged", &caller, &callee);
+    settle(&call, &mut caller, &mut callee);
+    call.delete(&relay);
+    let log = relay.process.log();
+    for line in [
+        "Received command 'offer' from 127.0.0.1:",
+        "Creating new call",
+        "Replying to 'answer' from 127.0.0.1:",
+        "Final packet stats:",
+        "--- Tag 'caller', created 0:0",
+        "------ Media #1 (audio over RTP/AVP) using PCMA/8000",
+        " in 5 p, 860 b, 0 e, ",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    // Less and less, until only errors are left.
+    for _ in 0..3 {
+        relay.process.signal(nix::sys::signal::Signal::SIGUSR1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let before = relay.process.log().len();
+    relay.ask(command("query", "nobody")).unwrap_err();
+    assert_eq!(relay.process.log().len(), before);
+    relay.process.signal(nix::sys::signal::Signal::SIGHUP);
+    let status = relay.process.wait(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(42));
+}

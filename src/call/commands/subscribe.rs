@@ -225,6 +225,7 @@ impl Calls {
                     call.clear_subscriptions(leg);
                 } else {
                     call.remove_leg(leg, std::time::Duration::ZERO, scene.now.instant);
+                    call.release_absent();
                 }
             }
         }

@@ -134,3 +134,29 @@ fn an_offer_that_cannot_be_read_leaves_no_call() {
         assert_eq!((bench.calls.count(), bench.leased()), (0, 0));
     }
 }
+
+#[test]
+fn the_reply_to_delete_has_the_streams_of_the_call() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&audio("198.51.100.10", 2000, "")));
+    bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    let delete = Dict::new()
+        .with("command", "delete")
+        .with("call-id", "call")
+        .with("from-tag", "F")
+        .with("delete-delay", 0);
+    let reply = bench.ask(delete);
+    let tags = reply.get("tags").unwrap().as_dict().unwrap();
+    for tag in ["F", "T"] {
+        let party = tags.get(tag).unwrap().as_dict().unwrap();
+        let media = party.get("medias").unwrap().as_list().unwrap()[0]
+            .as_dict()
+            .unwrap();
+        assert_eq!(
+            media.get("streams").unwrap().as_list().unwrap().len(),
+            2,
+            "{tag}"
+        );
+    }
+    assert_eq!((bench.leased(), bench.flows()), (0, 0));
+}

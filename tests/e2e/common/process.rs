@@ -48,10 +48,11 @@ impl Process {
     }
 
     pub(crate) fn terminate(&self) {
-        let _ = kill(
-            Pid::from_raw(self.child.id().cast_signed()),
-            Signal::SIGTERM,
-        );
+        self.signal(Signal::SIGTERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), signal);
     }
 
     pub(crate) fn wait(&mut self, at_most: Duration) -> ExitStatus {
