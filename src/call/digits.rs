@@ -7,8 +7,9 @@ use windlass_ng::{CallId, Label, Request, Tag};
 
 use super::media::EndpointMap;
 use super::serve::Calls;
-use super::state::Call;
+use super::state::{Call, Now};
 use super::table::{Entry, lock};
+use crate::media::dtmf::Digit;
 
 /// Who pressed a digit.
 #[derive(Clone, Debug)]
@@ -26,22 +27,32 @@ pub struct DigitSource {
 }
 
 impl Calls {
-    /// The party whose packets arrive at `local`, in the call of this number. `None` if the call
-    /// is over, or does not report digits.
-    pub fn digit_source(&self, number: u64, local: SocketAddr) -> Option<DigitSource> {
+    /// A party pressed a digit: its packets arrived at `local`, in the call of this number. Does
+    /// what the digit asks for, and says who it was. `None` if the call is over, or nobody wants
+    /// to know of its digits. `random` makes the name of a recording unique.
+    pub fn digit_pressed(
+        &self,
+        number: u64,
+        local: SocketAddr,
+        digit: Digit,
+        random: u64,
+        now: Now,
+    ) -> Option<DigitSource> {
         let entry = {
             let numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
             numbered.get(&number)?.clone()
         };
-        let slot = lock(&entry);
-        let call = slot.as_ref()?;
+        let mut slot = lock(&entry);
+        let call = slot.as_mut()?;
         let bears = |leg: &&super::leg::Leg| {
             let ports = leg.medias.iter().flat_map(|media| &media.maps);
             ports
                 .flat_map(EndpointMap::ports)
                 .any(|port| port.local == local)
         };
-        let leg = call.legs.iter().find(bears)?;
+        let index = call.legs.iter().position(|leg| bears(&leg))?;
+        self.obey(call, index, digit, random, now);
+        let leg = call.legs.get(index)?;
         Some(DigitSource {
             call_id: call.id.clone(),
             tag: leg.tag.clone(),
@@ -65,6 +76,7 @@ impl Calls {
                 ),
             }
         }
+        self.take_codes(call, request);
         self.watch_merged(call, entry);
     }
 

@@ -1,6 +1,9 @@
 //! From the state of a call to the flows that it asks for.
 
 use std::net::IpAddr;
+use std::time::Duration;
+
+use windlass_ng::request::VscCodes;
 
 use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
@@ -30,6 +33,10 @@ pub struct Defaults {
     pub reject_invalid_sdp: bool,
     /// Digits are reported.
     pub report_digits: bool,
+    /// DTMF codes that control recording, where a request has none of its own.
+    pub codes: VscCodes,
+    /// A longer pause between digits ends a code; zero: [`crate::media::dtmf::DIGIT_GAP`].
+    pub digit_gap: Duration,
     /// What is said of single sources in `query`.
     pub ssrc_reporting: SsrcReporting,
     /// Which samples of quality are taken.

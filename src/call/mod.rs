@@ -30,6 +30,7 @@ mod timeouts;
 mod turn;
 mod view;
 mod voip;
+mod vsc;
 
 pub use digits::DigitSource;
 pub use ended::{EndedCall, Observer};

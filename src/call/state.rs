@@ -8,6 +8,7 @@ use windlass_ng::{Branch, CallId, Tag};
 
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
+use super::vsc::Codes;
 use crate::flow::{FlowChange, FlowSpec, Plan};
 
 /// A moment, on the clock that timers use and on the one that people read.
@@ -63,6 +64,8 @@ pub(crate) struct CallExtras {
     pub(crate) is_forwarding: bool,
     /// The recording, running or paused.
     pub(crate) recording: Option<Recording>,
+    /// DTMF codes that control the recording.
+    pub(crate) codes: Option<Codes>,
     /// Other call-ids of this call, by merging.
     pub(crate) aliases: Vec<CallId>,
 }
@@ -152,7 +155,7 @@ impl Call {
     pub(crate) fn reports_digits(&self) -> bool {
         self.extras
             .as_deref()
-            .is_some_and(|extras| extras.digits_to.is_some())
+            .is_some_and(|extras| extras.digits_to.is_some() || extras.codes.is_some())
     }
 
     /// The leg with this tag, or with this earlier tag.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use windlass_ng::Templates;
+use windlass_ng::request::VscCodes;
 
 use super::Error;
 use crate::call::ports::{LocalAddress, PortPool};
@@ -57,6 +58,15 @@ pub(crate) fn defaults(config: &Config) -> call::Defaults {
         report_digits: config.dtmf.log_dest.is_some()
             || config.dtmf.log_ng_tcp
             || config.syslog.dtmf.is_some(),
+        codes: VscCodes {
+            start: config.recording.start_code.clone(),
+            stop: config.recording.stop_code.clone(),
+            start_stop: config.recording.start_stop_code.clone(),
+            pause: config.recording.pause_code.clone(),
+            pause_resume: config.recording.pause_resume_code.clone(),
+            start_pause_resume: config.recording.start_pause_resume_code.clone(),
+        },
+        digit_gap: config.dtmf.digit_delay,
         ssrc_reporting: match config.quality.ssrc_reporting {
             topic::SsrcReporting::Full => SsrcReporting::Full,
             topic::SsrcReporting::Inline => SsrcReporting::Inline,

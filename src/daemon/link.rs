@@ -81,6 +81,9 @@ impl Handler for Commands {
             Command::Cli => self.cli(request, source),
             _ => calls.serve(request, source.addr, began, &mut rand::rng()),
         };
+        if let Some(id) = id.filter(|_| request.flags.debug()) {
+            calls.set_debug(id, true);
+        }
         let took = now().instant.saturating_duration_since(began.instant);
         let failed = reply.is_error();
         if let Some(id) = debugged {

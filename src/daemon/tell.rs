@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::SystemTime;
 
+use rand::Rng;
 use windlass_ng::Broadcaster;
 
 use super::now;
@@ -54,7 +55,8 @@ impl DigitReports {
     }
 
     fn report(&self, calls: &Calls, flow: &FlowEvent, pressed: Pressed, from: SocketAddr) {
-        let Some(source) = calls.digit_source(flow.call, flow.local) else {
+        let (random, digit) = (rand::rng().random(), pressed.digit);
+        let Some(source) = calls.digit_pressed(flow.call, flow.local, digit, random, now()) else {
             return;
         };
         let tags: Vec<&[u8]> = source.tags.iter().map(|tag| tag.as_bytes()).collect();

@@ -20,7 +20,6 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::InjectDtmf, NO_CODECS),
     (Flag::DetectDtmf, NO_CODECS),
     (Flag::BlockShort, "short packets pass"),
-    (Flag::RecordingVsc, "digits do not control recordings"),
     (Flag::RecordingAnnouncement, NO_CODECS),
     (Flag::SkipRecordingDb, "there is no database of recordings"),
     (Flag::NoRedisUpdate, "calls are not kept in Redis"),
@@ -30,7 +29,6 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::Mix, NO_CODECS),
     (Flag::RtcpMirror, "RTCP of a subscriber goes nowhere"),
     (Flag::BlockEgress, NO_CODECS),
-    (Flag::Debug, "the log level is not set per call"),
 ];
 
 const NO_CODECS: &str = "there is no codec engine";
@@ -132,18 +130,6 @@ fn media(request: &Request, out: &mut Vec<String>) {
     let dtmf = &request.dtmf;
     if dtmf.trigger.is_some() || dtmf.trigger_end.is_some() || dtmf.delay_buffer.is_some() {
         out.push("trigger, delay-buffer: digits block nothing by themselves".to_owned());
-    }
-    let vsc = &request.recording.vsc;
-    let codes = [
-        &vsc.start,
-        &vsc.stop,
-        &vsc.start_stop,
-        &vsc.pause,
-        &vsc.pause_resume,
-        &vsc.start_pause_resume,
-    ];
-    if codes.iter().any(|code| code.is_some()) {
-        out.push("vsc-...: digits do not control recordings".to_owned());
     }
 }
 

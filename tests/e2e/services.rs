@@ -87,6 +87,46 @@ fn a_call_is_recorded_into_a_capture_file() {
 }
 
 #[test]
+fn dtmf_codes_control_the_recording() {
+    let directory = TempDir::new("vsc");
+    let dir = directory.path().display();
+    let relay = Relay::start(&format!(
+        "[recording]\ndir = \"{dir}\"\nstart_stop_code = \"5\"\n"
+    ));
+    let (mut caller, mut callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let flags: Value = ["recording-vsc"].into_iter().collect();
+    let call = Call::set_up_with(
+        &relay,
+        "coded",
+        &caller,
+        &callee,
+        Dict::new().with("flags", flags),
+    );
+    settle(&call, &mut caller, &mut callee);
+    let is_recording = || {
+        let reply = relay.ask(command("query", "coded")).unwrap();
+        reply.get("recording").is_some()
+    };
+    assert!(!is_recording());
+    for packet in digit(&mut caller, 5) {
+        caller.rtp.send_to(&packet, call.shown_to_caller).unwrap();
+    }
+    wait_for("the recording", Duration::from_secs(5), || {
+        is_recording().then_some(())
+    });
+    assert_eq!(callee.hear(6), 6);
+    caller.speak(call.shown_to_caller, 3);
+    assert_eq!(callee.hear(3), 3);
+    call.delete(&relay);
+    let capture = wait_for("the capture", Duration::from_secs(5), || {
+        let mut files = std::fs::read_dir(directory.path().join("pcaps")).ok()?;
+        let capture = std::fs::read(files.next()?.ok()?.path()).ok()?;
+        (capture.len() >= 24 + 3 * 216).then_some(capture)
+    });
+    assert_eq!(capture[20..24], 101_u32.to_le_bytes());
+}
+
+#[test]
 fn digits_are_reported_and_played() {
     let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
     listener

@@ -21,7 +21,10 @@ impl Calls {
             }
         }
         match request.command {
-            Command::StartRecording => self.start_recording(call, request, scene.rng.next_u64()),
+            Command::StartRecording => {
+                let file = request.recording.file.as_deref();
+                self.start_recording(call, file, scene.rng.next_u64());
+            }
             Command::PauseRecording => call.pause_recording(),
             _ if request.recording.pause => call.pause_recording(),
             _ => self.stop_recording(call, request.flags.discard_recording(), scene.now),
@@ -47,7 +50,7 @@ impl Calls {
         match request.recording.record_call {
             // A paused recording goes on by `start recording` alone.
             Some(RecordCall::Start) if !call.is_recording_paused() => {
-                self.start_recording(call, request, random);
+                self.start_recording(call, request.recording.file.as_deref(), random);
             }
             Some(RecordCall::Start) | None => {}
             Some(RecordCall::Stop) => self.stop_recording(call, false, now),
@@ -55,12 +58,17 @@ impl Calls {
         }
     }
 
-    fn start_recording(&self, call: &mut Call, request: &Request, random: u64) {
+    /// Starts a recording, or goes on with one that is paused.
+    pub(in crate::call) fn start_recording(
+        &self,
+        call: &mut Call,
+        file: Option<&str>,
+        random: u64,
+    ) {
         if let Some(recording) = call.recording_mut() {
             recording.is_paused = false;
             return;
         }
-        let file = request.recording.file.as_deref();
         match self.recorder.open(call.number, &call.id, random, file) {
             Some(file) => {
                 call.extras_mut().recording = Some(Recording {
@@ -97,7 +105,7 @@ impl Calls {
 }
 
 impl Call {
-    fn pause_recording(&mut self) {
+    pub(in crate::call) fn pause_recording(&mut self) {
         if let Some(recording) = self.recording_mut() {
             recording.is_paused = true;
         }

@@ -13,6 +13,7 @@ use super::flows::{Defaults, SsrcReporting};
 use super::leg::{Leg, LegIndex};
 use super::media::{Media, Port};
 use super::state::Call;
+use super::vsc::Codes;
 use crate::flow::Component;
 use crate::flow::stats::SsrcStats;
 
@@ -193,7 +194,12 @@ impl Call {
             media::describe(i, leg, media, clock, totals, defaults.ssrc_reporting).into()
         });
         dict.push("medias", Value::List(medias.collect()));
-        dict.push("VSC", Value::List(Vec::new()));
+        let codes = self
+            .extras
+            .as_deref()
+            .and_then(|extras| extras.codes.as_ref());
+        let codes = codes.map_or_else(|| Value::List(Vec::new()), Codes::describe);
+        dict.push("VSC", codes);
         if self.is_recording() {
             let excluded = leg
                 .extras

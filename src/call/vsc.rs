@@ -1,0 +1,175 @@
+//! DTMF codes that control the recording of a call (spec: ng-protocol §6 `vsc-…`, flag
+//! `recording-vsc`).
+
+use std::time::{Duration, Instant};
+
+use windlass_ng::request::VscCodes;
+use windlass_ng::{Dict, Request, Value};
+
+use super::leg::LegIndex;
+use super::serve::Calls;
+use super::state::{Call, Now};
+use crate::media::dtmf::{DIGIT_GAP, Digit, Trigger};
+
+/// What a code does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Start,
+    Stop,
+    StartStop,
+    Pause,
+    PauseResume,
+    StartPauseResume,
+}
+
+impl Action {
+    /// As the options call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start-rec",
+            Self::Stop => "stop-rec",
+            Self::StartStop => "start-stop-rec",
+            Self::Pause => "pause-rec",
+            Self::PauseResume => "pause-resume-rec",
+            Self::StartPauseResume => "start-pause-resume-rec",
+        }
+    }
+}
+
+/// The codes of a call, and what its parties typed of them.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    codes: Vec<(Action, String)>,
+    gap: Duration,
+    typed: Vec<(LegIndex, Vec<Trigger>)>,
+}
+
+impl Codes {
+    /// The codes of a request, else those of the configuration. `None`: there are none.
+    fn of(request: &VscCodes, configured: &VscCodes, gap: Duration) -> Option<Self> {
+        let pairs = [
+            (Action::Start, &request.start, &configured.start),
+            (Action::Stop, &request.stop, &configured.stop),
+            (
+                Action::StartStop,
+                &request.start_stop,
+                &configured.start_stop,
+            ),
+            (Action::Pause, &request.pause, &configured.pause),
+            (
+                Action::PauseResume,
+                &request.pause_resume,
+                &configured.pause_resume,
+            ),
+            (
+                Action::StartPauseResume,
+                &request.start_pause_resume,
+                &configured.start_pause_resume,
+            ),
+        ];
+        let codes = pairs.into_iter().filter_map(|(action, own, general)| {
+            let code = own.as_ref().or(general.as_ref())?;
+            if Trigger::new(code, gap).is_none() {
+                tracing::warn!(
+                    code,
+                    action = action.name(),
+                    "no code of DTMF digits; ignored"
+                );
+                return None;
+            }
+            Some((action, code.clone()))
+        });
+        let codes: Vec<(Action, String)> = codes.collect();
+        (!codes.is_empty()).then(|| Self {
+            codes,
+            gap,
+            typed: Vec::new(),
+        })
+    }
+
+    /// What a party's digit completes.
+    fn on_digit(&mut self, leg: LegIndex, digit: Digit, now: Instant) -> Vec<Action> {
+        let known = self.typed.iter().position(|(of, _)| *of == leg);
+        let index = known.unwrap_or_else(|| {
+            let triggers = self
+                .codes
+                .iter()
+                .filter_map(|(_, code)| Trigger::new(code, self.gap));
+            self.typed.push((leg, triggers.collect()));
+            self.typed.len() - 1
+        });
+        let triggers = self
+            .typed
+            .get_mut(index)
+            .map(|(_, triggers)| triggers.as_mut_slice());
+        let codes = self.codes.iter().zip(triggers.unwrap_or_default());
+        let completed = codes
+            .filter_map(|((action, _), trigger)| trigger.on_digit(digit, now).then_some(*action));
+        completed.collect()
+    }
+
+    /// As `query` shows them.
+    pub(crate) fn describe(&self) -> Value {
+        let codes = self.codes.iter().map(|(action, code)| {
+            Dict::new()
+                .with("type", action.name())
+                .with("trigger", code.as_str())
+                .with("active", 1_u64)
+        });
+        Value::List(codes.map(Value::from).collect())
+    }
+}
+
+impl Calls {
+    /// Takes the codes of a request over, where it wants them.
+    pub(super) fn take_codes(&self, call: &mut Call, request: &Request) {
+        if !request.flags.recording_vsc() {
+            return;
+        }
+        let gap = match self.defaults.digit_gap {
+            Duration::ZERO => DIGIT_GAP,
+            gap => gap,
+        };
+        let codes = Codes::of(&request.recording.vsc, &self.defaults.codes, gap);
+        if codes.is_some() {
+            call.extras_mut().codes = codes;
+        }
+    }
+
+    /// Does what a party's digit asks for.
+    pub(super) fn obey(&self, call: &mut Call, leg: LegIndex, digit: Digit, random: u64, now: Now) {
+        let Some(codes) = call
+            .extras
+            .as_deref_mut()
+            .and_then(|extras| extras.codes.as_mut())
+        else {
+            return;
+        };
+        let actions = codes.on_digit(leg, digit, now.instant);
+        for action in &actions {
+            let is_running = call.is_recording();
+            let is_paused = call.is_recording_paused();
+            tracing::info!(call_id = %call.id, action = action.name(), "DTMF code");
+            match action {
+                Action::Start => self.start_recording(call, None, random),
+                Action::Stop => self.stop_recording(call, false, now),
+                Action::StartStop if is_running || is_paused => {
+                    self.stop_recording(call, false, now);
+                }
+                Action::Pause => call.pause_recording(),
+                Action::PauseResume | Action::StartPauseResume if is_running => {
+                    call.pause_recording();
+                }
+                Action::PauseResume if !is_paused => {}
+                Action::StartStop | Action::PauseResume | Action::StartPauseResume => {
+                    self.start_recording(call, None, random);
+                }
+            }
+        }
+        if !actions.is_empty()
+            && let Err(error) = self.carry_out(call, Vec::new())
+        {
+            tracing::error!(call_id = %call.id, %error, "recording not changed");
+        }
+    }
+}
