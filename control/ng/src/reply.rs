@@ -103,6 +103,7 @@ impl Reply {
         // Bencode is measured. JSON needs quotes and escapes on top of that, so it may take
         // another, tighter round.
         while shorten::shorten(&mut dict, target) {
+            out.reserve(dict.bencode_len());
             match encoding {
                 Encoding::Bencode => dict.write_bencode(out),
                 Encoding::Json => dict.write_json(out),

@@ -115,7 +115,8 @@ impl Media {
         printer.begin(b"m=");
         let out = &mut printer.out;
         out.extend_from_slice(self.kind_text.as_bytes());
-        display(out, format_args!(" {port}"));
+        out.push(b' ');
+        decimal(out, port);
         if self.port_count > 1 {
             display(out, format_args!("/{}", self.port_count));
         }
@@ -125,7 +126,8 @@ impl Media {
             Formats::Codecs if self.codecs.is_empty() => out.extend_from_slice(b" 0"),
             Formats::Codecs => {
                 for codec in &self.codecs {
-                    display(out, format_args!(" {}", codec.payload_type));
+                    out.push(b' ');
+                    decimal(out, codec.payload_type);
                 }
             }
             Formats::Text(formats) if formats.is_empty() => {}
@@ -162,9 +164,12 @@ impl Media {
             let pt = codec.payload_type;
             if codec.is_known() {
                 printer.attribute(|out| {
-                    display(out, format_args!("rtpmap:{pt} "));
+                    out.extend_from_slice(b"rtpmap:");
+                    decimal(out, pt);
+                    out.push(b' ');
                     out.extend_from_slice(codec.name.as_bytes());
-                    display(out, format_args!("/{}", codec.clock_rate));
+                    out.push(b'/');
+                    decimal(out, codec.clock_rate);
                     if let Some(channels) = codec.channels {
                         display(out, format_args!("/{channels}"));
                     }
@@ -172,7 +177,9 @@ impl Media {
             }
             for fmtp in &codec.fmtp {
                 printer.attribute(|out| {
-                    display(out, format_args!("fmtp:{pt} "));
+                    out.extend_from_slice(b"fmtp:");
+                    decimal(out, pt);
+                    out.push(b' ');
                     out.extend_from_slice(fmtp.as_bytes());
                 });
             }
@@ -208,7 +215,8 @@ impl Media {
     fn print_transport(&self, printer: &mut Printer<'_>) {
         if let Some(rtcp) = self.rtcp {
             printer.attribute(|out| {
-                display(out, format_args!("rtcp:{}", rtcp.port));
+                out.extend_from_slice(b"rtcp:");
+                decimal(out, rtcp.port);
                 if let Some(address) = rtcp.full {
                     display(out, format_args!(" IN {} {address}", family_name(address)));
                 }
@@ -348,6 +356,10 @@ impl Printer<'_> {
             self.end();
         }
     }
+}
+
+fn decimal(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
