@@ -3,7 +3,7 @@
 //! A proxy that gets no reply to a ping moves all its calls away, so pings must not stand behind
 //! requests that wait for a call's lock. All threads but one execute, each what it takes from the
 //! socket itself. The last one, the guard, sleeps while one of them is free. When all are busy it
-//! looks at the socket every millisecond: it answers pings and puts everything else into a bounded
+//! looks at the socket every half millisecond: it answers pings and puts everything else into a bounded
 //! queue. A guard that waited on the socket would be woken for every request under load, which
 //! costs as much as executing it.
 
@@ -24,10 +24,10 @@ use crate::limits::QUEUED_REQUESTS;
 const TURN: usize = 16;
 
 /// How often the guard looks while all other threads are busy.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_micros(500);
 
 /// Looks without need after which the guard goes back to sleep.
-const PATIENCE: usize = 20;
+const PATIENCE: usize = 40;
 
 /// Shared by the threads of one listener. `J` is a request to execute later.
 #[derive(Debug)]
