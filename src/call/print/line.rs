@@ -88,7 +88,7 @@ impl MediaLine<'_> {
             media.port = said.port;
             media.port_count = said.port_count;
             media.connection = Some(address);
-            media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+            media.copy_attributes(said);
             return media;
         }
         let (Some(said), Some(map), false) = (said, self.map(), self.shown.rejected) else {
@@ -111,7 +111,7 @@ impl MediaLine<'_> {
         }
         if !said.transport.is_rtp() || !self.shown.transport.is_rtp() {
             media.formats = Formats::Text(said.formats.clone());
-            media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+            media.copy_attributes(said);
             return media;
         }
         media.codecs = self.codecs(said);
@@ -149,7 +149,7 @@ impl MediaLine<'_> {
             .map(|endpoint| endpoint.rtp.ip());
         media.transport = said.transport.name();
         media.formats = Formats::Text(said.formats.clone());
-        media.verbatim = Some(said.verbatim().map(|a| a.text.clone()).collect());
+        media.copy_attributes(said);
         media.candidates = self
             .source_of(map)
             .candidates(Some(kind), &said.ice.candidates);

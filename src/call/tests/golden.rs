@@ -268,6 +268,15 @@ fn section_6_original_sendrecv() {
     assert!(sdp.contains("\na=x\na=sendonly\na=rtcp:"), "{sdp}");
     let sdp = Bench::new().sdp(request(""));
     assert!(!sdp.contains("send"), "{sdp}");
+    // A hold of the whole session is not lost; the direction of a media goes before it.
+    let session =
+        |more| audio("198.51.100.10", 2000, more).replace("t=0 0\n", "t=0 0\na=sendonly\n");
+    let request = |more| offer(&session(more)).with("flags", strings(&["original-sendrecv"]));
+    let sdp = Bench::new().sdp(request("a=x\n"));
+    assert!(sdp.contains("\na=x\na=sendonly\na=rtcp:"), "{sdp}");
+    let sdp = Bench::new().sdp(request("a=inactive\na=x\n"));
+    assert!(sdp.contains("\na=inactive\na=x\na=rtcp:"), "{sdp}");
+    assert!(!sdp.contains("sendonly"), "{sdp}");
 }
 
 #[test]

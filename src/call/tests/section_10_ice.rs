@@ -167,6 +167,19 @@ fn force_relay_leaves_media_without_ice_alone() {
 }
 
 #[test]
+fn what_is_passed_by_keeps_the_direction_of_the_session() {
+    for media in [ICE, "m=audio 2000 RTP/AVP 8\n"] {
+        let mut request = from_caller(media, Some("force-relay"));
+        let sdp = request.get_str("sdp").unwrap();
+        let sdp = sdp.replace("t=0 0\r\n", "t=0 0\r\na=sendonly\r\n");
+        request.set("sdp", sdp);
+        let sdp = Bench::new().sdp(request);
+        let media = sdp.split("\nm=").nth(1).unwrap();
+        assert_eq!(media.matches("\na=sendonly\n").count(), 1, "{sdp}");
+    }
+}
+
+#[test]
 fn optional_adds_a_candidate_below_all_of_the_clients() {
     let mut bench = Bench::new();
     let sdp = bench.sdp(from_caller(ICE, Some("optional")));

@@ -1,6 +1,6 @@
 //! What goes from a received description into the one sent on.
 
-use crate::attribute::Attribute;
+use crate::attribute::{Attribute, AttributeClass, Direction};
 use crate::media::{Media as Received, MediaKind};
 use crate::session::{Origin, SessionDescription, SessionPart};
 use crate::text::Text;
@@ -115,7 +115,7 @@ impl Media {
             media.formats = Formats::Text(from.formats.clone());
         }
         if !from.transport.is_rtp() {
-            media.verbatim = Some(texts(from.verbatim()));
+            media.copy_attributes(from);
             return media;
         }
         media.codecs = from.codecs.clone();
@@ -128,12 +128,30 @@ impl Media {
         media
     }
 
-    /// Leaves the direction as `from` has it, in its place among the generic attributes and
-    /// absent if it is absent there (`original-sendrecv`).
-    pub fn copy_direction(&mut self, from: &Received) {
-        self.generics = texts(from.generics_with_direction());
-        self.direction = DirectionLine::CopiedAmongGenerics;
+    /// All attributes as `from` has them, and the direction that the session gives it.
+    pub fn copy_attributes(&mut self, from: &Received) {
+        let mut attributes = texts(from.verbatim());
+        attributes.extend(direction_of_session(from).map(|direction| direction.name().into()));
+        self.verbatim = Some(attributes);
     }
+
+    /// Leaves the direction as `from` has it, in its place among the generic attributes and
+    /// absent if it is absent there (`original-sendrecv`). What the session says for its media is
+    /// printed in each of them.
+    pub fn copy_direction(&mut self, from: &Received) {
+        self.direction = match direction_of_session(from) {
+            Some(direction) => DirectionLine::Print(direction),
+            None => DirectionLine::CopiedAmongGenerics,
+        };
+        self.generics = texts(from.generics_with_direction());
+    }
+}
+
+/// The direction of a media that has it from the session.
+fn direction_of_session(of: &Received) -> Option<Direction> {
+    let is_direction = |attribute: &Attribute| attribute.class == AttributeClass::Direction;
+    of.direction
+        .filter(|_| !of.attributes.iter().any(is_direction))
 }
 
 fn texts<'a>(attributes: impl Iterator<Item = &'a Attribute>) -> Vec<Text> {
