@@ -6,13 +6,14 @@ use windlass_sdp::{HashFunction, Setup};
 use super::MediaExchange;
 use crate::call::dialogue::Role;
 use crate::call::identity::hex;
-use crate::call::media::{Dtls, Media};
+use crate::call::media::{Dtls, Extras, Media};
 
 /// Bytes of a `tls-id`.
 const TLS_ID_BYTES: usize = 16;
 
 impl MediaExchange<'_> {
-    pub(super) fn negotiate_dtls(&mut self) {
+    /// `by_sdes`: the receiver was known to use SDES alone before this offer.
+    pub(super) fn negotiate_dtls(&mut self, by_sdes: bool) {
         if self.sender.is_passed_through() {
             for media in [&mut *self.sender, &mut *self.receiver] {
                 if let Some(extras) = media.extras.as_deref_mut() {
@@ -23,7 +24,7 @@ impl MediaExchange<'_> {
         }
         self.take_theirs();
         match self.role {
-            Role::Offer => self.offer_dtls(),
+            Role::Offer => self.offer_dtls(by_sdes),
             Role::Answer => self.answer_dtls(),
         }
     }
@@ -48,7 +49,13 @@ impl MediaExchange<'_> {
         dtls.their_tls_id.clone_from(&description.tls_id);
     }
 
-    fn offer_dtls(&mut self) {
+    /// Whether an earlier offer has settled that the receiver uses SDES and no DTLS.
+    pub(super) fn is_settled_on_sdes(&self) -> bool {
+        let is_settled = |extras: &Extras| extras.sdes.is_active && extras.dtls.is_none();
+        !self.is_first && self.receiver.extra(is_settled)
+    }
+
+    fn offer_dtls(&mut self, by_sdes: bool) {
         let options = &self.request.dtls;
         let passive = match options.role {
             Some(role) => role == DtlsRole::Passive,
@@ -59,7 +66,6 @@ impl MediaExchange<'_> {
         }
         let (is_secure, is_first) = (self.receiver.is_secure(), self.is_first);
         let decided = self.receiver.extras.as_deref();
-        let by_sdes = decided.is_some_and(|e| e.sdes.is_active && e.dtls.is_none()) && !is_first;
         let has = decided.is_some_and(|extras| extras.dtls.is_some());
         let is_offered = is_secure && (has && !is_first || !options.off && !by_sdes);
         if !is_offered {

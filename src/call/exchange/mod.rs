@@ -190,8 +190,9 @@ impl MediaExchange<'_> {
         self.negotiate_transport();
         self.negotiate_mux(endpoint);
         self.negotiate_passthrough();
+        let settled_on_sdes = self.is_settled_on_sdes();
         self.negotiate_sdes();
-        self.negotiate_dtls();
+        self.negotiate_dtls(settled_on_sdes);
         self.negotiate_ice();
         self.filter_codecs();
         self.set_direction(endpoint);

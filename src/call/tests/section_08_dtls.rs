@@ -279,3 +279,17 @@ fn a_changed_protocol_of_a_reoffer_resets_the_other_leg_and_an_answer_does_not()
         offer(&audio("198.51.100.10", 2000, "").replace("RTP/AVP", "RTP/AVPF")).with("to-tag", "T");
     assert!(bench.sdp(again).contains(" RTP/AVPF 8\n"));
 }
+
+#[test]
+fn an_offer_tried_again_as_srtp_has_both_ways_to_key() {
+    for transport in ["RTP/SAVP", "UDP/TLS/RTP/SAVPF"] {
+        let mut bench = Bench::new();
+        let plain = offer(&party("198.51.100.10", "m=audio 2000 RTP/AVP 8 0\n"));
+        let sdp = bench.sdp(plain.clone());
+        assert!(!sdp.contains("a=setup:"), "{sdp}");
+        let sdp = bench.sdp(plain.with("transport-protocol", transport));
+        assert!(sdp.contains(&format!(" {transport} 8 0\n")), "{sdp}");
+        assert!(sdp.contains("\na=crypto:12 "), "{sdp}");
+        assert!(sdp.contains("\na=setup:actpass\n"), "{sdp}");
+    }
+}
