@@ -8,7 +8,7 @@ use super::{Context, ExchangeError};
 use crate::call::dialogue::{Parties, Role};
 use crate::call::identity;
 use crate::call::leg::{Leg, LegIndex};
-use crate::call::media::{EndpointMap, Media, Port, PortSet};
+use crate::call::media::{EndpointMap, Media, MuxPolicy, Port, PortSet};
 use crate::call::ports::{Family, Interfaces, LeaseError, LocalAddress};
 use crate::call::state::Call;
 use crate::flow::port::PortLease;
@@ -209,9 +209,11 @@ impl Media {
         self.extra(|extras| extras.bundle_head.is_some_and(|head| head != index))
     }
 
-    /// After an agreed mux the RTCP port is free to go with the next offer.
+    /// After an agreed mux the RTCP port is free to go with the next offer, unless that offer ends
+    /// the mux.
     fn release_spare_rtcp(&mut self, role: Role) {
-        if role == Role::Offer && self.mux.agreed {
+        let stays = self.mux.agreed && self.mux.policy != MuxPolicy::Reject;
+        if role == Role::Offer && stays {
             for map in &mut self.maps {
                 map.main.rtcp = None;
                 for set in &mut map.others {

@@ -318,3 +318,22 @@ fn audio_becomes_fax_and_audio_again() {
     assert!(text.contains(&line), "{text}");
     assert_eq!(bench.leased(), 4);
 }
+
+#[test]
+fn ports_stay_where_an_offer_ends_an_agreed_mux() {
+    let mut bench = Bench::new();
+    let sdp = |host, port| audio(host, port, "a=rtcp-mux\n");
+    let rejects = |request: Dict| request.with("rtcp-mux", strings(&["reject"]));
+    let to_callee = bench.sdp(rejects(offer(&sdp(HOST, 2000))));
+    bench.sdp(answer(&sdp("198.51.100.20", 3000)));
+    let mut reoffer = rejects(offer(&sdp("198.51.100.20", 3000)));
+    reoffer.set("from-tag", "T");
+    reoffer.set("to-tag", "F");
+    bench.sdp(reoffer);
+    let mut reply = answer(&sdp(HOST, 2000));
+    reply.set("from-tag", "T");
+    reply.set("to-tag", "F");
+    let again = bench.sdp(reply);
+    assert_eq!(port(&again, 0), port(&to_callee, 0), "{again}");
+    assert!(!again.contains("a=rtcp-mux"), "{again}");
+}
