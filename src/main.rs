@@ -20,11 +20,6 @@ fn command() -> Command {
     Cli::parse().command
 }
 
-/// Signalling allocates small texts from many threads at once, and frees them from others: that is
-/// a fifth of the CPU of a call with the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let outcome = match command() {
         Command::Run(args) => cli::run::run(&args),
