@@ -15,14 +15,10 @@ use super::Error;
 use super::console::{CliServer, Operator};
 use crate::config::Config;
 use crate::config::access;
-use crate::dataplane::sys::slice;
 
 /// Threads per ng UDP address, at most: commands of different calls run beside each other, one on
 /// each core, and a `ping` finds one thread free.
 const MAX_NG_THREADS: usize = 4;
-
-/// How long a thread of ng may keep the others from a core, in ns. A request takes a tenth of it.
-const NG_SLICE_NS: u64 = 250_000;
 
 /// All control listeners.
 #[derive(Default)]
@@ -42,10 +38,6 @@ impl Listeners {
     ) -> Result<Self, Error> {
         let mut listeners = Self::default();
         let pages = Arc::new(Pages(operator.clone()));
-        // A ping must get onto a core that is busy with other requests.
-        let short = slice::set(NG_SLICE_NS).inspect_err(|error| {
-            tracing::debug!(%error, "the threads of ng keep the system's slice");
-        });
         for &address in &config.ng.udp {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let threads = (cores + 1).min(MAX_NG_THREADS);
@@ -55,10 +47,6 @@ impl Listeners {
         for &address in &config.ng.tcp {
             let server = TcpServer::start(address, TcpOptions::default(), shared.clone());
             listeners.tcp.push(server.map_err(refused("tcp", address))?);
-        }
-        if short.is_ok() {
-            // Best effort as above: it was possible a moment ago.
-            let _ = slice::set(0);
         }
         let control = &config.control;
         for &address in &control.http {

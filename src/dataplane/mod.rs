@@ -9,7 +9,7 @@ mod entry;
 mod flows;
 mod play;
 mod rewrite;
-pub(crate) mod sys;
+mod sys;
 pub mod tap;
 #[cfg(test)]
 mod tests;

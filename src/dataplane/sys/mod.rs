@@ -1,9 +1,8 @@
 //! System calls without a safe wrapper elsewhere: the only unsafe code of the engine.
 #![expect(
     unsafe_code,
-    reason = "recvmmsg(2), connect(2) to nowhere and sched_setattr(2) have no safe wrapper"
+    reason = "recvmmsg(2), and connect(2) to nowhere, have no safe wrapper"
 )]
 
 pub(super) mod connect;
 pub(super) mod mmsg;
-pub(crate) mod slice;
