@@ -1,0 +1,83 @@
+//! The structures of `bpf/steer.bpf.c`, and those that the flow programs to come will share.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, AtomicU32};
+
+/// An address as the programs compare it: IPv6, or IPv4 mapped into it; network byte order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Address(pub [u8; 16]);
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        })
+    }
+}
+
+/// Where the ports of an address are in the table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Index of the first port.
+    pub base: u32,
+    /// First port.
+    pub first: u16,
+    /// Last port.
+    pub last: u16,
+}
+
+/// One port of an address, in memory that the program reads at any time.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Port {
+    /// [`OPEN`], [`GATED`], and above [`SOCKET_SHIFT`] the first socket of the worker.
+    pub state: AtomicU32,
+    /// Datagrams that the gate kept out; only counts up.
+    pub refused: AtomicU32,
+    /// The only source, if gated: an [`Address`] in four words of its bytes.
+    pub source: [AtomicU32; 4],
+    /// Its port, network byte order.
+    pub source_port: AtomicU16,
+    /// Nothing.
+    pub padding: [u16; 3],
+}
+
+/// The port is leased.
+pub const OPEN: u32 = 1;
+/// Only the source may send.
+pub const GATED: u32 = 2;
+/// Where the number of the socket begins.
+pub const SOCKET_SHIFT: u32 = 8;
+
+/// What the program `holders` is asked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// 4 or 6.
+    pub version: u16,
+    /// Network byte order.
+    pub port: [u8; 2],
+    /// Local address.
+    pub address: Address,
+}
+
+/// Questions of one run of `holders`, at most.
+pub const MAX_QUESTIONS: usize = 8;
+
+impl From<SocketAddr> for Question {
+    fn from(local: SocketAddr) -> Self {
+        Self {
+            version: if local.is_ipv4() { 4 } else { 6 },
+            port: local.port().to_be_bytes(),
+            address: local.ip().into(),
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Address>() == 16);
+const _: () = assert!(size_of::<Range>() == 8);
+const _: () = assert!(size_of::<Port>() == 32);
+const _: () = assert!(size_of::<Question>() == 20);

@@ -1,0 +1,292 @@
+//! Steered ports: the datagrams of every leased port arrive at a few sockets.
+//!
+//! An eBPF program in the socket look-up of the network namespace (`sk_lookup`) finds a leased
+//! port in a table and names the socket of its worker. A port that is not leased behaves as if the
+//! program were not there. Opening a port is a write to memory; so is the gate, which lets only
+//! one source through and costs strangers nothing but the look-up (spec: dataplane §5).
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use aya::maps::{HashMap, Map, SockMap};
+use aya::programs::{ProgramError, SkLookup, Xdp};
+use aya::{Ebpf, EbpfLoader, Pod};
+
+use crate::layout::{self, Address, GATED, MAX_QUESTIONS, OPEN, Question, SOCKET_SHIFT};
+use crate::sys::{self, PortTable};
+
+/// The object of `bpf/steer.bpf.c`, as `bpf/build` makes it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/steer.bpf.o");
+
+/// Addresses that the table has room for.
+pub const MAX_ADDRESSES: usize = 256;
+
+/// Sockets of a worker: IPv4 and IPv6 for ports that hear everybody, then for gated ones.
+pub const SOCKETS_PER_WORKER: u32 = 4;
+
+/// Why ports cannot be steered.
+#[derive(Debug, thiserror::Error)]
+pub enum SteerError {
+    /// More addresses than [`MAX_ADDRESSES`].
+    #[error("{0} media addresses; at most {MAX_ADDRESSES} can be steered")]
+    Addresses(usize),
+    /// The object is not what this program expects.
+    #[error("the eBPF object has no {0}")]
+    Missing(&'static str),
+    /// The system refuses the maps: no CAP_BPF or CAP_NET_ADMIN, or no eBPF at all.
+    #[error("cannot make the eBPF maps: {0}")]
+    Load(#[from] aya::EbpfError),
+    /// The system refuses a program.
+    #[error("cannot load the eBPF programs: {0}")]
+    Program(#[from] ProgramError),
+    /// The system refuses an entry.
+    #[error("cannot fill the eBPF maps: {0}")]
+    Map(#[from] aya::maps::MapError),
+    /// The system refuses something else.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The ports of one local address.
+#[derive(Clone, Copy, Debug)]
+struct Steered {
+    address: IpAddr,
+    range: layout::Range,
+}
+
+/// The steering of one network namespace; ends when it is dropped.
+pub struct Steering {
+    addresses: Vec<Steered>,
+    ports: PortTable,
+    holders: OwnedFd,
+    sockets: SockMap<aya::maps::MapData>,
+    // Keeps the programs and their link to the namespace.
+    _programs: Ebpf,
+}
+
+impl fmt::Debug for Steering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steering")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a port is in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+mod pod {
+    #![expect(unsafe_code, reason = "Pod is a promise about a layout")]
+
+    use super::{Address, Pod, layout};
+
+    // SAFETY: plain bytes.
+    unsafe impl Pod for Address {}
+    // SAFETY: integers without padding between or behind them.
+    unsafe impl Pod for layout::Range {}
+}
+
+impl Steering {
+    /// Loads and attaches the program for `workers` workers; no port is open yet. Ranges of the
+    /// same address are united.
+    ///
+    /// # Errors
+    /// [`SteerError`]; nothing is attached then.
+    pub fn attach(ranges: &[(IpAddr, u16, u16)], workers: usize) -> Result<Self, SteerError> {
+        let addresses = lay_out(ranges);
+        if addresses.len() > MAX_ADDRESSES {
+            return Err(SteerError::Addresses(addresses.len()));
+        }
+        let entries = addresses.last().map_or(1, |last| end(&last.range));
+        let sockets = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        let sockets = sockets.saturating_mul(SOCKETS_PER_WORKER);
+        let mut programs = EbpfLoader::new()
+            .map_max_entries("ports", entries)
+            .map_max_entries("sockets", sockets)
+            .load(OBJECT)?;
+        let table = programs.take_map("addresses");
+        let table = table.ok_or(SteerError::Missing("map of addresses"))?;
+        let mut table: HashMap<_, Address, layout::Range> = HashMap::try_from(table)?;
+        for steered in &addresses {
+            table.insert(Address::from(steered.address), steered.range, 0)?;
+        }
+        let Some(Map::Array(ports)) = programs.take_map("ports") else {
+            return Err(SteerError::Missing("array of ports"));
+        };
+        let length = usize::try_from(entries).unwrap_or(0);
+        let ports = PortTable::map(ports.fd().as_fd(), length).map_err(|source| {
+            let what = "cannot map the table of ports";
+            SteerError::System { what, source }
+        })?;
+        let sockets = programs.take_map("sockets");
+        let sockets = SockMap::try_from(sockets.ok_or(SteerError::Missing("map of sockets"))?)?;
+        let holders = load_holders(&mut programs)?;
+        let steer = programs.program_mut("steer");
+        let steer: &mut SkLookup = steer.ok_or(SteerError::Missing("steer"))?.try_into()?;
+        steer.load()?;
+        let namespace = File::open("/proc/self/ns/net").map_err(|source| {
+            let what = "cannot open the network namespace";
+            SteerError::System { what, source }
+        })?;
+        steer.attach(namespace)?;
+        Ok(Self {
+            addresses,
+            ports,
+            holders,
+            sockets,
+            _programs: programs,
+        })
+    }
+
+    /// Makes `socket` the one of this number: [`SOCKETS_PER_WORKER`] for each worker. It must be a
+    /// bound UDP socket.
+    ///
+    /// # Errors
+    /// The system refuses the socket.
+    pub fn set_socket(&mut self, number: u32, socket: &impl AsRawFd) -> Result<(), SteerError> {
+        Ok(self.sockets.set(number, socket, 0)?)
+    }
+
+    /// Where a local address and port is in the table; `None` if it is not steered.
+    pub fn slot(&self, local: SocketAddr) -> Option<Slot> {
+        let is_of = |steered: &&Steered| steered.address == local.ip();
+        let range = self.addresses.iter().find(is_of)?.range;
+        let is_within = (range.first..=range.last).contains(&local.port());
+        is_within.then(|| Slot(range.base + u32::from(local.port() - range.first)))
+    }
+
+    /// Which of up to [`MAX_QUESTIONS`] local ports belong to a socket that hears everybody, of
+    /// this program or another: a bit each, the first one's lowest.
+    ///
+    /// # Errors
+    /// The system refuses to say.
+    pub fn held(&self, locals: &[SocketAddr]) -> io::Result<u32> {
+        if locals.len() > MAX_QUESTIONS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let nobody = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        let mut questions = [Question::from(nobody); MAX_QUESTIONS];
+        for (question, &local) in questions.iter_mut().zip(locals) {
+            *question = local.into();
+        }
+        let asked = questions.get(..locals.len()).unwrap_or_default();
+        sys::ask(self.holders.as_fd(), asked)
+    }
+
+    /// From now on datagrams for the port arrive at the sockets of a worker that hear everybody.
+    pub fn open(&self, slot: Slot, worker: u32) {
+        if let Some(port) = self.port(slot) {
+            let socket = worker.saturating_mul(SOCKETS_PER_WORKER);
+            port.state.store(OPEN | socket << SOCKET_SHIFT, Release);
+        }
+    }
+
+    /// From now on only datagrams from `source` arrive, at the sockets for gated ports; `None`
+    /// opens the gate again.
+    pub fn gate(&self, slot: Slot, source: Option<SocketAddr>) {
+        let Some(port) = self.port(slot) else {
+            return;
+        };
+        let open = port.state.load(Relaxed) & !GATED;
+        // While it is changed, the gate is open: a datagram more comes up, none is lost.
+        port.state.store(open, Release);
+        let Some(source) = source else {
+            return;
+        };
+        let Address(bytes) = Address::from(source.ip());
+        for (word, bytes) in port.source.iter().zip(bytes.chunks_exact(4)) {
+            let bytes = bytes.try_into().unwrap_or_default();
+            word.store(u32::from_ne_bytes(bytes), Relaxed);
+        }
+        port.source_port.store(source.port().to_be(), Relaxed);
+        port.state.store(open | GATED, Release);
+    }
+
+    /// From now on the port is nobody's.
+    pub fn close(&self, slot: Slot) {
+        if let Some(port) = self.port(slot) {
+            port.state.store(0, Release);
+        }
+    }
+
+    /// Datagrams that the gate of a port kept out, since the start; wraps.
+    pub fn refused(&self, slot: Slot) -> u32 {
+        self.port(slot).map_or(0, |port| port.refused.load(Relaxed))
+    }
+
+    fn port(&self, Slot(index): Slot) -> Option<&layout::Port> {
+        self.ports.ports().get(usize::try_from(index).ok()?)
+    }
+}
+
+/// The program that says who holds a port; run by hand, never attached.
+fn load_holders(programs: &mut Ebpf) -> Result<OwnedFd, SteerError> {
+    let holders = programs.program_mut("holders");
+    let holders: &mut Xdp = holders.ok_or(SteerError::Missing("holders"))?.try_into()?;
+    holders.load()?;
+    let holders = holders.fd()?.as_fd().try_clone_to_owned();
+    holders.map_err(|source| SteerError::System {
+        what: "cannot keep a program",
+        source,
+    })
+}
+
+/// A place in the table for every port of every address.
+fn lay_out(ranges: &[(IpAddr, u16, u16)]) -> Vec<Steered> {
+    let mut addresses: Vec<Steered> = Vec::new();
+    for &(address, first, last) in ranges {
+        let known = addresses.iter_mut().find(|known| known.address == address);
+        match known {
+            Some(known) => {
+                known.range.first = known.range.first.min(first);
+                known.range.last = known.range.last.max(last);
+            }
+            None => addresses.push(Steered {
+                address,
+                range: layout::Range {
+                    base: 0,
+                    first,
+                    last: last.max(first),
+                },
+            }),
+        }
+    }
+    let mut base = 0;
+    for steered in &mut addresses {
+        steered.range.base = base;
+        base = end(&steered.range);
+    }
+    addresses
+}
+
+/// The first index behind a range.
+fn end(range: &layout::Range) -> u32 {
+    range.base + u32::from(range.last - range.first) + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_an_address_are_united_and_follow_each_other() {
+        let (a, b): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "::1".parse().unwrap());
+        let laid = lay_out(&[(a, 2000, 2001), (b, 5000, 5009), (a, 3000, 3001)]);
+        let ranges: Vec<_> = laid.iter().map(|s| (s.address, s.range)).collect();
+        let range = |base, first, last| layout::Range { base, first, last };
+        assert_eq!(
+            ranges,
+            [(a, range(0, 2000, 3001)), (b, range(1002, 5000, 5009))]
+        );
+    }
+}

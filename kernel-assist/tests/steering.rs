@@ -1,0 +1,154 @@
+//! The steering program in the kernel, with real datagrams on loopback.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Steering};
+
+/// Ports of the tests, below those that the system gives out.
+const FIRST: u16 = 21_000;
+
+/// One test at a time: they use the same ports.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap()
+}
+
+/// `None` without the rights for it: said, and a failure in CI.
+fn attach(addresses: &[&str], workers: usize) -> Option<Steering> {
+    let ranges: Vec<_> = addresses
+        .iter()
+        .map(|address| (address.parse().unwrap(), FIRST, FIRST + 99))
+        .collect();
+    match Steering::attach(&ranges, workers) {
+        Ok(steering) => Some(steering),
+        Err(error) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
+            println!("skipped: {error}");
+            None
+        }
+    }
+}
+
+fn socket(address: &str) -> UdpSocket {
+    let socket = UdpSocket::bind(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(200)))
+        .unwrap();
+    socket
+}
+
+fn heard(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
+    let mut buffer = [0; 64];
+    let (bytes, from) = socket.recv_from(&mut buffer).ok()?;
+    Some((buffer[..bytes].to_vec(), from))
+}
+
+#[test]
+fn leased_ports_reach_the_worker_and_others_do_not() {
+    let _alone = alone();
+    for host in ["127.0.0.1", "[::1]"] {
+        let Some(mut steering) = attach(&["127.0.0.1", "::1"], 2) else {
+            return;
+        };
+        let any = format!("{host}:0");
+        let local: SocketAddr = format!("{host}:{}", FIRST + 7).parse().unwrap();
+        let family = u32::from(local.is_ipv6());
+        let (room, gated) = (socket(&any), socket(&any));
+        let worker = 1;
+        let first = worker * SOCKETS_PER_WORKER + family;
+        steering.set_socket(first, &room).unwrap();
+        steering.set_socket(first + 2, &gated).unwrap();
+        let (friend, stranger) = (socket(&any), socket(&any));
+        let friends = friend.local_addr().unwrap();
+
+        let slot = steering.slot(local).unwrap();
+        friend.send_to(b"closed", local).unwrap();
+        assert_eq!(heard(&room), None);
+
+        steering.open(slot, worker);
+        friend.send_to(b"open", local).unwrap();
+        assert_eq!(heard(&room), Some((b"open".to_vec(), friends)));
+
+        steering.gate(slot, Some(friends));
+        stranger.send_to(b"no", local).unwrap();
+        friend.send_to(b"yes", local).unwrap();
+        assert_eq!(heard(&gated), Some((b"yes".to_vec(), friends)));
+        assert_eq!((heard(&room), steering.refused(slot)), (None, 1));
+
+        steering.gate(slot, None);
+        stranger.send_to(b"again", local).unwrap();
+        assert_eq!(heard(&room).unwrap().0, b"again");
+
+        steering.close(slot);
+        let other = socket(&local.to_string());
+        friend.send_to(b"theirs", local).unwrap();
+        assert_eq!(heard(&other).unwrap().0, b"theirs");
+        drop(steering);
+    }
+}
+
+#[test]
+fn ports_of_other_programs_are_known() {
+    let _alone = alone();
+    let Some(steering) = attach(&["127.0.0.1", "::1"], 1) else {
+        return;
+    };
+    let _exact = socket(&format!("127.0.0.1:{}", FIRST + 1));
+    let _wild = socket(&format!("0.0.0.0:{}", FIRST + 2));
+    let _six = socket(&format!("[::1]:{}", FIRST + 3));
+    let local = |host: &str, offset| format!("{host}:{}", FIRST + offset).parse().unwrap();
+    let locals = [
+        local("127.0.0.1", 0),
+        local("127.0.0.1", 1),
+        local("127.0.0.1", 2),
+        local("127.0.0.1", 3),
+        local("[::1]", 3),
+        local("[::1]", 1),
+    ];
+    assert_eq!(steering.held(&locals).unwrap(), 0b01_0110);
+}
+
+#[test]
+fn addresses_and_ports_outside_of_the_ranges_have_no_slot() {
+    let _alone = alone();
+    let Some(steering) = attach(&["127.0.0.1"], 1) else {
+        return;
+    };
+    let slot = |local: &str| steering.slot(local.parse().unwrap());
+    assert!(slot("127.0.0.1:21099").is_some());
+    assert!(slot("127.0.0.1:21100").is_none());
+    assert!(slot("127.0.0.1:20999").is_none());
+    assert!(slot("127.0.0.2:21000").is_none());
+}
+
+/// The compiler that the committed object was built with.
+const CLANG: &str = "clang version 14.";
+
+#[test]
+fn the_committed_object_is_what_the_source_gives() {
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        output.status.success().then_some(text)
+    };
+    let version = run("clang", &["--version"]);
+    if !version.is_some_and(|version| version.contains(CLANG)) {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no {CLANG}");
+        println!("skipped: needs {CLANG}");
+        return;
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/bpf");
+    let built = std::env::temp_dir().join(format!("windlass-steer-{}.o", std::process::id()));
+    let output = built.to_str().unwrap();
+    assert!(run(&format!("{folder}/build"), &[output]).is_some());
+    let (built_bytes, committed) = (
+        std::fs::read(&built).unwrap(),
+        std::fs::read(format!("{folder}/steer.bpf.o")).unwrap(),
+    );
+    std::fs::remove_file(&built).unwrap();
+    assert!(built_bytes == committed, "run {folder}/build and commit");
+}
