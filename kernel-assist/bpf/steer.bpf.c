@@ -67,7 +67,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
 	__uint(max_entries, 4);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, __u32);
 } sockets SEC(".maps");
 
 static __always_inline void map_v4(struct steer_address *to, __u32 address)

@@ -63,10 +63,7 @@ impl Drop for PortTable {
     fn drop(&mut self) {
         // SAFETY: the mapping made in `map`, with its length; no reference outlives `self`.
         unsafe {
-            libc::munmap(
-                self.start.as_ptr().cast(),
-                self.length * size_of::<Port>(),
-            );
+            libc::munmap(self.start.as_ptr().cast(), self.length * size_of::<Port>());
         }
     }
 }

@@ -191,12 +191,17 @@ impl Interfaces {
     /// [`LeaseError`]; nothing stays leased then.
     pub fn lease_pair(&self, on: &LocalAddress) -> Result<(PortLease, PortLease), LeaseError> {
         self.attempt(on, PortPool::take_pair, |base, refused| {
-            // A lease gives its number back when it is dropped; the numbers that never became
-            // leases are given back by the attempt.
-            match self.open(on, base, refused) {
-                Ok(rtp) => Ok((rtp, self.open(on, base + 1, refused)?)),
+            let locals = [base, base + 1].map(|port| SocketAddr::new(on.address, port));
+            match self.opener.open_pair(locals) {
+                Ok(handles) => {
+                    let [rtp, rtcp] = locals;
+                    let [rtp_handle, rtcp_handle] = handles;
+                    let pool = || on.pool.clone();
+                    let rtp = PortLease::new(rtp, rtp_handle, pool());
+                    Ok((rtp, PortLease::new(rtcp, rtcp_handle, pool())))
+                }
                 Err(error) => {
-                    refused.push(base + 1);
+                    refused.extend([base, base + 1]);
                     Err(error)
                 }
             }

@@ -61,6 +61,7 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
         dtls: groups.dtls,
         quality: groups.quality,
         jitter_buffer: groups.jitter_buffer,
+        dataplane: groups.dataplane,
         recording: groups.recording,
         dtmf: groups.dtmf,
         redis: groups.redis,

@@ -37,8 +37,8 @@ use crate::flow::Learning;
 use access::Access;
 use names::Names;
 use topic::{
-    Control, Dtls, Dtmf, Graphite, Homer, JitterBuffer, Mqtt, Process, Quality, Recording, Redis,
-    Signalling, Syslog,
+    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, JitterBuffer, Mqtt, Process, Quality,
+    Recording, Redis, Signalling, Syslog,
 };
 
 pub use flags::Flags;
@@ -68,6 +68,8 @@ pub struct Config {
     pub quality: Quality,
     /// The jitter buffer.
     pub jitter_buffer: JitterBuffer,
+    /// How packets are moved.
+    pub dataplane: Dataplane,
     /// Recording of calls.
     pub recording: Recording,
     /// DTMF events.
@@ -175,6 +177,7 @@ impl Default for Config {
             dtls: Dtls::default(),
             quality: Quality::default(),
             jitter_buffer: JitterBuffer::default(),
+            dataplane: Dataplane::default(),
             recording: Recording::default(),
             dtmf: Dtmf::default(),
             redis: Redis::default(),

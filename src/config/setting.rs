@@ -144,6 +144,8 @@ macro_rules! settings {
             }
 
             fn set(&mut self, option: &str, text: &str) -> Option<Result<(), String>> {
+                // Not every group has options.
+                let _ = text;
                 match option {
                     $($(
                         $option => Some(

@@ -10,8 +10,9 @@ use windlass_ng::request::VscCodes;
 use super::Error;
 use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
-use crate::config::Config;
 use crate::config::topic;
+use crate::config::{Config, Interface};
+use crate::dataplane::Steering;
 use crate::media::certificate::Certificate;
 use crate::observe::load::LoadLimits;
 
@@ -44,6 +45,23 @@ pub(crate) fn addresses(config: &Config, rng: &mut impl Rng) -> Vec<LocalAddress
         });
     }
     addresses
+}
+
+/// Whether the ports of all media addresses are steered.
+pub(super) fn steering(config: &Config) -> Steering {
+    let ports = || {
+        let interfaces = config.interfaces.iter();
+        let range = |interface: &Interface| {
+            let ports = &interface.ports;
+            (interface.address, ports.min, ports.max)
+        };
+        interfaces.map(range).collect()
+    };
+    match config.dataplane.steering {
+        topic::Steering::Auto => Steering::Auto(ports()),
+        topic::Steering::Off => Steering::Off,
+        topic::Steering::Required => Steering::Required(ports()),
+    }
 }
 
 pub(crate) fn defaults(config: &Config) -> call::Defaults {

@@ -129,7 +129,7 @@ impl Daemon {
                 MosBasis::Listening => Basis::Listening,
             },
         };
-        let dataplane = Dataplane::start(workers, started, services);
+        let dataplane = Dataplane::start(workers, started, services, &host::steering(config));
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
         let interfaces = Interfaces::new(

@@ -224,9 +224,14 @@ impl Entry {
 
     /// Counts a datagram that is not forwarded.
     pub(super) fn count_drop(&self, reason: DropReason) {
-        FlowStats::add(&self.stats.errors_in, 1);
+        self.count_drops(reason, 1);
+    }
+
+    /// Counts several.
+    pub(super) fn count_drops(&self, reason: DropReason, datagrams: u64) {
+        FlowStats::add(&self.stats.errors_in, datagrams);
         if let Some(counter) = self.stats.drops.get(reason as usize) {
-            FlowStats::add(counter, 1);
+            FlowStats::add(counter, datagrams);
         }
     }
 

@@ -17,7 +17,7 @@ mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -34,7 +34,7 @@ use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::media::report::Basis;
 
-use backend::epoll::{self, Epoll, Opener};
+use backend::ladder::{Ladder, Rungs};
 use flows::{EventSink, Flows};
 use tap::Recordings;
 use worker::Shared;
@@ -71,6 +71,45 @@ impl Default for Services {
     }
 }
 
+/// Whether the datagrams of all ports are steered to a few sockets per worker, or every port has a
+/// socket of its own (spec: dataplane §2).
+#[derive(Clone, Debug, Default)]
+pub enum Steering {
+    /// A socket per port.
+    #[default]
+    Off,
+    /// Steered where this host lets us; these are the ports.
+    Auto(Vec<PortRange>),
+    /// Steered, or it does not start.
+    Required(Vec<PortRange>),
+}
+
+/// A local address with its first and last port.
+pub type PortRange = (IpAddr, u16, u16);
+
+impl Steering {
+    fn rungs(&self, workers: usize) -> io::Result<Rungs> {
+        let (ranges, is_required) = match self {
+            Self::Off => return Ok(Rungs::sockets()),
+            Self::Auto(ranges) => (ranges, false),
+            Self::Required(ranges) => (ranges, true),
+        };
+        match Rungs::steered(ranges, workers) {
+            Ok(rungs) => {
+                tracing::info!(workers, "ports are steered: no socket per port");
+                Ok(rungs)
+            }
+            Err(reason) if is_required => Err(io::Error::other(format!(
+                "ports cannot be steered: {reason}"
+            ))),
+            Err(reason) => {
+                tracing::info!(%reason, "ports are not steered: a socket for each");
+                Ok(Rungs::sockets())
+            }
+        }
+    }
+}
+
 /// What a flow can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
@@ -88,6 +127,7 @@ pub enum Happening {
 /// The workers.
 pub struct Dataplane {
     workers: Vec<Handle>,
+    opener: Arc<dyn OpenPort>,
     started: Instant,
     lost_events: Arc<AtomicU64>,
 }
@@ -101,7 +141,7 @@ impl fmt::Debug for Dataplane {
 }
 
 struct Handle {
-    shared: Arc<Shared<Epoll>>,
+    shared: Arc<Shared<Ladder>>,
     waker: Waker,
     flows: AtomicUsize,
     thread: Option<JoinHandle<()>>,
@@ -128,7 +168,10 @@ impl Dataplane {
         workers: usize,
         started: Instant,
         services: Services,
+        steering: &Steering,
     ) -> io::Result<(Self, Receiver<FlowEvent>)> {
+        let workers = workers.max(1);
+        let mut rungs = steering.rungs(workers)?;
         let (sender, events) = sync_channel(MAX_EVENTS);
         let lost_events = Arc::new(AtomicU64::new(0));
         let sink = EventSink {
@@ -138,16 +181,18 @@ impl Dataplane {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut dataplane = Self {
             workers: Vec::new(),
+            opener: rungs.opener(),
             started,
             lost_events,
         };
-        for index in 0..workers.max(1) {
-            let (backend, wait, waker) = epoll::new()?;
+        for index in 0..workers {
+            let stats = Arc::<WorkerStats>::default();
+            let (backend, wait, waker) = rungs.worker(index, Arc::clone(&stats))?;
             let flows = Mutex::new(Flows::new(backend, sink.clone(), services.clone(), started));
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),
-                stats: Arc::default(),
+                stats,
             });
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
             let pin = (workers > 1 && cores > 1).then_some(index % cores);
@@ -183,7 +228,7 @@ impl Dataplane {
 
     /// Opens ports as the workers' backend needs them.
     pub fn opener(&self) -> Arc<dyn OpenPort> {
-        Arc::new(Opener)
+        Arc::clone(&self.opener)
     }
 
     /// Puts a plan in force; returns when it is. The leases of removed flows come back, so that

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -33,22 +33,38 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Self {
+    /// `None` if this host does not let us steer ports; in CI it must.
+    fn new(is_steered: bool) -> Option<Self> {
         let started = clock();
-        let (dataplane, events) = Dataplane::start(1, started, Services::default()).unwrap();
+        let locals = [free_address(), free_address()];
+        let range = |local: SocketAddr| (local.ip(), local.port(), local.port());
+        let steering = match is_steered {
+            true => Steering::Required(locals.map(range).to_vec()),
+            false => Steering::Off,
+        };
+        let dataplane = Dataplane::start(1, started, Services::default(), &steering);
+        let (dataplane, events) = match dataplane {
+            Ok(started) => started,
+            Err(error) => {
+                let may_skip = is_steered && std::env::var("CI").as_deref() != Ok("true");
+                assert!(may_skip, "{error}");
+                println!("skipped: {error}");
+                return None;
+            }
+        };
         let phone = || {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket
         };
-        Self {
+        Some(Self {
             dataplane,
             events,
             returned: Arc::default(),
             phones: [phone(), phone()],
-            locals: [free_address(), free_address()],
+            locals,
             started,
-        }
+        })
     }
 
     fn spec(&self, side: usize) -> FlowSpec {
@@ -136,10 +152,15 @@ fn plan(changes: Vec<FlowChange>) -> Plan {
     }
 }
 
-/// An address that the system had to give; media ports are asked for by number.
+/// An address below those that the system gives to the sockets of other tests.
 fn free_address() -> SocketAddr {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    socket.local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(22_000);
+    loop {
+        let local = (Ipv4Addr::LOCALHOST, NEXT.fetch_add(1, Relaxed)).into();
+        if UdpSocket::bind(local).is_ok() {
+            return local;
+        }
+    }
 }
 
 fn rtp(sequence: u16) -> Vec<u8> {
@@ -170,9 +191,7 @@ fn drops(stats: &FlowStats, reason: DropReason) -> &AtomicU64 {
     &stats.drops[reason as usize]
 }
 
-#[test]
-fn media_passes_both_ways_and_leaves_from_the_other_port() {
-    let bench = Bench::new();
+fn media_passes_both_ways_and_leaves_from_the_other_port(bench: Bench) {
     let stats = bench.install(|_| {});
     for sequence in 0..20 {
         for side in [0, 1] {
@@ -193,9 +212,7 @@ fn media_passes_both_ways_and_leaves_from_the_other_port() {
     }
 }
 
-#[test]
-fn a_learned_source_is_told_and_answered() {
-    let bench = Bench::new();
+fn a_learned_source_is_told_and_answered(bench: Bench) {
     let behind_nat = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     behind_nat.set_read_timeout(Some(PATIENCE)).unwrap();
     // The SDP says an address that the phone does not have.
@@ -223,7 +240,7 @@ fn a_learned_source_is_told_and_answered() {
 
 #[test]
 fn packets_before_the_plan_are_relayed_once_it_is_in_force() {
-    let bench = Bench::new();
+    let bench = Bench::new(false).unwrap();
     let leases = vec![bench.lease(0), bench.lease(1)];
     bench.send(0, &rtp(1));
     let changes = vec![
@@ -234,11 +251,10 @@ fn packets_before_the_plan_are_relayed_once_it_is_in_force() {
     assert_eq!(bench.hear(1).0, rtp(1));
 }
 
-#[test]
-fn a_removed_flow_closes_its_port_and_gives_the_number_back() {
-    let bench = Bench::new();
+fn a_removed_flow_closes_its_port_and_gives_the_number_back(bench: Bench) {
     bench.install(|_| {});
-    assert!(UdpSocket::bind(bench.locals[0]).is_err(), "port is taken");
+    let is_taken = bench.dataplane.opener().open(bench.locals[0]).is_err();
+    assert!(is_taken, "port is taken");
     let removed = bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
     assert_eq!(removed.len(), 2);
     assert_eq!(bench.returned.0.load(Relaxed), 0);
@@ -247,18 +263,14 @@ fn a_removed_flow_closes_its_port_and_gives_the_number_back() {
     UdpSocket::bind(bench.locals[0]).unwrap();
 }
 
-#[test]
-fn the_end_of_the_data_plane_closes_every_port() {
+fn the_end_of_the_data_plane_closes_every_port(bench: Bench) {
+    bench.install(|_| {});
     let Bench {
         dataplane,
         returned,
         locals,
         ..
-    } = {
-        let bench = Bench::new();
-        bench.install(|_| {});
-        bench
-    };
+    } = bench;
     drop(dataplane);
     assert_eq!(returned.0.load(Relaxed), 2);
     for local in locals {
@@ -266,9 +278,7 @@ fn the_end_of_the_data_plane_closes_every_port() {
     }
 }
 
-#[test]
-fn a_plan_that_does_not_fit_is_refused() {
-    let bench = Bench::new();
+fn a_plan_that_does_not_fit_is_refused(bench: Bench) {
     let install = plan(vec![FlowChange::Install(bench.spec(0))]);
     let refused = bench.dataplane.apply(&install, Vec::new()).unwrap_err();
     assert!(refused.to_string().contains(&bench.locals[0].to_string()));
@@ -287,9 +297,7 @@ fn a_plan_that_does_not_fit_is_refused() {
     assert_eq!(returned.len(), 1);
 }
 
-#[test]
-fn what_is_no_rtp_is_dropped_and_counted() {
-    let bench = Bench::new();
+fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
     let stats = bench.install(|_| {});
     let truncated = &rtp(1)[..11];
     let hostile: [&[u8]; 5] = [b"", b"\x00\x01", b"hello, world", truncated, &REPORT[..7]];
@@ -301,9 +309,7 @@ fn what_is_no_rtp_is_dropped_and_counted() {
     await_count(drops(&stats[0], DropReason::Malformed), 5);
 }
 
-#[test]
-fn an_opaque_flow_carries_anything() {
-    let bench = Bench::new();
+fn an_opaque_flow_carries_anything(bench: Bench) {
     let stats = bench.install(|spec| spec.payload = Payload::Opaque);
     bench.send(0, b"\x00\x05t38 ifp");
     assert_eq!(bench.hear(1).0, b"\x00\x05t38 ifp");
@@ -313,9 +319,7 @@ fn an_opaque_flow_carries_anything() {
     assert!(stats[0].ssrcs.get().is_none(), "no RTP, no sources");
 }
 
-#[test]
-fn a_party_on_hold_is_not_heard_but_its_reports_are() {
-    let bench = Bench::new();
+fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {
     let stats = bench.install(|spec| spec.receive = false);
     bench.send(0, &rtp(1));
     bench.send(0, &REPORT);
@@ -323,9 +327,7 @@ fn a_party_on_hold_is_not_heard_but_its_reports_are() {
     await_count(drops(&stats[0], DropReason::NotReceiving), 1);
 }
 
-#[test]
-fn a_discarding_flow_passes_nothing_until_it_is_changed() {
-    let bench = Bench::new();
+fn a_discarding_flow_passes_nothing_until_it_is_changed(bench: Bench) {
     let stats = bench.install(|spec| spec.discard = true);
     bench.send(0, &rtp(1));
     await_count(drops(&stats[0], DropReason::Discarded), 1);
@@ -334,18 +336,14 @@ fn a_discarding_flow_passes_nothing_until_it_is_changed() {
     assert_eq!(bench.hear(1).0, rtp(2));
 }
 
-#[test]
-fn a_party_that_wants_nothing_is_sent_nothing() {
-    let bench = Bench::new();
+fn a_party_that_wants_nothing_is_sent_nothing(bench: Bench) {
     let stats = bench.install(|spec| spec.peer.wants = false);
     bench.send(1, &rtp(1));
     await_count(drops(&stats[1], DropReason::NoDestination), 1);
     assert_eq!(stats[0].packets_out.load(Relaxed), 0);
 }
 
-#[test]
-fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port() {
-    let bench = Bench::new();
+fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port(bench: Bench) {
     bench.install(|_| {});
     for sequence in 0..50 {
         bench.send(0, &rtp(sequence));
@@ -365,4 +363,38 @@ fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port() {
         rebound.send_to(&rtp(sequence), bench.locals[0]).unwrap();
         sequence += 1;
     }
+}
+
+/// Each test with a socket per port, and with steered ports.
+macro_rules! on_every_rung {
+    ($($name:ident)*) => {
+        mod sockets {
+            $(#[test]
+            fn $name() {
+                super::$name(super::Bench::new(false).unwrap());
+            })*
+        }
+        mod steered {
+            $(#[test]
+            fn $name() {
+                if let Some(bench) = super::Bench::new(true) {
+                    super::$name(bench);
+                }
+            })*
+        }
+    };
+}
+
+on_every_rung! {
+    media_passes_both_ways_and_leaves_from_the_other_port
+        a_learned_source_is_told_and_answered
+        a_removed_flow_closes_its_port_and_gives_the_number_back
+        the_end_of_the_data_plane_closes_every_port
+        a_plan_that_does_not_fit_is_refused
+        what_is_no_rtp_is_dropped_and_counted
+        an_opaque_flow_carries_anything
+        a_party_on_hold_is_not_heard_but_its_reports_are
+        a_discarding_flow_passes_nothing_until_it_is_changed
+        a_party_that_wants_nothing_is_sent_nothing
+        a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port
 }

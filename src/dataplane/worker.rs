@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::backend::{Backend, Wait};
+use super::backend::{Backend, Ready, Wait};
 use super::flows::{BOUND_SILENCE, DATAGRAM_BYTES, Flows, Queue};
-use super::sys::mmsg::RecvBatch;
+use super::sys::recv::RecvBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
 
-/// Datagrams taken from one port at a time.
-const BATCH: usize = 8;
+/// Datagrams taken at a time.
+const BATCH: usize = 64;
 
 /// How often time acts on the latches.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,8 +39,8 @@ pub(super) struct Shared<B> {
 /// Turns until it is told to stop: wait, one clock reading, every ready port, time.
 #[expect(clippy::disallowed_methods, reason = "the one clock reading of a turn")]
 pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: Instant) {
-    let mut ready: Vec<usize> = Vec::new();
-    let mut unfinished: Vec<usize> = Vec::new();
+    let mut ready: Vec<Ready> = Vec::new();
+    let mut unfinished: Vec<Ready> = Vec::new();
     let mut batch = RecvBatch::new(BATCH, DATAGRAM_BYTES);
     let mut at_most = TICK;
     let mut next_tick = started + TICK;
@@ -61,9 +61,13 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         let now = Instant::now();
         let mut flows = shared.flows.lock();
         let before = flows.received;
-        for index in ready.drain(..) {
-            if flows.serve_guarded(index, &mut batch, now) == Queue::MayHoldMore {
-                unfinished.push(index);
+        for ready in ready.drain(..) {
+            let queue = match ready {
+                Ready::Port(index) => flows.serve_guarded(index, &mut batch, now),
+                Ready::Queue(queue) => flows.serve_queue(queue, &mut batch, now),
+            };
+            if queue == Queue::MayHoldMore {
+                unfinished.push(ready);
             }
         }
         flows.release_silent(now);
@@ -78,6 +82,7 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         if let Some(due) = flows.play(now) {
             at_most = at_most.min(due.saturating_duration_since(now));
         }
+        flows.flush();
         let received = flows.received - before;
         // Under load the worker is back in no time: a waiting command goes first.
         MutexGuard::unlock_fair(flows);

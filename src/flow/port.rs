@@ -15,6 +15,15 @@ pub trait OpenPort: Send + Sync {
     /// # Errors
     /// The address is not local, or the port is taken by somebody else.
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle>;
+
+    /// Opens two ports, or none.
+    ///
+    /// # Errors
+    /// As [`Self::open`], of either.
+    fn open_pair(&self, locals: [SocketAddr; 2]) -> io::Result<[PortHandle; 2]> {
+        let [first, second] = locals;
+        Ok([self.open(first)?, self.open(second)?])
+    }
 }
 
 /// An open port as its backend knows it: a socket, or an entry in a steering table. Closed on drop.

@@ -42,6 +42,11 @@ impl FlowStats {
         counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
+    /// Takes `n` back from a counter of which the caller is the only writer.
+    pub fn take_back(counter: &AtomicU64, n: u64) {
+        counter.store(counter.load(Relaxed).saturating_sub(n), Relaxed);
+    }
+
     /// The learned source and the current destination.
     pub fn peer(&self) -> PeerView {
         *self
@@ -58,8 +63,10 @@ pub struct WorkerStats {
     pub thread_id: AtomicU64,
     /// Turns: how often it came back from waiting.
     pub wakeups: AtomicU64,
-    /// Ports that were ready in these turns.
+    /// Ports, or queues that ports share, that were ready in these turns.
     pub items: AtomicU64,
+    /// Datagrams that its shared queues had no room for.
+    pub overflowed: AtomicU64,
 }
 
 /// Where a flow's party is, as far as it is known.

@@ -2,6 +2,7 @@
 //! joins several is in `check`.
 
 mod control;
+mod dataplane;
 mod export;
 mod media;
 mod output;
@@ -9,6 +10,7 @@ mod recording;
 mod redis;
 
 pub use control::{Control, Pmtu};
+pub use dataplane::{Dataplane, Steering};
 pub use export::{Graphite, Homer, HomerProtocol, Mqtt, MqttScope};
 pub use media::{
     CertificateCipher, Dtls, JitterBuffer, MosBasis, MosModel, Quality, Signalling, Signature,
@@ -27,6 +29,7 @@ macro_rules! for_each_group {
             dtls: Dtls,
             quality: Quality,
             jitter_buffer: JitterBuffer,
+            dataplane: Dataplane,
             recording: Recording,
             dtmf: Dtmf,
             syslog: Syslog,

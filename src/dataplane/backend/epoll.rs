@@ -10,13 +10,19 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Backend, Wait};
+use super::{Backend, PORT_BATCH, Ready, Unsent, Wait};
 use crate::dataplane::sys::connect;
-use crate::dataplane::sys::mmsg::RecvBatch;
+use crate::dataplane::sys::recv::RecvBatch;
 use crate::flow::port::{OpenPort, PortHandle};
 
 /// The token of the waker; flows count from 0.
 const WAKE: Token = Token(usize::MAX);
+
+/// The token of the first shared queue; further ones count down.
+const FIRST_QUEUE: usize = usize::MAX - 1;
+
+/// The last queue that could be.
+const LAST_QUEUE: usize = FIRST_QUEUE - 15;
 
 /// Events taken from the system at a time.
 const EVENTS: usize = 256;
@@ -46,6 +52,17 @@ pub(in crate::dataplane) fn new() -> io::Result<(Epoll, EpollWait, Waker)> {
     Ok((Epoll { registry }, wait, waker))
 }
 
+impl Epoll {
+    /// Reports a socket that many ports share under the number of its queue.
+    pub(super) fn watch_queue(&self, queue: usize, socket: &UdpSocket) -> io::Result<()> {
+        let fd = socket.as_raw_fd();
+        let token = FIRST_QUEUE.saturating_sub(queue).max(LAST_QUEUE);
+        let mut source = SourceFd(&fd);
+        self.registry
+            .register(&mut source, Token(token), Interest::READABLE)
+    }
+}
+
 /// What a port is here.
 struct Port {
     socket: UdpSocket,
@@ -62,7 +79,7 @@ fn port(handle: &mut PortHandle) -> io::Result<&mut Port> {
 
 /// Opens a socket per port.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dataplane) struct Opener;
+pub(super) struct Opener;
 
 impl OpenPort for Opener {
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle> {
@@ -107,7 +124,11 @@ impl Backend for Epoll {
     }
 
     fn receive(&mut self, handle: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
-        batch.receive(port(handle)?.socket.as_fd())
+        batch.receive(port(handle)?.socket.as_fd(), PORT_BATCH)
+    }
+
+    fn receive_queue(&mut self, queue: usize, _batch: &mut RecvBatch) -> io::Result<usize> {
+        Err(io::Error::other(format!("there is no queue {queue}")))
     }
 
     fn send(&mut self, handle: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
@@ -117,6 +138,10 @@ impl Backend for Epoll {
             true => port.socket.send(data).map(drop),
             false => port.socket.send_to(data, to).map(drop),
         }
+    }
+
+    fn flush(&mut self, _unsent: &mut Vec<Unsent>) {
+        // Nothing is queued.
     }
 
     fn set_tos(&mut self, handle: &mut PortHandle, tos: u8) -> io::Result<()> {
@@ -139,10 +164,15 @@ impl Backend for Epoll {
         port.peer = peer;
         Ok(())
     }
+
+    fn kept_out(&mut self, _handle: &mut PortHandle) -> u32 {
+        // The system does not say what a connected socket did not take.
+        0
+    }
 }
 
 impl Wait for EpollWait {
-    fn wait(&mut self, at_most: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+    fn wait(&mut self, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(at_most)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -152,7 +182,10 @@ impl Wait for EpollWait {
         ready.extend(
             tokens
                 .filter(|&token| token != WAKE)
-                .map(|Token(index)| index),
+                .map(|Token(token)| match token {
+                    LAST_QUEUE..=FIRST_QUEUE => Ready::Queue(FIRST_QUEUE - token),
+                    index => Ready::Port(index),
+                }),
         );
         Ok(())
     }

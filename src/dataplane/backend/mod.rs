@@ -1,18 +1,41 @@
 //! How datagrams come in and go out. The packet logic above is one code for all backends.
 
 pub(super) mod epoll;
+pub(super) mod ladder;
+mod steered;
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::sys::mmsg::RecvBatch;
+use super::sys::recv::RecvBatch;
 use crate::flow::port::PortHandle;
+
+/// Datagrams taken from one port at a time.
+pub(super) const PORT_BATCH: usize = 8;
+
+/// What has datagrams waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// A port, by the token that it was adopted under.
+    Port(usize),
+    /// A queue that many ports share.
+    Queue(usize),
+}
+
+/// A datagram that was queued for sending, and then refused by the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unsent {
+    /// The port it was sent from.
+    pub(super) local: SocketAddr,
+    /// Its length.
+    pub(super) bytes: usize,
+}
 
 /// Moves datagrams for one worker. Ports are opened by any thread and handed over.
 pub(super) trait Backend: Send {
     /// From now on the worker's [`Wait`] reports datagrams of this port under `token`, also those
-    /// that are there already.
+    /// that are there already; or of a queue that the port shares with others.
     fn adopt(&mut self, port: &mut PortHandle, token: usize) -> io::Result<()>;
 
     /// The port is to be closed by somebody else; nothing is reported of it any more.
@@ -21,8 +44,14 @@ pub(super) trait Backend: Send {
     /// Takes datagrams of a port.
     fn receive(&mut self, port: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize>;
 
-    /// Sends one datagram from a port.
+    /// Takes datagrams of a queue; the batch says which port each is for.
+    fn receive_queue(&mut self, queue: usize, batch: &mut RecvBatch) -> io::Result<usize>;
+
+    /// Sends one datagram from a port, at the latest with the next [`Self::flush`].
     fn send(&mut self, port: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()>;
+
+    /// Sends what is queued, and appends what the system refuses.
+    fn flush(&mut self, unsent: &mut Vec<Unsent>);
 
     /// TOS or traffic class of datagrams sent from a port.
     fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()>;
@@ -30,12 +59,16 @@ pub(super) trait Backend: Send {
     /// A hint that everything comes from this source and goes there, for as long as it is in
     /// force; `None` takes it back. Datagrams from elsewhere may be lost meanwhile.
     fn bind_peer(&mut self, port: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()>;
+
+    /// Datagrams from elsewhere that were kept out of a port since the last call, where that can
+    /// be told.
+    fn kept_out(&mut self, port: &mut PortHandle) -> u32;
 }
 
 /// The waiting half of a backend: used by the worker's thread alone, while other threads may
 /// change the ports.
 pub(super) trait Wait: Send {
-    /// Waits for datagrams or for a wake-up, at most this long; appends the tokens of ports that
-    /// have something. A port is reported once until it was drained.
-    fn wait(&mut self, at_most: Duration, ready: &mut Vec<usize>) -> io::Result<()>;
+    /// Waits for datagrams or for a wake-up, at most this long; appends what has something. A port
+    /// or queue is reported once until it was drained.
+    fn wait(&mut self, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()>;
 }

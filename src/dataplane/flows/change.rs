@@ -8,6 +8,7 @@ use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::tap::{PacketTap, Recordings};
 use crate::flow::port::PortLease;
+use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{FlowChange, FlowSpec, Plan};
 
 impl<B: Backend> Flows<B> {
@@ -53,6 +54,8 @@ impl<B: Backend> Flows<B> {
                 FlowChange::Remove(local) => removed.extend(self.remove(local)),
             }
         }
+        // Dummies that open a NAT.
+        self.flush();
         self.resolve(plan.call);
         // Ports that were leased and dropped again within one command.
         removed.append(&mut leases);
@@ -85,7 +88,10 @@ impl<B: Backend> Flows<B> {
         if let Some(siblings) = self.by_call.get_mut(&entry.call) {
             siblings.retain(|&other| other != index);
         }
-        self.bound -= usize::from(entry.is_bound);
+        if entry.is_bound {
+            self.bound -= 1;
+            count_kept_out(&mut self.backend, &mut entry);
+        }
         self.backend.release(entry.lease.handle_mut());
         Some(entry.lease)
     }
@@ -129,7 +135,17 @@ fn recording(recordings: &dyn Recordings, entry: &Entry) -> Option<Box<dyn Packe
 /// Takes the binding of a port to its peer back.
 pub(super) fn release(backend: &mut impl Backend, entry: &mut Entry) {
     entry.is_bound = false;
+    count_kept_out(backend, entry);
     if let Err(error) = backend.bind_peer(entry.lease.handle_mut(), None) {
         tracing::warn!(local = %entry.lease.local(), %error, "cannot unbind a port from its peer");
+    }
+}
+
+/// Counts the strangers that a bound port did not hear.
+pub(super) fn count_kept_out(backend: &mut impl Backend, entry: &mut Entry) {
+    let kept_out = u64::from(backend.kept_out(entry.lease.handle_mut()));
+    if kept_out > 0 {
+        FlowStats::add(&entry.stats.packets_in, kept_out);
+        entry.count_drops(DropReason::UnexpectedSource, kept_out);
     }
 }

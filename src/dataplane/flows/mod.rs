@@ -17,16 +17,16 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 use slab::Slab;
 
-use super::backend::Backend;
+use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::entry::Entry;
-use super::sys::mmsg::RecvBatch;
+use super::sys::recv::RecvBatch;
 use super::tap::Recordings;
 use super::{FlowEvent, Happening, Services};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::media::latch::{Arrival, Verdict};
 use crate::media::report::{Basis, Sources};
 
-use change::release;
+use change::{count_kept_out, release};
 use reading::{Reading, read};
 
 /// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
@@ -76,6 +76,10 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) released_at: Instant,
     /// Datagrams taken in so far.
     pub(in crate::dataplane) received: u64,
+    /// Datagrams of queues for ports that no flow has any more.
+    pub(in crate::dataplane) strays: u64,
+    /// What the system refused to send in this turn.
+    pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet while it is changed for one sink.
     pub(in crate::dataplane) scratch: Vec<u8>,
     /// Flows that digits are played from.
@@ -107,6 +111,8 @@ impl<B: Backend> Flows<B> {
             bound: 0,
             released_at: started,
             received: 0,
+            strays: 0,
+            unsent: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
     }
@@ -120,12 +126,60 @@ impl<B: Backend> Flows<B> {
     ) -> Queue {
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(index, batch, now)));
         served.unwrap_or_else(|_| {
-            if let Some(entry) = self.entries.get_mut(index) {
-                tracing::error!(local = %entry.lease.local(), "flow shut after a defect");
-                entry.discard = true;
-            }
+            self.shut(index);
             Queue::Drained
         })
+    }
+
+    /// Takes a batch from a queue that ports share, and forwards it.
+    pub(super) fn serve_queue(
+        &mut self,
+        queue: usize,
+        batch: &mut RecvBatch,
+        now: Instant,
+    ) -> Queue {
+        // After an error the next datagram is reported again.
+        let Ok(received) = self.backend.receive_queue(queue, batch) else {
+            return Queue::Drained;
+        };
+        self.received += received as u64;
+        for position in 0..received {
+            let local = batch.aside(position).local;
+            let index = local.and_then(|local| self.by_local.get(&local).copied());
+            let (Some(index), Some((datagram, from))) = (index, batch.datagram(position)) else {
+                // Its flow was removed while it waited.
+                self.strays += 1;
+                continue;
+            };
+            let forward = || self.forward(index, datagram, from, now);
+            if catch_unwind(AssertUnwindSafe(forward)).is_err() {
+                self.shut(index);
+            }
+        }
+        match received < batch.capacity() {
+            true => Queue::Drained,
+            false => Queue::MayHoldMore,
+        }
+    }
+
+    fn shut(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            tracing::error!(local = %entry.lease.local(), "flow shut after a defect");
+            entry.discard = true;
+        }
+    }
+
+    /// Sends what is queued. What the system refuses was counted as sent when it was queued.
+    pub(super) fn flush(&mut self) {
+        self.backend.flush(&mut self.unsent);
+        for Unsent { local, bytes } in self.unsent.drain(..) {
+            let index = self.by_local.get(&local).copied();
+            if let Some(entry) = index.and_then(|index| self.entries.get(index)) {
+                FlowStats::add(&entry.stats.errors_out, 1);
+                FlowStats::take_back(&entry.stats.packets_out, 1);
+                FlowStats::take_back(&entry.stats.bytes_out, bytes as u64);
+            }
+        }
     }
 
     /// Takes a batch from one port and forwards it.
@@ -148,7 +202,7 @@ impl<B: Backend> Flows<B> {
                 self.forward(index, datagram, from, now);
             }
         }
-        match received < batch.capacity() {
+        match received < PORT_BATCH {
             true => Queue::Drained,
             false => Queue::MayHoldMore,
         }
@@ -254,6 +308,9 @@ impl<B: Backend> Flows<B> {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for (_, entry) in &mut self.entries {
+            if entry.is_bound {
+                count_kept_out(&mut self.backend, entry);
+            }
             if let Some(destination) = entry.pierced() {
                 let handle = entry.lease.handle_mut();
                 // A dummy that does not get out is sent again a second later.

@@ -3,15 +3,24 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+
+use super::address;
+
+/// Room for what comes beside a datagram: its original destination, and how many were lost.
+const CONTROL_WORDS: usize = 12;
+
+/// `recvmsg(2)` wants it aligned as a `cmsghdr` is.
+type Control = [u64; CONTROL_WORDS];
 
 /// Datagrams of one `recvmmsg(2)` call. Buffers are allocated once and reused.
 pub(crate) struct RecvBatch {
     headers: Box<[libc::mmsghdr]>,
-    // The headers point into these three; they are never moved or resized.
+    // The headers point into these four; they are never moved or resized.
     _vectors: Box<[libc::iovec]>,
+    _controls: Box<[Control]>,
     names: Box<[libc::sockaddr_storage]>,
     buffers: Box<[u8]>,
     buffer_bytes: usize,
@@ -44,21 +53,25 @@ impl RecvBatch {
         // SAFETY: all-zero bytes are a valid sockaddr_storage, of family AF_UNSPEC.
         let blank: libc::sockaddr_storage = unsafe { mem::zeroed() };
         let mut names = vec![blank; datagrams].into_boxed_slice();
+        let mut controls = vec![[0; CONTROL_WORDS]; datagrams].into_boxed_slice();
         let headers = vectors
             .iter_mut()
             .zip(names.iter_mut())
-            .map(|(vector, name)| {
+            .zip(controls.iter_mut())
+            .map(|((vector, name), control)| {
                 // SAFETY: all-zero bytes are a valid mmsghdr: null pointers and lengths of 0.
                 let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
                 header.msg_hdr.msg_iov = vector;
                 header.msg_hdr.msg_iovlen = 1;
                 header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+                header.msg_hdr.msg_control = ptr::from_mut(control).cast();
                 header
             })
             .collect();
         Self {
             headers,
             _vectors: vectors,
+            _controls: controls,
             names,
             buffers,
             buffer_bytes,
@@ -71,19 +84,22 @@ impl RecvBatch {
         self.headers.len()
     }
 
-    /// Takes what is waiting on a socket, without waiting. Fewer than [`Self::capacity`] means
+    /// Takes up to `at_most` datagrams that are waiting on a socket, without waiting. Fewer mean
     /// that the queue was empty after them.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there; an ICMP error of an earlier datagram.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, at_most: usize) -> io::Result<usize> {
         self.filled = 0;
-        for header in &mut self.headers {
-            header.msg_hdr.msg_namelen = socklen::<libc::sockaddr_storage>();
+        let at_most = at_most.min(self.headers.len());
+        for header in self.headers.iter_mut().take(at_most) {
+            header.msg_hdr.msg_namelen = address::socklen::<libc::sockaddr_storage>();
+            header.msg_hdr.msg_controllen = size_of::<Control>();
         }
-        let count = libc::c_uint::try_from(self.headers.len()).unwrap_or(libc::c_uint::MAX);
-        // SAFETY: every header points at one vector and one name, every vector at one buffer; all
-        // are owned by `self`, allocated in `new` and never moved or resized while it exists.
+        let count = libc::c_uint::try_from(at_most).unwrap_or(libc::c_uint::MAX);
+        // SAFETY: every header points at one vector, one name and one control block, every vector
+        // at one buffer; all are owned by `self`, allocated in `new` and never moved or resized
+        // while it exists. `count` is no more than there are.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -108,39 +124,56 @@ impl RecvBatch {
         let bytes = self
             .buffers
             .get(start..start + length.min(self.buffer_bytes))?;
-        Some((bytes, source(self.names.get(index)?)?))
+        Some((bytes, address::read(self.names.get(index)?)?))
+    }
+
+    /// What came beside a received datagram.
+    pub(crate) fn aside(&self, index: usize) -> Aside {
+        let mut aside = Aside::default();
+        let header = self.headers.get(index).filter(|_| index < self.filled);
+        let Some(header) = header.map(|header| &header.msg_hdr) else {
+            return aside;
+        };
+        // SAFETY: the header points at a control block that `self` owns, and the system wrote how
+        // much of it is filled; the macros stay within that.
+        let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+        while !next.is_null() {
+            // SAFETY: not null, so within the control block, aligned and filled by the system;
+            // nothing changes it while `self` is borrowed.
+            let control = unsafe { &*next };
+            // SAFETY: the data of that control message.
+            let data = unsafe { libc::CMSG_DATA(control) };
+            match (control.cmsg_level, control.cmsg_type) {
+                (libc::SOL_IP, libc::IP_ORIGDSTADDR) => {
+                    // SAFETY: a message of this type holds a sockaddr_in, at any alignment.
+                    let local: libc::sockaddr_in = unsafe { ptr::read_unaligned(data.cast()) };
+                    aside.local = Some(address::from_v4(&local));
+                }
+                (libc::SOL_IPV6, libc::IPV6_ORIGDSTADDR) => {
+                    // SAFETY: a message of this type holds a sockaddr_in6, at any alignment.
+                    let local: libc::sockaddr_in6 = unsafe { ptr::read_unaligned(data.cast()) };
+                    aside.local = Some(address::from_v6(&local));
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    // SAFETY: a message of this type holds a u32, at any alignment.
+                    aside.overflowed = unsafe { ptr::read_unaligned(data.cast()) };
+                }
+                _ => {}
+            }
+            // SAFETY: `next` is a message of this header.
+            next = unsafe { libc::CMSG_NXTHDR(header, next) };
+        }
+        aside
     }
 }
 
-/// The size of an address structure as the system wants it.
-fn socklen<T>() -> libc::socklen_t {
-    libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0)
-}
-
-/// Reads an address that the system wrote.
-fn source(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
-    match i32::from(name.ss_family) {
-        libc::AF_INET => {
-            // SAFETY: sockaddr_storage is at least as large and as aligned as sockaddr_in, and
-            // the family says that it holds one.
-            let v4 = unsafe { &*ptr::from_ref(name).cast::<libc::sockaddr_in>() };
-            let address = Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr));
-            Some(SocketAddr::new(
-                IpAddr::V4(address),
-                u16::from_be(v4.sin_port),
-            ))
-        }
-        libc::AF_INET6 => {
-            // SAFETY: as above, for sockaddr_in6.
-            let v6 = unsafe { &*ptr::from_ref(name).cast::<libc::sockaddr_in6>() };
-            let address = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-            Some(SocketAddr::new(
-                IpAddr::V6(address),
-                u16::from_be(v6.sin6_port),
-            ))
-        }
-        _ => None,
-    }
+/// What the system says beside a datagram, if its socket is asked to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aside {
+    /// Where it was sent to (`IP_RECVORIGDSTADDR`).
+    pub(crate) local: Option<SocketAddr>,
+    /// Datagrams that its queue had no room for, since the socket was made (`SO_RXQ_OVFL`).
+    pub(crate) overflowed: u32,
 }
 
 #[cfg(test)]
@@ -157,19 +190,19 @@ mod tests {
                 continue;
             };
             let mut batch = RecvBatch::new(4, 64);
-            assert!(batch.receive(to.as_fd()).is_err());
+            assert!(batch.receive(to.as_fd(), 4).is_err());
             for i in 0..6u8 {
                 from.send_to(&vec![i; 10 + 20 * usize::from(i)], to.local_addr().unwrap())
                     .unwrap();
             }
-            assert_eq!(batch.receive(to.as_fd()).unwrap(), 4);
+            assert_eq!(batch.receive(to.as_fd(), 4).unwrap(), 4);
             let (bytes, source) = batch.datagram(1).unwrap();
             assert_eq!(
                 (bytes, source),
                 (&[1u8; 30][..], from.local_addr().unwrap())
             );
             assert_eq!(batch.datagram(3).unwrap().0.len(), 64);
-            assert_eq!(batch.receive(to.as_fd()).unwrap(), 2);
+            assert_eq!(batch.receive(to.as_fd(), 4).unwrap(), 2);
             assert!(batch.datagram(2).is_none());
         }
     }

@@ -1,0 +1,30 @@
+//! How packets are moved.
+
+use crate::config::codec::Word;
+use crate::config::setting::settings;
+
+settings! {
+    /// How packets are moved (spec: dataplane §2).
+    pub struct Dataplane ["dataplane"] {
+        /// Whether the datagrams of all ports are steered to a few sockets by an eBPF program, or
+        /// every port has a socket of its own.
+        steering: Steering = Steering::Auto, Word(&STEERING), "steering";
+    }
+}
+
+/// Whether ports are steered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// Where the system lets us: CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW at the start.
+    Auto,
+    /// Never.
+    Off,
+    /// Always: without the rights for it, it does not start.
+    Required,
+}
+
+const STEERING: [(&str, Steering); 3] = [
+    ("auto", Steering::Auto),
+    ("off", Steering::Off),
+    ("required", Steering::Required),
+];

@@ -1,0 +1,170 @@
+//! The rungs of the ladder, and the highest one that this host allows (spec: dataplane §2):
+//! steered ports, or a socket per port. What a port got is told by its handle.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use mio::Waker;
+use windlass_kernel_assist::steer::Steering;
+
+use super::epoll::{self, Epoll, EpollWait};
+use super::steered::{self, Queues, Steered, SteeredPort};
+use super::{Backend, Unsent};
+use crate::dataplane::sys::recv::RecvBatch;
+use crate::flow::port::{OpenPort, PortHandle};
+use crate::flow::stats::WorkerStats;
+
+/// The ports of one worker.
+#[derive(Debug)]
+pub(in crate::dataplane) struct Ladder {
+    sockets: Epoll,
+    steered: Option<Steered>,
+}
+
+/// What all workers have: made once, then handed out.
+pub(in crate::dataplane) struct Rungs {
+    steering: Option<Arc<Steering>>,
+    queues: Vec<Queues>,
+}
+
+impl fmt::Debug for Rungs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rungs")
+            .field("is_steered", &self.steering.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rungs {
+    /// A socket per port.
+    pub(in crate::dataplane) fn sockets() -> Self {
+        Self {
+            steering: None,
+            queues: Vec::new(),
+        }
+    }
+
+    /// Steers the ports of these ranges.
+    ///
+    /// # Errors
+    /// Why this host does not let us, in words.
+    pub(in crate::dataplane) fn steered(
+        ranges: &[(IpAddr, u16, u16)],
+        workers: usize,
+    ) -> Result<Self, String> {
+        let mut steering = Steering::attach(ranges, workers).map_err(|error| error.to_string())?;
+        let queues = (0..workers).map(|worker| {
+            let worker = u32::try_from(worker).unwrap_or(u32::MAX);
+            Queues::open(worker, ranges, &mut steering)
+                .map_err(|error| format!("no shared socket: {error}"))
+        });
+        let queues = queues.collect::<Result<Vec<_>, _>>()?;
+        // Sending needs another right than receiving.
+        for &(address, ..) in ranges {
+            steered::may_send_from(address)
+                .map_err(|error| format!("no raw socket on {address}: {error}"))?;
+        }
+        Ok(Self {
+            steering: Some(Arc::new(steering)),
+            queues,
+        })
+    }
+
+    /// What opens ports for all workers.
+    pub(in crate::dataplane) fn opener(&self) -> Arc<dyn OpenPort> {
+        match &self.steering {
+            Some(steering) => Arc::new(steered::Opener::new(Arc::clone(steering))),
+            None => Arc::new(epoll::Opener),
+        }
+    }
+
+    /// The next worker's backend, its waiting half, and what wakes that from another thread.
+    pub(in crate::dataplane) fn worker(
+        &mut self,
+        worker: usize,
+        stats: Arc<WorkerStats>,
+    ) -> io::Result<(Ladder, EpollWait, Waker)> {
+        let (sockets, wait, waker) = epoll::new()?;
+        let steered = match self.queues.is_empty() {
+            true => None,
+            false => {
+                let queues = self.queues.remove(0);
+                let worker = u32::try_from(worker).unwrap_or(u32::MAX);
+                Some(Steered::new(worker, queues, &sockets, stats)?)
+            }
+        };
+        Ok((Ladder { sockets, steered }, wait, waker))
+    }
+}
+
+impl Backend for Ladder {
+    fn adopt(&mut self, port: &mut PortHandle, token: usize) -> io::Result<()> {
+        match (&self.steered, port.downcast_mut::<SteeredPort>()) {
+            (Some(steered), Some(port)) => {
+                steered.adopt(port);
+                Ok(())
+            }
+            _ => self.sockets.adopt(port, token),
+        }
+    }
+
+    fn release(&mut self, port: &mut PortHandle) {
+        match port.downcast_mut::<SteeredPort>() {
+            Some(port) => steered::release(port),
+            None => self.sockets.release(port),
+        }
+    }
+
+    fn receive(&mut self, port: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
+        self.sockets.receive(port, batch)
+    }
+
+    fn receive_queue(&mut self, queue: usize, batch: &mut RecvBatch) -> io::Result<usize> {
+        match &mut self.steered {
+            Some(steered) => steered.receive_queue(queue, batch),
+            None => self.sockets.receive_queue(queue, batch),
+        }
+    }
+
+    fn send(&mut self, port: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        match (&mut self.steered, port.downcast_mut::<SteeredPort>()) {
+            (Some(steered), Some(port)) => steered.send(port, data, to),
+            _ => self.sockets.send(port, data, to),
+        }
+    }
+
+    fn flush(&mut self, unsent: &mut Vec<Unsent>) {
+        if let Some(steered) = &mut self.steered {
+            steered.flush(unsent);
+        }
+    }
+
+    fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()> {
+        match port.downcast_mut::<SteeredPort>() {
+            Some(port) => {
+                steered::set_tos(port, tos);
+                Ok(())
+            }
+            None => self.sockets.set_tos(port, tos),
+        }
+    }
+
+    fn bind_peer(&mut self, port: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {
+        match port.downcast_mut::<SteeredPort>() {
+            Some(port) => {
+                steered::bind_peer(port, peer);
+                Ok(())
+            }
+            None => self.sockets.bind_peer(port, peer),
+        }
+    }
+
+    fn kept_out(&mut self, port: &mut PortHandle) -> u32 {
+        match port.downcast_mut::<SteeredPort>() {
+            Some(port) => steered::kept_out(port),
+            None => self.sockets.kept_out(port),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Ports without sockets (spec: dataplane §5).
+//!
+//! An eBPF program steers the datagrams of all ports of a worker to a few sockets. Those of ports
+//! that still learn their source, and so hear everybody, have queues of their own, so that
+//! strangers never stand before settled calls. What is sent leaves through one raw socket per
+//! local address, many packets at a time.
+
+mod opener;
+mod packet;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Slot, Steering};
+
+use super::Unsent;
+use super::epoll::Epoll;
+use crate::dataplane::sys::recv::RecvBatch;
+use crate::dataplane::sys::send::SendBatch;
+use crate::flow::stats::{FlowStats, WorkerStats};
+
+use packet::Way;
+
+pub(super) use opener::Opener;
+
+/// Bytes that the queue of one shared socket may hold: half a second of 1,000 calls.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// Packets sent at a time from one address.
+const SEND_BATCH: usize = 64;
+
+/// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
+const QUEUED_BYTES: usize = 2000;
+
+/// Sockets of the system's choice that may turn out to lie in a range of ours, before giving up.
+const ATTEMPTS: usize = 64;
+
+/// A port without a socket.
+#[derive(Debug)]
+pub(super) struct SteeredPort {
+    steering: Arc<Steering>,
+    slot: Slot,
+    local: SocketAddr,
+    tos: u8,
+    /// What the gate had kept out when that was last asked.
+    kept_out: u32,
+}
+
+impl Drop for SteeredPort {
+    fn drop(&mut self) {
+        self.steering.close(self.slot);
+    }
+}
+
+/// The shared sockets of one worker, before they are in force.
+#[derive(Debug)]
+pub(super) struct Queues([Option<UdpSocket>; SOCKETS_PER_WORKER as usize]);
+
+impl Queues {
+    /// Opens the queues of a worker outside of the ranges of media ports, and makes them known.
+    pub(super) fn open(
+        worker: u32,
+        ranges: &[(IpAddr, u16, u16)],
+        steering: &mut Steering,
+    ) -> io::Result<Self> {
+        let has_v6 = ranges.iter().any(|(address, ..)| address.is_ipv6());
+        let mut queues = Self(Default::default());
+        for (number, queue) in (0..).zip(&mut queues.0) {
+            let is_v6 = number % 2 == 1;
+            if is_v6 && !has_v6 {
+                continue;
+            }
+            let socket = open_queue(is_v6, ranges)?;
+            let first = worker.saturating_mul(SOCKETS_PER_WORKER);
+            let set = steering.set_socket(first + number, &socket);
+            set.map_err(io::Error::other)?;
+            *queue = Some(socket);
+        }
+        Ok(queues)
+    }
+}
+
+/// A socket that hears nothing but what is steered to it, and what this host sends to itself.
+fn open_queue(is_v6: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
+    let address: SocketAddr = match is_v6 {
+        true => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
+        false => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+    };
+    let mut unfit = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let kind = Type::DGRAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
+        if is_v6 {
+            socket.set_only_v6(true)?;
+            setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?;
+        } else {
+            setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
+        }
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from(socket);
+        let port = socket.local_addr()?.port();
+        if ranges
+            .iter()
+            .any(|&(_, min, max)| (min..=max).contains(&port))
+        {
+            unfit.push(socket);
+            continue;
+        }
+        if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
+            // As much as the system allows without the right to force it.
+            SockRef::from(&socket).set_recv_buffer_size(QUEUE_BYTES)?;
+        }
+        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        return Ok(socket);
+    }
+    let message = "the system chose only ports within the ranges of media";
+    Err(io::Error::other(message))
+}
+
+/// The steered ports of one worker.
+#[derive(Debug)]
+pub(super) struct Steered {
+    worker: u32,
+    queues: Queues,
+    /// Datagrams that each queue had no room for, as last heard.
+    overflowed: [u32; SOCKETS_PER_WORKER as usize],
+    senders: Vec<Sender>,
+    unsent: Vec<Unsent>,
+    stats: Arc<WorkerStats>,
+}
+
+impl Steered {
+    /// Puts the queues of a worker in force.
+    pub(super) fn new(
+        worker: u32,
+        queues: Queues,
+        epoll: &Epoll,
+        stats: Arc<WorkerStats>,
+    ) -> io::Result<Self> {
+        for (number, queue) in queues.0.iter().enumerate() {
+            if let Some(socket) = queue {
+                epoll.watch_queue(number, socket)?;
+            }
+        }
+        Ok(Self {
+            worker,
+            queues,
+            overflowed: Default::default(),
+            senders: Vec::new(),
+            unsent: Vec::new(),
+            stats,
+        })
+    }
+
+    pub(super) fn adopt(&self, port: &SteeredPort) {
+        port.steering.open(port.slot, self.worker);
+    }
+
+    pub(super) fn receive_queue(
+        &mut self,
+        queue: usize,
+        batch: &mut RecvBatch,
+    ) -> io::Result<usize> {
+        let socket = self.queues.0.get(queue).and_then(Option::as_ref);
+        let Some(socket) = socket else {
+            return Err(io::Error::other(format!("there is no queue {queue}")));
+        };
+        let received = batch.receive(socket.as_fd(), batch.capacity())?;
+        let overflowed = batch.aside(received.saturating_sub(1)).overflowed;
+        if let Some(before) = self.overflowed.get_mut(queue)
+            && overflowed != *before
+        {
+            let lost = overflowed.wrapping_sub(*before);
+            FlowStats::add(&self.stats.overflowed, u64::from(lost));
+            *before = overflowed;
+        }
+        Ok(received)
+    }
+
+    pub(super) fn send(
+        &mut self,
+        port: &SteeredPort,
+        data: &[u8],
+        to: SocketAddr,
+    ) -> io::Result<()> {
+        let way = Way {
+            from: port.local,
+            to,
+            tos: port.tos,
+        };
+        if data.len() > QUEUED_BYTES {
+            return send_alone(way, data);
+        }
+        let address = port.local.ip();
+        let known = self.senders.iter().position(|s| s.address == address);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                self.senders.push(Sender::open(address)?);
+                self.senders.len() - 1
+            }
+        };
+        let Some(sender) = self.senders.get_mut(index) else {
+            return Ok(());
+        };
+        if sender.batch.is_full() {
+            sender.flush(&mut self.unsent);
+        }
+        match sender.push(way, data) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    pub(super) fn flush(&mut self, unsent: &mut Vec<Unsent>) {
+        for sender in &mut self.senders {
+            sender.flush(&mut self.unsent);
+        }
+        unsent.append(&mut self.unsent);
+    }
+}
+
+/// The gate: from now on only `peer` is heard, or everybody again.
+pub(super) fn bind_peer(port: &SteeredPort, peer: Option<SocketAddr>) {
+    port.steering.gate(port.slot, peer);
+}
+
+pub(super) fn set_tos(port: &mut SteeredPort, tos: u8) {
+    port.tos = tos;
+}
+
+pub(super) fn kept_out(port: &mut SteeredPort) -> u32 {
+    let refused = port.steering.refused(port.slot);
+    refused.wrapping_sub(std::mem::replace(&mut port.kept_out, refused))
+}
+
+/// Closes a port before its lease is dropped.
+pub(super) fn release(port: &SteeredPort) {
+    port.steering.close(port.slot);
+}
+
+/// Whether the system lets us send from an address that need not be there yet.
+pub(super) fn may_send_from(address: IpAddr) -> io::Result<()> {
+    match Sender::open(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
+/// What is sent from one local address.
+#[derive(Debug)]
+struct Sender {
+    address: IpAddr,
+    socket: Socket,
+    batch: SendBatch,
+    /// Of each packet of the batch.
+    ways: Vec<Way>,
+}
+
+impl Sender {
+    /// A raw socket bound to the address, so that rules of routing by source hold.
+    fn open(address: IpAddr) -> io::Result<Self> {
+        let local = SocketAddr::new(address, 0);
+        // IPPROTO_RAW: packets come with their headers.
+        let protocol = Protocol::from(libc::IPPROTO_RAW);
+        let kind = Type::RAW.nonblocking();
+        let socket = Socket::new(Domain::for_address(local), kind, Some(protocol))?;
+        if setsockopt(&socket, sockopt::SndBufForce, &QUEUE_BYTES).is_err() {
+            socket.set_send_buffer_size(QUEUE_BYTES)?;
+        }
+        socket.bind(&local.into())?;
+        Ok(Self {
+            address,
+            socket,
+            batch: SendBatch::new(SEND_BATCH, QUEUED_BYTES + packet::HEADER_BYTES),
+            ways: Vec::with_capacity(SEND_BATCH),
+        })
+    }
+
+    fn push(&mut self, way: Way, data: &[u8]) -> bool {
+        let is_pushed = self.batch.push(way.to, |out| packet::write(out, way, data));
+        if is_pushed {
+            self.ways.push(way);
+        }
+        is_pushed
+    }
+
+    fn flush(&mut self, unsent: &mut Vec<Unsent>) {
+        let ways = &self.ways;
+        self.batch.send(self.socket.as_fd(), |batch, index, error| {
+            let (Some(way), Some(packet)) = (ways.get(index), batch.packet(index)) else {
+                return;
+            };
+            let data = packet::payload(packet);
+            let is_too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
+            // Longer than the way's link carries: the system cuts it for a socket of UDP only.
+            if !is_too_long || send_alone(*way, data).is_err() {
+                unsent.push(Unsent {
+                    local: way.from,
+                    bytes: data.len(),
+                });
+            }
+        });
+        self.ways.clear();
+    }
+}
+
+/// Sends a datagram through a socket of its own. What arrives meanwhile is steered as ever.
+fn send_alone(way: Way, data: &[u8]) -> io::Result<()> {
+    let kind = Type::DGRAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(way.from), kind, Some(Protocol::UDP))?;
+    match way.from.is_ipv4() {
+        true => socket.set_tos_v4(u32::from(way.tos))?,
+        false => {
+            socket.set_only_v6(true)?;
+            socket.set_tclass_v6(u32::from(way.tos))?;
+        }
+    }
+    socket.bind(&way.from.into())?;
+    socket.send_to(data, &way.to.into()).map(drop)
+}
