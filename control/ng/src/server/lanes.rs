@@ -1,11 +1,14 @@
-//! Shares the requests of a listener among its threads, and keeps one of them for `ping`.
+//! Shares the requests of a listener among its threads.
 //!
-//! A proxy that gets no reply to a ping moves all its calls away, so pings must not stand behind
-//! requests that wait for a call's lock. All threads but one execute, each what it takes from the
-//! socket itself. The last one, the guard, sleeps while one of them is free. When all are busy it
-//! looks at the socket every half millisecond: it answers pings and puts everything else into a bounded
-//! queue. A guard that waited on the socket would be woken for every request under load, which
-//! costs as much as executing it.
+//! One thread at a time attends the socket, so that a datagram wakes one thread and none for
+//! nothing. It takes what is there, up to a batch, executes that, and attends again. It is helped
+//! by others when its batches are full and there are cores for them. When it sticks in a request
+//! (a list of all calls, the lock of a call, a duplicate that waits for its reply) the guard calls
+//! another one, and if there is none left it looks at the socket itself: it answers pings, and puts
+//! everything else off. A proxy that gets no reply to a ping moves all its calls away.
+//!
+//! A guard that waited on the socket would be woken for every request under load, which costs as
+//! much as executing it; so it looks now and then, as long as there are requests at all.
 
 use std::{
     collections::VecDeque,
@@ -19,26 +22,27 @@ use std::{
 use super::STOP_CHECK;
 use crate::limits::QUEUED_REQUESTS;
 
-/// Requests after which an executing thread makes way for others: a thread that ran through its
-/// slice of some milliseconds would keep short requests waiting for as long.
-const TURN: usize = 16;
+/// How often the guard looks, while there are requests.
+const LOOK: Duration = Duration::from_millis(1);
 
-/// How often the guard looks while all other threads are busy.
-const LOOK: Duration = Duration::from_micros(500);
-
-/// Looks without need after which the guard goes back to sleep.
-const PATIENCE: usize = 40;
+/// Looks without need after which the guard goes to sleep.
+const PATIENCE: usize = 20;
 
 /// Shared by the threads of one listener. `J` is a request to execute later.
 #[derive(Debug)]
 pub(super) struct Lanes<J> {
-    /// Threads executing something else than a ping.
-    busy: AtomicUsize,
-    /// Threads that execute.
-    limit: usize,
-    /// Requests so far.
-    executed: AtomicUsize,
-    queue: Mutex<VecDeque<J>>,
+    /// Threads that may execute beside each other and gain by it.
+    parallel: usize,
+    /// Threads at the socket: waiting there, or about to.
+    attending: AtomicUsize,
+    /// Threads that are not asleep.
+    active: AtomicUsize,
+    /// Batches so far.
+    batches: AtomicUsize,
+    put_off: Mutex<VecDeque<J>>,
+    /// Sleeping threads that are to come to the socket.
+    called: Mutex<usize>,
+    call: Condvar,
     /// The guard is looking.
     is_roused: AtomicBool,
     sleep: Mutex<()>,
@@ -46,75 +50,130 @@ pub(super) struct Lanes<J> {
 }
 
 impl<J> Lanes<J> {
-    /// For so many executing threads.
-    pub(super) fn new(limit: usize) -> Self {
+    /// For threads of which so many gain by executing at once.
+    pub(super) fn new(parallel: usize) -> Self {
         Self {
-            busy: AtomicUsize::new(0),
-            limit,
-            executed: AtomicUsize::new(0),
-            queue: Mutex::default(),
+            parallel,
+            attending: AtomicUsize::new(0),
+            active: AtomicUsize::new(0),
+            batches: AtomicUsize::new(0),
+            put_off: Mutex::default(),
+            // The first thread attends uncalled.
+            called: Mutex::new(1),
+            call: Condvar::new(),
             is_roused: AtomicBool::new(false),
             sleep: Mutex::default(),
             rouse: Condvar::new(),
         }
     }
 
-    /// Executes something on an executing thread.
-    pub(super) fn work(&self, execute: impl FnOnce()) {
-        let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
-        if busy >= self.limit {
+    /// Sleeps until the thread is called to the socket, or for a while; `false`: it was not.
+    pub(super) fn await_call(&self) -> bool {
+        let called = lock(&self.called);
+        let waited = self
+            .call
+            .wait_timeout_while(called, STOP_CHECK, |called| *called == 0);
+        let (mut called, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let is_called = *called > 0;
+        if is_called {
+            *called -= 1;
+            self.active.fetch_add(1, Ordering::SeqCst);
+            self.attending.fetch_add(1, Ordering::SeqCst);
+        }
+        is_called
+    }
+
+    /// The thread has a batch and leaves the socket; `is_full`: there may be more.
+    pub(super) fn leave(&self, is_full: bool) {
+        self.attending.fetch_sub(1, Ordering::SeqCst);
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        if is_full && self.active.load(Ordering::SeqCst) < self.parallel {
+            self.call_one();
+        }
+        if !self.is_roused.load(Ordering::SeqCst) {
             self.wake_guard();
         }
-        execute();
-        self.busy.fetch_sub(1, Ordering::SeqCst);
-        let executed = self.executed.fetch_add(1, Ordering::Relaxed);
-        if executed.is_multiple_of(TURN) && busy > 1 {
-            std::thread::yield_now();
+    }
+
+    /// The thread is done with its batch: `true`: it attends the socket again; `false`: another
+    /// one does, and it goes to sleep.
+    pub(super) fn attend_again(&self) -> bool {
+        let before = self.attending.fetch_add(1, Ordering::SeqCst);
+        if before > 0 {
+            self.attending.fetch_sub(1, Ordering::SeqCst);
+            self.active.fetch_sub(1, Ordering::SeqCst);
         }
+        before == 0
     }
 
     /// Something that was put off.
     pub(super) fn pop(&self) -> Option<J> {
-        lock(&self.queue).pop_front()
+        lock(&self.put_off).pop_front()
     }
 
     /// Puts something off; `false` if too much is put off already: it is dropped, and its sender
     /// will send it again.
     pub(super) fn put_off(&self, job: J) -> bool {
-        let mut queue = lock(&self.queue);
-        let has_room = queue.len() < QUEUED_REQUESTS;
+        let mut put_off = lock(&self.put_off);
+        let has_room = put_off.len() < QUEUED_REQUESTS;
         if has_room {
-            queue.push_back(job);
+            put_off.push_back(job);
         }
         has_room
     }
 
-    /// One turn of the guard: sleeps until all other threads are busy, and calls `look` as long as
-    /// they are. What is left in the queue when they are not is executed by `execute`.
-    pub(super) fn guard(&self, mut look: impl FnMut(), mut execute: impl FnMut(J)) {
+    /// One turn of the guard: sleeps until there are requests, and watches as long as there are.
+    /// When nobody attends the socket it calls one of `executing` threads, or `look`s. What was put
+    /// off is executed by `execute` when those who would do it wait at the socket.
+    pub(super) fn guard(
+        &self,
+        executing: usize,
+        mut look: impl FnMut(),
+        mut execute: impl FnMut(J),
+    ) {
         if !self.is_roused.load(Ordering::SeqCst) {
             let sleep = lock(&self.sleep);
             // Woken for nothing or too late, it looks once more than needed.
             drop(self.rouse.wait_timeout(sleep, STOP_CHECK));
+            if !self.is_roused.load(Ordering::SeqCst) {
+                return;
+            }
         }
         let mut idle = 0;
+        let mut batches = self.batches.load(Ordering::SeqCst);
         while idle < PATIENCE {
-            if self.busy.load(Ordering::SeqCst) >= self.limit {
-                idle = 0;
-                look();
-            } else {
-                idle += 1;
-                // They may all be waiting on the socket by now, where nothing tells them of it.
+            std::thread::park_timeout(LOOK);
+            let now = self.batches.load(Ordering::SeqCst);
+            let is_turning = now != batches;
+            batches = now;
+            if self.attending.load(Ordering::SeqCst) > 0 {
+                idle = if is_turning { 0 } else { idle + 1 };
                 while let Some(job) = self.pop() {
                     execute(job);
                 }
-                if !self.is_roused.load(Ordering::SeqCst) {
-                    return;
-                }
+                continue;
             }
-            std::thread::park_timeout(LOOK);
+            idle = 0;
+            if is_turning {
+                continue;
+            }
+            if self.active.load(Ordering::SeqCst) < executing {
+                self.call_one();
+            } else {
+                look();
+            }
         }
         self.is_roused.store(false, Ordering::SeqCst);
+    }
+
+    fn call_one(&self) {
+        let mut called = lock(&self.called);
+        // Called twice, a thread would come for nothing.
+        if *called == 0 {
+            *called = 1;
+            drop(called);
+            self.call.notify_one();
+        }
     }
 
     fn wake_guard(&self) {
@@ -129,15 +188,51 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a message is most likely a ping. Being wrong costs only its priority.
-pub(super) fn looks_like_ping(message: &[u8]) -> bool {
-    // Real ones have some 60 bytes; longer messages are not worth the search.
-    message.len() <= 256
-        && (contains(message, b"7:command4:ping") || contains(message, b"\"ping\""))
+/// When a request of a batch is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Before all others, and its reply leaves at once.
+    First,
+    /// As it came.
+    InOrder,
+    /// After the replies to all others have left: it may take long.
+    Last,
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+/// Messages longer than this are offers and answers; they are not worth the search.
+const SHORT: usize = 1024;
+
+impl Turn {
+    /// By the command of a message, as far as that is found without decoding it. Being wrong costs
+    /// only time.
+    pub(super) fn of(message: &[u8]) -> Self {
+        match command(message) {
+            Some(b"ping") => Self::First,
+            Some(b"list" | b"statistics" | b"cli") => Self::Last,
+            _ => Self::InOrder,
+        }
+    }
+}
+
+/// The value of the key `command` of a short message.
+fn command(message: &[u8]) -> Option<&[u8]> {
+    if message.len() > SHORT {
+        return None;
+    }
+    let after = |word: &[u8]| {
+        let at = message.windows(word.len()).position(|it| it == word)?;
+        message.get(at + word.len()..)
+    };
+    if let Some(value) = after(b"7:command") {
+        let colon = value.iter().position(|&byte| byte == b':')?;
+        let (length, text) = value.split_at_checked(colon)?;
+        let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
+        return text.get(1..)?.get(..length);
+    }
+    let value = after(b"\"command\"")?;
+    let start = value.iter().position(|&byte| byte == b'"')? + 1;
+    let text = value.get(start..)?;
+    text.get(..text.iter().position(|&byte| byte == b'"')?)
 }
 
 #[cfg(test)]
@@ -145,28 +240,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_guard_looks_while_all_are_busy_and_executes_what_is_left() {
+    fn one_thread_attends_and_others_come_when_they_are_called() {
+        let lanes = Lanes::<()>::new(2);
+        assert!(lanes.await_call(), "the first one comes by itself");
+        lanes.leave(false);
+        assert!(lanes.attend_again());
+        assert!(!lanes.await_call(), "nobody calls a second one");
+        // A full batch: another one is called, and one of the two stays.
+        lanes.leave(true);
+        assert!(lanes.await_call());
+        assert!(!lanes.attend_again());
+        lanes.leave(false);
+        assert!(lanes.attend_again());
+    }
+
+    #[test]
+    fn the_guard_calls_another_thread_and_looks_itself_when_there_is_none() {
         let lanes = Lanes::new(1);
-        let mut looks = 0;
-        lanes.busy.store(1, Ordering::SeqCst);
-        lanes.wake_guard();
+        assert!(lanes.await_call());
+        lanes.leave(false);
+        let looks = std::cell::Cell::new(0);
         let mut executed = Vec::new();
-        lanes.guard(
-            || {
-                looks += 1;
-                assert!(lanes.put_off(looks));
-                if looks == 3 {
-                    lanes.busy.store(0, Ordering::SeqCst);
-                }
-            },
-            |job| executed.push(job),
+        std::thread::scope(|scope| {
+            // The second one comes when the first one sticks, and sticks as well.
+            scope.spawn(|| {
+                while !lanes.await_call() {}
+                lanes.leave(false);
+            });
+            lanes.guard(
+                2,
+                || {
+                    looks.set(looks.get() + 1);
+                    assert!(lanes.put_off(looks.get()));
+                    if looks.get() == 3 {
+                        assert!(lanes.attend_again());
+                    }
+                },
+                |job| executed.push(job),
+            );
+        });
+        assert_eq!(
+            (looks.get(), executed.as_slice()),
+            (3, [1, 2, 3].as_slice())
         );
-        assert_eq!((looks, executed.as_slice()), (3, [1, 2, 3].as_slice()));
         assert!(!lanes.is_roused.load(Ordering::SeqCst));
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn what_is_put_off_is_bounded() {
         let lanes = Lanes::new(1);
         let queued = (0..QUEUED_REQUESTS + 5)
             .filter(|_| lanes.put_off(()))
@@ -175,9 +296,22 @@ mod tests {
     }
 
     #[test]
-    fn pings_are_recognised() {
-        assert!(looks_like_ping(b"1_2 d7:command4:pinge"));
-        assert!(looks_like_ping(b"c {\"command\": \"ping\"}"));
-        assert!(!looks_like_ping(b"1_2 d7:command5:offere"));
+    fn commands_are_found_in_both_encodings() {
+        let turns = [
+            (&b"1_2 d7:command4:pinge"[..], Turn::First),
+            (b"c {\"command\": \"ping\"}", Turn::First),
+            (b"1_2 d7:call-id1:x7:command5:offere", Turn::InOrder),
+            (b"1_2 d7:command4:list5:limiti9ee", Turn::Last),
+            (
+                b"c {\"limit\": 3, \"command\" : \"statistics\"}",
+                Turn::Last,
+            ),
+            (b"1_2 d7:command99:pinge", Turn::InOrder),
+            (b"c {\"command\": \"ping", Turn::InOrder),
+            (b"c d7:command", Turn::InOrder),
+        ];
+        for (message, turn) in turns {
+            assert_eq!(Turn::of(message), turn, "{}", message.escape_ascii());
+        }
     }
 }

@@ -26,10 +26,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     STOP_CHECK, canonical,
-    lanes::{Lanes, looks_like_ping},
+    lanes::{Lanes, Turn},
     now,
 };
 use crate::{
+    cookie::ReplyBytes,
     limits::{QUEUED_REQUESTS, UDP_REQUEST_BYTES},
     serve::{Shared, Source, Transport},
 };
@@ -62,7 +63,8 @@ impl UdpServer {
         };
         let socket = Arc::new(socket);
         let executing = threads.max(MIN_THREADS) - 1;
-        let lanes = Arc::new(Lanes::new(executing));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let lanes = Arc::new(Lanes::new(cores.min(executing)));
         for i in 0..=executing {
             let listener = Listener {
                 socket: Arc::clone(&socket),
@@ -74,7 +76,7 @@ impl UdpServer {
             let is_guard = i == executing;
             let worker = thread::Builder::new().name(format!("ng-udp-{i}"));
             let worker = worker.spawn(move || match is_guard {
-                true => listener.guard(),
+                true => listener.guard(executing),
                 false => listener.execute(),
             })?;
             server.threads.push(worker);
@@ -132,26 +134,72 @@ struct Listener {
 }
 
 impl Listener {
-    /// Takes requests from the socket and executes them.
+    /// Takes requests from the socket and executes them, a batch at a time.
     fn execute(&self) {
-        let mut buf = vec![0; UDP_REQUEST_BYTES];
+        let mut room = Room::new();
         while !self.stop.load(Ordering::Relaxed) {
-            while let Some((envelope, message)) = self.lanes.pop() {
-                self.lanes.work(|| self.respond(envelope, &message));
-            }
-            let Some((envelope, message)) = self.take(&mut buf, MsgFlags::empty()) else {
+            if !self.lanes.await_call() {
                 continue;
-            };
-            if looks_like_ping(message) {
-                self.respond(envelope, message);
-            } else {
-                self.lanes.work(|| self.respond(envelope, message));
+            }
+            while !self.stop.load(Ordering::Relaxed) {
+                self.take_batch(&mut room);
+                self.lanes.leave(room.is_full());
+                self.serve(&mut room);
+                if !self.lanes.attend_again() {
+                    break;
+                }
             }
         }
     }
 
+    /// What waits at the socket, up to a batch; if nothing does, the next datagram. None if none
+    /// comes in time.
+    fn take_batch(&self, room: &mut Room) {
+        room.taken.clear();
+        for buffer in &mut room.buffers {
+            let flags = match room.taken.is_empty() {
+                true => MsgFlags::empty(),
+                false => MsgFlags::MSG_DONTWAIT,
+            };
+            let Some((envelope, message)) = self.take(buffer, flags) else {
+                break;
+            };
+            room.taken
+                .push((envelope, Turn::of(message), message.len()));
+        }
+    }
+
+    /// Executes what was put off, then a batch. Replies leave together, so that a proxy that waits
+    /// for several is woken once.
+    fn serve(&self, room: &mut Room) {
+        while let Some((envelope, message)) = self.lanes.pop() {
+            self.respond(envelope, &message);
+        }
+        let of = |turn| {
+            let taken = room.taken.iter().zip(&room.buffers);
+            taken.filter_map(move |(&(envelope, its_turn, length), buffer)| {
+                let message = buffer.get(..length)?;
+                (its_turn == turn).then_some((envelope, message))
+            })
+        };
+        for (envelope, message) in of(Turn::First) {
+            self.respond(envelope, message);
+        }
+        for (envelope, message) in of(Turn::InOrder) {
+            if let Some(reply) = self.shared.respond(message, &envelope.source(), now()) {
+                room.replies.push((envelope, reply));
+            }
+        }
+        for (envelope, reply) in room.replies.drain(..) {
+            envelope.send(&self.socket, &reply);
+        }
+        for (envelope, message) in of(Turn::Last) {
+            self.respond(envelope, message);
+        }
+    }
+
     /// Answers pings while all others are busy.
-    fn guard(&self) {
+    fn guard(&self, executing: usize) {
         let mut buf = vec![0; UDP_REQUEST_BYTES];
         while !self.stop.load(Ordering::Relaxed) {
             let look = || {
@@ -160,7 +208,7 @@ impl Listener {
                     let Some((envelope, message)) = taken else {
                         break;
                     };
-                    if looks_like_ping(message) {
+                    if Turn::of(message) == Turn::First {
                         self.respond(envelope, message);
                     } else if !self.lanes.put_off((envelope, Box::from(message))) {
                         let source = envelope.source();
@@ -169,13 +217,15 @@ impl Listener {
                     }
                 }
             };
-            self.lanes
-                .guard(look, |(envelope, message)| self.respond(envelope, &message));
+            let execute = |(envelope, message): Job| self.respond(envelope, &message);
+            self.lanes.guard(executing, look, execute);
         }
     }
 
     fn respond(&self, envelope: Envelope, message: &[u8]) {
-        envelope.respond(&self.socket, &self.shared, message);
+        if let Some(reply) = self.shared.respond(message, &envelope.source(), now()) {
+            envelope.send(&self.socket, &reply);
+        }
     }
 
     /// A datagram, if one comes in time.
@@ -199,6 +249,31 @@ impl Listener {
     }
 }
 
+/// Requests that a thread executes before it looks at the socket again, at most.
+const BATCH: usize = 8;
+
+/// The batch of one thread. Buffers that were never filled take no memory.
+struct Room {
+    buffers: Vec<Vec<u8>>,
+    /// Of the messages in the first buffers: when they are executed, and how long they are.
+    taken: Vec<(Envelope, Turn, usize)>,
+    replies: Vec<(Envelope, ReplyBytes)>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            buffers: (0..BATCH).map(|_| vec![0; UDP_REQUEST_BYTES]).collect(),
+            taken: Vec::with_capacity(BATCH),
+            replies: Vec::with_capacity(BATCH),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.taken.len() == BATCH
+    }
+}
+
 /// A datagram and where it came from.
 type Job = (Envelope, Box<[u8]>);
 
@@ -219,10 +294,8 @@ impl Envelope {
         }
     }
 
-    fn respond(&self, socket: &UdpSocket, shared: &Shared, message: &[u8]) {
-        if let Some(reply) = shared.respond(message, &self.source(), now())
-            && let Err(error) = send(socket, &reply, self.peer, self.arrived)
-        {
+    fn send(&self, socket: &UdpSocket, reply: &[u8]) {
+        if let Err(error) = send(socket, reply, self.peer, self.arrived) {
             tracing::debug!(%error, peer = %self.peer, len = reply.len(), "ng reply not sent");
         }
     }
