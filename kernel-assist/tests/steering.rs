@@ -44,7 +44,7 @@ fn socket(address: &str) -> UdpSocket {
 fn heard(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
     let mut buffer = [0; 64];
     let (bytes, from) = socket.recv_from(&mut buffer).ok()?;
-    Some((buffer[..bytes].to_vec(), from))
+    Some((buffer.get(..bytes)?.to_vec(), from))
 }
 
 #[test]

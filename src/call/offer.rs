@@ -231,7 +231,7 @@ impl Calls {
             Ok(sdp) => {
                 let file = slot.as_ref().and_then(Call::recording_file);
                 let files = file.map(|file| [file].into_iter().collect::<Value>());
-                let reply = Dict::new().with("sdp", Value::Bytes(sdp));
+                let reply = Dict::new().with("sdp", sdp);
                 return Reply::ok(reply.with_some("recordings", files));
             }
             Err(refusal) => refusal,

@@ -115,7 +115,7 @@ fn offer(call: &str, sdp: impl Into<Vec<u8>>) -> Dict {
         .with("command", "offer")
         .with("call-id", call)
         .with("from-tag", "F")
-        .with("sdp", Value::Bytes(sdp.into()))
+        .with("sdp", Into::<Vec<u8>>::into(sdp))
 }
 
 fn session(lines: &str) -> String {
@@ -184,11 +184,11 @@ fn repeated_keys_and_odd_bytes_do_no_harm() {
     // Names are bytes, and stay what they are.
     let odd = b"a\0b/../\r\n\xff%00".as_slice();
     let mut request = offer("", audio(4000));
-    request.push("call-id", Value::Bytes(odd.to_vec()));
-    request.push("from-tag", Value::Bytes(odd.to_vec()));
+    request.push("call-id", odd);
+    request.push("from-tag", odd);
     assert!(target.relay.ask(request).is_ok());
     let mut query = Dict::new().with("command", "query");
-    query.push("call-id", Value::Bytes(odd.to_vec()));
+    query.push("call-id", odd);
     assert!(target.relay.ask(query).is_ok());
     for text in [
         "m=audio 4000 RTP/AVP 8\r\na=x:\0\r\n",

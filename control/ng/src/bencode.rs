@@ -406,7 +406,7 @@ pub(crate) mod tests {
     pub(crate) fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<i64>().prop_map(Value::Int),
-            prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::Bytes),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::from),
         ];
         leaf.prop_recursive(6, 40, 6, |inner| {
             let key = prop::collection::vec(any::<u8>(), 0..6);

@@ -99,25 +99,23 @@ impl Reply {
         let start = out.len();
         let room = limit.saturating_sub(start);
         let mut dict = self.into_dict();
-        let mut target = room;
+        let write = |dict: &Dict, out: &mut Vec<u8>| match encoding {
+            Encoding::Bencode => dict.write_bencode(out),
+            Encoding::Json => dict.write_json(out),
+        };
+        // Measuring costs as much as writing, and most replies fit.
+        write(&dict, out);
         // Bencode is measured. JSON needs quotes and escapes on top of that, so it may take
         // another, tighter round.
-        while shorten::shorten(&mut dict, target) {
-            out.reserve(dict.bencode_len());
-            match encoding {
-                Encoding::Bencode => dict.write_bencode(out),
-                Encoding::Json => dict.write_json(out),
-            }
-            if out.len() <= limit {
-                return;
-            }
+        let mut target = room;
+        while out.len() > limit {
             out.truncate(start);
+            target = target.min(dict.bencode_len());
+            if !shorten::shorten(&mut dict, target) {
+                return write(&Self::error(errors::REPLY_TOO_LARGE).into_dict(), out);
+            }
+            write(&dict, out);
             target = target.min(dict.bencode_len()) / 4 * 3;
-        }
-        let error = Self::error(errors::REPLY_TOO_LARGE).into_dict();
-        match encoding {
-            Encoding::Bencode => error.write_bencode(out),
-            Encoding::Json => error.write_json(out),
         }
     }
 
@@ -125,19 +123,19 @@ impl Reply {
     pub fn into_dict(self) -> Dict {
         let Self { mut body, outcome } = self;
         match outcome {
-            Outcome::Ok => body.push("result", "ok"),
+            Outcome::Ok => body.push("result", Value::word("ok")),
             Outcome::OkWithWarning(warning) => {
-                body.push("warning", warning);
-                body.push("result", "ok");
+                body.push("warning", Value::word(warning));
+                body.push("result", Value::word("ok"));
             }
-            Outcome::Pong => body.push("result", "pong"),
+            Outcome::Pong => body.push("result", Value::word("pong")),
             Outcome::Error(reason) => {
-                body.push("result", "error");
-                body.push("error-reason", Value::from(&*reason));
+                body.push("result", Value::word("error"));
+                body.push("error-reason", reason.into_owned());
             }
             Outcome::LoadLimit(message) => {
-                body.push("message", message);
-                body.push("result", "load limit");
+                body.push("message", Value::word(message));
+                body.push("result", Value::word("load limit"));
             }
         }
         body

@@ -1,6 +1,7 @@
 //! The one path of a request, whatever transport it came by.
 
 use std::{
+    cell::RefCell,
     fmt,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -69,6 +70,14 @@ pub(crate) enum Answer {
 }
 
 const NO_ACCESS: &str = "no access";
+
+/// What a thread keeps of the room for its last reply.
+const DRAFT_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// Where a reply is written before its length is known.
+    static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What all transports of a daemon share: the handler, the access policy, the cookie cache, the
 /// templates.
@@ -145,11 +154,15 @@ impl Shared {
             Admission::Busy => return Answer::Busy,
             Admission::Execute(ticket) => {
                 let (reply, encoding) = self.execute(payload, source, now);
-                let mut out = Vec::with_capacity(cookie.len() + 512);
-                out.extend_from_slice(cookie);
-                out.push(b' ');
-                reply.write(encoding, limit, &mut out);
-                let reply = ReplyBytes::from(out);
+                let reply = DRAFT.with_borrow_mut(|out| {
+                    out.clear();
+                    out.extend_from_slice(cookie);
+                    out.push(b' ');
+                    reply.write(encoding, limit, out);
+                    let reply = ReplyBytes::from(out.as_slice());
+                    out.shrink_to(DRAFT_BYTES);
+                    reply
+                });
                 ticket.finish(Arc::clone(&reply));
                 reply
             }

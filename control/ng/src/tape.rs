@@ -152,7 +152,7 @@ impl<'t> Node<'t> {
     pub fn to_value(self) -> Value {
         match self.token() {
             Some(Token::Int(int)) => Value::Int(*int),
-            Some(Token::Bytes(bytes)) => Value::Bytes(bytes.to_vec()),
+            Some(Token::Bytes(bytes)) => Value::from(&**bytes),
             Some(Token::Dict { .. }) => Value::Dict(self.to_dict()),
             Some(Token::List { .. }) | None => {
                 Value::List(self.members().map(Self::to_value).collect())

@@ -7,6 +7,7 @@ use crate::error::{ParseError, Reason};
 use crate::limits::Limits;
 use crate::media::Media;
 use crate::text::Text;
+use crate::write::print::write_address;
 
 /// How to parse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,9 +165,16 @@ impl Origin {
 
     /// Puts in an address together with its family.
     pub fn set_address(&mut self, address: IpAddr) {
-        self.network = "IN".into();
-        self.family = family_name(address).into();
-        self.address = address.to_string().into();
+        let family = family_name(address).as_bytes();
+        let mut line = Vec::with_capacity(64);
+        line.extend_from_slice(b"IN");
+        line.extend_from_slice(family);
+        write_address(&mut line, address);
+        // One text for the three.
+        let line = Text::from(line.as_slice());
+        self.network = line.part(0..2);
+        self.family = line.part(2..2 + family.len());
+        self.address = line.part(2 + family.len()..line.len());
     }
 
     /// The address, where it is one.

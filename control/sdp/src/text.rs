@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A piece of SDP: bytes, usually UTF-8, cheap to clone (a slice of the shared input).
@@ -36,6 +37,16 @@ impl Text {
     /// The text for logs and keys; what is not UTF-8 becomes U+FFFD. Never for sending on.
     pub fn as_str_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
+    }
+
+    /// A part of it, by bytes; empty if it ends before.
+    pub(crate) fn part(&self, bytes: Range<usize>) -> Self {
+        let bound = |at: usize| self.start.saturating_add(at).min(self.end);
+        Self {
+            buffer: Arc::clone(&self.buffer),
+            start: bound(bytes.start),
+            end: bound(bytes.end),
+        }
     }
 
     /// Length in bytes.

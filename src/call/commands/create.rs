@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use windlass_ng::request::{CodecSpec, MediaSpec};
-use windlass_ng::{Dict, Reply, Tag, Value, errors};
+use windlass_ng::{Dict, Reply, Tag, errors};
 use windlass_sdp::{Codec, Direction, MediaKind, ParseOptions, SessionDescription};
 
 use super::alone::{Alone, anywhere, bare};
@@ -29,7 +29,7 @@ impl Calls {
         let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
         self.on_call_named(&id, scene, errors::CREATE_PARTY, |calls, call, scene| {
             let sdp = calls.create_party(call, &tag, scene)?;
-            Ok(Reply::ok(names.with("sdp", Value::Bytes(sdp))))
+            Ok(Reply::ok(names.with("sdp", sdp)))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use windlass_ng::{CallId, Dict, Reply, Tag, Value, errors};
+use windlass_ng::{CallId, Dict, Reply, Tag, errors};
 use windlass_sdp::Direction;
 
 use super::alone::{Alone, Word, anywhere, bare};
@@ -29,7 +29,7 @@ impl Calls {
         let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
         self.on_call_named(&id, scene, errors::UNKNOWN_CALL_ID, |calls, call, scene| {
             let sdp = calls.take_publisher(call, &tag, scene)?;
-            Ok(Reply::ok(names.with("sdp", Value::Bytes(sdp))))
+            Ok(Reply::ok(names.with("sdp", sdp)))
         })
     }
 

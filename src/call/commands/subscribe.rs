@@ -112,7 +112,7 @@ impl Calls {
         }
         let like = sources.first().and_then(|source| call.said_by(source.leg));
         let sdp = self.print_alone(call, leg, &offered, like.as_ref(), Role::Offer, scene);
-        let mut reply = Dict::new().with("sdp", Value::Bytes(sdp));
+        let mut reply = Dict::new().with("sdp", sdp);
         let tags: Vec<Option<&Tag>> = sources
             .iter()
             .map(|source| call.legs.get(source.leg).and_then(|leg| leg.tag.as_ref()))

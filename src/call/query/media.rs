@@ -22,7 +22,7 @@ pub(super) fn describe(
     totals: &mut Totals,
     reporting: SsrcReporting,
 ) -> Dict {
-    let mut dict = Dict::new()
+    let mut dict = Dict::with_capacity(8)
         .with("index", index as u64 + 1)
         .with("type", media.kind_text.as_bytes())
         .with("protocol", media.transport.name().as_bytes());
@@ -35,7 +35,7 @@ pub(super) fn describe(
         streams.push(describe_stream(leg, media, port, component, clock).into());
     }
     dict.push("streams", Value::List(streams));
-    dict.push("flags", flags(leg, media).into_iter().collect::<Value>());
+    dict.push("flags", flags(leg, media));
     let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
     let sources = |sources: Vec<&SsrcStats>| -> Value {
         let entries = sources.into_iter().filter(|_| is_inline).map(|source| {
@@ -56,7 +56,7 @@ pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
     rtp.flat_map(|(port, _)| heard(port))
 }
 
-fn flags(leg: &Leg, media: &Media) -> Vec<&'static str> {
+fn flags(leg: &Leg, media: &Media) -> Value {
     let rules = &leg.source_rules;
     let extras = media.extras.as_deref();
     let extra = |read: fn(&crate::call::media::Extras) -> bool| extras.is_some_and(read);
@@ -106,7 +106,7 @@ fn flags(leg: &Leg, media: &Media) -> Vec<&'static str> {
     listed
         .into_iter()
         .filter(|(is_set, _)| *is_set)
-        .map(|(_, name)| name)
+        .map(|(_, name)| Value::word(name))
         .collect()
 }
 
@@ -124,10 +124,10 @@ fn describe_stream(
         Component::Rtcp => endpoint.rtcp,
     });
     let last = clock.unix_seconds(stats.last_packet_ms.load(Relaxed));
-    let mut dict = Dict::new()
+    let mut dict = Dict::with_capacity(13)
         .with("local port", port.local.port())
-        .with("local address", port.local.ip().to_string())
-        .with("family", family(port.local.ip()))
+        .with("local address", port.local.ip())
+        .with("family", Value::word(family(port.local.ip())))
         .with("endpoint", describe_address(peer.destination.or(signalled)))
         .with("advertised endpoint", describe_address(signalled));
     let sdes = media.extras.as_deref().map(|extras| &extras.sdes);
@@ -160,7 +160,7 @@ fn describe_stream(
     let flags = listed
         .into_iter()
         .filter(|(is_set, _)| *is_set)
-        .map(|(_, name)| name);
+        .map(|(_, name)| Value::word(name));
     dict.push("flags", flags.collect::<Value>());
     dict.push(
         "stats",

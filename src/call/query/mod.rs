@@ -89,7 +89,7 @@ impl Call {
         defaults: &Defaults,
     ) -> Dict {
         let created = self.created.unix;
-        let mut reply = Dict::new()
+        let mut reply = Dict::with_capacity(12)
             .with("created", created.as_secs())
             .with("created_us", u64::from(created.subsec_micros()))
             .with(
@@ -106,7 +106,7 @@ impl Call {
             reply.push("metadata", metadata);
         }
         let mut sources = Dict::new();
-        let mut tags = Dict::new();
+        let mut tags = Dict::with_capacity(self.legs.len());
         let mut totals = Totals::default();
         for (index, leg) in self.legs.iter().enumerate() {
             let is_selected = match selection {
@@ -161,7 +161,7 @@ impl Call {
         totals: &mut Totals,
         defaults: &Defaults,
     ) -> Dict {
-        let mut dict = Dict::new();
+        let mut dict = Dict::with_capacity(10);
         if let Some(tag) = &leg.tag {
             dict.push("tag", tag);
         }
@@ -220,7 +220,8 @@ impl Call {
             Kind::OfferAnswer => "offer/answer",
             Kind::PubSub => "pub/sub",
         };
-        Some(Dict::new().with("tag", tag).with("type", kind).into())
+        let peer = Dict::with_capacity(2).with("tag", tag);
+        Some(peer.with("type", Value::word(kind)).into())
     }
 }
 
@@ -261,7 +262,7 @@ impl Totals {
 }
 
 fn counters(packets: u64, bytes: u64, errors: u64) -> Dict {
-    Dict::new()
+    Dict::with_capacity(3)
         .with("packets", packets)
         .with("bytes", bytes)
         .with("errors", errors)

@@ -45,7 +45,7 @@ pub fn rtpp_flags(data: &[u8]) {
         .with("command", "offer")
         .with("call-id", "c")
         .with("from-tag", "f");
-    request.push("rtpp-flags", windlass_ng::Value::Bytes(data.to_vec()));
+    request.push("rtpp-flags", data);
     let _ = read_request(&request.to_bencode(), &Templates::new());
     let templates: Templates = [("offer", data), ("default", b"template=offer"), ("x", data)]
         .into_iter()

@@ -40,7 +40,7 @@ macro_rules! opaque {
 
         impl From<&$Name> for crate::value::Value {
             fn from(name: &$Name) -> Self {
-                Self::Bytes(name.0.to_vec())
+                Self::from(&*name.0)
             }
         }
 

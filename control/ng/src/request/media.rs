@@ -361,8 +361,8 @@ pub(crate) fn delay(seconds: i64) -> Option<Duration> {
 /// `{family, address, port}` as replies spell endpoints.
 pub fn endpoint_dict(endpoint: std::net::SocketAddr) -> Dict {
     let family = if endpoint.is_ipv4() { "IPv4" } else { "IPv6" };
-    Dict::new()
-        .with("family", family)
-        .with("address", Value::from(endpoint.ip().to_string()))
+    Dict::with_capacity(3)
+        .with("family", Value::word(family))
+        .with("address", endpoint.ip())
         .with("port", endpoint.port())
 }

@@ -2,7 +2,7 @@
 //! passes the [`AttributeRules`] of its section on the way out.
 
 mod carry;
-mod print;
+pub(crate) mod print;
 mod rules;
 
 use std::net::IpAddr;

