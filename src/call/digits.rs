@@ -52,6 +52,7 @@ impl Calls {
         };
         let index = call.legs.iter().position(|leg| bears(&leg))?;
         self.obey(call, index, digit, random, now);
+        self.trigger_blocks(call, index, digit, now.instant);
         let leg = call.legs.get(index)?;
         Some(DigitSource {
             call_id: call.id.clone(),
@@ -80,16 +81,22 @@ impl Calls {
         self.watch_merged(call, entry);
     }
 
-    /// The same for a call whose digits were to be reported before.
-    pub(super) fn watch_merged(&self, call: &Call, entry: &Entry) {
-        if self.defaults.report_digits || call.reports_digits() {
-            let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
-            numbered.entry(call.number).or_insert_with(|| entry.clone());
+    /// The same for a call whose digits were to be reported before, or have come to be.
+    pub(super) fn watch_merged(&self, call: &mut Call, entry: &Entry) {
+        let reports = call.reports_digits();
+        if !reports && !self.defaults.report_digits {
+            return;
         }
+        if reports {
+            call.extras_mut().is_watched = true;
+        }
+        let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+        numbered.entry(call.number).or_insert_with(|| entry.clone());
     }
 
     pub(super) fn unwatch_digits(&self, call: &Call) {
-        if self.defaults.report_digits || call.reports_digits() {
+        let extras = call.extras.as_deref();
+        if self.defaults.report_digits || extras.is_some_and(|extras| extras.is_watched) {
             let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
             numbered.remove(&call.number);
         }

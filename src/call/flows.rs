@@ -9,10 +9,13 @@ use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
 use super::scope;
 use super::state::Call;
+use super::voiced::Voiced;
 use super::voip::Measure;
+use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::{
     Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Sink, SinkRules, Taps,
 };
+use crate::media::g711;
 
 /// What applies to every call where its signalling does not say otherwise.
 #[derive(Clone, Debug, Default)]
@@ -343,11 +346,12 @@ impl<'a> Place<'a> {
         listener: &Listener<'_>,
         is_bundle: bool,
     ) -> Option<Box<SinkRules>> {
-        let muted = self
-            .call
-            .muted()
+        // What is said of a party comes before what is said of all.
+        let muted = listener
+            .leg
+            .muted_from(self.leg_index)
             .or(self.leg.muted())
-            .or(listener.leg.muted_from(self.leg_index));
+            .or(self.call.muted());
         let hidden = member
             .extras
             .as_deref()
@@ -357,10 +361,13 @@ impl<'a> Place<'a> {
             return None;
         }
         let Formats { types, events, .. } = member.formats;
+        let (digits, voiced) = self.digits(member, muted.dtmf);
         Some(Box::new(SinkRules {
             types: is_bundle.then_some(types.union(listener.media.formats.types)),
             drop_media: muted.media,
-            drop_events: muted.dtmf,
+            digits,
+            voices: voiced.voices,
+            voiced_events: voiced.events,
             events: events.union(listener.media.formats.events),
             drop_feedback: false,
             silence: if muted.silenced {
@@ -370,6 +377,29 @@ impl<'a> Place<'a> {
             },
             hidden_extensions: hidden.to_vec(),
         }))
+    }
+
+    /// What becomes of the digits of a media, and what can go out in their place.
+    fn digits(&self, member: &Media, block: DigitBlock) -> (DigitBlock, Voiced) {
+        if block == DigitBlock::default() {
+            return (block, Voiced::default());
+        }
+        // Nothing of ours can be put into what is encrypted.
+        let feasible = |rule: DigitRule| match rule.replaces() && member.is_secure() {
+            true => DigitRule::Drop,
+            false => rule,
+        };
+        let block = DigitBlock {
+            rule: feasible(block.rule),
+            until: block.until.map(|(end, after)| (end, feasible(after))),
+        };
+        let after = block.until.map(|(_, after)| after);
+        let is_audio = block.rule.is_audio() || after.is_some_and(DigitRule::is_audio);
+        let voiced = match is_audio {
+            true => Voiced::of(member),
+            false => Voiced::default(),
+        };
+        (block, voiced)
     }
 
     fn taps(&self, component: Component) -> Option<Box<Taps>> {
@@ -385,7 +415,10 @@ impl<'a> Place<'a> {
                 events.union(member.formats.events)
             });
         let reports = self.defaults.report_digits || self.call.reports_digits();
+        // What is encrypted would only look like digits now and then.
+        let is_readable = !self.members().any(Media::is_secure);
         let has_events = reports
+            && is_readable
             && component == Component::Rtp
             && events != crate::flow::PayloadTypes::default();
         if !is_recorded && !has_events {
@@ -434,20 +467,10 @@ fn has_keys_of(from: &Media, to: &Media) -> bool {
     }
 }
 
-/// The byte that is silence, for every payload type that has one (ITU-T G.711, G.722).
+/// The byte that is silence, for every payload type that has one.
 fn silence(media: &Media) -> Vec<(u8, u8)> {
-    let said = media.said.as_ref().and_then(super::media::Said::read);
-    let codecs = said.map(|said| said.codecs).unwrap_or_default();
-    let byte = |name: &windlass_sdp::Text| match name {
-        name if name.eq_ignore_ascii_case("PCMU") => Some(0xff),
-        name if name.eq_ignore_ascii_case("PCMA") => Some(0xd5),
-        name if name.eq_ignore_ascii_case("G722") => Some(0xfa),
-        _ => None,
-    };
-    let filled = codecs
-        .iter()
-        .map(|codec| (codec.payload_type, byte(&codec.name)));
-    filled
-        .filter_map(|(payload_type, byte)| Some((payload_type, byte?)))
+    let voices = Voiced::of(media).voices.into_iter();
+    voices
+        .map(|voice| (voice.payload_type, g711::silence(voice.law)))
         .collect()
 }

@@ -8,9 +8,11 @@ use windlass_ng::{Branch, CallId, Label, Tag};
 use windlass_sdp::{Origin, Text};
 
 use super::Now;
+use super::digit_block::DigitTrigger;
 use super::media::Media;
 use super::ports::Family;
 use crate::flow::Learning;
+use crate::flow::digits::DigitBlock;
 
 /// Index of a leg in its call; stable for the life of the call.
 pub(crate) type LegIndex = usize;
@@ -113,6 +115,12 @@ impl Leg {
         flow.map_or_else(Muted::default, |(_, muted)| *muted)
     }
 
+    /// Whether a code changes what becomes of the party's digits.
+    pub(crate) fn has_trigger(&self) -> bool {
+        let extras = self.extras.as_deref();
+        extras.is_some_and(|extras| extras.trigger.is_some())
+    }
+
     /// Whether the leg can be found by tag and branch and has sockets.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self.presence, Presence::Gone)
@@ -132,6 +140,8 @@ pub(crate) struct LegExtras {
     pub(crate) call_id: Option<CallId>,
     /// The leg is left out of recordings.
     pub(crate) is_unrecorded: bool,
+    /// A code of the party's own digits that changes what becomes of them.
+    pub(crate) trigger: Option<Box<DigitTrigger>>,
 }
 
 /// Blocking and silencing, at one level (spec: media-behaviour §11).
@@ -139,8 +149,8 @@ pub(crate) struct LegExtras {
 pub struct Muted {
     /// RTP other than events is withheld.
     pub media: bool,
-    /// Events are withheld.
-    pub dtmf: bool,
+    /// What becomes of events.
+    pub dtmf: DigitBlock,
     /// RTP carries silence.
     pub silenced: bool,
 }
@@ -151,7 +161,7 @@ impl Muted {
     pub fn or(self, other: Self) -> Self {
         Self {
             media: self.media || other.media,
-            dtmf: self.dtmf || other.dtmf,
+            dtmf: self.dtmf.or(other.dtmf),
             silenced: self.silenced || other.silenced,
         }
     }

@@ -5,6 +5,7 @@ mod commands;
 mod debug;
 mod delete;
 mod dialogue;
+mod digit_block;
 mod digits;
 mod ended;
 mod exchange;
@@ -29,6 +30,7 @@ mod table;
 mod timeouts;
 mod turn;
 mod view;
+mod voiced;
 mod voip;
 mod vsc;
 

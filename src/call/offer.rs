@@ -53,6 +53,7 @@ impl Calls {
             provisional: request.flags.provisional(),
         };
         let outcome = self.exchange(call, offering.sdp, request, dialogue, now, rng);
+        self.watch_merged(call, &entry);
         let is_new = is_new && call.legs.iter().all(|leg| leg.said.is_none());
         self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
     }
@@ -79,6 +80,7 @@ impl Calls {
             provisional: request.flags.provisional(),
         };
         let outcome = self.exchange(call, answering.sdp, request, dialogue, now, rng);
+        self.watch_merged(call, &entry);
         if outcome.is_ok()
             && request.sip_message_type == Some(SipMessageType::Reply)
             && request.sip_code >= 200

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use windlass_ng::{Branch, CallId, Tag};
 
+use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
 use super::vsc::Codes;
@@ -68,6 +69,10 @@ pub(crate) struct CallExtras {
     pub(crate) codes: Option<Codes>,
     /// Other call-ids of this call, by merging.
     pub(crate) aliases: Vec<CallId>,
+    /// A code of anybody's digits that changes what becomes of everybody's.
+    pub(crate) trigger: Option<Box<DigitTrigger>>,
+    /// The call stands in the books of those whose digits are looked at.
+    pub(crate) is_watched: bool,
 }
 
 /// A recording of a call.
@@ -151,11 +156,13 @@ impl Call {
         &mut self.extras_mut().aliases
     }
 
-    /// Whether digits of this call are reported somewhere of its own.
+    /// Whether digits of this call are reported somewhere of its own, or do something in it.
     pub(crate) fn reports_digits(&self) -> bool {
-        self.extras
-            .as_deref()
-            .is_some_and(|extras| extras.digits_to.is_some() || extras.codes.is_some())
+        let extras = self.extras.as_deref();
+        let for_all = extras.is_some_and(|extras| {
+            extras.digits_to.is_some() || extras.codes.is_some() || extras.trigger.is_some()
+        });
+        for_all || self.legs.iter().any(Leg::has_trigger)
     }
 
     /// The leg with this tag, or with this earlier tag.

@@ -85,10 +85,9 @@ impl Calls {
                 self.end(&id, &entry, &mut slot, reason, now);
                 continue;
             }
-            if call.release_due(now.instant)
-                && let Err(error) = self.carry_out(call, Vec::new())
-            {
-                tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
+            let is_due = call.release_due(now.instant) | call.end_blocks(now.instant);
+            if is_due && let Err(error) = self.carry_out(call, Vec::new()) {
+                tracing::error!(call_id = %id, %error, "cannot tell the data plane what time changed");
             }
             // A merged call stands in the table under each of its names.
             if call.id == id {

@@ -9,7 +9,7 @@ use windlass_ng::{Dict, Request, Value};
 use super::leg::LegIndex;
 use super::serve::Calls;
 use super::state::{Call, Now};
-use crate::media::dtmf::{DIGIT_GAP, Digit, Trigger};
+use crate::media::dtmf::{Digit, Trigger};
 
 /// What a code does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +126,8 @@ impl Calls {
         if !request.flags.recording_vsc() {
             return;
         }
-        let gap = match self.defaults.digit_gap {
-            Duration::ZERO => DIGIT_GAP,
-            gap => gap,
-        };
-        let codes = Codes::of(&request.recording.vsc, &self.defaults.codes, gap);
+        let (own, general) = (&request.recording.vsc, &self.defaults.codes);
+        let codes = Codes::of(own, general, self.defaults.digit_gap());
         if codes.is_some() {
             call.extras_mut().codes = codes;
         }

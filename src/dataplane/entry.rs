@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::digits::{Digits, Fate, Replacement, Step};
 use super::play::{Last, Outgoing};
 use super::tap::PacketTap;
 use crate::flow::port::PortLease;
@@ -13,7 +14,7 @@ use crate::flow::{FlowSpec, Payload, Sink, Taps};
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
-use crate::media::rtp::RtpHeader;
+use crate::media::rtp::{self, RtpHeader};
 
 /// One flow in force.
 #[derive(Debug)]
@@ -57,6 +58,57 @@ pub(super) struct Services {
     detectors: Vec<(u32, Detector)>,
     /// What is sent from this port of our own making, and what that does to its numbers.
     pub(super) outgoing: Outgoing,
+    /// Digits on their way out of this port.
+    pub(super) digits: Digits,
+}
+
+/// What the port that a packet leaves from changes of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edit {
+    sequence: u16,
+    replacement: Option<Replacement>,
+}
+
+impl Edit {
+    /// Whether the packet goes as it is.
+    pub(super) fn is_none(&self, header: &RtpHeader) -> bool {
+        self.replacement.is_none() && self.sequence == header.sequence
+    }
+
+    /// Changes a copy of the packet.
+    pub(super) fn apply(&self, header: &RtpHeader, packet: &mut Vec<u8>) {
+        rtp::set_sequence(packet, self.sequence);
+        if let Some(replacement) = &self.replacement {
+            replacement.apply(header, packet);
+        }
+    }
+}
+
+impl Services {
+    /// What becomes of an RTP packet that is to leave from the port; `None`: it does not.
+    pub(super) fn edit(
+        &mut self,
+        step: Step,
+        header: &RtpHeader,
+        packet: &[u8],
+        now: Instant,
+    ) -> Option<Edit> {
+        let payload = packet.get(header.payload_at..).unwrap_or_default();
+        let replacement = match self.digits.on_packet(step, header, payload) {
+            Fate::Pass => None,
+            Fate::Replace(replacement) => Some(replacement),
+            Fate::Withhold => return None,
+            Fate::Skip => {
+                self.outgoing.skip(header);
+                return None;
+            }
+        };
+        let sequence = self.outgoing.pass(header, now)?;
+        Some(Edit {
+            sequence,
+            replacement,
+        })
+    }
 }
 
 impl Entry {

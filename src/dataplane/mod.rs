@@ -5,6 +5,7 @@
 //! each flow, which are read without stopping anybody.
 
 mod backend;
+mod digits;
 mod entry;
 mod flows;
 mod play;

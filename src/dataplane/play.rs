@@ -79,6 +79,19 @@ impl Outgoing {
         Some(sequence)
     }
 
+    /// A packet of the source is taken out of the stream: what follows is numbered on.
+    pub(super) fn skip(&mut self, header: &RtpHeader) {
+        let last = self.last.filter(|last| last.ssrc == header.ssrc);
+        let Some(last) = last.filter(|_| self.resume_at.is_none()) else {
+            return;
+        };
+        let number = header.sequence.wrapping_add(self.shift);
+        // A copy, or one that was overtaken, leaves no gap.
+        if matches!(number.wrapping_sub(last.sequence), 1..0x8000) {
+            self.shift = self.shift.wrapping_sub(1);
+        }
+    }
+
     /// Starts a digit, or puts it in line. `heard` is what came last from the source.
     pub(super) fn play(
         &mut self,
@@ -236,6 +249,20 @@ mod tests {
             payload_type: 101,
             clock_rate: 8000,
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests need a start of time")]
+    fn packets_that_are_taken_out_leave_no_gap() {
+        let start = Instant::now();
+        let mut outgoing = Outgoing::default();
+        assert_eq!(outgoing.pass(&header(41), start), Some(41));
+        outgoing.skip(&header(42));
+        outgoing.skip(&header(42));
+        outgoing.skip(&header(43));
+        assert_eq!(outgoing.pass(&header(44), start), Some(42));
+        outgoing.skip(&header(43));
+        assert_eq!(outgoing.pass(&header(45), start), Some(43));
     }
 
     #[test]

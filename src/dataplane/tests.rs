@@ -1,5 +1,7 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
+mod digits;
+
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};

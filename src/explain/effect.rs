@@ -128,8 +128,8 @@ fn media(request: &Request, out: &mut Vec<String>) {
         out.push(format!("moh: {NO_CODECS}"));
     }
     let dtmf = &request.dtmf;
-    if dtmf.trigger.is_some() || dtmf.trigger_end.is_some() || dtmf.delay_buffer.is_some() {
-        out.push("trigger, delay-buffer: digits block nothing by themselves".to_owned());
+    if dtmf.delay_buffer.is_some() || dtmf.delay.is_some() {
+        out.push(format!("delay-buffer, DTMF-delay: {NO_CODECS}"));
     }
 }
 

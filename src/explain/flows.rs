@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::books::{Mark, Page};
 use super::text::printable;
 use crate::call::CallPicture;
+use crate::flow::digits::DigitRule;
 use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, Sink, SinkRules};
 
 /// Prints what a command made of the flows of a call.
@@ -251,8 +252,10 @@ fn rules_text(rules: &SinkRules) -> String {
     if rules.drop_media {
         parts.push("without media (blocked)".to_owned());
     }
-    if rules.drop_events {
-        parts.push("without DTMF events (blocked)".to_owned());
+    match rules.digits.rule {
+        DigitRule::Pass => {}
+        DigitRule::Drop => parts.push("without DTMF events (blocked)".to_owned()),
+        rule => parts.push(format!("DTMF events replaced ({})", rule.name())),
     }
     if !rules.silence.is_empty() {
         parts.push("silenced".to_owned());

@@ -3,6 +3,7 @@
 //! `call/` describes, `dataplane/` carries out. A [`Plan`] can be printed, journaled and compared;
 //! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`].
 
+pub mod digits;
 pub mod port;
 pub mod quality;
 pub mod stats;
@@ -10,6 +11,7 @@ pub mod stats;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use self::digits::{DigitBlock, DigitRule, Voice};
 use crate::media::dtmf::Digit;
 
 /// Everything one command changes in the data plane, in order: removals last.
@@ -216,8 +218,12 @@ pub struct SinkRules {
     pub types: Option<PayloadTypes>,
     /// RTP other than events is withheld.
     pub drop_media: bool,
-    /// Events are withheld.
-    pub drop_events: bool,
+    /// What becomes of events.
+    pub digits: DigitBlock,
+    /// Audio that can go out in place of events, what the party would rather send first.
+    pub voices: Vec<Voice>,
+    /// Events that have the clock of `voices`.
+    pub voiced_events: PayloadTypes,
     /// The payload types of events.
     pub events: PayloadTypes,
     /// Payload types whose payload is filled with a byte, and the byte: silence.
@@ -229,14 +235,16 @@ pub struct SinkRules {
 }
 
 impl SinkRules {
-    /// Whether RTP of a payload type passes.
+    /// Whether something goes out for RTP of a payload type.
     pub fn passes(&self, payload_type: u8) -> bool {
         let is_event = self.events.contains(payload_type);
-        let is_dropped = if is_event {
-            self.drop_events
-        } else {
-            self.drop_media
-        };
+        let is_dropped = is_event && self.digits.rule == DigitRule::Drop;
+        !is_dropped && self.is_meant_for(payload_type)
+    }
+
+    /// The same, whatever becomes of digits.
+    pub fn is_meant_for(&self, payload_type: u8) -> bool {
+        let is_dropped = self.drop_media && !self.events.contains(payload_type);
         !is_dropped && self.types.is_none_or(|types| types.contains(payload_type))
     }
 }

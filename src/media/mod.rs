@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod demux;
 pub mod dtmf;
 pub mod extension;
+pub mod g711;
 pub mod latch;
 pub mod quality;
 pub mod report;

@@ -77,6 +77,27 @@ pub fn set_sequence(packet: &mut [u8], sequence: u16) {
     }
 }
 
+/// Gives a checked packet another timestamp.
+pub fn set_timestamp(packet: &mut [u8], timestamp: u32) {
+    if let Some(field) = packet.get_mut(4..8) {
+        field.copy_from_slice(&timestamp.to_be_bytes());
+    }
+}
+
+/// Gives a checked packet another payload type, 0–127, and takes its marker.
+pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
+    if let Some(field) = packet.get_mut(1) {
+        *field = payload_type & 0x7f;
+    }
+}
+
+/// Says of a packet that it has no padding.
+pub fn set_unpadded(packet: &mut [u8]) {
+    if let Some(field) = packet.get_mut(0) {
+        *field &= !0x20;
+    }
+}
+
 /// The payload of a checked packet, without padding.
 pub fn payload_mut<'a>(packet: &'a mut [u8], header: &RtpHeader) -> Option<&'a mut [u8]> {
     let is_padded = packet.first()? & 0x20 != 0;

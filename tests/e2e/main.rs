@@ -10,6 +10,7 @@
 mod common;
 mod ctl;
 mod differential;
+mod dtmf;
 mod edge_calls;
 mod hostile;
 mod kamailio_calls;

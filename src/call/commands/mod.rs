@@ -1,6 +1,7 @@
 //! Commands on parties of a call, beside offer and answer (spec: ng-protocol §5).
 
 mod alone;
+mod block_dtmf;
 mod connect;
 mod create;
 mod merge;
@@ -53,12 +54,10 @@ impl Calls {
         let party = errors::UNKNOWN_CALL_ID_PARTY;
         let several = errors::UNKNOWN_CALL_IDS;
         match request.command {
-            C::BlockDtmf
-            | C::UnblockDtmf
-            | C::BlockMedia
-            | C::UnblockMedia
-            | C::SilenceMedia
-            | C::UnsilenceMedia => self.on_call(scene, party, Self::mute),
+            C::BlockDtmf | C::UnblockDtmf => self.on_call(scene, party, Self::block_dtmf),
+            C::BlockMedia | C::UnblockMedia | C::SilenceMedia | C::UnsilenceMedia => {
+                self.on_call(scene, party, Self::mute)
+            }
             C::StartForwarding | C::StopForwarding => self.on_call(scene, party, Self::forward),
             C::StartRecording | C::StopRecording | C::PauseRecording => {
                 self.on_call(scene, errors::UNKNOWN_CALL_ID, Self::record)
@@ -118,6 +117,7 @@ impl Calls {
             return Reply::error(unknown);
         };
         let outcome = command(self, call, &mut scene);
+        self.watch_merged(call, &entry);
         if let Err(error) = self.carry_out(call, scene.leases) {
             tracing::error!(call_id = %id, %error, "command not carried out");
             return Reply::error(Refusal::Forwarding(error).reply());

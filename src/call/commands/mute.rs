@@ -1,6 +1,6 @@
-//! Blocking and silencing of media and DTMF (spec: ng-protocol §5, media-behaviour §11).
+//! Blocking and silencing of media (spec: ng-protocol §5, media-behaviour §11).
 
-use windlass_ng::request::{AllSelection, DtmfSecurity};
+use windlass_ng::request::AllSelection;
 use windlass_ng::{Command, Dict, Reply};
 
 use super::select::{PartyFlow, Selected};
@@ -9,39 +9,17 @@ use crate::call::leg::{Leg, Muted};
 use crate::call::serve::Calls;
 use crate::call::state::Call;
 
-/// The replacing modes of `DTMF-security` need decoded audio.
-const NO_REPLACEMENT: Refused =
-    "unsupported: there is no codec engine to replace DTMF with; DTMF-security=drop works";
-/// Blocking that starts or ends with digits needs their detection in the media path.
-const NO_TRIGGER: Refused = "unsupported: DTMF triggers are not built";
-
 impl Calls {
     pub(super) fn mute(&self, call: &mut Call, scene: &mut Scene<'_>) -> Result<Reply, Refused> {
         let request = scene.request;
         let (set, is_on): (fn(&mut Muted, bool), bool) = match request.command {
-            Command::BlockDtmf => (|muted, on| muted.dtmf = on, true),
-            Command::UnblockDtmf => (|muted, on| muted.dtmf = on, false),
             Command::BlockMedia => (|muted, on| muted.media = on, true),
             Command::UnblockMedia => (|muted, on| muted.media = on, false),
             Command::SilenceMedia => (|muted, on| muted.silenced = on, true),
             _ => (|muted, on| muted.silenced = on, false),
         };
-        let is_dtmf = matches!(request.command, Command::BlockDtmf | Command::UnblockDtmf);
         let selected = call.select(request)?;
-        if is_dtmf && is_on {
-            let replaces = !matches!(request.dtmf.security, None | Some(DtmfSecurity::Drop));
-            if replaces && request.dtmf.security != Some(DtmfSecurity::Off) {
-                return Err(NO_REPLACEMENT);
-            }
-            if request.dtmf.trigger.is_some() {
-                return Err(NO_TRIGGER);
-            }
-        }
-        let is_on = is_on && !(is_dtmf && request.dtmf.security == Some(DtmfSecurity::Off));
-        let flows = match is_dtmf {
-            true => None,
-            false => call.select_flows(request, selected)?,
-        };
+        let flows = call.select_flows(request, selected)?;
         match (flows, selected) {
             (Some(flows), _) => {
                 for flow in flows {

@@ -4,11 +4,11 @@ use windlass_ng::{Dict, Reply, errors};
 
 use super::select::Selected;
 use super::{Refused, Scene};
+use crate::call::digit_block::digit;
 use crate::call::leg::LegIndex;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
 use crate::flow::Injection;
-use crate::media::dtmf::Digit;
 
 /// Length of a digit and of the pause after it, in ms, where the request says nothing.
 const DIGIT_MS: i64 = 250;
@@ -91,14 +91,5 @@ impl Call {
             ))
         });
         medias.collect()
-    }
-}
-
-/// A digit by its character or event code.
-fn digit(code: &str) -> Option<Digit> {
-    let mut characters = code.chars();
-    match (characters.next(), characters.next()) {
-        (Some(one), None) => Digit::from_char(one),
-        _ => code.parse().ok().and_then(Digit::from_code),
     }
 }

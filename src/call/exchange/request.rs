@@ -45,9 +45,7 @@ impl Call {
                 if let Some(metadata) = &request.metadata {
                     leg.metadata = Some(metadata.as_str().into());
                 }
-                if request.flags.block_dtmf() {
-                    leg.extras_mut().muted.dtmf = true;
-                }
+                leg.order_digits_in_passing(request, context.host.defaults.digit_gap());
                 if request.flags.exclude_recording() {
                     leg.extras_mut().is_unrecorded = true;
                 }

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod dialogue;
+mod dtmf;
 mod golden;
 mod leaks;
 mod lifecycle;

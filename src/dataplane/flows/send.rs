@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::Flows;
 use super::reading::Reading;
 use crate::dataplane::backend::Backend;
+use crate::dataplane::digits::Step;
 use crate::dataplane::play;
 use crate::dataplane::rewrite::{self, Rewritten};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, Injection};
-use crate::media::rtp;
 
 impl<B: Backend> Flows<B> {
     pub(super) fn send_to_sinks(
@@ -43,8 +43,10 @@ impl<B: Backend> Flows<B> {
             if !takes {
                 continue;
             }
+            let mut step = Step::Unruled;
             let rewritten = match (&sink.rules, reading) {
                 (Some(rules), Reading::Rtp { header, .. }) => {
+                    step = Step::of(rules, header.payload_type, now);
                     rewrite::apply(rules, header, original, &mut self.scratch)
                 }
                 (Some(rules), Reading::Rtcp) => {
@@ -52,30 +54,31 @@ impl<B: Backend> Flows<B> {
                 }
                 _ => Rewritten::Unchanged,
             };
-            let mut datagram = match rewritten {
-                Rewritten::Unchanged => original,
-                Rewritten::Changed => &self.scratch,
-                Rewritten::Withheld => {
-                    refused = Some(DropReason::Withheld);
-                    continue;
-                }
-            };
+            if rewritten == Rewritten::Withheld {
+                refused = Some(DropReason::Withheld);
+                continue;
+            }
             let Some(sender) = self.entries.get_mut(target) else {
                 continue;
             };
+            let mut datagram = match rewritten {
+                Rewritten::Changed => &self.scratch,
+                _ => original,
+            };
             if let Reading::Rtp { header, .. } = reading
-                && let Some(services) = sender.services.as_deref_mut()
+                && (step != Step::Unruled || sender.services.is_some())
             {
-                let Some(sequence) = services.outgoing.pass(header, now) else {
+                let services = sender.services.get_or_insert_default();
+                let Some(edit) = services.edit(step, header, original, now) else {
                     refused = Some(DropReason::Withheld);
                     continue;
                 };
-                if sequence != header.sequence {
-                    if std::ptr::eq(datagram, original) {
+                if !edit.is_none(header) {
+                    if rewritten == Rewritten::Unchanged {
                         self.scratch.clear();
                         self.scratch.extend_from_slice(original);
                     }
-                    rtp::set_sequence(&mut self.scratch, sequence);
+                    edit.apply(header, &mut self.scratch);
                     datagram = &self.scratch;
                 }
             }
