@@ -9,11 +9,12 @@ use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
 use super::scope;
 use super::state::Call;
+use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::{
-    Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Sink, SinkRules, Taps,
+    Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Reports, Sink, SinkRules, Taps,
 };
 use crate::media::g711;
 
@@ -150,6 +151,7 @@ impl<'a> Place<'a> {
             sinks: self.sinks(component, port, &payload),
             tos: self.call.tos.or(self.defaults.tos),
             taps: self.taps(component),
+            reports: self.reports(component, port),
             payload,
         }
     }
@@ -286,6 +288,8 @@ impl<'a> Place<'a> {
             return sinks;
         }
         let is_bundle = self.members().nth(1).is_some();
+        // The party's reports end here; the listeners get ours.
+        let makes_reports = self.media.makes_reports();
         for member in self.members() {
             for listener in self.listeners(member) {
                 // Until keys can be converted, what would need it stays away from the other leg.
@@ -307,12 +311,15 @@ impl<'a> Place<'a> {
                 match (component, payload) {
                     (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
                     (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
+                    (Component::Rtcp, Payload::Rtp { .. }) if makes_reports => {}
                     (Component::Rtp, Payload::Rtp { .. }) => {
                         // A flow of one media is closed as a whole; see `receive`.
                         if member.recv || !is_bundle {
                             add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
                         }
-                        add(rtcp, Carries::Rtcp, self.report_rules(&listener));
+                        if !makes_reports {
+                            add(rtcp, Carries::Rtcp, self.report_rules(&listener));
+                        }
                     }
                     (Component::Rtcp, Payload::Rtp { .. }) => {
                         add(rtcp, Carries::Rtcp, self.report_rules(&listener));
@@ -402,6 +409,23 @@ impl<'a> Place<'a> {
         (block, voiced)
     }
 
+    /// Reports of our own to the party.
+    fn reports(&self, component: Component, port: &Port) -> Option<Box<Reports>> {
+        let is_main = self
+            .media
+            .ports()
+            .is_some_and(|map| map.main.rtp.local == port.local);
+        if component != Component::Rtp || !is_main || !self.media.makes_reports() {
+            return None;
+        }
+        let rtcp = self.set.rtcp.as_ref().filter(|_| !self.media.mux.agreed);
+        let mid = self.media.mid.as_ref();
+        Some(Box::new(Reports {
+            via: rtcp.unwrap_or(port).local,
+            mid: mid.map(|mid| String::from_utf8_lossy(mid.as_bytes()).into()),
+        }))
+    }
+
     fn taps(&self, component: Component) -> Option<Box<Taps>> {
         let is_recorded = self.call.is_recording()
             && !self
@@ -428,42 +452,6 @@ impl<'a> Place<'a> {
             recording: is_recorded.then_some(self.call.number),
             events: has_events.then_some(events),
         }))
-    }
-}
-
-/// Whether packets of one media can go to another as they are: both plain, both passed through,
-/// or both under the same keys.
-pub(crate) fn passes_unchanged(from: &Media, to: &Media) -> bool {
-    if from.is_passed_through() || !from.transport.is_rtp() {
-        return true;
-    }
-    match (from.is_secure(), to.is_secure()) {
-        (false, false) => true,
-        (true, true) => has_keys_of(from, to) && has_keys_of(to, from),
-        _ => false,
-    }
-}
-
-/// Whether what `from` encrypts is what `to` was told to decrypt.
-fn has_keys_of(from: &Media, to: &Media) -> bool {
-    let keys = |media: &Media, theirs: bool| {
-        let extras = media.extras.as_deref();
-        let sdes = &extras.filter(|extras| extras.dtls.is_none())?.sdes;
-        // An answer has one line, and that names the one of the offer that counts.
-        let tag = match (sdes.theirs.as_slice(), sdes.ours.as_slice()) {
-            ([answer], _) | (_, [answer]) => answer.tag,
-            _ => return None,
-        };
-        let lines = if theirs { &sdes.theirs } else { &sdes.ours };
-        lines.iter().find(|line| line.tag == tag).cloned()
-    };
-    match (keys(from, true), keys(to, false)) {
-        (Some(encrypts), Some(decrypts)) => {
-            encrypts.suite == decrypts.suite
-                && encrypts.key_salt() == decrypts.key_salt()
-                && encrypts.mki == decrypts.mki
-        }
-        _ => false,
     }
 }
 

@@ -64,6 +64,11 @@ impl Identity {
         &self.loop_id
     }
 
+    /// What tells this run of the relay from others.
+    pub fn instance(&self) -> String {
+        String::from_utf8_lossy(self.loop_id.as_bytes()).into_owned()
+    }
+
     /// Name and version of the software.
     pub fn software(&self) -> &str {
         &self.software

@@ -101,6 +101,15 @@ impl Media {
         self.extra(|extras| extras.passthrough.is_some())
     }
 
+    /// The party gets reports of our own, and its reports end here. Where we have no keys, reports
+    /// of others are all there is.
+    pub(crate) fn makes_reports(&self) -> bool {
+        self.extra(|extras| extras.makes_reports)
+            && self.transport.is_rtp()
+            && !self.is_secure()
+            && !self.is_passed_through()
+    }
+
     /// A switch among the extras; off without them.
     pub(crate) fn extra(&self, read: impl FnOnce(&Extras) -> bool) -> bool {
         self.extras.as_deref().is_some_and(read)
@@ -215,6 +224,8 @@ pub(crate) struct Extras {
     pub(crate) ptime: Option<u32>,
     /// What arrives goes back to where it came from (media-echo).
     pub(crate) echo: bool,
+    /// Reports of our own are asked for (generate-RTCP).
+    pub(crate) makes_reports: bool,
     /// What arrives is thrown away (media-echo).
     pub(crate) blackhole: bool,
     /// Sources beside those of offer and answer (publish and subscribe).

@@ -29,6 +29,7 @@ mod statistics;
 mod table;
 mod timeouts;
 mod turn;
+mod unchanged;
 mod view;
 mod voiced;
 mod voip;

@@ -122,12 +122,15 @@ impl Daemon {
             Some(recordings) => recordings.clone(),
             None => Arc::new(()),
         };
+        let identity = host::identity(config)?;
         let services = Services {
             recordings: taps,
             mos_basis: match config.quality.mos {
                 MosBasis::Conversational => Basis::Conversational,
                 MosBasis::Listening => Basis::Listening,
             },
+            report_interval: config.quality.rtcp_interval,
+            name: identity.instance().into(),
         };
         let dataplane = Dataplane::start(workers, started, services, &host::steering(config));
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
@@ -138,7 +141,7 @@ impl Daemon {
         );
         let mut calls = Calls::new(
             interfaces,
-            host::identity(config)?,
+            identity,
             Arc::new(Link(dataplane)),
             host::defaults(config),
             host::timeouts(config),

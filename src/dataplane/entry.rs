@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::digits::{Digits, Fate, Replacement, Step};
 use super::play::{Last, Outgoing};
+use super::reporter::Reporter;
 use super::tap::PacketTap;
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
@@ -41,7 +42,7 @@ pub(super) struct Entry {
     pub(super) sibling: Option<usize>,
     pub(super) call: u64,
     /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
-    receptions: Vec<Reception>,
+    pub(super) receptions: Vec<Reception>,
     tos: Option<u8>,
     /// The port is bound to its peer.
     pub(super) is_bound: bool,
@@ -60,6 +61,8 @@ pub(super) struct Services {
     pub(super) outgoing: Outgoing,
     /// Digits on their way out of this port.
     pub(super) digits: Digits,
+    /// Reports to the party.
+    pub(super) reporter: Option<Box<Reporter>>,
 }
 
 /// What the port that a packet leaves from changes of it.
@@ -271,6 +274,14 @@ impl Entry {
                 detector.on_packet(payload, header.timestamp, header.marker, clock_rate)
             }
             None => [None; 2],
+        }
+    }
+
+    /// Tells the reports to the party what went to it.
+    pub(super) fn count_sent(&mut self, ssrc: u32, timestamp: u32, octets: usize, now: Instant) {
+        let services = self.services.as_deref_mut();
+        if let Some(reporter) = services.and_then(|services| services.reporter.as_deref_mut()) {
+            reporter.sent(ssrc, timestamp, octets, now);
         }
     }
 

@@ -9,6 +9,7 @@ mod digits;
 mod entry;
 mod flows;
 mod play;
+mod reporter;
 mod rewrite;
 mod sys;
 pub mod tap;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use parking_lot::Mutex;
@@ -61,6 +62,10 @@ pub struct Services {
     pub recordings: Arc<dyn Recordings>,
     /// Which MOS is computed.
     pub mos_basis: Basis,
+    /// How often reports of our own are sent, at the soonest.
+    pub report_interval: Duration,
+    /// Canonical name of the relay in them.
+    pub name: Arc<str>,
 }
 
 impl Default for Services {
@@ -68,6 +73,8 @@ impl Default for Services {
         Self {
             recordings: Arc::new(()),
             mos_basis: Basis::default(),
+            report_interval: Duration::from_secs(5),
+            name: "windlass".into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
 mod digits;
+mod reports;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -37,6 +38,10 @@ struct Bench {
 impl Bench {
     /// `None` if this host does not let us steer ports; in CI it must.
     fn new(is_steered: bool) -> Option<Self> {
+        Self::with(Services::default(), is_steered)
+    }
+
+    fn with(services: Services, is_steered: bool) -> Option<Self> {
         let started = clock();
         let locals = [free_address(), free_address()];
         let range = |local: SocketAddr| (local.ip(), local.port(), local.port());
@@ -44,7 +49,7 @@ impl Bench {
             true => Steering::Required(locals.map(range).to_vec()),
             false => Steering::Off,
         };
-        let dataplane = Dataplane::start(1, started, Services::default(), &steering);
+        let dataplane = Dataplane::start(1, started, services, &steering);
         let (dataplane, events) = match dataplane {
             Ok(started) => started,
             Err(error) => {
@@ -103,6 +108,7 @@ impl Bench {
             }],
             tos: None,
             taps: None,
+            reports: None,
         }
     }
 

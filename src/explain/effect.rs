@@ -115,9 +115,6 @@ fn media(request: &Request, out: &mut Vec<String>) {
     if request.ptime.is_some() || request.ptime_reverse.is_some() {
         out.push("ptime, ptime-reverse: printed, and packets keep their length".to_owned());
     }
-    if request.generate_rtcp == Some(true) {
-        out.push("generate-RTCP: reports of the parties are passed on, none are made".to_owned());
-    }
     if request.t38 != windlass_ng::request::T38Options::default() {
         out.push("T38: fax passes as it is, there is no gateway".to_owned());
     }

@@ -70,6 +70,17 @@ pub struct FlowSpec {
     pub tos: Option<u8>,
     /// Who else looks at accepted datagrams.
     pub taps: Option<Box<Taps>>,
+    /// Reports of our own to the party, in place of those of others; on the RTP flow alone.
+    pub reports: Option<Box<Reports>>,
+}
+
+/// RTCP that the relay makes for a party.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reports {
+    /// The local address of the flow that sends it.
+    pub via: SocketAddr,
+    /// The name of the media, if it has one (RFC 9143).
+    pub mid: Option<Box<str>>,
 }
 
 /// Who looks at the accepted datagrams of a flow beside its sinks.

@@ -7,6 +7,7 @@ pub mod dtmf;
 pub mod extension;
 pub mod g711;
 pub mod latch;
+pub mod own_report;
 pub mod quality;
 pub mod report;
 pub mod rtcp;

@@ -285,6 +285,13 @@ impl MediaExchange<'_> {
             && !self.description.ice.is_present();
         receiver.send = sender.recv;
         receiver.recv = sender.send && !sender.zero_address;
+        if let Some(makes) = self.request.generate_rtcp {
+            for media in [&mut *sender, &mut *receiver] {
+                if makes || media.extras.is_some() {
+                    media.extras_mut().makes_reports = makes;
+                }
+            }
+        }
         if let Some(echo) = self.request.media_echo {
             use windlass_ng::request::MediaEcho::{Backward, Blackhole, Both, Forward};
             let [ours, theirs] = [sender, receiver].map(Media::extras_mut);

@@ -92,6 +92,7 @@ fn flags(leg: &Leg, media: &Media) -> Value {
         (rules.unidirectional, "unidirectional"),
         (extra(|extras| extras.ptime.is_some()), "ptime-override"),
         (media.transport.has_feedback(), "RTCP feedback"),
+        (extra(|extras| extras.makes_reports), "RTCP generator"),
         (extra(|extras| extras.echo), "echo"),
         (extra(|extras| extras.blackhole), "blackhole"),
         (

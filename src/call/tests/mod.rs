@@ -9,6 +9,7 @@ mod leaks;
 mod lifecycle;
 mod merged;
 mod reoffers;
+mod reports;
 mod section_05_commands;
 mod section_07_sdes;
 mod section_08_dtls;

@@ -29,11 +29,14 @@ impl<B: Backend> Flows<B> {
                     };
                     let lease = leases.swap_remove(position);
                     let local = spec.local;
+                    let reports = spec.reports.clone();
                     self.install(spec, lease, plan.call)?;
+                    self.set_reports(local, reports, now);
                     self.pierce(local);
                 }
                 FlowChange::Change(spec) => {
                     let local = spec.local;
+                    let reports = spec.reports.clone();
                     let index = self.by_local.get(&local).copied();
                     let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
                         return Err(format!("no flow on {local}"));
@@ -49,6 +52,7 @@ impl<B: Backend> Flows<B> {
                     }
                     let tap = recording(&*self.recordings, entry);
                     entry.set_recording(tap);
+                    self.set_reports(local, reports, now);
                     self.pierce(local);
                 }
                 FlowChange::Remove(local) => removed.extend(self.remove(local)),

@@ -3,6 +3,7 @@
 mod change;
 mod quality;
 mod reading;
+mod reports;
 mod send;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use slab::Slab;
 
 use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::entry::Entry;
+use super::reporter::Reporting;
 use super::sys::recv::RecvBatch;
 use super::tap::Recordings;
 use super::{FlowEvent, Happening, Services};
@@ -84,6 +86,10 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) scratch: Vec<u8>,
     /// Flows that digits are played from.
     pub(in crate::dataplane) playing: Vec<usize>,
+    pub(in crate::dataplane) reporting: Reporting,
+    /// Flows that reports are made for, and when the next one is due.
+    pub(in crate::dataplane) reporters: Vec<usize>,
+    pub(in crate::dataplane) next_report: Option<Instant>,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
 }
@@ -103,6 +109,12 @@ impl<B: Backend> Flows<B> {
             recordings: services.recordings,
             mos_basis: services.mos_basis,
             playing: Vec::new(),
+            reporting: Reporting {
+                name: services.name,
+                interval: services.report_interval,
+            },
+            reporters: Vec::new(),
+            next_report: None,
             sources: HashMap::default(),
             started,
             entries: Slab::new(),

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::Flows;
+use super::reports::reporter_of;
 use crate::dataplane::backend::Backend;
 use crate::media::report::{self, Said};
 
@@ -21,7 +22,12 @@ impl<B: Backend> Flows<B> {
         let siblings = self.by_call.get(&call).map_or(&[][..], Vec::as_slice);
         for said in reports {
             match said {
-                Said::Sends { ssrc, ntp_middle } => sources.sent(ssrc, ntp_middle, now),
+                Said::Sends { ssrc, ntp_middle } => {
+                    sources.sent(ssrc, ntp_middle, now);
+                    if let Some(reporter) = reporter_of(&mut self.entries, index) {
+                        reporter.sender_report(ssrc, ntp_middle, now);
+                    }
+                }
                 Said::RoundTrip { ssrc, ms } => sources.measured(ssrc, ms),
                 Said::Received(block) => {
                     let entries = &self.entries;

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use super::Flows;
 use super::reading::Reading;
+use super::reports::reporter_of;
 use crate::dataplane::backend::Backend;
 use crate::dataplane::digits::Step;
 use crate::dataplane::play;
 use crate::dataplane::rewrite::{self, Rewritten};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, Injection};
+use crate::media::rtp::RtpHeader;
 
 impl<B: Backend> Flows<B> {
     pub(super) fn send_to_sinks(
@@ -93,6 +95,10 @@ impl<B: Backend> Flows<B> {
                 Ok(()) => {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
+                    if let Reading::Rtp { header, .. } = reading {
+                        let octets = datagram.len().saturating_sub(header.payload_at);
+                        sender.count_sent(header.ssrc, header.timestamp, octets, now);
+                    }
                     sent = true;
                 }
                 Err(_) => {
@@ -101,7 +107,11 @@ impl<B: Backend> Flows<B> {
                 }
             }
         }
-        if !sent && let Some(entry) = self.entries.get(index) {
+        let is_consumed = is_rtcp && reporter_of(&mut self.entries, index).is_some();
+        if !sent
+            && !is_consumed
+            && let Some(entry) = self.entries.get(index)
+        {
             entry.count_drop(refused.unwrap_or(DropReason::NoSink));
         }
     }
@@ -148,12 +158,19 @@ impl<B: Backend> Flows<B> {
                     Err(_) => &entry.stats.errors_out,
                 };
                 FlowStats::add(counter, 1);
+                if let (Some(reporter), Ok(header)) =
+                    (services.reporter.as_deref_mut(), RtpHeader::parse(&packet))
+                {
+                    let octets = packet.len() - header.payload_at;
+                    reporter.sent(header.ssrc, header.timestamp, octets, now);
+                }
             }
             services.outgoing.due().is_some()
         });
         let services = |&index: &usize| self.entries.get(index)?.services.as_deref();
         let playing = self.playing.iter().filter_map(services);
         let due = playing.filter_map(|services| services.outgoing.due());
-        due.min()
+        let due = due.min();
+        due.into_iter().chain(self.report(now)).min()
     }
 }

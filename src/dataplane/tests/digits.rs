@@ -69,7 +69,7 @@ fn five() -> [Vec<u8>; 5] {
 
 #[test]
 fn another_digit_goes_out_and_the_rest_of_the_stream_is_left_alone() {
-    let bench = Bench::new();
+    let bench = Bench::new(false).unwrap();
     bench.install(|spec| ruled(spec, DigitBlock::from_now_on(zero())));
     bench.send(0, &rtp(1));
     assert_eq!(bench.hear(1).0, rtp(1));
@@ -84,7 +84,7 @@ fn another_digit_goes_out_and_the_rest_of_the_stream_is_left_alone() {
 
 #[test]
 fn silence_goes_out_without_a_gap() {
-    let bench = Bench::new();
+    let bench = Bench::new(false).unwrap();
     bench.install(|spec| ruled(spec, DigitBlock::from_now_on(DigitRule::Silence)));
     bench.send(0, &rtp(1));
     assert_eq!(bench.hear(1).0, rtp(1));
@@ -101,7 +101,7 @@ fn silence_goes_out_without_a_gap() {
 
 #[test]
 fn a_digit_that_began_blocked_ends_blocked() {
-    let bench = Bench::new();
+    let bench = Bench::new(false).unwrap();
     let stats = bench.install(|spec| ruled(spec, DigitBlock::from_now_on(DigitRule::Drop)));
     let five = five();
     for packet in &five[..3] {
@@ -119,7 +119,7 @@ fn a_digit_that_began_blocked_ends_blocked() {
 
 #[test]
 fn a_block_ends_at_its_time() {
-    let bench = Bench::new();
+    let bench = Bench::new(false).unwrap();
     let over = DigitBlock {
         rule: DigitRule::Drop,
         until: Some((bench.started, zero())),
