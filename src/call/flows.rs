@@ -14,7 +14,8 @@ use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::{
-    Carries, Component, FlowSpec, Learning, Payload, PeerSpec, Reports, Sink, SinkRules, Taps,
+    Carries, Component, FlowSpec, Guards, Learning, Payload, PeerSpec, Reports, Sink, SinkRules,
+    Taps,
 };
 use crate::media::g711;
 
@@ -152,6 +153,10 @@ impl<'a> Place<'a> {
             tos: self.call.tos.or(self.defaults.tos),
             taps: self.taps(component),
             reports: self.reports(component, port),
+            guards: Guards {
+                loops: media.extra(|extras| extras.is_loop_checked),
+                short: self.leg.source_rules.block_short && payload != Payload::Opaque,
+            },
             payload,
         }
     }

@@ -191,6 +191,7 @@ pub(crate) struct SourceRules {
     pub(crate) media_handover: bool,
     pub(crate) port_latching: bool,
     pub(crate) no_port_latching: bool,
+    pub(crate) block_short: bool,
 }
 
 /// What was last printed to a leg, as far as the next SDP depends on it.

@@ -226,6 +226,8 @@ pub(crate) struct Extras {
     pub(crate) echo: bool,
     /// Reports of our own are asked for (generate-RTCP).
     pub(crate) makes_reports: bool,
+    /// The party is where packets of our own may come back from.
+    pub(crate) is_loop_checked: bool,
     /// What arrives is thrown away (media-echo).
     pub(crate) blackhole: bool,
     /// Sources beside those of offer and answer (publish and subscribe).

@@ -108,6 +108,15 @@ impl Interfaces {
         &self.addresses
     }
 
+    /// Whether an address and port may be one of the relay's own.
+    pub fn is_ours(&self, endpoint: SocketAddr) -> bool {
+        self.addresses.iter().any(|own| {
+            let (min, max) = own.pool.range();
+            let ip = endpoint.ip();
+            (own.address == ip || own.advertised == ip) && (min..=max).contains(&endpoint.port())
+        })
+    }
+
     /// Whether there is a logical interface of this name.
     pub fn is_known(&self, name: &str) -> bool {
         self.addresses.iter().any(|a| &*a.name == name)

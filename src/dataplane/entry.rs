@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::digits::{Digits, Fate, Replacement, Step};
+use super::guard::Guard;
 use super::play::{Last, Outgoing};
 use super::reporter::Reporter;
 use super::tap::PacketTap;
 use crate::flow::port::PortLease;
 use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
-use crate::flow::{FlowSpec, Payload, Sink, Taps};
+use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
@@ -61,6 +62,8 @@ pub(super) struct Services {
     pub(super) outgoing: Outgoing,
     /// Digits on their way out of this port.
     pub(super) digits: Digits,
+    /// What is refused of what arrives.
+    guard: Option<Box<Guard>>,
     /// Reports to the party.
     pub(super) reporter: Option<Box<Reporter>>,
 }
@@ -140,6 +143,7 @@ impl Entry {
             is_bound: false,
             last_at,
         };
+        entry.set_guards(spec.guards);
         entry.publish_peer();
         entry
     }
@@ -147,6 +151,7 @@ impl Entry {
     /// Takes a new description; what was learned stays as the latch says. Gives back a TOS that
     /// is to be set.
     pub(super) fn change(&mut self, spec: FlowSpec, now: Instant) -> Option<u8> {
+        self.set_guards(spec.guards);
         self.nat_wait = spec.peer.nat_wait;
         self.pierces_nat = spec.peer.pierce_nat;
         self.latch.update(spec.peer, now);
@@ -275,6 +280,28 @@ impl Entry {
             }
             None => [None; 2],
         }
+    }
+
+    /// What is refused from now on. Every change of the flow starts the guards anew: the party may
+    /// have agreed on packets of another size.
+    fn set_guards(&mut self, guards: Guards) {
+        if guards != Guards::default() {
+            let guard = Some(Box::new(Guard::new(guards)));
+            self.services.get_or_insert_default().guard = guard;
+        } else if let Some(services) = self.services.as_deref_mut() {
+            services.guard = None;
+        }
+    }
+
+    /// Why an accepted datagram goes no further, if it does not.
+    pub(super) fn refuses(
+        &mut self,
+        datagram: &[u8],
+        header: Option<&RtpHeader>,
+        now: Instant,
+    ) -> Option<DropReason> {
+        let guard = self.services.as_deref_mut()?.guard.as_deref_mut()?;
+        guard.refuses(datagram, header, now)
     }
 
     /// Tells the reports to the party what went to it.

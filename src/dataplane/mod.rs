@@ -8,6 +8,7 @@ mod backend;
 mod digits;
 mod entry;
 mod flows;
+mod guard;
 mod play;
 mod reporter;
 mod rewrite;

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::flow::port::ReturnPort;
 use crate::flow::stats::{DropReason, FlowStats};
-use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, PeerSpec, Sink};
+use crate::flow::{
+    Carries, Component, FlowSpec, Guards, Learning, Payload, PayloadTypes, PeerSpec, Sink,
+};
 
 /// How long a test waits for a datagram that must come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -109,6 +111,7 @@ impl Bench {
             tos: None,
             taps: None,
             reports: None,
+            guards: Guards::default(),
         }
     }
 
@@ -373,6 +376,40 @@ fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port(bench: Bench)
     }
 }
 
+fn what_goes_round_in_a_loop_is_stopped(bench: Bench) {
+    let stats = bench.install(|spec| {
+        spec.guards = Guards {
+            loops: true,
+            short: false,
+        };
+    });
+    for _ in 0..=30 {
+        bench.send(0, &rtp(1));
+        assert_eq!(bench.hear(1).0, rtp(1));
+    }
+    bench.send(0, &rtp(1));
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    await_count(drops(&stats[0], DropReason::Looping), 1);
+}
+
+fn what_is_cut_short_is_blocked_on_demand(bench: Bench) {
+    let stats = bench.install(|spec| {
+        spec.guards = Guards {
+            loops: false,
+            short: true,
+        };
+    });
+    for sequence in 0..10 {
+        bench.send(0, &rtp(sequence));
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+    }
+    bench.send(0, &rtp(10)[..100]);
+    bench.send(0, &REPORT);
+    assert_eq!(bench.hear(1).0, REPORT);
+    await_count(drops(&stats[0], DropReason::Short), 1);
+}
+
 /// Each test with a socket per port, and with steered ports.
 macro_rules! on_every_rung {
     ($($name:ident)*) => {
@@ -405,4 +442,6 @@ on_every_rung! {
         a_discarding_flow_passes_nothing_until_it_is_changed
         a_party_that_wants_nothing_is_sent_nothing
         a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port
+        what_goes_round_in_a_loop_is_stopped
+        what_is_cut_short_is_blocked_on_demand
 }

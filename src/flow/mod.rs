@@ -72,6 +72,17 @@ pub struct FlowSpec {
     pub taps: Option<Box<Taps>>,
     /// Reports of our own to the party, in place of those of others; on the RTP flow alone.
     pub reports: Option<Box<Reports>>,
+    /// What is refused of accepted datagrams.
+    pub guards: Guards,
+}
+
+/// Datagrams that a flow refuses for what they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Guards {
+    /// Those that go round in a loop.
+    pub loops: bool,
+    /// RTP that is shorter than it was.
+    pub short: bool,
 }
 
 /// RTCP that the relay makes for a party.

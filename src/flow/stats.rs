@@ -130,11 +130,15 @@ pub enum DropReason {
     NoSink,
     /// Blocked on command, or not meant for the other party.
     Withheld,
+    /// A copy of a copy: it goes round in a loop.
+    Looping,
+    /// RTP that is shorter than others of its payload type were.
+    Short,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 11;
 
     /// All reasons, by index.
     pub const ALL: [Self; Self::COUNT] = [
@@ -147,6 +151,8 @@ impl DropReason {
         Self::SendFailed,
         Self::NoSink,
         Self::Withheld,
+        Self::Looping,
+        Self::Short,
     ];
 
     /// Name in logs, metrics and replies.
@@ -161,6 +167,8 @@ impl DropReason {
             Self::SendFailed => "send_failed",
             Self::NoSink => "no_sink",
             Self::Withheld => "withheld",
+            Self::Looping => "looping",
+            Self::Short => "short",
         }
     }
 }

@@ -98,6 +98,14 @@ pub fn set_unpadded(packet: &mut [u8]) {
     }
 }
 
+/// Bytes of payload in a checked packet, without padding.
+pub fn payload_length(packet: &[u8], header: &RtpHeader) -> usize {
+    let is_padded = packet.first().is_some_and(|flags| flags & 0x20 != 0);
+    let padding = packet.last().copied().filter(|_| is_padded);
+    let end = packet.len() - usize::from(padding.unwrap_or_default()).min(packet.len());
+    end.saturating_sub(header.payload_at)
+}
+
 /// The payload of a checked packet, without padding.
 pub fn payload_mut<'a>(packet: &'a mut [u8], header: &RtpHeader) -> Option<&'a mut [u8]> {
     let is_padded = packet.first()? & 0x20 != 0;

@@ -196,6 +196,10 @@ impl MediaExchange<'_> {
         self.negotiate_ice();
         self.filter_codecs();
         self.set_direction(endpoint);
+        let is_ours = self.host.interfaces.is_ours(endpoint.rtp);
+        if is_ours || self.sender.extras.is_some() {
+            self.sender.extras_mut().is_loop_checked = is_ours;
+        }
         self.sender.endpoint = Some(endpoint);
         self.sender.is_settled = true;
         self.receiver.is_settled = true;

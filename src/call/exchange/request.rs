@@ -129,6 +129,7 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
         rules.asymmetric = flags.asymmetric();
         rules.strict_source = flags.strict_source();
         rules.media_handover = flags.media_handover();
+        rules.block_short |= flags.block_short();
         if request.received_from.is_some() {
             rules.received_from = request.received_from;
         }

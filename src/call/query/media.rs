@@ -90,6 +90,7 @@ fn flags(leg: &Leg, media: &Media) -> Value {
         ),
         (extra(|e| e.ice.is_active && e.ice.lite), "ICE-lite self"),
         (rules.unidirectional, "unidirectional"),
+        (extra(|extras| extras.is_loop_checked), "loop check"),
         (extra(|extras| extras.ptime.is_some()), "ptime-override"),
         (media.transport.has_feedback(), "RTCP feedback"),
         (extra(|extras| extras.makes_reports), "RTCP generator"),

@@ -5,6 +5,7 @@ mod bounds;
 mod dialogue;
 mod dtmf;
 mod golden;
+mod guards;
 mod leaks;
 mod lifecycle;
 mod merged;

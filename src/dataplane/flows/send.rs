@@ -22,6 +22,15 @@ impl<B: Backend> Flows<B> {
         now: Instant,
     ) {
         let is_rtcp = matches!(reading, Reading::Rtcp);
+        let header = match reading {
+            Reading::Rtp { header, .. } => Some(header),
+            Reading::Rtcp | Reading::Opaque => None,
+        };
+        if let Some(entry) = self.entries.get_mut(index)
+            && let Some(reason) = entry.refuses(original, header, now)
+        {
+            return entry.count_drop(reason);
+        }
         let mut sent = false;
         let mut refused = None;
         let sinks = self
