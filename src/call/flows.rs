@@ -380,6 +380,7 @@ impl<'a> Place<'a> {
             digits,
             voices: voiced.voices,
             voiced_events: voiced.events,
+            redundant: voiced.redundant,
             events: events.union(listener.media.formats.events),
             drop_feedback: false,
             silence: if muted.silenced {
@@ -405,13 +406,7 @@ impl<'a> Place<'a> {
             rule: feasible(block.rule),
             until: block.until.map(|(end, after)| (end, feasible(after))),
         };
-        let after = block.until.map(|(_, after)| after);
-        let is_audio = block.rule.is_audio() || after.is_some_and(DigitRule::is_audio);
-        let voiced = match is_audio {
-            true => Voiced::of(member),
-            false => Voiced::default(),
-        };
-        (block, voiced)
+        (block, Voiced::of(member))
     }
 
     /// Reports of our own to the party.

@@ -13,6 +13,8 @@ const CLOCK: u32 = 8000;
 pub(crate) struct Voiced {
     pub(crate) voices: Vec<Voice>,
     pub(crate) events: PayloadTypes,
+    /// Payload types that may have events packed in.
+    pub(crate) redundant: PayloadTypes,
 }
 
 impl Voiced {
@@ -21,6 +23,9 @@ impl Voiced {
         let said = media.said.as_ref().and_then(super::media::Said::read);
         let mut voiced = Self::default();
         for codec in said.iter().flat_map(|said| &said.codecs) {
+            if codec.name.eq_ignore_ascii_case("red") {
+                voiced.redundant.insert(codec.payload_type);
+            }
             let is_mono = codec.channels.is_none_or(|channels| channels == 1);
             if codec.is_telephone_event() && codec.clock_rate == CLOCK {
                 voiced.events.insert(codec.payload_type);

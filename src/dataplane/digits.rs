@@ -12,6 +12,7 @@ use crate::flow::SinkRules;
 use crate::flow::digits::{DigitRule, Voice};
 use crate::media::dtmf::{EVENT_LENGTH, TelephoneEvent};
 use crate::media::g711::{self, Law, Tone};
+use crate::media::red;
 use crate::media::rtp::{self, RtpHeader};
 
 /// What the rules of a sink mean for one packet.
@@ -21,13 +22,16 @@ pub(super) enum Step {
     Unruled,
     /// It is an event, under a rule; and what it can be voiced with, if none was heard yet.
     Event(DigitRule, Option<Voice>),
+    /// Events are packed into it beside other things, and are not to go out.
+    Packed,
     /// It is audio beside events that are voiced, coded so that we can code it too, or not.
     Audio(Option<Voice>),
 }
 
 impl Step {
-    pub(super) fn of(rules: &SinkRules, payload_type: u8, now: Instant) -> Self {
+    pub(super) fn of(rules: &SinkRules, header: &RtpHeader, packet: &[u8], now: Instant) -> Self {
         let rule = rules.digits.at(now);
+        let payload_type = header.payload_type;
         if rules.events.contains(payload_type) {
             let is_voiced = rules.voiced_events.contains(payload_type);
             let voice = rules.voices.first().copied().filter(|_| is_voiced);
@@ -37,6 +41,12 @@ impl Step {
                 DigitRule::Pass => Self::Unruled,
                 rule => Self::Event(rule, voice),
             };
+        }
+        if rule != DigitRule::Pass && rules.redundant.contains(payload_type) {
+            let payload = packet.get(header.payload_at..).unwrap_or_default();
+            if red::payload_types(payload).any(|packed| rules.events.contains(packed)) {
+                return Self::Packed;
+            }
         }
         if !rule.is_audio() {
             return Self::Unruled;
@@ -118,6 +128,7 @@ impl Digits {
                 self.go_on(current, payload)
             }
             (Step::Event(rule, voice), None) => self.begin(rule, voice, header, payload),
+            (Step::Packed, _) => Fate::Withhold,
             (Step::Audio(voice), _) => self.on_audio(voice, header),
             (Step::Unruled, None) => Fate::Pass,
         }

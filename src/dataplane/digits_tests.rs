@@ -61,7 +61,7 @@ fn pass(
     (header, mut packet): (RtpHeader, Vec<u8>),
 ) -> Result<Vec<u8>, Fate> {
     let step = rules.map_or(Step::Unruled, |rules| {
-        Step::of(rules, header.payload_type, start())
+        Step::of(rules, &header, &packet, start())
     });
     match digits.on_packet(step, &header, &packet[header.payload_at..]) {
         Fate::Pass => Ok(packet),
@@ -232,6 +232,28 @@ fn a_block_ends_by_itself() {
     let silent = DigitBlock::from_now_on(DigitRule::Silence);
     assert_eq!(block.or(silent).at(end), DigitRule::Silence);
     assert_eq!(DigitBlock::default().or(block), block);
+}
+
+#[test]
+fn events_that_are_packed_into_audio_are_found() {
+    let mut rules = rules(DigitRule::Drop);
+    rules.redundant.insert(120);
+    let mut digits = Digits::default();
+    let packed = packet(
+        120,
+        1,
+        BEGIN,
+        &[0x80 | 101, 0, 0, 4, 8, 5, 10, 0, 160, 0xd5],
+    );
+    let sent = pass(&mut digits, Some(&rules), packed.clone());
+    assert_eq!(sent, Err(Fate::Withhold));
+    let audio = packet(120, 2, BEGIN, &[0x80 | 8, 0, 0, 1, 8, 0xd5, 0xd5]);
+    assert_eq!(pass(&mut digits, Some(&rules), audio.clone()), Ok(audio.1));
+    rules.digits = DigitBlock::default();
+    assert_eq!(
+        pass(&mut digits, Some(&rules), packed.clone()),
+        Ok(packed.1)
+    );
 }
 
 proptest::proptest! {

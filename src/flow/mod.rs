@@ -242,6 +242,8 @@ pub struct SinkRules {
     pub drop_media: bool,
     /// What becomes of events.
     pub digits: DigitBlock,
+    /// Payload types of redundant audio, which may have events packed in (RFC 2198).
+    pub redundant: PayloadTypes,
     /// Audio that can go out in place of events, what the party would rather send first.
     pub voices: Vec<Voice>,
     /// Events that have the clock of `voices`.

@@ -249,3 +249,20 @@ fn digits_of_encrypted_media_are_withheld_and_not_guessed_at() {
     assert_eq!(rule(&bench, FROM), DigitRule::Drop);
     assert_eq!(flow_of(&bench, FROM).taps, None);
 }
+
+#[test]
+fn redundant_audio_is_searched_for_digits() {
+    let sdp = audio(
+        "198.51.100.10",
+        2000,
+        "a=rtpmap:101 telephone-event/8000\na=rtpmap:120 red/8000\na=fmtp:120 101/8\n",
+    )
+    .replace("AVP 8", "AVP 120 8 101");
+    let mut bench = Bench::new();
+    bench.sdp(offer(&sdp));
+    bench.sdp(answer(&sdp.replace("100.10", "100.20")));
+    assert_eq!(reason(&bench.ask(directional())), "ok");
+    let flow = flow_of(&bench, FROM);
+    let rules = flow.sinks[0].rules.as_deref().unwrap();
+    assert!(rules.redundant.contains(120) && !rules.redundant.contains(8));
+}

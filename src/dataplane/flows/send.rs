@@ -57,7 +57,7 @@ impl<B: Backend> Flows<B> {
             let mut step = Step::Unruled;
             let rewritten = match (&sink.rules, reading) {
                 (Some(rules), Reading::Rtp { header, .. }) => {
-                    step = Step::of(rules, header.payload_type, now);
+                    step = Step::of(rules, header, original, now);
                     rewrite::apply(rules, header, original, &mut self.scratch)
                 }
                 (Some(rules), Reading::Rtcp) => {
