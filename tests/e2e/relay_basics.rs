@@ -1,11 +1,13 @@
 //! Media of plain calls.
 
+use std::time::Duration;
+
 use windlass_ng::client::ClientError;
 use windlass_ng::{Dict, Value};
 
 use crate::common::phone::{Call, Phone, answer, offer};
 use crate::common::process::Relay;
-use crate::common::sdp;
+use crate::common::{sdp, wait_for};
 
 const PACKETS: usize = 50;
 
@@ -154,4 +156,29 @@ fn exhaustion_is_said_and_leaks_nothing() {
         relay.ask(delete).unwrap();
     }
     assert_eq!(relay.leased_ports(), 0);
+}
+
+#[test]
+fn reports_of_our_own_take_the_place_of_the_parties() {
+    let relay = Relay::start("[quality]\nrtcp_interval_ms = 100\n");
+    let (mut caller, mut callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));
+    let more = Dict::new().with("generate-RTCP", "on");
+    let call = Call::set_up_with(&relay, "reports", &caller, &callee, more);
+    let mut rtcp = call.shown_to_caller;
+    rtcp.set_port(rtcp.port() + 1);
+    let theirs = caller.report();
+    caller.rtcp.send_to(&theirs, rtcp).unwrap();
+    caller.speak(call.shown_to_caller, PACKETS);
+    assert_eq!(callee.hear(PACKETS), PACKETS);
+    callee.speak(call.shown_to_callee, PACKETS);
+    assert_eq!(caller.hear(PACKETS), PACKETS);
+    for phone in [&caller, &callee] {
+        let mut buffer = [0; 512];
+        let length = wait_for("a report", Duration::from_secs(5), || {
+            phone.rtcp.recv(&mut buffer).ok()
+        });
+        assert_ne!(buffer[..length], theirs[..]);
+        assert!((200..=201).contains(&buffer[1]), "{:?}", &buffer[..length]);
+    }
+    call.delete(&relay);
 }
