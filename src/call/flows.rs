@@ -155,7 +155,9 @@ impl<'a> Place<'a> {
             reports: self.reports(component, port),
             guards: Guards {
                 loops: media.extra(|extras| extras.is_loop_checked),
-                short: self.leg.source_rules.block_short && payload != Payload::Opaque,
+                short: self.leg.source_rules.block_short
+                    && component == Component::Rtp
+                    && payload != Payload::Opaque,
             },
             payload,
         }
@@ -373,7 +375,13 @@ impl<'a> Place<'a> {
             return None;
         }
         let Formats { types, events, .. } = member.formats;
-        let (digits, voiced) = self.digits(member, muted.dtmf);
+        let (digits, mut voiced) = self.digits(member, muted.dtmf);
+        // Before any audio was heard, it is best coded as the listener wants it.
+        let wanted = listener.media.formats.types;
+        let is_unwanted = |payload_type| !wanted.contains(payload_type);
+        voiced
+            .voices
+            .sort_by_key(|voice| is_unwanted(voice.payload_type));
         Some(Box::new(SinkRules {
             types: is_bundle.then_some(types.union(listener.media.formats.types)),
             drop_media: muted.media,

@@ -19,7 +19,6 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::AlwaysTranscode, NO_CODECS),
     (Flag::InjectDtmf, NO_CODECS),
     (Flag::DetectDtmf, NO_CODECS),
-    (Flag::BlockShort, "short packets pass"),
     (Flag::RecordingAnnouncement, NO_CODECS),
     (Flag::SkipRecordingDb, "there is no database of recordings"),
     (Flag::NoRedisUpdate, "calls are not kept in Redis"),

@@ -69,6 +69,14 @@ impl Words<'_> {
             let sinks: Vec<&Sink> = flow.sinks.iter().filter(|sink| sink.via == via).collect();
             let _ = writeln!(out, "      gives: {}", self.sink(flow, via, &sinks));
         }
+        if let Some(reports) = &flow.reports {
+            let _ = writeln!(
+                out,
+                "      makes: RTCP for the party, from {}; what the party reports ends here \
+                 (generate-RTCP)",
+                reports.via
+            );
+        }
         let withheld = self.withheld(flow);
         if flow.sinks.is_empty() && withheld.is_empty() {
             out.push_str("      gives: nothing: nobody hears this party now\n");
@@ -145,6 +153,18 @@ impl Words<'_> {
         }
         if !flow.receive && flow.component == Component::Rtp {
             out.push("RTP: by its direction the party is not to send".to_owned());
+        }
+        if flow.guards.short {
+            out.push("RTP that is shorter than it was (block-short)".to_owned());
+        }
+        if flow.guards.loops {
+            out.push("packets that come round again: the party's address is ours".to_owned());
+        }
+        let mut flows = self.page.flows.iter().map(|(_, flow)| flow);
+        let rtp = flows.find(|other| flow.rtp_sibling == Some(other.local));
+        if rtp.is_some_and(|rtp| rtp.reports.is_some()) {
+            out.push("everything: there are reports of our own (generate-RTCP)".to_owned());
+            return out;
         }
         let Some(call) = self.call else { return out };
         let Some((owner, media, _)) = call.port(flow.local) else {
@@ -256,6 +276,9 @@ fn rules_text(rules: &SinkRules) -> String {
         DigitRule::Pass => {}
         DigitRule::Drop => parts.push("without DTMF events (blocked)".to_owned()),
         rule => parts.push(format!("DTMF events replaced ({})", rule.name())),
+    }
+    if let Some((_, after)) = rules.digits.until {
+        parts.push(format!("for some time, then {}", after.name()));
     }
     if !rules.silence.is_empty() {
         parts.push("silenced".to_owned());

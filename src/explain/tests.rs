@@ -101,6 +101,11 @@ fn forks_and_blocking() {
 }
 
 #[test]
+fn digits_and_reports() {
+    check("digits", &[false, false, false, false, true]);
+}
+
+#[test]
 fn refusals() {
     check(
         "refusals",

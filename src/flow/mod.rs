@@ -244,7 +244,7 @@ pub struct SinkRules {
     pub digits: DigitBlock,
     /// Payload types of redundant audio, which may have events packed in (RFC 2198).
     pub redundant: PayloadTypes,
-    /// Audio that can go out in place of events, what the party would rather send first.
+    /// Audio that can go out in place of events, in order of preference.
     pub voices: Vec<Voice>,
     /// Events that have the clock of `voices`.
     pub voiced_events: PayloadTypes,

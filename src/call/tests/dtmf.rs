@@ -100,6 +100,20 @@ fn audio_in_place_of_digits_is_coded_as_the_party_does() {
     assert_eq!(rules.voices, [voice]);
     assert!(rules.voiced_events.contains(101) && rules.passes(101));
 
+    // The party would rather send PCMU, and the other one takes PCMA alone.
+    let mut bench = Bench::new();
+    let events = "a=rtpmap:101 telephone-event/8000\n";
+    let both = audio("198.51.100.10", 2000, events).replace("AVP 8", "AVP 0 8 101");
+    bench.sdp(offer(&both));
+    bench.sdp(answer(
+        &audio("198.51.100.20", 3000, events).replace("AVP 8", "AVP 8 101"),
+    ));
+    bench.ask(command("block DTMF").with("DTMF-security", "silence"));
+    let flow = flow_of(&bench, FROM);
+    let voices = &flow.sinks[0].rules.as_deref().unwrap().voices;
+    let types: Vec<u8> = voices.iter().map(|voice| voice.payload_type).collect();
+    assert_eq!(types, [8, 0]);
+
     let mut bench = Bench::new();
     let compressed = "v=0\no=- 1 1 IN IP4 198.51.100.10\ns=-\nc=IN IP4 198.51.100.10\nt=0 0\n\
         m=audio 2000 RTP/AVP 18 101\na=rtpmap:101 telephone-event/8000\n";
