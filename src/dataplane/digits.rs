@@ -168,7 +168,9 @@ impl Digits {
                 (None, DigitRule::Random { .. }) => rand::rng().random_range(0..10),
                 (None, _) => 0,
             },
-            before: continued.map_or(0, |current| current.before + u32::from(u16::MAX)),
+            before: continued.map_or(0, |current| {
+                current.before.wrapping_add(u32::from(u16::MAX))
+            }),
             lasted: 0,
             ended: false,
         };

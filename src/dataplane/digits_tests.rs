@@ -235,6 +235,23 @@ fn a_block_ends_by_itself() {
 }
 
 #[test]
+fn a_digit_may_last_for_ever() {
+    let tone = Tone {
+        hz: [400, 0, 0, 0],
+        volume: 10,
+    };
+    let rules = rules(DigitRule::Tone(tone));
+    let mut digits = Digits::default();
+    for segment in 0..66_000_u32 {
+        let begin = BEGIN.wrapping_add(segment.wrapping_mul(u32::from(u16::MAX)));
+        let (header, packet) = event_at(begin, 5, u16::MAX, false);
+        let step = Step::Event(rules.digits.rule, rules.voices.first().copied());
+        let fate = digits.on_packet(step, &header, &packet[header.payload_at..]);
+        assert!(matches!(fate, Fate::Replace(_)), "{segment}: {fate:?}");
+    }
+}
+
+#[test]
 fn events_that_are_packed_into_audio_are_found() {
     let mut rules = rules(DigitRule::Drop);
     rules.redundant.insert(120);

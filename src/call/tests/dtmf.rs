@@ -280,3 +280,16 @@ fn redundant_audio_is_searched_for_digits() {
     let rules = flow.sinks[0].rules.as_deref().unwrap();
     assert!(rules.redundant.contains(120) && !rules.redundant.contains(8));
 }
+
+#[test]
+fn any_number_is_a_time() {
+    for time in [i64::MAX, i64::MIN, 0] {
+        let mut bench = connected();
+        let request = directional()
+            .with("trigger", "1")
+            .with("trigger-end-time", time);
+        assert_eq!(reason(&bench.ask(request)), "ok");
+        types(&mut bench, FROM, "1");
+        assert_eq!(rule(&bench, FROM), DigitRule::Drop);
+    }
+}
