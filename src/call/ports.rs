@@ -67,6 +67,10 @@ impl fmt::Debug for Interfaces {
 /// The name that stands for all interfaces in turn.
 pub const ROUND_ROBIN_CALLS: &str = "round-robin-calls";
 
+/// Pairs that are looked at before they are leased: asking the system for several at once costs
+/// little more than for one.
+const PAIRS_AHEAD: usize = 3;
+
 /// Ports that a media needs on one address.
 const PORTS_OF_A_MEDIA: usize = 2;
 
@@ -201,7 +205,7 @@ impl Interfaces {
     pub fn lease_pair(&self, on: &LocalAddress) -> Result<(PortLease, PortLease), LeaseError> {
         self.attempt(on, PortPool::take_pair, |base, refused| {
             let locals = [base, base + 1].map(|port| SocketAddr::new(on.address, port));
-            match self.opener.open_pair(locals) {
+            match self.opener.open_pair(locals, &on.pool.next_pairs()) {
                 Ok(handles) => {
                     let [rtp, rtcp] = locals;
                     let [rtp_handle, rtcp_handle] = handles;
@@ -390,6 +394,18 @@ impl PortPool {
     }
 
     /// Marks one free port as leased; halves of split pairs first.
+    /// The pairs that will be leased next.
+    fn next_pairs(&self) -> [u16; 2 * PAIRS_AHEAD] {
+        let state = self.lock();
+        let mut next = [0; 2 * PAIRS_AHEAD];
+        for (to, &base) in next.chunks_exact_mut(2).zip(&state.pairs) {
+            if let [rtp, rtcp] = to {
+                (*rtp, *rtcp) = (base, base + 1);
+            }
+        }
+        next
+    }
+
     fn take_one(&self) -> Option<u16> {
         let mut state = self.lock();
         while let Some(port) = state.singles.pop_front() {

@@ -16,11 +16,13 @@ pub trait OpenPort: Send + Sync {
     /// The address is not local, or the port is taken by somebody else.
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle>;
 
-    /// Opens two ports, or none.
+    /// Opens two ports of one address, or none. `soon` are ports of the address that will be asked
+    /// for next, as far as that is known.
     ///
     /// # Errors
     /// As [`Self::open`], of either.
-    fn open_pair(&self, locals: [SocketAddr; 2]) -> io::Result<[PortHandle; 2]> {
+    fn open_pair(&self, locals: [SocketAddr; 2], soon: &[u16]) -> io::Result<[PortHandle; 2]> {
+        let _ = soon;
         let [first, second] = locals;
         Ok([self.open(first)?, self.open(second)?])
     }

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use crate::limits::{COOKIE_CACHE_BYTES, COOKIE_ENTRIES};
 
 /// Age at which a generation makes room for the next.
@@ -21,7 +23,7 @@ const GENERATION: Duration = Duration::from_secs(30);
 const SHARDS: usize = 8;
 
 /// A reply as it goes on the wire, shared with the cache.
-pub type ReplyBytes = Arc<[u8]>;
+pub type ReplyBytes = Bytes;
 
 /// The cache of one daemon, shared by all transports and peers.
 #[derive(Debug)]
@@ -71,14 +73,16 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Entries {
     swapped: Option<Instant>,
-    pending: HashMap<Box<[u8]>, (), foldhash::fast::RandomState>,
+    pending: HashMap<Arc<[u8]>, (), foldhash::fast::RandomState>,
+    /// Threads that wait for one of the pending.
+    waiters: usize,
     current: Generation,
     old: Generation,
 }
 
 #[derive(Debug, Default)]
 struct Generation {
-    replies: HashMap<Box<[u8]>, ReplyBytes, foldhash::fast::RandomState>,
+    replies: HashMap<Arc<[u8]>, ReplyBytes, foldhash::fast::RandomState>,
     bytes: usize,
 }
 
@@ -110,29 +114,29 @@ impl CookieCache {
         if entries.pending.contains_key(cookie) {
             return self.wait(shard, entries, cookie);
         }
-        entries.pending.insert(cookie.into(), ());
+        let cookie = Arc::<[u8]>::from(cookie);
+        entries.pending.insert(Arc::clone(&cookie), ());
         drop(entries);
-        Admission::Execute(Ticket {
-            shard,
-            cookie: cookie.into(),
-        })
+        Admission::Execute(Ticket { shard, cookie })
     }
 
     fn wait<'c>(
         &'c self,
         shard: &'c Shard,
-        entries: MutexGuard<'_, Entries>,
+        mut entries: MutexGuard<'_, Entries>,
         cookie: &[u8],
     ) -> Admission<'c> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.options.waiters {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Admission::Busy;
         }
+        entries.waiters += 1;
         let pending = |entries: &mut Entries| entries.pending.contains_key(cookie);
-        let (entries, _) = shard
+        let (mut entries, _) = shard
             .done
             .wait_timeout_while(entries, self.options.wait, pending)
             .unwrap_or_else(PoisonError::into_inner);
+        entries.waiters -= 1;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         entries
             .find(cookie)
@@ -154,6 +158,15 @@ impl Shard {
     /// Entries are consistent between any two statements, so a poisoned lock is as good.
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is no longer pending. Telling nobody would cost a system call.
+    fn wake(&self, entries: MutexGuard<'_, Entries>) {
+        let has_waiters = entries.waiters > 0;
+        drop(entries);
+        if has_waiters {
+            self.done.notify_all();
+        }
     }
 }
 
@@ -185,7 +198,7 @@ impl Entries {
 
     /// Keeps a reply. A full generation is swapped early: under a flood memory stays bounded and
     /// the window for duplicates shrinks.
-    fn insert(&mut self, cookie: Box<[u8]>, reply: ReplyBytes) {
+    fn insert(&mut self, cookie: Arc<[u8]>, reply: ReplyBytes) {
         let bytes = cookie.len() + reply.len();
         let full = self.current.replies.len() >= COOKIE_ENTRIES / SHARDS / 2
             || self.current.bytes + bytes > COOKIE_CACHE_BYTES / SHARDS / 2;
@@ -202,7 +215,7 @@ impl Entries {
 #[derive(Debug)]
 pub struct Ticket<'c> {
     shard: &'c Shard,
-    cookie: Box<[u8]>,
+    cookie: Arc<[u8]>,
 }
 
 impl Ticket<'_> {
@@ -212,8 +225,7 @@ impl Ticket<'_> {
         let mut entries = self.shard.lock();
         entries.pending.remove(&cookie);
         entries.insert(cookie, reply);
-        drop(entries);
-        self.shard.done.notify_all();
+        self.shard.wake(entries);
     }
 }
 
@@ -221,8 +233,9 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         // After `finish` the cookie is empty, which no admitted one is.
         if !self.cookie.is_empty() {
-            self.shard.lock().pending.remove(&self.cookie);
-            self.shard.done.notify_all();
+            let mut entries = self.shard.lock();
+            entries.pending.remove(&self.cookie);
+            self.shard.wake(entries);
         }
     }
 }
@@ -236,7 +249,7 @@ mod tests {
     use super::*;
 
     fn reply(text: &str) -> ReplyBytes {
-        Arc::from(text.as_bytes())
+        Bytes::copy_from_slice(text.as_bytes())
     }
 
     fn execute(cache: &CookieCache, cookie: &[u8], now: Instant, text: &str) {
@@ -310,7 +323,7 @@ mod tests {
         );
         let big = reply(&"x".repeat(COOKIE_CACHE_BYTES / SHARDS / 2 - 10));
         for i in 0..4_u8 {
-            entries.insert(Box::from([i]), Arc::clone(&big));
+            entries.insert(Arc::from([i]), big.clone());
         }
         assert_eq!(entries.current.replies.len() + entries.old.replies.len(), 2);
     }

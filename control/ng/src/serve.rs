@@ -9,6 +9,8 @@ use std::{
     time::Instant,
 };
 
+use bytes::BytesMut;
+
 use crate::{
     access::{Access, Grant},
     bencode,
@@ -74,9 +76,33 @@ const NO_ACCESS: &str = "no access";
 /// What a thread keeps of the room for its last reply.
 const DRAFT_BYTES: usize = 16 * 1024;
 
+/// Replies live in blocks of this size. They are forgotten in the order they came in, so a block
+/// goes as a whole; one by one they would cut the heap to pieces.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Where a thread writes its replies.
+#[derive(Default)]
+struct Room {
+    draft: Vec<u8>,
+    block: BytesMut,
+}
+
+impl Room {
+    /// The draft as a reply to keep.
+    fn keep(&mut self) -> ReplyBytes {
+        let length = self.draft.len();
+        if self.block.capacity() < length {
+            self.block = BytesMut::with_capacity(length.max(BLOCK_BYTES));
+        }
+        self.block.extend_from_slice(&self.draft);
+        self.draft.clear();
+        self.draft.shrink_to(DRAFT_BYTES);
+        self.block.split().freeze()
+    }
+}
+
 thread_local! {
-    /// Where a reply is written before its length is known.
-    static DRAFT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ROOM: RefCell<Room> = RefCell::default();
 }
 
 /// What all transports of a daemon share: the handler, the access policy, the cookie cache, the
@@ -154,16 +180,14 @@ impl Shared {
             Admission::Busy => return Answer::Busy,
             Admission::Execute(ticket) => {
                 let (reply, encoding) = self.execute(payload, source, now);
-                let reply = DRAFT.with_borrow_mut(|out| {
-                    out.clear();
+                let reply = ROOM.with_borrow_mut(|room| {
+                    let out = &mut room.draft;
                     out.extend_from_slice(cookie);
                     out.push(b' ');
                     reply.write(encoding, limit, out);
-                    let reply = ReplyBytes::from(out.as_slice());
-                    out.shrink_to(DRAFT_BYTES);
-                    reply
+                    room.keep()
                 });
-                ticket.finish(Arc::clone(&reply));
+                ticket.finish(reply.clone());
                 reply
             }
         };

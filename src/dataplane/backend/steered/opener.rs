@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use windlass_kernel_assist::layout::MAX_QUESTIONS;
 use windlass_kernel_assist::steer::Steering;
 
 use super::SteeredPort;
@@ -17,12 +18,18 @@ use crate::flow::port::{OpenPort, PortHandle};
 /// with links and with the peers of a standby.
 const ADDRESS_FOR: Duration = Duration::from_secs(1);
 
+/// How long a port that was nobody's is taken for that. Nothing keeps others from a port after it
+/// is leased, so a moment before it is leased matters as little.
+const FREE_FOR: Duration = Duration::from_millis(20);
+
 /// Opens ports without sockets, and with one where an address is not steered.
 #[derive(Debug)]
 pub(in crate::dataplane) struct Opener {
     steering: Arc<Steering>,
     /// When each address was last found to be this host's.
     seen: RwLock<HashMap<IpAddr, Instant>>,
+    /// Ports that were found to be nobody's, and when.
+    free: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
 impl Opener {
@@ -30,26 +37,60 @@ impl Opener {
         Self {
             steering,
             seen: RwLock::default(),
+            free: Mutex::default(),
         }
     }
 
     /// The system would say it of a socket: the address is this host's, the ports are nobody's.
-    fn check(&self, locals: &[SocketAddr]) -> io::Result<()> {
-        for local in locals {
-            self.check_address(local.ip())?;
+    fn check(&self, locals: &[SocketAddr], soon: &[u16]) -> io::Result<()> {
+        let Some(address) = locals.first().map(SocketAddr::ip) else {
+            return Ok(());
+        };
+        let now = clock();
+        self.check_address(address, now)?;
+        if self.were_free(locals, now) {
+            return Ok(());
         }
-        match self.steering.held(locals) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        let soon = soon.iter().filter(|&&port| port != 0);
+        let soon = soon.map(|&port| SocketAddr::new(address, port));
+        let asked: Vec<_> = locals
+            .iter()
+            .copied()
+            .chain(soon)
+            .take(MAX_QUESTIONS)
+            .collect();
+        let Ok(held) = self.steering.held(&asked) else {
             // The right to ask may be gone since the start.
-            Err(_) => locals
+            return locals
                 .iter()
-                .try_for_each(|local| UdpSocket::bind(local).map(drop)),
+                .try_for_each(|local| UdpSocket::bind(local).map(drop));
+        };
+        let is_held = |index: usize| held >> index & 1 == 1;
+        if (0..locals.len()).any(is_held) {
+            return Err(io::ErrorKind::AddrInUse.into());
         }
+        let ahead = asked.iter().enumerate().skip(locals.len());
+        let ahead = ahead.filter(|&(index, _)| !is_held(index));
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.retain(|(local, _)| !asked.contains(local));
+        free.extend(ahead.map(|(_, &local)| (local, now)));
+        Ok(())
     }
 
-    fn check_address(&self, address: IpAddr) -> io::Result<()> {
-        let now = clock();
+    /// Whether all of these ports were nobody's a moment ago. Each is taken for that once.
+    fn were_free(&self, locals: &[SocketAddr], now: Instant) -> bool {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = 0;
+        free.retain(|(local, at)| {
+            let is_asked = locals.contains(local);
+            let is_fresh = now.saturating_duration_since(*at) < FREE_FOR;
+            found += usize::from(is_asked && is_fresh);
+            is_fresh && !is_asked
+        });
+        found == locals.len()
+    }
+
+    fn check_address(&self, address: IpAddr, now: Instant) -> io::Result<()> {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
         let at = seen.get(&address).copied();
         drop(seen);
@@ -79,16 +120,16 @@ impl OpenPort for Opener {
         let Some(port) = self.port(local) else {
             return epoll::Opener.open(local);
         };
-        self.check(&[local])?;
+        self.check(&[local], &[])?;
         Ok(PortHandle::new(port))
     }
 
-    fn open_pair(&self, locals: [SocketAddr; 2]) -> io::Result<[PortHandle; 2]> {
+    fn open_pair(&self, locals: [SocketAddr; 2], soon: &[u16]) -> io::Result<[PortHandle; 2]> {
         let [Some(first), Some(second)] = locals.map(|local| self.port(local)) else {
             let [first, second] = locals;
             return Ok([self.open(first)?, self.open(second)?]);
         };
-        self.check(&locals)?;
+        self.check(&locals, soon)?;
         Ok([PortHandle::new(first), PortHandle::new(second)])
     }
 }
