@@ -2,21 +2,21 @@
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
 mod bounds;
-mod dialogue;
 mod dtmf;
 mod golden;
 mod guards;
 mod leaks;
 mod lifecycle;
 mod merged;
+mod ng_05_commands;
+mod ng_10_offer_answer;
 mod reoffers;
 mod reports;
-mod section_05_commands;
-mod section_07_sdes;
-mod section_08_dtls;
-mod section_09_bundle;
-mod section_10_ice;
-mod section_12_codecs;
+mod sdp_07_sdes;
+mod sdp_08_dtls;
+mod sdp_09_bundle;
+mod sdp_10_ice;
+mod sdp_12_codecs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
