@@ -42,9 +42,27 @@ impl Calls {
     }
 
     pub(super) fn forward(&self, call: &mut Call, scene: &mut Scene<'_>) -> Result<Reply, Refused> {
-        call.select(scene.request)?;
+        let selected = call.select(scene.request)?;
         let starts = scene.request.command == Command::StartForwarding;
-        call.extras_mut().is_forwarding = starts;
+        match selected {
+            Selected::Leg(index) => {
+                if let Some(leg) = call.legs.get_mut(index) {
+                    leg.extras_mut().is_forwarding = starts;
+                }
+            }
+            Selected::Call => {
+                call.extras_mut().is_forwarding = starts;
+                if !starts && scene.request.all == Some(AllSelection::All) {
+                    for extras in call
+                        .legs
+                        .iter_mut()
+                        .filter_map(|leg| leg.extras.as_deref_mut())
+                    {
+                        extras.is_forwarding = false;
+                    }
+                }
+            }
+        }
         if starts {
             tracing::warn!(
                 call_id = %call.id,

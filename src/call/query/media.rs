@@ -1,7 +1,7 @@
 //! One media of a party, and its streams.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use windlass_ng::{Dict, Value};
 use windlass_sdp::Setup;
@@ -9,15 +9,16 @@ use windlass_sdp::Setup;
 use super::{PacketClock, Totals, counters, describe_address, family, heard, ports_of};
 use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
-use crate::call::media::{LegacyPair, Media, Port};
+use crate::call::media::{LegacyPair, Media};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
-use crate::flow::stats::SsrcStats;
+use crate::flow::stats::{FlowStats, SsrcStats};
 
 pub(super) fn describe(
     index: usize,
     leg: &Leg,
     media: &Media,
+    egress: &[&SsrcStats],
     clock: PacketClock,
     totals: &mut Totals,
     reporting: SsrcReporting,
@@ -29,12 +30,13 @@ pub(super) fn describe(
     if let Some(codec) = codec_in_use(media) {
         dict.push("codec", codec);
     }
-    let mut streams: Vec<Value> = Vec::new();
     for (port, component) in ports_of(media) {
         totals.count(port, component);
-        streams.push(describe_stream(leg, media, port, component, clock).into());
     }
-    dict.push("streams", Value::List(streams));
+    // Both are always there, with or without ports.
+    let streams = [Component::Rtp, Component::Rtcp];
+    let streams = streams.map(|component| describe_stream(leg, media, component, clock).into());
+    dict.push("streams", Value::List(streams.into()));
     dict.push("flags", flags(leg, media));
     let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
     let sources = |sources: Vec<&SsrcStats>| -> Value {
@@ -46,7 +48,7 @@ pub(super) fn describe(
         Value::List(entries.map(Value::from).collect())
     };
     dict.push("ingress SSRCs", sources(ingress(media).collect()));
-    dict.push("egress SSRCs", Value::List(Vec::new()));
+    dict.push("egress SSRCs", sources(egress.to_vec()));
     dict
 }
 
@@ -90,7 +92,11 @@ fn flags(leg: &Leg, media: &Media) -> Value {
         ),
         (extra(|e| e.ice.is_active && e.ice.lite), "ICE-lite self"),
         (rules.unidirectional, "unidirectional"),
-        (extra(|extras| extras.is_loop_checked), "loop check"),
+        (
+            extra(|extras| extras.is_loop_checked)
+                || leg.extras.as_deref().is_some_and(|e| e.is_loop_checked),
+            "loop check",
+        ),
         (extra(|extras| extras.ptime.is_some()), "ptime-override"),
         (media.transport.has_feedback(), "RTCP feedback"),
         (extra(|extras| extras.makes_reports), "RTCP generator"),
@@ -112,26 +118,31 @@ fn flags(leg: &Leg, media: &Media) -> Value {
         .collect()
 }
 
-fn describe_stream(
-    leg: &Leg,
-    media: &Media,
-    port: &Port,
-    component: Component,
-    clock: PacketClock,
-) -> Dict {
-    let stats = &port.stats;
-    let peer = stats.peer();
+fn describe_stream(leg: &Leg, media: &Media, component: Component, clock: PacketClock) -> Dict {
+    let ports = media.ports().map(|map| &map.main);
+    let port = ports.and_then(|set| match component {
+        Component::Rtp => Some(&set.rtp),
+        Component::Rtcp => set.rtcp.as_ref(),
+    });
+    let stats = port.map(|port| &*port.stats);
+    let peer = stats.map(FlowStats::peer).unwrap_or_default();
+    let counted = |read: fn(&FlowStats) -> &AtomicU64| stats.map_or(0, |s| read(s).load(Relaxed));
     let signalled = media.endpoint.map(|endpoint| match component {
         Component::Rtp => endpoint.rtp,
         Component::Rtcp => endpoint.rtcp,
     });
-    let last = clock.unix_seconds(stats.last_packet_ms.load(Relaxed));
-    let mut dict = Dict::with_capacity(13)
-        .with("local port", port.local.port())
-        .with("local address", port.local.ip())
-        .with("family", Value::word(family(port.local.ip())))
-        .with("endpoint", describe_address(peer.destination.or(signalled)))
-        .with("advertised endpoint", describe_address(signalled));
+    let last = clock.unix_seconds(counted(|stats| &stats.last_packet_ms));
+    let mut dict = Dict::with_capacity(13);
+    if let Some(set) = ports {
+        // RTCP that shares the port of RTP has none of its own.
+        let local = set.rtp.local.ip();
+        dict.push("local port", port.map_or(0, |port| port.local.port()));
+        dict.push("local address", local);
+        dict.push("family", Value::word(family(local)));
+    }
+    let endpoint = describe_address(peer.destination.or(signalled));
+    dict.push("endpoint", endpoint);
+    dict.push("advertised endpoint", describe_address(signalled));
     let sdes = media.extras.as_deref().map(|extras| &extras.sdes);
     let suite = sdes
         .filter(|sdes| sdes.is_active)
@@ -164,22 +175,18 @@ fn describe_stream(
         .filter(|(is_set, _)| *is_set)
         .map(|(_, name)| Value::word(name));
     dict.push("flags", flags.collect::<Value>());
-    dict.push(
-        "stats",
-        counters(
-            stats.packets_in.load(Relaxed),
-            stats.bytes_in.load(Relaxed),
-            stats.errors_in.load(Relaxed),
-        ),
+    let received = counters(
+        counted(|stats| &stats.packets_in),
+        counted(|stats| &stats.bytes_in),
+        counted(|stats| &stats.errors_in),
     );
-    dict.push(
-        "stats_out",
-        counters(
-            stats.packets_out.load(Relaxed),
-            stats.bytes_out.load(Relaxed),
-            stats.errors_out.load(Relaxed),
-        ),
+    dict.push("stats", received);
+    let sent = counters(
+        counted(|stats| &stats.packets_out),
+        counted(|stats| &stats.bytes_out),
+        counted(|stats| &stats.errors_out),
     );
+    dict.push("stats_out", sent);
     dict
 }
 
@@ -204,10 +211,10 @@ pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock) -> Dict {
 
 /// What the receivers of a source reported, once there is a score.
 fn describe_quality(dict: &mut Dict, quality: &Quality, clock: PacketClock) {
-    dict.push("cumulative loss", i64::from(quality.lost));
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {
         return;
     };
+    dict.push("cumulative loss", i64::from(quality.lost));
     let average = Dict::new()
         .with("MOS", whole(quality.sums.mos.average() * 10.0))
         .with(

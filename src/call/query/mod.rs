@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use windlass_ng::{Dict, Tag, Value};
 
 use super::flows::{Defaults, SsrcReporting};
-use super::leg::{Leg, LegIndex};
+use super::leg::{Leg, LegExtras, LegIndex};
 use super::media::{Media, Port};
 use super::state::Call;
 use super::vsc::Codes;
@@ -140,14 +140,10 @@ impl Call {
         }
         reply.push("tags", tags);
         reply.push("totals", totals.describe());
-        let is_forwarding = self
-            .extras
-            .as_deref()
-            .is_some_and(|extras| extras.is_forwarding);
-        if self.is_recording() || is_forwarding {
+        if self.has_recording() {
             let recording = Dict::new()
                 .with("call recording", u64::from(self.is_recording()))
-                .with("forwarding", u64::from(is_forwarding));
+                .with("forwarding", u64::from(self.is_forwarding()));
             reply.push("recording", recording);
         }
         reply
@@ -162,9 +158,9 @@ impl Call {
         defaults: &Defaults,
     ) -> Dict {
         let mut dict = Dict::with_capacity(10);
-        if let Some(tag) = &leg.tag {
-            dict.push("tag", tag);
-        }
+        // A party that has not answered has an empty one.
+        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
+        dict.push("tag", tag);
         if let Some(branch) = &leg.branch {
             dict.push("via-branch", branch);
         }
@@ -191,7 +187,9 @@ impl Call {
         dict.push("subscribers", Value::List(subscribers.collect()));
         let medias = leg.medias.iter().enumerate();
         let medias = medias.map(|(i, media)| {
-            media::describe(i, leg, media, clock, totals, defaults.ssrc_reporting).into()
+            let egress = self.egress(leg, media);
+            let reporting = defaults.ssrc_reporting;
+            media::describe(i, leg, media, &egress, clock, totals, reporting).into()
         });
         dict.push("medias", Value::List(medias.collect()));
         let codes = self
@@ -200,17 +198,48 @@ impl Call {
             .and_then(|extras| extras.codes.as_ref());
         let codes = codes.map_or_else(|| Value::List(Vec::new()), Codes::describe);
         dict.push("VSC", codes);
-        if self.is_recording() {
-            let excluded = leg
-                .extras
-                .as_deref()
-                .is_some_and(|extras| extras.is_unrecorded);
+        if self.has_recording() {
+            let extras = leg.extras.as_deref();
+            let is = |read: fn(&LegExtras) -> bool| u64::from(extras.is_some_and(read));
             let recording = Dict::new()
-                .with("excluded", u64::from(excluded))
-                .with("forwarding", 0_u64);
+                .with("excluded", is(|extras| extras.is_unrecorded))
+                .with("forwarding", is(|extras| extras.is_forwarding));
             dict.push("recording", recording);
         }
         dict
+    }
+
+    /// Whether something of the call is recorded, was until it was paused, or is forwarded.
+    fn has_recording(&self) -> bool {
+        let forwards = |leg: &Leg| leg.extras.as_deref().is_some_and(|e| e.is_forwarding);
+        self.recording_file().is_some() || self.is_forwarding() || self.legs.iter().any(forwards)
+    }
+
+    fn is_forwarding(&self) -> bool {
+        self.extras
+            .as_deref()
+            .is_some_and(|extras| extras.is_forwarding)
+    }
+
+    /// The sources that are relayed to a party: they keep their identifiers, so these are the
+    /// sources of those it hears.
+    fn egress<'a>(&'a self, leg: &Leg, media: &Media) -> Vec<&'a SsrcStats> {
+        let has_sent = |port: &Port| port.stats.packets_out.load(Relaxed) > 0;
+        if !media.ports().is_some_and(|map| has_sent(&map.main.rtp)) {
+            return Vec::new();
+        }
+        let by_offer = leg.sources.iter().filter_map(|&source| {
+            let medias = &self.leg(source)?.medias;
+            medias.iter().find(|other| other.line == media.line)
+        });
+        let subscriptions = media.extras.as_deref().into_iter();
+        let subscriptions = subscriptions.flat_map(|extras| &extras.subscriptions);
+        let subscribed =
+            subscriptions.filter_map(|source| self.leg(source.leg)?.medias.get(source.media));
+        by_offer
+            .chain(subscribed)
+            .flat_map(media::ingress)
+            .collect()
     }
 
     fn describe_peer(&self, index: LegIndex, kind: Kind) -> Option<Value> {

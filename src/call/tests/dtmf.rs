@@ -1,6 +1,6 @@
 //! What becomes of digits: modes and triggers (media-behaviour §11).
 
-use super::section_05_commands::{FROM, TO, command, connected, flow_of, reason};
+use super::ng_05_commands::{FROM, TO, connected, flow_of, reason};
 use super::*;
 use crate::flow::digits::{DigitBlock, DigitRule, Voice};
 use crate::media::dtmf::Digit;

@@ -1,6 +1,6 @@
 //! Packets that are refused for what they are (media-behaviour §2, step 3; ng-protocol §7).
 
-use super::section_05_commands::{FROM, TO, flow_of};
+use super::ng_05_commands::{FROM, TO, flow_of};
 use super::*;
 use crate::flow::Guards;
 

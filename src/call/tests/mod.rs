@@ -10,6 +10,7 @@ mod lifecycle;
 mod merged;
 mod ng_05_commands;
 mod ng_10_offer_answer;
+mod ng_12_query;
 mod reoffers;
 mod reports;
 mod sdp_07_sdes;
@@ -32,7 +33,7 @@ use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 use super::ports::{Interfaces, LocalAddress, PortPool};
 use super::{Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
-use crate::flow::{FlowChange, FlowSpec, Plan};
+use crate::flow::{FlowChange, FlowSpec, Injection, Plan};
 use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
@@ -40,6 +41,8 @@ use crate::media::certificate::Certificate;
 struct Books {
     flows: Mutex<HashMap<SocketAddr, (FlowSpec, PortLease)>>,
     clock_ms: Mutex<u64>,
+    /// Digits that were to be played.
+    played: Mutex<Vec<Injection>>,
 }
 
 impl Forwarding for Books {
@@ -81,6 +84,11 @@ impl Forwarding for Books {
 
     fn packet_clock_ms(&self) -> u64 {
         *self.clock_ms.lock().unwrap()
+    }
+
+    fn inject(&self, _: usize, injection: Injection) -> Result<(), &'static str> {
+        self.played.lock().unwrap().push(injection);
+        Ok(())
     }
 }
 
@@ -221,6 +229,51 @@ fn message(command: &'static str, sdp: &str) -> Dict {
 
 fn strings(list: &[&str]) -> Value {
     Value::List(list.iter().map(|text| Value::from(*text)).collect())
+}
+
+/// A command on the call, or with `id` another one.
+fn command(name: &'static str) -> Dict {
+    Dict::new().with("command", name).with("call-id", "call")
+}
+
+/// What a reply says: `ok`, the warning, or the reason of an error.
+fn said(reply: &Dict) -> &str {
+    match reply.get_str("result") {
+        Some("ok") => reply.get_str("warning").unwrap_or("ok"),
+        Some("error") => reply.get_str("error-reason").unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The value at a path through dictionaries and lists: `tags/F/medias/0`.
+fn find<'a>(dict: &'a Dict, path: &str) -> Option<&'a Value> {
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    let mut value = dict.get(first)?;
+    for step in rest.split('/').filter(|step| !step.is_empty()) {
+        value = match value {
+            Value::Dict(dict) => dict.get(step)?,
+            Value::List(list) => list.get(step.parse::<usize>().unwrap())?,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// The same where it must be.
+fn at<'a>(dict: &'a Dict, path: &str) -> &'a Value {
+    find(dict, path).unwrap_or_else(|| panic!("no {path} in {dict:?}"))
+}
+
+/// The keys of the dictionary at a path, in order.
+fn keys(dict: &Dict, path: &str) -> Vec<String> {
+    let dict = if path.is_empty() {
+        dict
+    } else {
+        at(dict, path).as_dict().unwrap()
+    };
+    dict.iter()
+        .map(|(key, _)| key.escape_ascii().to_string())
+        .collect()
 }
 
 /// A phone's SDP: one PCMA stream, with lines added.

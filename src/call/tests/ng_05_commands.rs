@@ -3,10 +3,6 @@
 use super::*;
 use crate::flow::Carries;
 
-pub(super) fn command(name: &'static str) -> Dict {
-    Dict::new().with("command", name).with("call-id", "call")
-}
-
 /// A call of two parties, `F` at .10 and `T` at .20, with events.
 pub(super) fn connected() -> Bench {
     let mut bench = Bench::new();

@@ -1,6 +1,6 @@
 //! RTCP of our own (media-behaviour §8, `generate-RTCP`).
 
-use super::section_05_commands::{FROM, TO, flow_of};
+use super::ng_05_commands::{FROM, TO, flow_of};
 use super::*;
 use crate::flow::Carries;
 
