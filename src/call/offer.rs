@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rand::RngCore;
 use windlass_ng::errors;
 use windlass_ng::request::SipMessageType;
-use windlass_ng::{CallId, Dict, Reply, Request, Value};
+use windlass_ng::{CallId, Dict, Reply, Request};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
 use super::dialogue::{Dialogue, Parties, Role};
@@ -40,6 +40,16 @@ impl Calls {
             return Reply::error(errors::UNKNOWN_CALL_ID);
         };
         if request.flags.fragment() {
+            if let Err(refusal) = self.read_sdp(call, offering.sdp, request) {
+                return self.conclude(
+                    Err(refusal),
+                    is_new,
+                    offering.call_id,
+                    &entry,
+                    &mut slot,
+                    now,
+                );
+            }
             call.take_fragment(offering.from_tag, offering.sdp, now.instant);
             return Reply::ok(Dict::new());
         }
@@ -231,8 +241,7 @@ impl Calls {
     ) -> Reply {
         let refusal = match outcome {
             Ok(sdp) => {
-                let file = slot.as_ref().and_then(Call::recording_file);
-                let files = file.map(|file| [file].into_iter().collect::<Value>());
+                let files = slot.as_ref().and_then(Call::recordings);
                 let reply = Dict::new().with("sdp", sdp);
                 return Reply::ok(reply.with_some("recordings", files));
             }

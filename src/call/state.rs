@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use windlass_ng::{Branch, CallId, Tag};
+use windlass_ng::{Branch, CallId, Tag, Value};
 
 use super::digit_block::DigitTrigger;
 use super::flows;
@@ -135,6 +135,12 @@ impl Call {
     /// Where the recording is written, if there is one.
     pub(crate) fn recording_file(&self) -> Option<&str> {
         self.recording().map(|recording| recording.file.as_str())
+    }
+
+    /// The files of the recording, as replies name them.
+    pub(crate) fn recordings(&self) -> Option<Value> {
+        let file = self.recording_file()?;
+        Some([file].into_iter().collect())
     }
 
     fn recording(&self) -> Option<&Recording> {

@@ -168,11 +168,11 @@ fn digits_are_reported_and_played() {
     assert!(pushed.contains(" d6:notify6:onDTMF4:datad"), "{pushed}");
     assert_eq!(callee.hear(6), 6);
 
-    // A digit towards the callee takes the caller's stream and leaves no gap in it.
+    // A digit in the caller's place takes the caller's stream and leaves no gap in it.
     caller.speak(call.shown_to_caller, 1);
     assert_eq!(callee.hear(1), 1);
     let play = command("play DTMF", "digits")
-        .with("from-tag", "callee")
+        .with("from-tag", "caller")
         .with("code", "7")
         .with("duration", 100);
     relay.ask(play).unwrap();

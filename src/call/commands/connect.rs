@@ -118,7 +118,9 @@ impl Calls {
                 return Err(errors::INJECT_SELF);
             }
             if starts {
-                call.hear(sink, source);
+                if !call.hear(sink, source) {
+                    return Err(errors::INJECT_START);
+                }
             } else {
                 let before = call.subscription_count(sink);
                 call.drop_subscriptions(sink, source);
@@ -132,16 +134,18 @@ impl Calls {
 }
 
 impl Call {
-    /// Lets a party hear another, media by media.
-    fn hear(&mut self, sink: LegIndex, source: LegIndex) {
+    /// Lets a party hear another, media by media. Gives back whether there was any.
+    fn hear(&mut self, sink: LegIndex, source: LegIndex) -> bool {
         let count = |leg: LegIndex| self.legs.get(leg).map_or(0, |leg| leg.medias.len());
-        for media in 0..count(sink).min(count(source)) {
+        let medias = count(sink).min(count(source));
+        for media in 0..medias {
             let (sink, source) = (
                 SourceMedia { leg: sink, media },
                 SourceMedia { leg: source, media },
             );
             self.subscribe_media(sink, source, true);
         }
+        medias > 0
     }
 
     /// Lets a party hear nobody any more.

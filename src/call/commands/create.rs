@@ -23,14 +23,20 @@ const DYNAMIC: u8 = 96;
 impl Calls {
     pub(super) fn create(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
         let (id, tag) = names(&mut scene);
-        if let Err(reply) = self.find_or_create(scene.request, &id, source, scene.now) {
-            return reply;
-        }
+        let (entry, is_new) = match self.find_or_create(scene.request, &id, source, scene.now) {
+            Ok(found) => found,
+            Err(reply) => return reply,
+        };
+        let now = scene.now;
         let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
-        self.on_call_named(&id, scene, errors::CREATE_PARTY, |calls, call, scene| {
+        let reply = self.on_call_named(&id, scene, errors::CREATE_PARTY, |calls, call, scene| {
             let sdp = calls.create_party(call, &tag, scene)?;
             Ok(Reply::ok(names.with("sdp", sdp)))
-        })
+        });
+        if is_new && reply.is_error() {
+            self.end_refused(&id, &entry, now);
+        }
+        reply
     }
 
     fn create_party(

@@ -64,7 +64,10 @@ impl Calls {
             }
             C::PlayMedia => self.on_call(scene, party, |_, call, scene| {
                 call.select_party(scene.request)?;
-                Err(NO_ENGINE)
+                Err(unsupported(
+                    call,
+                    "there is no codec engine to play media with",
+                ))
             }),
             C::StopMedia => self.on_call(scene, party, |_, call, scene| {
                 call.select_party(scene.request)?;
@@ -126,8 +129,12 @@ impl Calls {
     }
 }
 
-/// What needs decoded audio, before there is an engine for it.
-pub(super) const NO_ENGINE: Refused = "unsupported: there is no codec engine to play media with";
+/// What needs decoded audio, before there is an engine for it. The proxy gets the protocol's one
+/// word, the log says what is missing.
+pub(super) fn unsupported(call: &Call, why: &str) -> Refused {
+    tracing::warn!(call_id = %call.id, "command not carried out: {why}");
+    errors::UNSUPPORTED
+}
 
 /// Bytes of tags and call-ids that the relay makes up: 64 hex digits.
 pub(super) const GENERATED_BYTES: usize = 32;

@@ -1,4 +1,6 @@
-//! Playing DTMF to a party (spec: ng-protocol §5, media-behaviour §11).
+//! Playing DTMF in the place of a party (spec: ng-protocol §5, media-behaviour §11).
+
+use std::net::SocketAddr;
 
 use windlass_ng::{Dict, Reply, errors};
 
@@ -6,6 +8,7 @@ use super::select::Selected;
 use super::{Refused, Scene};
 use crate::call::digit_block::digit;
 use crate::call::leg::LegIndex;
+use crate::call::media::{Extras, Media};
 use crate::call::serve::Calls;
 use crate::call::state::Call;
 use crate::flow::Injection;
@@ -33,63 +36,94 @@ impl Calls {
             Selected::Leg(leg) => vec![leg],
             Selected::Call => (0..call.legs.len()).collect(),
         };
-        let mut injected = false;
+        let mut refused = None;
+        let mut is_played = false;
         for leg in legs {
-            for (from, via, payload_type, clock_rate) in call.event_routes(leg) {
-                let injection = Injection {
-                    from,
-                    via,
-                    digit,
-                    duration_ms: u32::try_from(duration).unwrap_or(250),
-                    pause_ms: u32::try_from(pause).unwrap_or(100),
-                    volume: u8::try_from(volume).unwrap_or(8),
-                    payload_type,
-                    clock_rate,
-                };
-                match self.forwarding.inject(call.worker, injection) {
-                    Ok(()) => injected = true,
-                    Err(reason) => return Err(reason),
-                }
+            match self.play_by(call, leg, &|route| Injection {
+                from: route.from,
+                via: route.via,
+                digit,
+                duration_ms: u32::try_from(duration).unwrap_or(250),
+                pause_ms: u32::try_from(pause).unwrap_or(100),
+                volume: u8::try_from(volume).unwrap_or(8),
+                payload_type: route.payload_type,
+                clock_rate: route.clock_rate,
+            }) {
+                Ok(()) => is_played = true,
+                Err(reason) => refused = refused.or(Some(reason)),
             }
         }
-        match injected {
-            true => Ok(Reply::ok(Dict::new())),
-            false => Err(errors::NO_DTMF_INJECTION),
+        match refused.filter(|_| !is_played) {
+            Some(reason) => Err(reason),
+            None => Ok(Reply::ok(Dict::new())),
         }
+    }
+
+    /// Plays a digit as if the party pressed it: to everybody who hears it.
+    fn play_by(
+        &self,
+        call: &Call,
+        leg: LegIndex,
+        injection: &dyn Fn(EventRoute) -> Injection,
+    ) -> Result<(), Refused> {
+        let mut outcome = Err(errors::NO_DTMF_SINK);
+        for route in call.event_routes(leg)? {
+            let played = self.forwarding.inject(call.worker, injection(route));
+            if outcome.is_err() {
+                outcome = played;
+            }
+        }
+        outcome
     }
 }
 
+/// A way on which a party's media reaches another one that understands events.
+#[derive(Clone, Copy, Debug)]
+struct EventRoute {
+    /// The port that the media comes in on.
+    from: SocketAddr,
+    /// The port that it leaves from.
+    via: SocketAddr,
+    /// Of events on the way out.
+    payload_type: u8,
+    /// Of events on the way out.
+    clock_rate: u32,
+}
+
 impl Call {
-    /// The ways by which media reaches a party that understands events: the port that it comes in
-    /// on, the port that it leaves from, and payload type and clock of events there.
-    fn event_routes(
-        &self,
-        leg: LegIndex,
-    ) -> Vec<(std::net::SocketAddr, std::net::SocketAddr, u8, u32)> {
-        let Some(sink) = self.legs.get(leg).filter(|leg| leg.is_here()) else {
-            return Vec::new();
-        };
-        let medias = sink.medias.iter().filter_map(|media| {
-            let map = media.ports()?;
+    /// The ways of a party's media to those who hear it and understand events.
+    fn event_routes(&self, leg: LegIndex) -> Result<Vec<EventRoute>, Refused> {
+        let source = self.legs.get(leg).filter(|leg| leg.is_here());
+        let medias = source.map_or(&[][..], |leg| leg.medias.as_slice());
+        let medias = medias.iter().enumerate();
+        let medias: Vec<(usize, &Media, SocketAddr)> = medias
+            .filter_map(|(index, media)| Some((index, media, media.ports()?.main.rtp.local)))
+            .collect();
+        if medias.is_empty() {
+            return Err(errors::NO_DTMF_INJECTION);
+        }
+        let sinks = self.legs.iter().filter(|sink| sink.is_here());
+        let ways = sinks.flat_map(|sink| sink.medias.iter().map(move |media| (sink, media)));
+        let routes = ways.filter_map(|(sink, media)| {
+            let hears = |(index, source, _): &&(usize, &Media, SocketAddr)| {
+                let by_offer = sink.sources.contains(&leg) && source.line == media.line;
+                let is_subscribed = |extras: &Extras| {
+                    let mut all = extras.subscriptions.iter();
+                    all.any(|other| other.leg == leg && other.media == *index && !other.egress)
+                };
+                by_offer || media.extra(is_subscribed)
+            };
+            let (_, _, from) = medias.iter().find(hears)?;
             let said = media.said.as_ref()?.read()?;
-            let event = said
-                .codecs
-                .iter()
-                .find(|codec| codec.is_telephone_event())?;
-            let source = sink.sources.iter().find_map(|&source| {
-                let medias = &self.legs.get(source)?.medias;
-                medias
-                    .iter()
-                    .find(|other| other.line == media.line)?
-                    .ports()
-            })?;
-            Some((
-                source.main.rtp.local,
-                map.main.rtp.local,
-                event.payload_type,
-                event.clock_rate,
-            ))
+            let mut codecs = said.codecs.iter();
+            let event = codecs.find(|codec| codec.is_telephone_event())?;
+            Some(EventRoute {
+                from: *from,
+                via: media.ports()?.main.rtp.local,
+                payload_type: event.payload_type,
+                clock_rate: event.clock_rate,
+            })
         });
-        medias.collect()
+        Ok(routes.collect())
     }
 }

@@ -15,7 +15,9 @@ use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
+use crate::call::state::{Call, Now};
+use crate::call::table::{Entry, lock};
+use crate::call::timeouts::EndReason;
 
 impl Calls {
     pub(super) fn publish(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
@@ -23,22 +25,45 @@ impl Calls {
             return Reply::error(errors::NO_SDP);
         }
         let (id, tag) = names(&mut scene);
-        if let Err(reply) = self.find_or_create(scene.request, &id, source, scene.now) {
-            return reply;
-        }
+        let (entry, is_new) = match self.find_or_create(scene.request, &id, source, scene.now) {
+            Ok(found) => found,
+            Err(reply) => return reply,
+        };
+        let now = scene.now;
         let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
-        self.on_call_named(&id, scene, errors::UNKNOWN_CALL_ID, |calls, call, scene| {
-            let sdp = calls.take_publisher(call, &tag, scene)?;
-            Ok(Reply::ok(names.with("sdp", sdp)))
-        })
+        let reply =
+            self.on_call_named(&id, scene, errors::UNKNOWN_CALL_ID, |calls, call, scene| {
+                let random = scene.rng.next_u64();
+                let sdp = calls.take_publisher(call, &tag, scene)?;
+                let Some(sdp) = sdp else {
+                    return Ok(Reply::ok(names));
+                };
+                calls.record_as_asked(call, scene.request, random, scene.now);
+                let names = names.with("sdp", sdp);
+                Ok(Reply::ok(names.with_some("recordings", call.recordings())))
+            });
+        if is_new && reply.is_error() {
+            self.end_refused(&id, &entry, now);
+        }
+        reply
     }
 
+    /// Ends a call that was made for a command which was refused: nothing else ever would.
+    pub(super) fn end_refused(&self, id: &CallId, entry: &Entry, now: Now) {
+        let mut slot = lock(entry);
+        let is_empty = |call: &Call| call.legs.iter().all(|leg| leg.said.is_none());
+        if slot.as_ref().is_some_and(is_empty) {
+            self.end(id, entry, &mut slot, EndReason::Forced, now);
+        }
+    }
+
+    /// The answer to a publisher; `None` for a piece of an offer.
     fn take_publisher(
         &self,
         call: &mut Call,
         tag: &Tag,
         scene: &mut Scene<'_>,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Option<Vec<u8>>, Refused> {
         let request = scene.request;
         let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
         let sdp = self
@@ -46,7 +71,7 @@ impl Calls {
             .map_err(|refusal| refusal.reply())?;
         if request.flags.fragment() {
             call.take_fragment(tag, body, scene.now.instant);
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let source = sip_source(&sdp, request, &self.defaults);
         let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
@@ -116,7 +141,14 @@ impl Calls {
         if let Some(party) = call.legs.get_mut(leg) {
             party.said = Some(text);
         }
-        Ok(self.print_alone(call, leg, &answers, None, Role::Answer, scene))
+        Ok(Some(self.print_alone(
+            call,
+            leg,
+            &answers,
+            None,
+            Role::Answer,
+            scene,
+        )))
     }
 }
 

@@ -29,14 +29,7 @@ impl Calls {
             _ if request.recording.pause => call.pause_recording(),
             _ => self.stop_recording(call, request.flags.discard_recording(), scene.now),
         }
-        let reply = match call.recording_file() {
-            Some(file) if request.command == Command::StartRecording => Dict::new().with(
-                "recordings",
-                [file].into_iter().collect::<windlass_ng::Value>(),
-            ),
-            _ => Dict::new(),
-        };
-        Ok(Reply::ok(reply))
+        Ok(Reply::ok(Dict::new()))
     }
 
     /// What an offer or answer says of recording.

@@ -1,6 +1,6 @@
 //! Which party a command is about (spec: ng-protocol §5, "Party selection").
 
-use windlass_ng::request::AllSelection;
+use windlass_ng::request::{AllSelection, PartyAddress};
 use windlass_ng::{Command, Label, Request, Tag, errors};
 
 use super::Refused;
@@ -52,6 +52,9 @@ impl Call {
             return Ok(Selected::Leg(leg));
         }
         if let Some(address) = request.rare.address {
+            let PartyAddress::At(address) = address else {
+                return Err(errors::ADDRESS_UNPARSABLE);
+            };
             let is_at = |leg: &crate::call::leg::Leg| {
                 let endpoint = leg.medias.first().and_then(|media| media.endpoint);
                 leg.is_here() && endpoint.is_some_and(|endpoint| endpoint.rtp.ip() == address)

@@ -326,11 +326,20 @@ pub struct MeshEntry {
     pub to: Vec<Tag>,
 }
 
+/// The address that selects a party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartyAddress {
+    /// The party that is there by its SDP.
+    At(std::net::IpAddr),
+    /// The request names no address: a command must not hit the whole call instead.
+    Unreadable,
+}
+
 /// What only a few commands read (§5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RareOptions {
     /// `address`: selects a party by SDP address.
-    pub address: Option<std::net::IpAddr>,
+    pub address: Option<PartyAddress>,
     /// `source-tag` of `inject`.
     pub source_tag: Option<Tag>,
     /// `source-call-id` of `inject`.

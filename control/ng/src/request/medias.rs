@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{
     CodecSpec, MediaSpec, MeshEntry, Tag,
     media::{CodecFormat, CodecMapping, FamilyValue},
-    read::{ip, push, text, text_or_int, unsigned},
+    read::{ip, name, push, text, text_or_int, unsigned},
 };
 use crate::{errors, names::same, tape::Node};
 
@@ -34,25 +34,24 @@ pub(super) fn read(value: Node<'_>) -> Result<Vec<MediaSpec>, &'static str> {
     Ok(medias)
 }
 
-/// Reads `tags`. Members without `from` are left out.
-pub(super) fn mesh(value: Node<'_>) -> Vec<MeshEntry> {
+/// Reads `tags`.
+pub(super) fn mesh(value: Node<'_>) -> Result<Vec<MeshEntry>, &'static str> {
     let mut entries = Vec::new();
-    for member in value.members() {
+    for member in value.members().filter(|member| member.is_dict()) {
         let (mut from, mut to) = (None, Vec::new());
         for (key, value) in member.entries() {
             if same(key, b"from") {
-                from = value.as_bytes().map(Tag::from);
+                from = name::<Tag>(value);
             } else if same(key, b"to") {
                 for tag in value.strings() {
                     push(&mut to, Tag::from(tag));
                 }
             }
         }
-        if let Some(from) = from {
-            push(&mut entries, MeshEntry { from, to });
-        }
+        let from = from.ok_or(errors::FROM_TAG_EMPTY)?;
+        push(&mut entries, MeshEntry { from, to });
     }
-    entries
+    Ok(entries)
 }
 
 fn mapping(node: Node<'_>) -> Option<CodecMapping> {

@@ -34,8 +34,8 @@ pub use ignored::{Ignored, What};
 pub use media::{
     AliasKey, AllSelection, AudioPlayer, CodecFormat, CodecMapping, DropTraffic, DtmfOptions,
     DtmfSecurity, EndpointLearning, Family, MediaEcho, MediaSpec, MeshEntry, MohMode, MohOptions,
-    PlayOptions, RareOptions, RecordCall, RecordingOptions, SipMessageType, Tos, VscCodes,
-    endpoint_dict,
+    PartyAddress, PlayOptions, RareOptions, RecordCall, RecordingOptions, SipMessageType, Tos,
+    VscCodes, endpoint_dict,
 };
 pub use options::{
     BundleOptions, DtlsOptions, DtlsRole, FingerprintHash, IceLite, IceMode, IceOptions,

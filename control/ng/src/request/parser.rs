@@ -23,6 +23,9 @@ pub enum ParseError {
     /// `medias` has a destination that is no endpoint.
     #[error("{0}")]
     Destination(&'static str),
+    /// An entry of `tags` names no party.
+    #[error("{0}")]
+    Mesh(&'static str),
     /// No key `command`, or one that is no string.
     #[error("{}", errors::NO_COMMAND)]
     NoCommand,
@@ -40,7 +43,9 @@ impl ParseError {
         match self {
             Self::NoCommand => errors::NO_COMMAND,
             Self::UnknownCommand => errors::UNRECOGNIZED_COMMAND,
-            Self::Destination(reason) | Self::SdpManipulation(reason) => reason,
+            Self::Destination(reason) | Self::Mesh(reason) | Self::SdpManipulation(reason) => {
+                reason
+            }
         }
     }
 }
@@ -205,6 +210,7 @@ impl<'p> Parser<'p> {
                     );
                 }
             }
+            K::Tags => request.rare.tags = medias::mesh(value).map_err(ParseError::Mesh)?,
             K::Medias => {
                 request.rare.medias = medias::read(value).map_err(ParseError::Destination)?;
             }

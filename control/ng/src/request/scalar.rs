@@ -1,11 +1,10 @@
 //! Keys with a single value: names, numbers, addresses, keywords.
 
 use super::{
-    AllSelection, AudioPlayer, CallId, MohOptions, PlayOptions, RecordCall, Tag,
+    AllSelection, AudioPlayer, CallId, MohOptions, PartyAddress, PlayOptions, RecordCall, Tag,
     escape::unescape,
     key::RequestKey,
     media::{self, FamilyValue},
-    medias,
     options::IceLiteValue,
     parser::Parser,
     read::{ip, name, push, switch, text, text_or_int, unsigned, update},
@@ -19,7 +18,11 @@ impl Parser<'_> {
         let r = &mut self.request;
         let address = || value.as_bytes().and_then(ip);
         match key {
-            K::Address => update(&mut r.rare.address, address()),
+            K::Address => {
+                let given = value.as_bytes().is_some_and(|text| !text.is_empty());
+                let party = address().map_or(PartyAddress::Unreadable, PartyAddress::At);
+                update(&mut r.rare.address, given.then_some(party));
+            }
             K::MediaAddress => update(&mut r.media_address, address()),
             K::InboundPeer => update(&mut r.direction_peer[0], address()),
             K::OutboundPeer => update(&mut r.direction_peer[1], address()),
@@ -48,7 +51,6 @@ impl Parser<'_> {
                     push(&mut r.rare.calls, CallId::from(call));
                 }
             }
-            K::Tags => r.rare.tags = medias::mesh(value),
 
             K::Tos => {
                 if let Some(int) = value.to_int() {
