@@ -81,7 +81,16 @@ impl Call {
 
     fn delete_all(&mut self, delay: Duration, now: Instant) -> Deletion {
         // The loop over due deletions ends the call where the delay is not zero.
-        self.deletion = Some(now + delay);
+        let due = now + delay;
+        let before = self.deletion.replace(due);
+        // Parties that were to go with the call still do.
+        for leg in &mut self.legs {
+            if let Presence::Leaving(at) = &mut leg.presence
+                && Some(*at) == before
+            {
+                *at = due;
+            }
+        }
         Deletion::WholeCall {
             immediately: delay.is_zero(),
         }

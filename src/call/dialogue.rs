@@ -113,13 +113,13 @@ impl Call {
     ) -> Result<Parties, InvalidDialogue> {
         let Some(sender) = self.leg_by_tag(dialogue.from) else {
             let sender = self.add_leg(now, Some(dialogue.from), None)?;
-            let receiver = self.add_leg(now, None, dialogue.branch)?;
+            let receiver = self.add_untagged(dialogue, now)?;
             return Ok(Parties { sender, receiver });
         };
         let reused = match (dialogue.branch, dialogue.to) {
             (Some(branch), _) => self.leg_by_branch(branch),
             (None, None) => self.receiver_of(sender),
-            (None, Some(_)) => None,
+            (None, Some(tag)) => self.leg_meant_for(tag),
         };
         let receiver = match reused {
             Some(receiver) => {
@@ -128,9 +128,32 @@ impl Call {
                 }
                 receiver
             }
-            None => self.add_leg(now, None, dialogue.branch)?,
+            None => self.add_untagged(dialogue, now)?,
         };
         Ok(Parties { sender, receiver })
+    }
+
+    /// A new receiver. The tag that the offer names for it becomes its own with its answer, or
+    /// with the same offer again: a retransmission must find its ports.
+    fn add_untagged(
+        &mut self,
+        dialogue: Dialogue<'_>,
+        now: Now,
+    ) -> Result<LegIndex, InvalidDialogue> {
+        let index = self.add_leg(now, None, dialogue.branch)?;
+        if let (Some(tag), Some(leg)) = (dialogue.to, self.legs.get_mut(index)) {
+            leg.extras_mut().meant_for = Some(tag.clone());
+        }
+        Ok(index)
+    }
+
+    fn leg_meant_for(&self, tag: &Tag) -> Option<LegIndex> {
+        let is_meant = |leg: &Leg| {
+            let extras = leg.extras.as_deref();
+            let meant = extras.and_then(|extras| extras.meant_for.as_ref());
+            leg.is_here() && leg.tag.is_none() && meant == Some(tag)
+        };
+        self.legs.iter().position(is_meant)
     }
 
     /// The receiver is known: answers, and offers within a dialogue.

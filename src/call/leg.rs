@@ -136,6 +136,8 @@ pub(crate) struct LegExtras {
     pub(crate) muted_flows: Vec<(LegIndex, Muted)>,
     /// Digests of offers that make an unknown from-tag this leg's (`alias-key`).
     pub(crate) alias_keys: Vec<u64>,
+    /// The tag that the offer named for the leg, which has not answered under it yet.
+    pub(crate) meant_for: Option<Tag>,
     /// The call-id that the leg came with, if the call was merged.
     pub(crate) call_id: Option<CallId>,
     /// The leg is left out of recordings.

@@ -253,9 +253,10 @@ impl Call {
             let Some(leg) = self.legs.get_mut(index) else {
                 continue;
             };
-            if leg.presence != Presence::Here {
+            if leg.presence == Presence::Gone {
                 continue;
             }
+            // One that is leaving already leaves at another time.
             leg.presence = if delay.is_zero() {
                 Presence::Gone
             } else {

@@ -237,3 +237,35 @@ fn recording_without_a_directory_is_no_error() {
         .with("call-id", "none");
     assert_eq!(reason(&bench.ask(unknown)), "Unknown call-id");
 }
+
+#[test]
+fn list_has_a_limit() {
+    let mut bench = Bench::new();
+    for index in 0..40 {
+        let mut request = offer(&audio("198.51.100.10", 2000, ""));
+        request.push("call-id", format!("call-{index}"));
+        bench.sdp(request);
+    }
+    let mut count = |limit: Option<i64>| {
+        let mut request = Dict::new().with("command", "list");
+        if let Some(limit) = limit {
+            request.push("limit", limit);
+        }
+        bench
+            .ask(request)
+            .get("calls")
+            .unwrap()
+            .as_list()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        (
+            count(None),
+            count(Some(7)),
+            count(Some(0)),
+            count(Some(100))
+        ),
+        (32, 7, 0, 40)
+    );
+}

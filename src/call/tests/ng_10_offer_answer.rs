@@ -1,21 +1,21 @@
-//! Parties, forks, ports across re-offers, multiplexing (ng-protocol §8.3, §10, §11, §12).
+//! ng-protocol §10: parties, forks, ports across re-offers.
 
 use super::*;
 
-const HOST: &str = "198.51.100.10";
-const OTHER: &str = "198.51.100.20";
+pub(super) const HOST: &str = "198.51.100.10";
+pub(super) const OTHER: &str = "198.51.100.20";
 
-fn branch(request: Dict, branch: &str) -> Dict {
+pub(super) fn branch(request: Dict, branch: &str) -> Dict {
     request.with("via-branch", branch)
 }
 
-fn answer_of(tag: &'static str, sdp: &str) -> Dict {
+pub(super) fn answer_of(tag: &'static str, sdp: &str) -> Dict {
     message("answer", sdp)
         .with("from-tag", "F")
         .with("to-tag", tag)
 }
 
-fn tags(bench: &mut Bench) -> Vec<String> {
+pub(super) fn tags(bench: &mut Bench) -> Vec<String> {
     let query = Dict::new().with("command", "query").with("call-id", "call");
     let reply = bench.ask(query);
     let tags = reply.get("tags").unwrap().as_dict().unwrap();
@@ -84,71 +84,6 @@ fn forks_with_branches_have_ports_of_their_own_and_share_the_offerers() {
 }
 
 #[test]
-fn one_branch_is_deleted_and_the_rest_stays() {
-    let mut bench = Bench::new();
-    let sdp = audio(HOST, 2000, "");
-    for name in ["b1", "b2"] {
-        bench.sdp(branch(offer(&sdp), name));
-    }
-    bench.sdp(branch(answer_of("T2", &audio(OTHER, 3000, "")), "b2"));
-    let delete = Dict::new()
-        .with("command", "delete")
-        .with("call-id", "call")
-        .with("from-tag", "F")
-        .with("via-branch", "b1")
-        .with("delete-delay", Value::Int(0));
-    let reply = bench.ask(delete);
-    let described = reply.get("tags").unwrap().as_dict().unwrap();
-    let described: Vec<_> = described
-        .iter()
-        .map(|(tag, _)| tag.escape_ascii().to_string())
-        .collect();
-    assert_eq!(described, ["F", "T2"]);
-    assert_eq!(bench.leased(), 4);
-    assert_eq!(bench.calls.count(), 1);
-}
-
-#[test]
-fn either_tag_of_a_call_of_two_deletes_it() {
-    for tag in ["F", "T"] {
-        let mut bench = Bench::new();
-        bench.sdp(offer(&audio(HOST, 2000, "")));
-        bench.sdp(answer(&audio(OTHER, 3000, "")));
-        let delete = Dict::new()
-            .with("command", "delete")
-            .with("call-id", "call")
-            .with("from-tag", tag)
-            .with("delete-delay", "0");
-        let reply = bench.ask(delete);
-        assert_eq!(reply.get("tags").unwrap().as_dict().unwrap().len(), 2);
-        assert_eq!((bench.leased(), bench.calls.count()), (0, 0));
-    }
-}
-
-#[test]
-fn an_unknown_tag_or_call_is_a_warning_or_with_fatal_an_error() {
-    let mut bench = Bench::new();
-    bench.sdp(offer(&audio(HOST, 2000, "")));
-    let warning = Some("Call-ID not found or tags didn't match");
-    for (call, tag) in [("nobody", "F"), ("call", "X")] {
-        let delete = || {
-            Dict::new()
-                .with("command", "delete")
-                .with("call-id", call)
-                .with("from-tag", tag)
-        };
-        let reply = bench.ask(delete());
-        assert_eq!(
-            (reply.get_str("result"), reply.get_str("warning")),
-            (Some("ok"), warning)
-        );
-        let reply = bench.ask(delete().with("flags", strings(&["fatal"])));
-        assert_eq!(reply.get_str("error-reason"), warning);
-    }
-    assert_eq!(bench.calls.count(), 1);
-}
-
-#[test]
 fn the_same_endpoint_keeps_its_ports_a_changed_one_gets_new_ones_and_back() {
     let mut bench = Bench::new();
     let first = port(&bench.sdp(offer(&audio(HOST, 2000, ""))), 0);
@@ -189,77 +124,6 @@ fn one_party_alone_is_no_dialogue() {
     assert_eq!(
         reply.get_str("error-reason"),
         Some("Invalid dialogue association")
-    );
-}
-
-#[test]
-fn mux_matrix() {
-    // offered to us, options, offered by us, one port, answered by the receiver, answered by us
-    type Row = (bool, &'static [&'static str], bool, bool, bool, bool);
-    let rows: [Row; 11] = [
-        (true, &[], true, false, true, true),
-        (true, &[], true, false, false, false),
-        (false, &["offer"], true, false, true, false),
-        (false, &["require"], true, true, true, false),
-        (true, &["demux"], false, false, false, true),
-        (true, &["accept"], true, false, false, true),
-        (true, &["reject"], true, false, true, false),
-        (true, &["demux", "accept"], false, false, false, true),
-        (true, &["offer", "reject"], true, false, true, false),
-        (true, &["offer", "reject"], true, false, false, false),
-        (false, &[], false, false, false, false),
-    ];
-    let mux = |is: bool| if is { "a=rtcp-mux\n" } else { "" };
-    for (offered, options, ours, single, answered, result) in rows {
-        let mut bench = Bench::new();
-        let request = offer(&audio(HOST, 2000, mux(offered))).with("rtcp-mux", strings(options));
-        let sdp = bench.sdp(request);
-        assert_eq!(sdp.contains("a=rtcp-mux"), ours, "{options:?}: {sdp}");
-        let expected = port(&sdp, 0) + u16::from(!single);
-        assert!(
-            sdp.contains(&format!("a=rtcp:{expected}\n")),
-            "{options:?}: {sdp}"
-        );
-        let sdp = bench.sdp(answer(&audio(OTHER, 3000, mux(answered))));
-        assert_eq!(
-            sdp.contains("a=rtcp-mux"),
-            result,
-            "{options:?} {answered}: {sdp}"
-        );
-        let shared = sdp.contains(&format!("a=rtcp:{}\n", port(&sdp, 0)));
-        assert_eq!(shared, result, "{options:?}: {sdp}");
-    }
-}
-
-#[test]
-fn list_has_a_limit() {
-    let mut bench = Bench::new();
-    for index in 0..40 {
-        let mut request = offer(&audio(HOST, 2000, ""));
-        request.push("call-id", format!("call-{index}"));
-        bench.sdp(request);
-    }
-    let mut count = |limit: Option<i64>| {
-        let mut request = Dict::new().with("command", "list");
-        if let Some(limit) = limit {
-            request.push("limit", limit);
-        }
-        bench
-            .ask(request)
-            .get("calls")
-            .unwrap()
-            .as_list()
-            .unwrap()
-            .len()
-    };
-    assert_eq!(
-        (
-            count(None),
-            count(Some(7)),
-            count(Some(0)),
-            count(Some(100))
-        ),
-        (32, 7, 0, 40)
     );
 }
 
@@ -320,20 +184,117 @@ fn audio_becomes_fax_and_audio_again() {
 }
 
 #[test]
-fn ports_stay_where_an_offer_ends_an_agreed_mux() {
+fn ports_follow_the_endpoint_of_the_other_party() {
+    // The second offer of a caller that was at port 2000; whether the callee keeps its ports.
+    let rows: [(u16, &str, Dict, bool); 8] = [
+        (2000, "", Dict::new(), true),
+        (2100, "", Dict::new(), false),
+        (
+            2100,
+            "",
+            Dict::new().with("flags", strings(&["port-latching"])),
+            true,
+        ),
+        (2100, "a=inactive\n", Dict::new(), true),
+        (2100, "a=recvonly\n", Dict::new(), true),
+        (2100, "a=sendonly\n", Dict::new(), false),
+        (
+            2100,
+            "a=inactive\n",
+            Dict::new().with("flags", strings(&["no-port-latching"])),
+            false,
+        ),
+        (
+            2000,
+            "",
+            Dict::new().with("flags", strings(&["no-port-latching"])),
+            true,
+        ),
+    ];
+    for (at_port, lines, more, keeps) in rows {
+        let mut bench = Bench::new();
+        let first = port(&bench.sdp(offer(&audio(HOST, 2000, ""))), 0);
+        bench.sdp(answer(&audio(OTHER, 3000, "")));
+        let mut again = offer(&audio(HOST, at_port, lines)).with("to-tag", "T");
+        again.extend(more.clone().into_entries());
+        let second = port(&bench.sdp(again), 0);
+        assert_eq!(second == first, keeps, "{at_port} {lines} {more:?}");
+        // Back at the earlier endpoint the earlier ports are back.
+        let back = offer(&audio(HOST, 2000, "")).with("to-tag", "T");
+        assert_eq!(port(&bench.sdp(back), 0), first);
+    }
+    // A zero address compares by its port alone.
     let mut bench = Bench::new();
-    let sdp = |host, port| audio(host, port, "a=rtcp-mux\n");
-    let rejects = |request: Dict| request.with("rtcp-mux", strings(&["reject"]));
-    let to_callee = bench.sdp(rejects(offer(&sdp(HOST, 2000))));
-    bench.sdp(answer(&sdp("198.51.100.20", 3000)));
-    let mut reoffer = rejects(offer(&sdp("198.51.100.20", 3000)));
-    reoffer.set("from-tag", "T");
-    reoffer.set("to-tag", "F");
-    bench.sdp(reoffer);
-    let mut reply = answer(&sdp(HOST, 2000));
-    reply.set("from-tag", "T");
-    reply.set("to-tag", "F");
-    let again = bench.sdp(reply);
-    assert_eq!(port(&again, 0), port(&to_callee, 0), "{again}");
-    assert!(!again.contains("a=rtcp-mux"), "{again}");
+    let first = port(&bench.sdp(offer(&audio(HOST, 2000, ""))), 0);
+    let held = audio("0.0.0.0", 2000, "");
+    let flags = strings(&["no-port-latching"]);
+    assert_eq!(
+        port(&bench.sdp(offer(&held).with("flags", flags)), 0),
+        first
+    );
+}
+
+#[test]
+fn the_offerers_ports_are_bound_to_the_first_answer() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&audio(HOST, 2000, "")));
+    let first = port(&bench.sdp(answer(&audio(OTHER, 3000, ""))), 0);
+    assert_eq!(bench.leased(), 4, "both sides are opened with the offer");
+    assert_eq!(port(&bench.sdp(answer(&audio(OTHER, 3000, ""))), 0), first);
+}
+
+#[test]
+fn a_repeated_offer_or_answer_is_answered_alike() {
+    let mut bench = Bench::new();
+    for to in [None, Some("T")] {
+        let request = || offer(&audio(HOST, 2000, "")).with_some("to-tag", to);
+        let first = bench.sdp(request());
+        assert_eq!(bench.sdp(request()), first);
+        let request = || answer(&audio(OTHER, 3000, ""));
+        let first = bench.sdp(request());
+        assert_eq!(bench.sdp(request()), first);
+    }
+    // One that comes when the relay has forgotten the call.
+    let mut bench = Bench::new();
+    let request = || offer(&audio(HOST, 2000, "")).with("to-tag", "T");
+    let first = bench.sdp(request());
+    assert_eq!(bench.sdp(request()), first);
+    assert_eq!(bench.leased(), 4);
+}
+
+#[test]
+fn pieces_of_an_offer_are_answered_without_an_sdp() {
+    let mut bench = Bench::new();
+    let ice = "a=ice-ufrag:uuuu\na=ice-pwd:pppppppppppppppppppppp\n";
+    let piece = "a=ice-ufrag:uuuu\na=ice-pwd:pppppppppppppppppppppp\nm=audio 9 RTP/AVP 8\n\
+        a=mid:1\na=candidate:1 1 udp 1 198.51.100.10 2000 typ host\n";
+    let piece = || offer(piece).with("flags", strings(&["fragment"]));
+    // Before its offer, which then has it; and after it.
+    let reply = bench.ask(piece());
+    assert_eq!((said(&reply), keys(&reply, "").len()), ("ok", 1));
+    bench.sdp(offer(&audio(HOST, 2000, ice)).with("ICE", "force"));
+    assert_eq!(said(&bench.ask(piece())), "ok");
+    assert_eq!(bench.calls.count(), 1);
+    // A call of a piece alone is not kept.
+    let mut alone = piece();
+    alone.set("call-id", "alone");
+    bench.ask(alone);
+    assert_eq!(bench.calls.count(), 2);
+    bench.wait(4);
+    assert_eq!(bench.calls.count(), 1);
+}
+
+#[test]
+fn what_we_wrote_ourselves_comes_back_as_it_is() {
+    let mut bench = Bench::new();
+    let marked = offer(&audio(HOST, 2000, "")).with("flags", strings(&["loop-protect"]));
+    let ours = bench.sdp(marked);
+    assert!(ours.contains("\na=rtpengine:"), "{ours}");
+    let leased = bench.leased();
+    let again = message("offer", &ours).with("from-tag", "F");
+    assert_eq!(
+        bench.sdp(again.with("flags", strings(&["loop-protect"]))),
+        ours
+    );
+    assert_eq!(bench.leased(), leased);
 }
