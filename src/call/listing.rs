@@ -53,7 +53,10 @@ impl Calls {
     pub fn statistics_dict(&self, now: Now) -> Dict {
         let uptime = now.instant.saturating_duration_since(self.started);
         let turn = self.last_turn();
-        let mut dict = self.statistics.describe(uptime, &self.interfaces, &turn);
+        let carried = self.carried();
+        let mut dict = self
+            .statistics
+            .describe(uptime, &self.interfaces, &turn, carried);
         let workers = self.forwarding.worker_stats();
         let workers = workers.iter().zip(0_u64..).map(|(worker, index)| {
             Dict::new()

@@ -21,8 +21,6 @@ const MAX_PROXIES: usize = 64;
 /// Counters of the whole relay.
 #[derive(Debug, Default)]
 pub struct Statistics {
-    /// Calls that were created.
-    managed: AtomicU64,
     /// Offers refused for the session limit.
     rejected: AtomicU64,
     ended: [AtomicU64; 6],
@@ -54,7 +52,6 @@ struct ProxyCounters {
 
 impl Statistics {
     pub(crate) fn call_created(&self) {
-        self.managed.fetch_add(1, Relaxed);
         self.running.fetch_add(1, Relaxed);
     }
 
@@ -158,11 +155,18 @@ impl Statistics {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The `statistics` part of the reply. `turn` is what the timers saw last.
-    pub(crate) fn describe(&self, uptime: Duration, interfaces: &Interfaces, turn: &Turn) -> Dict {
+    /// The `statistics` part of the reply. `turn` is what the timers saw last, `running` what the
+    /// calls that go on have carried until now: packets, bytes, errors.
+    pub(crate) fn describe(
+        &self,
+        uptime: Duration,
+        interfaces: &Interfaces,
+        turn: &Turn,
+        running: [u64; 3],
+    ) -> Dict {
         Dict::new()
             .with("currentstatistics", self.describe_current(turn))
-            .with("totalstatistics", self.describe_totals(uptime))
+            .with("totalstatistics", self.describe_totals(uptime, running))
             .with("mos", voip::describe_mos(turn))
             .with("voip_metrics", voip::describe_voip(turn))
             .with("controlstatistics", self.describe_control())
@@ -196,7 +200,7 @@ impl Statistics {
         dict
     }
 
-    fn describe_totals(&self, uptime: Duration) -> Dict {
+    fn describe_totals(&self, uptime: Duration, running: [u64; 3]) -> Dict {
         let ended = |reason: EndReason| {
             int(self
                 .ended
@@ -205,7 +209,12 @@ impl Statistics {
         };
         let mut dict = Dict::new();
         dict.push("uptime", Value::from(uptime.as_secs().to_string()));
-        dict.push("managedsessions", int(self.managed.load(Relaxed)));
+        // Of the calls that have ended, like everything about sessions here.
+        let managed = {
+            let durations = self.durations.lock();
+            durations.unwrap_or_else(PoisonError::into_inner).calls
+        };
+        dict.push("managedsessions", int(managed));
         dict.push("rejectedsessions", int(self.rejected.load(Relaxed)));
         dict.push("timeoutsessions", ended(EndReason::Timeout));
         dict.push("silenttimeoutsessions", ended(EndReason::SilentTimeout));
@@ -213,10 +222,11 @@ impl Statistics {
         dict.push("offertimeoutsessions", ended(EndReason::OfferTimeout));
         dict.push("regularterminatedsessions", ended(EndReason::Regular));
         dict.push("forcedterminatedsessions", ended(EndReason::Forced));
+        let [packets, bytes, errors] = running;
         let sums = [
-            self.packets.load(Relaxed),
-            self.errors.load(Relaxed),
-            self.bytes.load(Relaxed),
+            self.packets.load(Relaxed) + packets,
+            self.errors.load(Relaxed) + errors,
+            self.bytes.load(Relaxed) + bytes,
         ];
         for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
             let names = ["relayedpackets", "relayedpacketerrors", "relayedbytes"];

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::media::EndpointMap;
 use super::ports::Interfaces;
 use super::serve::Calls;
 use super::state::{Call, Now};
@@ -12,7 +13,7 @@ use super::voip::{Measure, Quality, Traffic, interface_index};
 /// What the timers saw at their last turn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn {
-    /// Medias with ports.
+    /// Medias of which something was heard.
     pub(crate) medias: u64,
     /// Over the last second.
     pub(crate) packet_rate: u64,
@@ -44,7 +45,9 @@ impl Turn {
     /// Takes in one running call. `since_ms` is when the last turn was, on the packets' clock.
     fn observe(&mut self, call: &Call, interfaces: &Interfaces, since_ms: u64, measure: Measure) {
         for media in call.legs.iter().flat_map(|leg| &leg.medias) {
-            self.medias += u64::from(!media.maps.is_empty());
+            let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
+            let is_heard = ports.any(|port| port.stats.packets_in.load(Relaxed) > 0);
+            self.medias += u64::from(is_heard);
             for map in &media.maps {
                 for port in map.ports() {
                     let index = interface_index(interfaces, &map.interface, port.local.ip());
@@ -111,6 +114,23 @@ impl Calls {
     pub fn relayed_bytes(&self) -> u64 {
         let turn = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         turn.whole_traffic().ingress[1]
+    }
+
+    /// What the calls that go on have carried until now: packets, bytes, errors.
+    pub(super) fn carried(&self) -> [u64; 3] {
+        let mut sum = Traffic::default();
+        for (id, entry) in self.table.entries() {
+            let slot = lock(&entry);
+            // A merged call stands in the table under each of its names.
+            let Some(call) = slot.as_ref().filter(|call| call.id == id) else {
+                continue;
+            };
+            let maps = call.legs.iter().flat_map(|leg| &leg.medias);
+            let maps = maps.flat_map(|media| &media.maps);
+            let ports = maps.flat_map(EndpointMap::ports);
+            ports.for_each(|port| sum.count(&port.stats));
+        }
+        sum.ingress
     }
 
     /// What the timers saw last.

@@ -21,7 +21,7 @@ fn connected() -> Bench {
 }
 
 /// The counters of the port that is shown to the other party of `signalled`.
-fn hear(bench: &Bench, signalled: &str, packets: u64, ssrc: u32) {
+pub(super) fn hear(bench: &Bench, signalled: &str, packets: u64, ssrc: u32) {
     let signalled: SocketAddr = signalled.parse().unwrap();
     let clock = bench.books.packet_clock_ms();
     let flows = bench.books.flows.lock().unwrap();
@@ -48,15 +48,15 @@ fn hear(bench: &Bench, signalled: &str, packets: u64, ssrc: u32) {
     }
 }
 
-fn int(dict: &Dict, path: &str) -> i64 {
+pub(super) fn int(dict: &Dict, path: &str) -> i64 {
     at(dict, path).as_int().unwrap()
 }
 
-fn text<'a>(dict: &'a Dict, path: &str) -> &'a str {
+pub(super) fn text<'a>(dict: &'a Dict, path: &str) -> &'a str {
     std::str::from_utf8(at(dict, path).as_bytes().unwrap()).unwrap()
 }
 
-fn words(dict: &Dict, path: &str) -> Vec<String> {
+pub(super) fn words(dict: &Dict, path: &str) -> Vec<String> {
     let list = at(dict, path).as_list().unwrap().iter();
     list.map(|word| word.as_bytes().unwrap().escape_ascii().to_string())
         .collect()
