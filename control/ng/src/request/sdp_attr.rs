@@ -63,7 +63,8 @@ impl SdpAttr {
 
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
-        self.sections.is_empty()
+        let is_empty = |rules: &Manipulations| *rules == Manipulations::default();
+        self.sections.iter().all(|(_, rules)| is_empty(rules))
     }
 
     /// Reads the dictionary form. Unlike anything else in a request, mistakes here are errors.
