@@ -211,10 +211,10 @@ pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock) -> Dict {
 
 /// What the receivers of a source reported, once there is a score.
 fn describe_quality(dict: &mut Dict, quality: &Quality, clock: PacketClock) {
+    dict.push("cumulative loss", i64::from(quality.lost));
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {
         return;
     };
-    dict.push("cumulative loss", i64::from(quality.lost));
     let average = Dict::new()
         .with("MOS", whole(quality.sums.mos.average() * 10.0))
         .with(

@@ -298,7 +298,6 @@ fn report(bench: &Bench, act: impl Fn(&mut Quality)) {
 fn quality_shows_once_there_is_a_sample() {
     let mut bench = connected();
     hear(&bench, "198.51.100.10:2000", 50, 0xaaaa);
-    report(&bench, |_| {});
     assert!(find(&bench.ask(query()), "SSRC/43690/cumulative loss").is_none());
     let sample = Sample {
         mos: Some(4.3),
