@@ -159,6 +159,16 @@ impl Interfaces {
         chosen.map(|name| Arc::clone(name))
     }
 
+    /// What the old names `internal` and `external` mean where no interface bears them.
+    pub(crate) fn family_of_old(&self, name: &str) -> Option<Family> {
+        match name {
+            _ if self.is_known(name) => None,
+            "internal" => Some(Family::V4),
+            "external" => Some(Family::V6),
+            _ => None,
+        }
+    }
+
     /// The address for a media: of the named logical interface, preferring the family; without a
     /// name (or with an unknown one) of the first logical interface that has the family.
     ///
@@ -170,12 +180,7 @@ impl Interfaces {
             if let Some(found) = named().find(of_family).or_else(|| named().next()) {
                 return Some(found);
             }
-            let legacy = match name {
-                "internal" => Some(Family::V4),
-                "external" => Some(Family::V6),
-                _ => None,
-            };
-            if let Some(legacy) = legacy {
+            if let Some(legacy) = self.family_of_old(name) {
                 return self.select(None, family.or(Some(legacy)));
             }
         }

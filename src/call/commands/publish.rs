@@ -9,7 +9,7 @@ use windlass_sdp::Direction;
 use super::alone::{Alone, Word, anywhere, bare};
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{endpoints, sip_source};
+use crate::call::exchange::{endpoints, published_codec, sip_source};
 use crate::call::identity::hex;
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
@@ -122,8 +122,9 @@ impl Calls {
             };
             alone.take(Role::Offer, media, &mut other, word, scene.rng);
             let mut answer = bare(description, direction);
-            let accepted = super::super::exchange::offered_codecs(&description.codecs, request);
-            answer.codecs = accepted.into_iter().take(1).collect();
+            answer.codecs = published_codec(&description.codecs, request)
+                .into_iter()
+                .collect();
             answers.push(answer);
             let (Some(endpoint), Some(answer)) =
                 (endpoint.filter(|_| !media.rejected), answers.last())

@@ -97,6 +97,57 @@ pub(crate) fn offered_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
     restored(left, input, request)
 }
 
+/// The one codec that a publisher is to send (ng-protocol §5): the first of its `accept` list that
+/// it offers, else the first that a codec engine could convert for subscribers; `any` takes
+/// whatever comes first. A publisher of nothing else is relayed as it is.
+pub(crate) fn published_codec(input: &[Codec], request: &Request) -> Option<Codec> {
+    let offered = offered_codecs(input, request);
+    let accepted = &request.codec.accept;
+    let preferred = accepted
+        .iter()
+        .find_map(|spec| offered.iter().find(|codec| spec_matches(spec, codec)));
+    let takes_any = accepted.iter().any(CodecSpec::is_any);
+    let convertible = || {
+        offered
+            .iter()
+            .find(|codec| takes_any || is_convertible(codec))
+    };
+    let chosen = preferred.or_else(convertible);
+    chosen.or_else(|| offered.first()).cloned()
+}
+
+/// Whether the reference can decode the codec (media-behaviour §14).
+fn is_convertible(codec: &Codec) -> bool {
+    const KNOWN: [&str; 23] = [
+        "PCMU",
+        "PCMA",
+        "G722",
+        "G723",
+        "G729",
+        "G729a",
+        "opus",
+        "speex",
+        "GSM",
+        "G726-16",
+        "G726-24",
+        "G726-32",
+        "G726-40",
+        "L16",
+        "telephone-event",
+        "CN",
+        "red",
+        "AMR",
+        "AMR-WB",
+        "iLBC",
+        "EVRC",
+        "QCELP",
+        "EVS",
+    ];
+    KNOWN
+        .iter()
+        .any(|name| codec.name.eq_ignore_ascii_case(name))
+}
+
 /// The codecs of an answer, shown to the offerer: what both can do, in the answerer's order; or
 /// the offerer's first, where the answerer chose one that nobody offered.
 pub(crate) fn answered_codecs(

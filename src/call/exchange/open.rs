@@ -62,7 +62,10 @@ impl Call {
             return Ok(());
         };
         let rules = leg.source_rules;
-        let family = leg.family_of(index).or_else(|| Some(Family::of(near.ip())));
+        let old_name = leg.interface.as_deref().filter(|_| leg.family.is_none());
+        let old_name = old_name.and_then(|name| context.host.interfaces.family_of_old(name));
+        let family = old_name.or_else(|| leg.family_of(index));
+        let family = family.or_else(|| Some(Family::of(near.ip())));
         if let Some(name) = context.host.interfaces.next_of(leg.interface.as_deref()) {
             leg.interface = Some(name);
         }

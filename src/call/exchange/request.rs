@@ -10,7 +10,7 @@ use super::Context;
 use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::Leg;
 use crate::call::media::Endpoint;
-use crate::call::ports::{Family, ROUND_ROBIN_CALLS};
+use crate::call::ports::{Family, Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
 use crate::flow::Learning;
 
@@ -38,6 +38,7 @@ impl Call {
                     base == Some(&*name) || &*name == ROUND_ROBIN_CALLS
                 });
                 if !is_chosen {
+                    warn_of_unknown(&name, context.host.interfaces);
                     leg.interface = Some(name);
                 }
             }
@@ -169,6 +170,24 @@ fn interface_name(is_sender: bool, context: &Context<'_>) -> Option<Arc<str>> {
     }
     let [sender, receiver] = request.direction_peer;
     routed(if is_sender { sender } else { receiver }, context)
+}
+
+/// A name that stands for no interface gets the default one.
+fn warn_of_unknown(name: &str, interfaces: &Interfaces) {
+    let is_base = |local: &LocalAddress| {
+        let base = local.name.split_once(':').map(|(base, _)| base);
+        base == Some(name)
+    };
+    let is_meant = interfaces.is_known(name)
+        || name == ROUND_ROBIN_CALLS
+        || interfaces.family_of_old(name).is_some()
+        || interfaces.addresses().iter().any(is_base);
+    if !is_meant {
+        tracing::warn!(
+            interface = name,
+            "no such interface; the default one is used"
+        );
+    }
 }
 
 /// The logical interface that routes to an address.

@@ -11,6 +11,7 @@ mod merged;
 mod ng_05_commands;
 mod ng_05_digits;
 mod ng_05_subscriptions;
+mod ng_06_effects;
 mod ng_08_rtcp_mux;
 mod ng_10_offer_answer;
 mod ng_10_parties;
