@@ -3,7 +3,7 @@
 use super::ng_05_commands::{FROM, TO, connect, connected, flow_of, reason};
 use super::*;
 
-const PUBLISHED: &str = "v=0\no=- 1 1 IN IP4 198.51.100.30\ns=-\nc=IN IP4 198.51.100.30\nt=0 0\n\
+pub(super) const PUBLISHED: &str = "v=0\no=- 1 1 IN IP4 198.51.100.30\ns=-\nc=IN IP4 198.51.100.30\nt=0 0\n\
     m=audio 5000 RTP/AVP 8 0\na=sendonly\n";
 
 #[test]
@@ -361,35 +361,5 @@ fn a_publisher_may_give_names_or_gets_them() {
     for name in ["call-id", "from-tag"] {
         let name = made.get_str(name).unwrap();
         assert!(name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    }
-}
-
-#[test]
-fn a_publisher_is_to_send_one_codec() {
-    let accept = |names: &[&str]| Dict::new().with("accept", strings(names));
-    let maps =
-        "a=rtpmap:96 opus/48000/2\na=rtpmap:98 foo/8000\na=rtpmap:101 telephone-event/8000\n";
-    for (offered, codec, chosen) in [
-        ("8 0", Dict::new(), "8"),
-        ("8 0", accept(&["PCMU"]), "0"),
-        ("8 0", accept(&["opus", "PCMU"]), "0"),
-        ("8 0", accept(&["opus"]), "8"),
-        ("96 8 0", accept(&["PCMU", "PCMA"]), "0"),
-        ("96 8 0", accept(&["any", "PCMU"]), "0"),
-        ("98 8", Dict::new(), "8"),
-        ("98 8", accept(&["all"]), "8"),
-        ("98 8", accept(&["any"]), "98"),
-        ("98 8", accept(&["foo"]), "98"),
-        ("98", Dict::new(), "98"),
-        ("8 0", Dict::new().with("strip", "PCMA"), "0"),
-    ] {
-        let mut bench = Bench::new();
-        let sdp = PUBLISHED.replace("8 0\n", &format!("{offered}\n")) + maps;
-        let request = command("publish").with("sdp", sdp.replace('\n', "\r\n"));
-        let shown = bench.sdp(request.with("codec", codec.clone()));
-        assert!(
-            shown.contains(&format!(" RTP/AVP {chosen}\n")),
-            "{offered} {codec:?}: {shown}"
-        );
     }
 }

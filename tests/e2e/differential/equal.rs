@@ -118,7 +118,6 @@ pub(super) fn queries(asked: &Asked<'_>, ours: &mut Picture, theirs: &mut Pictur
         for facts in picture.0.values_mut() {
             facts.retain(|fact| !OTHER_FLAGS.contains(&fact.as_str()));
         }
-        picture.forget(|name| name.starts_with("tag <untagged") && name.ends_with("> tag"));
         picture.forget(|name| name.starts_with("tag <untagged") && name.ends_with(" suite"));
     });
 }
