@@ -301,6 +301,9 @@ impl Calls {
                 Deletion::WholeCall { immediately } => (Selection::All, immediately),
                 Deletion::Leg(selection) => (selection, false),
             };
+        if request.flags.discard_recording() {
+            self.stop_recording(call, true, now);
+        }
         let reply = match request.flags.fast() {
             true => Dict::new(),
             false => call.describe(&selection, clock, &self.defaults),

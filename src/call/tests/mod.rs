@@ -10,6 +10,7 @@ mod lifecycle;
 mod merged;
 mod ng_05_commands;
 mod ng_05_digits;
+mod ng_05_recording;
 mod ng_05_subscribers;
 mod ng_05_subscriptions;
 mod ng_06_effects;
