@@ -261,7 +261,6 @@ impl Statistics {
     fn describe_control(&self) -> Dict {
         let proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
         let mut totals = vec![0_u64; Command::ALL.len()];
-        let mut errors = 0;
         let list = proxies.iter().map(|(address, counters)| {
             let mut dict = Dict::new();
             dict.push("proxy", Value::from(address.to_string()));
@@ -274,7 +273,6 @@ impl Statistics {
                 let took = Value::from(format!("{:.6}", took.as_secs_f64()));
                 dict.push(format!("{name}duration"), took);
             }
-            errors += counters.errors;
             dict.push("errorcount", int(counters.errors));
             dict.into()
         });
@@ -283,7 +281,6 @@ impl Statistics {
         for (command, total) in Command::ALL.iter().zip(totals) {
             dict.push(format!("total{}count", command.short_name()), int(total));
         }
-        dict.push("totalerrorscount", int(errors));
         dict
     }
 }
