@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use windlass_ng::request::VscCodes;
 
+use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
 use super::scope;
@@ -46,6 +47,8 @@ pub struct Defaults {
     pub ssrc_reporting: SsrcReporting,
     /// Which samples of quality are taken.
     pub measure: Measure,
+    /// What the log puts around addresses and tags.
+    pub log_marks: Marks,
 }
 
 /// Where `query` describes single sources (`--ssrc-reporting`).

@@ -37,6 +37,7 @@ mod vsc;
 
 pub use digits::DigitSource;
 pub use ended::{EndedCall, Observer};
+pub use final_stats::Marks;
 pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;

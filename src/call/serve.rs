@@ -336,7 +336,7 @@ impl Calls {
         let duration = call.age(now);
         let clock = self.packet_clock(now);
         if tracing::enabled!(tracing::Level::INFO) {
-            for line in call.final_stats(now, clock) {
+            for line in call.final_stats(now, clock, &self.defaults.log_marks) {
                 tracing::info!(call_id = %id, "{line}");
             }
         }

@@ -51,10 +51,11 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn demo(args: &DemoArgs) -> Outcome {
-    log::start(&Log {
+    let log = Log {
         level: args.log_level.clone(),
         ..Log::default()
-    })?;
+    };
+    log::start(&log, &Config::default().syslog)?;
     let options = Options {
         seconds: args.seconds,
         json: args.json,

@@ -96,7 +96,7 @@ const HUNG_UP: u8 = 42;
 
 /// Runs the relay to its end.
 pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
-    log::start(&config.log)?;
+    log::start(&config.log, &config.syslog)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

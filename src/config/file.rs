@@ -253,8 +253,11 @@ pub(super) const LEARNING: [(&str, Learning); 5] = [
     ("off", Learning::Off),
 ];
 
-pub(super) const LOG_FORMAT: [(&str, LogFormat); 2] =
-    [("human", LogFormat::Human), ("json", LogFormat::Json)];
+pub(super) const LOG_FORMAT: [(&str, LogFormat); 3] = [
+    ("human", LogFormat::Human),
+    ("json", LogFormat::Json),
+    ("rtpengine", LogFormat::Rtpengine),
+];
 
 const FAMILY: [(&str, AddressFamily); 2] =
     [("IP4", AddressFamily::Ip4), ("IP6", AddressFamily::Ip6)];

@@ -353,6 +353,8 @@ pub enum LogFormat {
     Human,
     /// One JSON object per line.
     Json,
+    /// As rtpengine's: `[time] LEVEL: [call-id]: [subsystem] text`.
+    Rtpengine,
 }
 
 /// The bundled SIP edge.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Fault, Printed, Scene, json, levels, totals};
+use super::{Fault, Printed, Scene, json, totals};
+use crate::observe::levels;
 
 impl Scene<'_> {
     /// `list …`.

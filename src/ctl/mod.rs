@@ -5,7 +5,6 @@
 
 mod calls;
 mod json;
-mod levels;
 mod list;
 mod params;
 mod set;
@@ -20,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::call::{Calls, Limits, Now, Timeouts};
 use crate::config::Config;
-use levels::Levels;
+use crate::observe::levels::Levels;
 
 /// What the command line reaches beside the calls.
 pub trait Process: Send + Sync {

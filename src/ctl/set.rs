@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::levels::Levels;
 use super::{Fault, Printed, Scene};
 use crate::call::Timeouts;
+use crate::observe::levels::Levels;
 
 /// The longest time that can be set, as in the configuration.
 const YEAR_S: u64 = 31_536_000;

@@ -95,6 +95,10 @@ pub(crate) fn defaults(config: &Config) -> call::Defaults {
             own: config.quality.measure_rtp,
             listening: config.quality.mos == topic::MosBasis::Listening,
         },
+        log_marks: call::Marks {
+            prefix: config.syslog.mark_prefix.clone(),
+            suffix: config.syslog.mark_suffix.clone(),
+        },
     }
 }
 

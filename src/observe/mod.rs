@@ -3,8 +3,10 @@
 mod calendar;
 pub mod cdr;
 pub mod dtmf;
+pub(crate) mod levels;
 pub mod load;
 pub mod log;
 pub mod pcap;
+pub(crate) mod subsystem;
 pub mod syslog;
 pub mod xmlrpc;

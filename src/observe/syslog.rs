@@ -1,6 +1,6 @@
 //! Lines for the local syslog daemon (RFC 3164) on `/dev/log`: call records and digits, if
-//! `log-facility-cdr` or `log-facility-dtmf` asks for them (spec: media-behaviour §16, §20). The
-//! engine's own log goes to stderr, see [`super::log`].
+//! `log-facility-cdr` or `log-facility-dtmf` asks for them, and the engine's own log, if it does not
+//! go to stderr, see [`super::log`] (spec: media-behaviour §16, §20).
 
 use std::fmt;
 use std::io;
@@ -29,6 +29,8 @@ pub enum Severity {
     Notice,
     /// Informational: 6.
     Info,
+    /// Debug: 7.
+    Debug,
 }
 
 /// A name that is no facility.
@@ -144,6 +146,7 @@ pub fn datagram(
         Severity::Warning => 4,
         Severity::Notice => 5,
         Severity::Info => 6,
+        Severity::Debug => 7,
     };
     let priority = facility.0 * 8 + severity;
     let time = Timestamp(now);

@@ -30,6 +30,7 @@ mod sdp_08_dtls;
 mod sdp_09_bundle;
 mod sdp_10_ice;
 mod sdp_12_codecs;
+mod section_16_log;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -138,6 +139,13 @@ impl Bench {
         let int = ("int", "192.0.2.10", Some("198.51.100.99"));
         let ext = [("ext", "203.0.113.1", None), ("ext", "2001:db8::1", None)];
         Self::on(&[ext[0], ext[1], int], 30_000, 39_999)
+    }
+
+    /// With something else where signalling says nothing.
+    fn with_defaults(defaults: Defaults) -> Self {
+        let mut bench = Self::new();
+        bench.calls.defaults = defaults;
+        bench
     }
 
     fn on(addresses: &[(&str, &str, Option<&str>)], min: u16, max: u16) -> Self {

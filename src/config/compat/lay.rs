@@ -4,13 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::interfaces::{self, even, odd};
 use super::said::{Said, wrong};
+use crate::config::LogFormat;
 use crate::config::codec::{Above, Codec, Word, integer};
 use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
 use crate::config::problem::{Place, Placed, Problem};
 use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
+use crate::observe::levels::Levels;
 use crate::observe::log::level_name;
+use crate::observe::subsystem::SUBSYSTEMS;
 
 /// The draft, and warnings.
 pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (Draft, Vec<String>) {
@@ -32,6 +35,9 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (D
     layer.limits();
     layer.mos();
     layer.log_level();
+    if said.is_start {
+        layer.log_form();
+    }
     layer.templates();
     if said.is_start && !said.is_set("foreground") {
         let warning = "no `foreground`: windlass does not become a daemon, it stays in the \
@@ -200,29 +206,39 @@ impl Layer<'_> {
         }
     }
 
+    /// Lines are rtpengine's here, and go to the syslog unless somebody wants them on stderr.
+    fn log_form(&mut self) {
+        self.draft.log_format = Some(Placed {
+            value: LogFormat::Rtpengine,
+            at: Place::Whole,
+        });
+        let syslog = &mut self.draft.groups.syslog;
+        syslog.engine = !self.said.is_set("log-stderr");
+        if self.said.last("log-name").is_none() {
+            "rtpengine".clone_into(&mut syslog.name);
+        }
+    }
+
     fn log_level(&mut self) {
-        let mut directives = Vec::new();
-        let mut place = None;
-        for (option, targets) in LOG_TARGETS {
-            let Some(level) = self.number(option, -1..=7) else {
+        let general = self.number("log-level", -1..=7);
+        let mut place = general.as_ref().map(|level| level.at);
+        let general = general.map_or(6, |level| level.value);
+        let mut levels = Levels::of_filter(level_name(general));
+        let mut is_divided = false;
+        for subsystem in &SUBSYSTEMS {
+            let Some(level) = self.number(&format!("log-level-{}", subsystem.name), -1..=7) else {
                 continue;
             };
+            is_divided |= !subsystem.targets.is_empty();
             place = place.or(Some(level.at));
-            let name = level_name(level.value);
-            if targets.is_empty() {
-                directives.push(name.to_owned());
-            }
-            directives.extend(targets.iter().map(|target| format!("{target}={name}")));
+            levels = levels.with(subsystem.name, level.value).unwrap_or(levels);
         }
         if let Some(at) = place {
-            // A level for all must be there, and first.
-            if self.said.last("log-level").is_none() {
-                directives.insert(0, "info".to_owned());
-            }
-            self.draft.log_level = Some(Placed {
-                value: directives.join(","),
-                at,
-            });
+            let value = match is_divided {
+                true => levels.filter(),
+                false => level_name(general).to_owned(),
+            };
+            self.draft.log_level = Some(Placed { value, at });
         }
     }
 
@@ -344,15 +360,3 @@ fn seconds(number: Placed<i64>) -> Placed<u64> {
     let value = u64::try_from(number.value).unwrap_or(0);
     at(&number, value.min(YEAR))
 }
-
-/// Which of our modules a part of rtpengine is; none: all. In the order of the filter.
-const LOG_TARGETS: [(&str, &[&str]); 8] = [
-    ("log-level", &[]),
-    ("log-level-core", &["windlass"]),
-    ("log-level-rtcp", &["windlass::media::rtcp"]),
-    ("log-level-ice", &["windlass::media::ice"]),
-    ("log-level-crypto", &["windlass::media::dtls"]),
-    ("log-level-srtp", &["windlass::media::srtp"]),
-    ("log-level-http", &["windlass::observe::http"]),
-    ("log-level-control", &["windlass_ng", "windlass::call"]),
-];

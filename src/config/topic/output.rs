@@ -19,6 +19,8 @@ settings! {
     /// Log lines for a syslog, and the special logs that only exist when they have a facility
     /// (spec: media-behaviour §16).
     pub struct Syslog ["syslog"] {
+        /// The engine's own log goes there, in rtpengine's form, and not to stderr.
+        engine: bool = false, Not, "engine", "log-stderr";
         /// Of everything else.
         facility: Facility = Facility("daemon".to_owned()), text(FACILITY), "facility",
             "log-facility";
@@ -37,8 +39,9 @@ settings! {
         timestamps: bool = true, Not, "timestamps", "no-log-timestamps";
         /// Texts of several lines are logged line by line.
         split_lines: bool = false, Flag, "split_lines", "split-logs";
-        /// Longer lines are broken; 0: none is.
-        max_line_length: u32 = 500, Whole(0..=COUNT), "max_line_length", "max-log-line-length";
+        /// Longer lines are broken; 0: none is; `None`: those of 500 characters to the syslog.
+        max_line_length: Option<u32> = None, Maybe(Whole(0..=COUNT)), "max_line_length",
+            "max-log-line-length";
         /// Stands before addresses and tags, so that they can be masked later.
         mark_prefix: String = String::new(), text("a string"), "mark_prefix", "log-mark-prefix";
         /// Stands after them.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{PortRange, config_of, read_line};
+use super::{PortRange, config_of, read_line, without_habits};
 use crate::config::compat::options::{OPTIONS, Takes};
 use crate::config::topic::{
     CallPrefix, CertificateCipher, HomerProtocol, MosBasis, MosModel, MqttScope, Pmtu,
     RecordingFormat, RecordingMethod, RedisFormat, Signature, SsrcReporting,
 };
-use crate::config::{Config, compat};
+use crate::config::{Config, LogFormat, compat};
 use crate::flow::Learning;
+use crate::observe::levels::Levels;
 
 type Landed = fn(&Config) -> bool;
 
@@ -34,6 +35,12 @@ fn list(values: &[impl ToString]) -> String {
     values.join(" ")
 }
 
+/// The level that a part of the log has.
+fn level(config: &Config, subsystem: &str) -> i64 {
+    let levels = Levels::of_filter(&config.log.level);
+    levels.level(subsystem).unwrap()
+}
+
 /// Options that say what to read or to print, or are obeyed by the process; tested by themselves.
 const ELSEWHERE: [&str; 11] = [
     "config-file",
@@ -50,7 +57,7 @@ const ELSEWHERE: [&str; 11] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [(&str, &str, Landed); 111] = [
+const TABLE: [(&str, &str, Landed); 112] = [
     ("pidfile", "/run/x.pid", |c| is(c.process.pidfile.as_deref(), "/run/x.pid")),
     ("interface", "ext/192.0.2.1!198.51.100.1", |c| c.interfaces[0].name == "ext" && c.interfaces[0].advertised().to_string() == "198.51.100.1"),
     ("save-interface-ports", "true", |c| c.signalling.save_interface_ports),
@@ -117,13 +124,14 @@ const TABLE: [(&str, &str, Landed); 111] = [
     ("dtmf-digit-delay", "900", |c| c.dtmf.digit_delay == ms(900)),
     ("dtmf-no-log-injects", "true", |c| !c.dtmf.log_injects),
     ("log-level", "7", |c| c.log.level == "debug"),
-    ("log-level-core", "-1", |c| c.log.level == "info,windlass=off"),
-    ("log-level-rtcp", "3", |c| c.log.level == "info,windlass::media::rtcp=error"),
-    ("log-level-ice", "7", |c| c.log.level == "info,windlass::media::ice=debug"),
-    ("log-level-crypto", "4", |c| c.log.level == "info,windlass::media::dtls=warn"),
-    ("log-level-srtp", "5", |c| c.log.level == "info,windlass::media::srtp=info"),
-    ("log-level-http", "0", |c| c.log.level == "info,windlass::observe::http=error"),
-    ("log-level-control", "7", |c| c.log.level == "info,windlass_ng=debug,windlass::call=debug"),
+    ("log-level-core", "-1", |c| level(c, "core") == -1),
+    ("log-level-rtcp", "3", |c| level(c, "rtcp") == 3),
+    ("log-level-ice", "7", |c| level(c, "ice") == 7),
+    ("log-level-crypto", "4", |c| level(c, "crypto") == 4),
+    ("log-level-srtp", "4", |c| level(c, "srtp") == 4),
+    ("log-level-codec", "7", |c| level(c, "codec") == 7),
+    ("log-level-http", "0", |c| level(c, "http") == 3),
+    ("log-level-control", "7", |c| level(c, "control") == 7),
     ("log-facility", "local3", |c| c.syslog.facility.to_string() == "local3"),
     ("log-facility-cdr", "local0", |c| text(c.syslog.cdr.as_ref()) == "local0"),
     ("log-facility-rtcp", "local1", |c| text(c.syslog.rtcp.as_ref()) == "local1"),
@@ -132,7 +140,7 @@ const TABLE: [(&str, &str, Landed); 111] = [
     ("log-name", "relay", |c| c.syslog.name == "relay"),
     ("no-log-timestamps", "true", |c| !c.syslog.timestamps),
     ("split-logs", "true", |c| c.syslog.split_lines),
-    ("max-log-line-length", "-1", |c| c.syslog.max_line_length == 0),
+    ("max-log-line-length", "-1", |c| c.syslog.max_line_length == Some(0)),
     ("log-mark-prefix", "<", |c| c.syslog.mark_prefix == "<"),
     ("log-mark-suffix", ">", |c| c.syslog.mark_suffix == ">"),
     ("redis", "pw@192.0.2.9:6379/1", |c| text(c.redis.read.as_ref()) == "pw@192.0.2.9:6379/1"),
@@ -213,7 +221,7 @@ fn every_used_option_is_in_the_table() {
     }
     assert_eq!(
         OPTIONS.iter().filter(|row| row.is_used).count(),
-        111 + 15 + 11
+        112 + 15 + 11
     );
 }
 
@@ -298,6 +306,21 @@ fn import_of_every_option_is_a_file_that_says_the_same() {
             &crate::config::Flags::default(),
             &crate::config::names::Names::unseen(),
         );
-        assert_eq!(again.unwrap(), config_of(&text, &[]), "{name}:\n{toml}");
+        let said = without_habits(config_of(&text, &[]));
+        assert_eq!(without_habits(again.unwrap()), said, "{name}:\n{toml}");
     }
+}
+
+#[test]
+fn log_goes_to_the_syslog_unless_stderr_is_wanted() {
+    let text = file("tos", "0");
+    let config = |more: &[&str]| config_of(&text, more);
+    assert_eq!(config(&[]).log.format, LogFormat::Rtpengine);
+    assert!(config(&[]).syslog.engine);
+    assert_eq!(config(&[]).syslog.name, "rtpengine");
+    assert!(!config(&["-E"]).syslog.engine);
+    assert!(config(&["--log-stderr=false"]).syslog.engine);
+    let toml = compat::import(&file("log-stderr", "false"), "rtpengine");
+    let toml = toml.unwrap();
+    assert!(toml.contains("engine = true"), "{toml}");
 }

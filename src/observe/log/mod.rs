@@ -1,4 +1,9 @@
-//! Logging: `tracing` events to stderr, for people or as JSON.
+//! Logging: `tracing` events to stderr, for people or as JSON, or to stderr or the syslog in
+//! rtpengine's form.
+
+mod event;
+pub(crate) mod line;
+mod sink;
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -6,19 +11,38 @@ use std::sync::OnceLock;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::{fmt, reload};
 
+use super::syslog::Facility;
+use crate::config::topic::Syslog;
 use crate::config::{Log, LogFormat};
+use line::Form;
+use sink::Sink;
 
-/// Starts logging for this process. Called once, by `main`.
+/// Starts logging for this process. Called once, by `main`. What goes to the syslog has
+/// rtpengine's form, whatever `log` says.
 ///
 /// # Errors
 /// The level is no filter, or something logs already.
-pub fn start(log: &Log) -> Result<(), String> {
+pub fn start(log: &Log, syslog: &Syslog) -> Result<(), String> {
     let filter = filter(&log.level)?;
+    if syslog.engine || log.format == LogFormat::Rtpengine {
+        let facility: Result<Facility, _> = syslog.facility.to_string().parse();
+        let sink = match syslog.engine {
+            true => Sink::syslog(facility.map_err(|error| error.to_string())?, &syslog.name),
+            false => Sink::Stderr,
+        };
+        let builder = fmt::Subscriber::builder()
+            .with_env_filter(filter)
+            .with_writer(sink)
+            .event_format(Form::new(syslog))
+            .with_filter_reloading();
+        keep(builder.reload_handle());
+        return builder.try_init().map_err(not_started);
+    }
     let builder = fmt::Subscriber::builder()
         .with_env_filter(filter)
         .with_writer(io::stderr);
     let started = match log.format {
-        LogFormat::Human => {
+        LogFormat::Human | LogFormat::Rtpengine => {
             let builder = builder.with_ansi(io::stderr().is_terminal());
             let builder = builder.with_target(true).with_filter_reloading();
             keep(builder.reload_handle());
@@ -30,7 +54,11 @@ pub fn start(log: &Log) -> Result<(), String> {
             builder.try_init()
         }
     };
-    started.map_err(|error| format!("logging cannot be started: {error}"))
+    started.map_err(not_started)
+}
+
+fn not_started(error: impl std::fmt::Display) -> String {
+    format!("logging cannot be started: {error}")
 }
 
 /// Replaces the filter of this process.
