@@ -1,6 +1,7 @@
 //! What can be written on the command line, one file per command.
 
-pub(crate) mod compat;
+pub(crate) mod background;
+mod compat;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod import;

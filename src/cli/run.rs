@@ -1,5 +1,6 @@
 //! `windlass run` and `windlass check`.
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,7 +8,7 @@ use windlass::config::{Config, Flags, preflight};
 use windlass::daemon::{self, Stopped};
 use windlass::observe::log;
 
-use super::{Outcome, compat, print};
+use super::{Outcome, background, compat, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = RUN_HELP)]
@@ -96,6 +97,13 @@ const HUNG_UP: u8 = 42;
 
 /// Runs the relay to its end.
 pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
+    let in_background = config.process.background;
+    if in_background && !background::is_there() {
+        return Ok(background::start()?);
+    }
+    if in_background {
+        background::leave_terminal()?;
+    }
     log::start(&config.log, &config.syslog)?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -103,13 +111,23 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     for warning in preflight::run(config)? {
         tracing::warn!("{warning}");
     }
-    let _pidfile = config
-        .process
-        .pidfile
-        .as_deref()
-        .map(Pidfile::write)
-        .transpose()?;
-    Ok(match daemon::run(config)? {
+    let mut pidfile = None;
+    // Not earlier: one that cannot start leaves the file of the one that runs.
+    let ready = || {
+        pidfile = config
+            .process
+            .pidfile
+            .as_deref()
+            .map(Pidfile::write)
+            .transpose()?;
+        match in_background {
+            true => background::ready(!config.syslog.engine),
+            false => Ok(()),
+        }
+    };
+    let stopped = daemon::run(config, ready);
+    drop(pidfile);
+    Ok(match stopped? {
         Stopped::Terminated => ExitCode::SUCCESS,
         Stopped::HungUp => ExitCode::from(HUNG_UP),
     })
@@ -119,9 +137,11 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
 struct Pidfile(PathBuf);
 
 impl Pidfile {
-    fn write(path: &str) -> Result<Self, String> {
-        std::fs::write(path, format!("{}\n", std::process::id()))
-            .map_err(|error| format!("the pidfile {path} cannot be written: {error}"))?;
+    fn write(path: &str) -> io::Result<Self> {
+        std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
+            let reason = format!("the pidfile {path} cannot be written: {error}");
+            io::Error::new(error.kind(), reason)
+        })?;
         Ok(Self(PathBuf::from(path)))
     }
 }

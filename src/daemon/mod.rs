@@ -32,6 +32,7 @@ use crate::media::certificate::CertificateError;
 use crate::media::report::Basis;
 use crate::observe::log;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
+use crate::observe::supervisor::{READY, STOPPING, notify};
 
 use console::{Operator, ThisProcess};
 use edge::EdgeThread;
@@ -252,10 +253,11 @@ pub enum Stopped {
 }
 
 /// Runs a relay until SIGINT, SIGTERM or SIGHUP. SIGUSR1 and SIGUSR2 make the log say less and more.
+/// `ready` is called once everything is served; a service manager is told, too.
 ///
 /// # Errors
 /// It did not start.
-pub fn run(config: &Config) -> Result<Stopped, Error> {
+pub fn run(config: &Config, ready: impl FnOnce() -> io::Result<()>) -> Result<Stopped, Error> {
     let mut signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
@@ -268,11 +270,23 @@ pub fn run(config: &Config) -> Result<Stopped, Error> {
         tracing::info!(%address, "SIP edge over udp");
     }
     tracing::info!("ready");
+    ready().map_err(Error::Process)?;
+    tell_manager(READY);
     let stopped = wait_for_signal(&mut signals, &config.log.level).map_err(Error::Process)?;
+    tell_manager(STOPPING);
     tracing::info!(calls = daemon.calls.count(), "stopping");
     daemon.stop();
     tracing::info!("stopped");
     Ok(stopped)
+}
+
+fn tell_manager(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    if let Err(error) = notify(&socket, state) {
+        tracing::warn!(%error, state, "the service manager was not told");
+    }
 }
 
 fn wait_for_signal(runtime: &mut tokio::runtime::Runtime, filter: &str) -> io::Result<Stopped> {

@@ -8,5 +8,6 @@ pub mod load;
 pub mod log;
 pub mod pcap;
 pub(crate) mod subsystem;
+pub mod supervisor;
 pub mod syslog;
 pub mod xmlrpc;

@@ -372,6 +372,51 @@ fn the_relay_runs_under_rtpengines_name_with_its_command_line() {
 }
 
 #[test]
+fn without_foreground_the_command_ends_when_the_relay_works() {
+    let directory = TempDir::new("background");
+    let program = directory.path().join("rtpengine");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_windlass"), &program).unwrap();
+    let ng = free_udp("127.0.0.1");
+    let pidfile = directory.path().join("pid");
+    let notified = directory.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&notified).unwrap();
+    let start = |ng: &str| {
+        let mut command = Command::new(&program);
+        command.args(["--config-file=none", "-i", "127.0.0.1", "-n", ng, "-p"]);
+        command.arg(&pidfile).env("NOTIFY_SOCKET", &notified);
+        command.output().unwrap()
+    };
+    let started = start(&ng.to_string());
+    assert!(started.status.success(), "{started:?}");
+    let pid: i32 = std::fs::read_to_string(&pidfile)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let client = Client::connect(ng, ClientOptions::default()).unwrap();
+    client
+        .request(&Dict::new().with("command", "ping"))
+        .unwrap();
+    let mut buffer = [0; 20];
+    let length = manager.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"READY=1");
+    // What keeps it from starting is said by the command.
+    let failed = start(&ng.to_string());
+    assert!(!failed.status.success());
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("cannot listen on udp"), "{said}");
+    assert!(pidfile.exists(), "the file is of the one that runs");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    wait_for("the end of the relay", Duration::from_secs(10), || {
+        (!std::path::Path::new(&format!("/proc/{pid}/fd/1")).exists()).then_some(())
+    });
+}
+
+#[test]
 fn reports_of_the_parties_become_scores() {
     let relay = Relay::start("");
     let (mut caller, mut callee) = (Phone::new("127.0.0.1"), Phone::new("127.0.0.1"));

@@ -141,13 +141,6 @@ impl Bench {
         Self::on(&[ext[0], ext[1], int], 30_000, 39_999)
     }
 
-    /// With something else where signalling says nothing.
-    fn with_defaults(defaults: Defaults) -> Self {
-        let mut bench = Self::new();
-        bench.calls.defaults = defaults;
-        bench
-    }
-
     fn on(addresses: &[(&str, &str, Option<&str>)], min: u16, max: u16) -> Self {
         let mut rng = StdRng::seed_from_u64(11);
         let addresses = addresses

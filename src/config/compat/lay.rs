@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::interfaces::{self, even, odd};
+use super::options::Takes;
 use super::said::{Said, wrong};
 use crate::config::LogFormat;
 use crate::config::codec::{Above, Codec, Word, integer};
@@ -15,13 +16,12 @@ use crate::observe::levels::Levels;
 use crate::observe::log::level_name;
 use crate::observe::subsystem::SUBSYSTEMS;
 
-/// The draft, and warnings.
-pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (Draft, Vec<String>) {
+/// The draft.
+pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Draft {
     let mut layer = Layer {
         said,
         names,
         problems,
-        warnings: Vec::new(),
         draft: Draft {
             is_compat: true,
             ..Draft::default()
@@ -36,22 +36,16 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> (D
     layer.mos();
     layer.log_level();
     if said.is_start {
-        layer.log_form();
+        layer.habits();
     }
     layer.templates();
-    if said.is_start && !said.is_set("foreground") {
-        let warning = "no `foreground`: windlass does not become a daemon, it stays in the \
-                       foreground; let a service manager start it, or a shell with `&`";
-        layer.warnings.push(warning.to_owned());
-    }
-    (layer.draft, layer.warnings)
+    layer.draft
 }
 
 struct Layer<'a> {
     said: &'a Said,
     names: &'a Names,
     problems: &'a mut Vec<Problem>,
-    warnings: Vec<String>,
     draft: Draft,
 }
 
@@ -70,7 +64,9 @@ impl Layer<'_> {
                     continue;
                 }
                 "max-log-line-length" if !is_positive(last) => "0".to_owned(),
-                _ => texts.join(";"),
+                _ if row.takes == Takes::List => texts.join(";"),
+                // Given again, the last one counts.
+                _ => last.value.clone(),
             };
             if let Some(Err(expected)) = self.draft.groups.set(row.name, &text) {
                 self.problems
@@ -206,8 +202,10 @@ impl Layer<'_> {
         }
     }
 
-    /// Lines are rtpengine's here, and go to the syslog unless somebody wants them on stderr.
-    fn log_form(&mut self) {
+    /// What rtpengine does unless it is told otherwise: it goes to the background, and its log to
+    /// the syslog.
+    fn habits(&mut self) {
+        self.draft.groups.process.background = !self.said.is_set("foreground");
         self.draft.log_format = Some(Placed {
             value: LogFormat::Rtpengine,
             at: Place::Whole,

@@ -73,8 +73,8 @@ pub fn read(arguments: &[String], default_file: &Path, names: &Names) -> Result<
         list,
     };
     let said = Said::new(&line, &text, &mut problems);
-    let (draft, mut warnings) = lay::lay(&said, names, &mut problems);
-    warnings.extend(said.warnings());
+    let draft = lay::lay(&said, names, &mut problems);
+    let mut warnings = said.warnings();
     match finish(draft, names, problems) {
         Ok(config) if config.access != Access::Loopback => {
             warnings.push(WIDE.to_owned());
@@ -93,10 +93,10 @@ pub fn import(text: &str, section: &str) -> Result<String, Vec<Problem>> {
     let names = Names::unseen();
     let mut problems = Vec::new();
     let said = Said::of_file(text, section, &mut problems);
-    let (mut draft, warnings) = lay::lay(&said, &names, &mut problems);
+    let mut draft = lay::lay(&said, &names, &mut problems);
     finish(draft.clone(), &names, problems)?;
     let mut out = "# Made from an rtpengine.conf. What is not here has its default.\n".to_owned();
-    for warning in warnings.into_iter().chain(said.warnings()) {
+    for warning in said.warnings() {
         comment(&mut out, &warning);
     }
     if draft.learning.is_none() {

@@ -12,6 +12,8 @@ settings! {
     pub struct Process ["process"] {
         /// A file with the process number, removed at the end.
         pidfile: Option<String> = None, Maybe(text("a path")), "pidfile", "pidfile";
+        /// The command ends when the relay works, which goes on in a session of its own.
+        background: bool = false, Not, "background", "foreground";
     }
 }
 

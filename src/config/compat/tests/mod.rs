@@ -96,6 +96,7 @@ fn assert_refused(text: &str, arguments: &[&str], expected: &[&str]) {
 fn without_habits(mut config: Config) -> Config {
     config.log.format = crate::config::LogFormat::Human;
     config.syslog.engine = false;
+    config.process.background = false;
     if config.syslog.name == "rtpengine" {
         config.syslog.name = "windlass".to_owned();
     }
@@ -146,6 +147,24 @@ fn command_line_overrides_the_file() {
     let unchanged = config_of(text, &[]);
     assert_eq!(unchanged.interfaces.len(), 2);
     assert_eq!(unchanged.ng.udp[0].port(), 1);
+}
+
+#[test]
+fn of_options_given_twice_the_last_counts() {
+    let more = [
+        "-f",
+        "-E",
+        "-E",
+        "--pidfile=/a",
+        "-p",
+        "/b",
+        "--log-name=x",
+        "--log-name=y",
+    ];
+    let config = read_line(&[&MINIMAL[..], &more].concat()).unwrap().config;
+    assert_eq!(config.process.pidfile.as_deref(), Some("/b"));
+    assert_eq!(config.syslog.name, "y");
+    assert!(!config.process.background && !config.syslog.engine);
 }
 
 #[test]
@@ -396,14 +415,16 @@ fn what_is_unknown_is_named_or_refused() {
 }
 
 #[test]
-fn without_foreground_it_says_what_it_does() {
-    let run = read_line(&MINIMAL[1..]).unwrap();
-    assert!(
-        run.warnings[0].contains("stays in the foreground"),
-        "{:?}",
-        run.warnings
-    );
-    assert_eq!(read_line(&MINIMAL).unwrap().warnings, [""; 0]);
+fn without_foreground_it_goes_to_the_background() {
+    for (arguments, expected) in [
+        (&MINIMAL[1..], true),
+        (&MINIMAL[..], false),
+        (&[&MINIMAL[1..], &["--foreground=false"]].concat()[..], true),
+    ] {
+        let run = read_line(arguments).unwrap();
+        assert_eq!(run.config.process.background, expected, "{arguments:?}");
+        assert_eq!(run.warnings, [""; 0]);
+    }
 }
 
 #[test]
