@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use windlass_ng::CallId;
 
-use super::{Fault, Printed, Scene};
+use super::{Fault, NO_READER, Printed, Role, Scene};
 use crate::call::{CallSummary, CallView, PartyKind, PartyView, StreamView};
 
 impl Scene<'_> {
@@ -20,6 +20,9 @@ impl Scene<'_> {
         };
         match words {
             [] => Err(Fault::Incomplete),
+            ["all" | "own" | "foreign"] if self.role == Role::Stranger => {
+                Ok(format!("{NO_READER}\n"))
+            }
             ["all"] => Ok(lines("No sessions on this media relay.\n")),
             ["own"] => Ok(lines("No own sessions on this media relay.\n")),
             ["foreign"] => Ok("No foreign sessions on this media relay.\n".to_owned()),

@@ -42,6 +42,19 @@ pub trait Process: Send + Sync {
     fn id(&self) -> u32;
 }
 
+/// What the author of a line may learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Reader,
+    /// Nothing of calls whose ids it does not know (spec: security 12).
+    Stranger,
+}
+
+/// What a stranger is told who asks for the ids of calls.
+pub const NO_READER: &str = "Call-ids are listed only for this host and for those named in \
+                             `allow` or `read` of [control] (--control-allow, --control-read)";
+
 /// The command line of one relay.
 pub struct Console {
     process: Arc<dyn Process>,
@@ -111,11 +124,12 @@ impl Console {
     }
 
     /// Carries out one line and gives back what is to be printed.
-    pub fn run(&self, calls: &Calls, line: &str, now: Now) -> String {
+    pub fn run(&self, calls: &Calls, line: &str, role: Role, now: Now) -> String {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let scene = Scene {
             console: self,
             calls,
+            role,
             now,
         };
         let printed = scene.run(&words);
@@ -136,6 +150,7 @@ impl Console {
 struct Scene<'a> {
     console: &'a Console,
     calls: &'a Calls,
+    role: Role,
     now: Now,
 }
 

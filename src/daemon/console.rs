@@ -13,6 +13,7 @@ use windlass_ng::serve::Shared;
 use windlass_ng::{Grant, Source, Transport};
 
 use super::now;
+use super::role::Roles;
 use crate::call::Calls;
 use crate::ctl::{self, Console};
 use crate::observe::log;
@@ -21,6 +22,7 @@ use crate::observe::log;
 pub(super) struct Operator {
     pub(super) calls: Arc<Calls>,
     pub(super) console: Console,
+    pub(super) roles: Roles,
 }
 
 impl Operator {
@@ -32,7 +34,8 @@ impl Operator {
             Some("list" | "get") => tracing::debug!(%from, line = %shown, "operator"),
             _ => tracing::info!(%from, line = %shown, "operator"),
         }
-        self.console.run(&self.calls, line, now())
+        let role = self.roles.of(source);
+        self.console.run(&self.calls, line, role, now())
     }
 }
 

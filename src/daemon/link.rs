@@ -9,6 +9,7 @@ use windlass_ng::{Command, Dict, Handler, Reply, Request, Source, Value, errors}
 use super::console::Operator;
 use super::now;
 use crate::call::{Forwarding, ForwardingError};
+use crate::ctl::{NO_READER, Role};
 use crate::dataplane::Dataplane;
 use crate::flow::port::PortLease;
 use crate::flow::stats::WorkerStats;
@@ -79,6 +80,7 @@ impl Handler for Commands {
         }
         let reply = match request.command {
             Command::Cli => self.cli(request, source),
+            Command::List if self.0.roles.of(source) != Role::Reader => Reply::error(NO_READER),
             _ => calls.serve(request, source.addr, began, &mut rand::rng()),
         };
         if let Some(id) = id.filter(|_| request.flags.debug()) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use windlass_ng::limits::UDP_STRANGER_REPLY_BYTES;
 use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpOptions, TcpServer, UdpServer};
 use windlass_ng::{
@@ -139,8 +140,9 @@ pub(super) fn access(config: &Config) -> Arc<Access> {
         access::Access::AllowList(allowed) => Rule::Allow(networks(allowed)),
         access::Access::LocalNetworks(_) => Rule::Compat,
     };
-    let hint = |source| format!("[control] allow = [\"{source}\"]");
-    Arc::new(Access::new(rule).with_hint(hint))
+    let hint = |source| format!("[control] allow = [\"{source}\"], or --control-allow={source},");
+    let access = Access::new(rule).with_udp_reply_cap(UDP_STRANGER_REPLY_BYTES);
+    Arc::new(access.with_hint(hint))
 }
 
 /// What HTTP has beside ng.

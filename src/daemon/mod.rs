@@ -6,6 +6,7 @@ pub(crate) mod host;
 mod link;
 mod listen;
 mod recorder;
+mod role;
 mod tell;
 mod timers;
 
@@ -39,6 +40,7 @@ use edge::EdgeThread;
 use link::{Commands, Link};
 use listen::Listeners;
 use recorder::OpenRecordings;
+use role::Roles;
 use tell::{DigitReports, Endings};
 use timers::Timers;
 
@@ -158,6 +160,7 @@ impl Daemon {
         let calls = Arc::new(calls);
         let operator = Arc::new(Operator {
             calls: calls.clone(),
+            roles: Roles::new(config),
             console: Console::new(config, Arc::new(ThisProcess), &calls),
         });
         let shared = Shared::new(Arc::new(Commands(operator.clone())));

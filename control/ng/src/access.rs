@@ -41,7 +41,8 @@ pub enum Rule {
 pub enum Grant {
     /// Anything.
     Full,
-    /// Anything, but no UDP reply longer than this, so that a forged source gains little.
+    /// Anything, but UDP replies are limited to this or a ratio, so that a forged source gains
+    /// little.
     Capped(usize),
     /// Nothing: its datagrams are dropped, its connections closed, its HTTP requests answered 403.
     Refused,
@@ -86,8 +87,9 @@ impl Access {
         self
     }
 
-    /// Limits UDP replies to strangers, whom only [`Rule::Open`] serves: their addresses may be
-    /// forged, and the reply would hit a third party.
+    /// Limits UDP replies to sources that no list names, whom [`Rule::Compat`] and [`Rule::Open`]
+    /// serve: their addresses may be forged, and the reply would hit a third party. Long requests
+    /// may have longer replies, see [`crate::limits::UDP_STRANGER_RATIO`].
     #[must_use]
     pub const fn with_udp_reply_cap(mut self, bytes: usize) -> Self {
         self.udp_reply_cap = Some(bytes);
@@ -118,22 +120,25 @@ impl Access {
     fn grant(&self, source: &Source, now: Instant) -> Grant {
         let ip = source.addr.ip().to_canonical();
         let rule = self.rule.read().unwrap_or_else(PoisonError::into_inner);
-        let admitted = match &*rule {
-            Rule::Allow(networks) => networks.iter().any(|network| network.contains(ip)),
-            Rule::Compat => self.is_near(ip, now),
-            Rule::Open => {
-                return match self.udp_reply_cap {
-                    Some(cap) if source.transport == Transport::Udp && !self.is_near(ip, now) => {
-                        Grant::Capped(cap)
-                    }
-                    _ => Grant::Full,
-                };
+        match &*rule {
+            Rule::Allow(networks) if networks.iter().any(|network| network.contains(ip)) => {
+                Grant::Full
             }
-        };
-        if admitted {
-            Grant::Full
-        } else {
-            Grant::Refused
+            Rule::Compat if self.is_near(ip, now) => self.unnamed(source),
+            Rule::Open => self.unnamed(source),
+            Rule::Allow(_) | Rule::Compat => Grant::Refused,
+        }
+    }
+
+    /// What a source gets that is served although no list names it.
+    fn unnamed(&self, source: &Source) -> Grant {
+        let ip = source.addr.ip().to_canonical();
+        let local = source.local.map(|local| local.ip().to_canonical());
+        // The system drops what comes from outside under an address of its own.
+        let is_this_host = ip.is_loopback() || local == Some(ip);
+        match self.udp_reply_cap {
+            Some(cap) if source.transport == Transport::Udp && !is_this_host => Grant::Capped(cap),
+            _ => Grant::Full,
         }
     }
 
@@ -293,9 +298,21 @@ mod tests {
         let now = Instant::now();
         let mut stranger = source("203.0.113.5");
         assert_eq!(access.check(&stranger, now), Grant::Capped(1_400));
-        assert_eq!(access.check(&source("10.0.0.1"), now), Grant::Full);
+        assert_eq!(access.check(&source("127.0.0.1"), now), Grant::Full);
         stranger.transport = Transport::Tcp;
         assert_eq!(access.check(&stranger, now), Grant::Full);
+    }
+
+    #[test]
+    fn compat_caps_replies_to_neighbours_that_nobody_named() {
+        let access = Access::new(Rule::Compat).with_udp_reply_cap(1_200);
+        let now = Instant::now();
+        let mut neighbour = source("10.0.0.1");
+        assert_eq!(access.check(&neighbour, now), Grant::Capped(1_200));
+        neighbour.local = Some(([10, 0, 0, 1], 2223).into());
+        assert_eq!(access.check(&neighbour, now), Grant::Full);
+        access.set_rule(Rule::Allow(networks(&["10.0.0.0/8"])));
+        assert_eq!(access.check(&source("10.0.0.2"), now), Grant::Full);
     }
 
     #[test]

@@ -11,6 +11,12 @@ pub const REPLY_ELEMENTS: usize = 262_144;
 pub const UDP_REQUEST_BYTES: usize = 65_535;
 /// One reply over UDP: 65,535 less the IPv4 and UDP headers. A longer one cannot be sent.
 pub const UDP_REPLY_BYTES: usize = 65_507;
+/// One reply over UDP to a peer that nobody has named, whose address may be forged: a datagram that
+/// no link splits, or [`UDP_STRANGER_RATIO`] times its request.
+pub const UDP_STRANGER_REPLY_BYTES: usize = 1_200;
+/// The reply to `delete` with all statistics of a call of two parties has some 25 times the bytes of
+/// its request.
+pub const UDP_STRANGER_RATIO: usize = 32;
 /// One request over TCP; Kamailio reads at most 262,143 bytes itself.
 pub const STREAM_REQUEST_BYTES: usize = 262_144;
 /// Bytes of a TCP stream that do not look like a message; the reference closes beyond this.

@@ -16,7 +16,7 @@ use crate::{
     bencode,
     cookie::{Admission, CookieCache, ReplyBytes},
     errors, json,
-    limits::{COOKIE_BYTES, REQUEST_ELEMENTS, UDP_REPLY_BYTES},
+    limits::{COOKIE_BYTES, REQUEST_ELEMENTS, UDP_REPLY_BYTES, UDP_STRANGER_RATIO},
     reply::{Encoding, Reply},
     request::{Request, Templates},
     tape::Tape,
@@ -156,7 +156,7 @@ impl Shared {
     ///
     /// May block: on the handler, and for a bounded time on the same request in progress.
     pub fn respond(&self, message: &[u8], source: &Source, now: Instant) -> Option<ReplyBytes> {
-        let limit = self.reply_limit(source, now)?;
+        let limit = self.reply_limit(source, message.len(), now)?;
         match self.answer(message, source, limit, now) {
             Answer::Reply(reply) => Some(reply),
             Answer::Busy | Answer::NoCookie | Answer::TooLong => None,
@@ -207,7 +207,7 @@ impl Shared {
         source: &Source,
         now: Instant,
     ) -> Option<(Vec<u8>, Encoding)> {
-        let limit = self.reply_limit(source, now)?;
+        let limit = self.reply_limit(source, payload.len(), now)?;
         Some(self.answer_plain(payload, source, limit, now))
     }
 
@@ -241,14 +241,17 @@ impl Shared {
     }
 
     /// Longest reply to this source; `None` without access.
-    fn reply_limit(&self, source: &Source, now: Instant) -> Option<usize> {
+    fn reply_limit(&self, source: &Source, request: usize, now: Instant) -> Option<usize> {
         let transport = match source.transport {
             Transport::Udp => UDP_REPLY_BYTES,
             _ => usize::MAX,
         };
         match self.access.check(source, now) {
             Grant::Full => Some(transport),
-            Grant::Capped(cap) => Some(cap.min(transport)),
+            Grant::Capped(cap) => {
+                let ratio = request.saturating_mul(UDP_STRANGER_RATIO);
+                Some(cap.max(ratio).min(transport))
+            }
             Grant::Refused => {
                 self.handler.refused(source, NO_ACCESS);
                 None

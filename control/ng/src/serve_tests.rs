@@ -146,18 +146,37 @@ fn access_is_asked_first_and_caps_replies() {
     assert_eq!(access.refused(), 1);
     assert_eq!(*recorder.refused.lock().unwrap(), [NO_ACCESS]);
 
+    struct Talkative;
+    impl Handler for Talkative {
+        fn handle(&self, _: &Request, _: &Source) -> Reply {
+            let calls = vec!["x"; 4_000].into_iter().collect::<Value>();
+            Reply::ok(Dict::new().with("calls", calls))
+        }
+    }
     let access = Access::new(Rule::Open).with_udp_reply_cap(80);
-    let shared = Shared::new(recorder).with_access(Arc::new(access));
+    let shared = Shared::new(Arc::new(Talkative)).with_access(Arc::new(access));
     let stranger = Source {
         addr: ([203, 0, 113, 5], 1).into(),
         ..source()
     };
     #[expect(clippy::disallowed_methods, reason = "any time does")]
-    let reply = shared
-        .respond(b"a d7:command4:liste", &stranger, Instant::now())
-        .unwrap();
-    let reply = String::from_utf8(reply.to_vec()).unwrap();
-    assert!(reply.len() <= 80 && reply.contains("truncated"), "{reply}");
+    let now = Instant::now();
+    for request in [
+        "a d7:command5:querye".to_owned(),
+        format!("b d7:command5:query7:call-id80:{}e", "x".repeat(80)),
+    ] {
+        let reply = shared.respond(request.as_bytes(), &stranger, now).unwrap();
+        assert!(
+            reply.len() <= UDP_STRANGER_RATIO * request.len(),
+            "{}",
+            reply.len()
+        );
+        assert!(String::from_utf8_lossy(&reply).contains("truncated"));
+        // A source that cannot be forged gets all of it.
+        let cookie = format!("c{request}");
+        let reply = shared.respond(cookie.as_bytes(), &source(), now).unwrap();
+        assert!(reply.len() > 8_000);
+    }
 }
 
 #[test]

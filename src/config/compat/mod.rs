@@ -203,7 +203,8 @@ fn help() -> String {
 
 const WIDE: &str = "\
 control listeners can be reached from elsewhere, and nothing says who may ask: requests are \
-answered from private and link-local addresses and from networks of this host, refused from others";
+answered from private and link-local addresses and from networks of this host, refused from \
+others; long UDP replies and lists of call-ids are for those that --control-allow names";
 
 const CODECS: &str = "\
 Every codec is passed through, and none is transcoded; telephone-event is read.

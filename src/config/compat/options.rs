@@ -124,9 +124,10 @@ const fn value(name: &'static str, value: &'static str, help: &'static str) -> O
     OptionRow::new(name, Takes::Value, value, help)
 }
 
-/// All of them (spec: media-behaviour §20).
+/// All of them (spec: media-behaviour §20), and two of our own: rtpengine has none that says who may
+/// ask.
 #[rustfmt::skip]
-pub(super) static OPTIONS: [OptionRow; 222] = [
+pub(super) static OPTIONS: [OptionRow; 224] = [
     // Start.
     value("config-file", "FILE", "settings are read from; none: from no file"),
     value("config-section", "NAME", "its section [rtpengine]"),
@@ -147,6 +148,8 @@ pub(super) static OPTIONS: [OptionRow; 222] = [
     list("listen-cli", "[IP:]PORT", "the command-line client").short('c'),
     list("listen-http", "[IP:]PORT", "HTTP and WebSocket"),
     list("listen-https", "[IP:]PORT", "HTTPS and secure WebSocket"),
+    list("control-allow", "NETWORK", "(not in rtpengine) whose control requests are answered"),
+    list("control-read", "NETWORK", "(not in rtpengine) who may list the ids of calls"),
     value("https-cert", "FILE", "certificate of HTTPS, PEM"),
     value("https-key", "FILE", "its private key, PEM"),
     number("http-idle-timeout", "N", "seconds without a request after which HTTP is closed [5]"),

@@ -15,7 +15,9 @@ settings! {
     pub struct Control ["control"] {
         /// Whose requests are answered, besides those from loopback addresses. A listener on an address that is
         /// not loopback needs this, `secret`, or for HTTPS `client_ca`.
-        allow: Vec<Network> = Vec::new(), List(text("a network such as \"10.0.0.0/8\"")), "allow";
+        allow: Vec<Network> = Vec::new(), List(text(NETWORK)), "allow", "control-allow";
+        /// Who of them may list the ids of calls, besides this host; empty: all of `allow`.
+        read: Vec<Network> = Vec::new(), List(text(NETWORK)), "read", "control-read";
         /// What a request must prove to know when its source is not in `allow`.
         secret: Option<Secret> = None, Maybe(text("a string")), "secret";
         /// The authority, PEM, whose client certificates HTTPS accepts.
@@ -55,5 +57,7 @@ pub enum Pmtu {
 }
 
 const PMTU: [(&str, Pmtu); 2] = [("want", Pmtu::Want), ("dont", Pmtu::Dont)];
+
+const NETWORK: &str = "a network such as \"10.0.0.0/8\"";
 
 const SOCKET_ADDRESS: &str = "an address and port such as \"127.0.0.1:2223\" or \"[::1]:2223\"";

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use windlass_ng::{CallId, Dict};
 
-use super::{Console, Process};
+use super::{Console, NO_READER, Process, Role};
 use crate::call::tests::{Bench, answer, audio, numbered, offer};
 use crate::config::Config;
 
@@ -71,7 +71,8 @@ impl Operated {
 
     fn run(&self, line: &str) -> String {
         let bench = &self.bench;
-        self.console.run(&bench.calls, line, bench.now)
+        self.console
+            .run(&bench.calls, line, Role::Reader, bench.now)
     }
 }
 
@@ -138,6 +139,28 @@ fn calls_are_listed_by_kind() {
     operated.bench.ask(delete.with("from-tag", "F"));
     assert!(operated.run("list sessions all").contains("| del:y |"));
     assert!(operated.run("call call info").contains("deletionmark: yes"));
+}
+
+#[test]
+fn strangers_learn_of_no_call_that_they_do_not_know() {
+    let operated = Operated::with_call();
+    let bench = &operated.bench;
+    let run = |line: &str| {
+        let console = &operated.console;
+        console.run(&bench.calls, line, Role::Stranger, bench.now)
+    };
+    for line in [
+        "list sessions all",
+        "get sessions own",
+        "list sessions foreign",
+    ] {
+        assert_eq!(run(line), format!("{NO_READER}\n"), "{line}");
+    }
+    assert_eq!(
+        run("list sessions call"),
+        operated.run("list sessions call")
+    );
+    assert_eq!(run("list numsessions"), operated.run("list numsessions"));
 }
 
 #[test]
