@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use windlass_ng::{Command, Dict, Handler, Reply, Request, Source, Value, errors};
+use windlass_ng::{Command, Dict, Handler, Outcome, Reply, Request, Source, Value, errors};
 
 use super::console::Operator;
 use super::now;
@@ -88,6 +88,13 @@ impl Handler for Commands {
         }
         let took = now().instant.saturating_duration_since(began.instant);
         let failed = reply.is_error();
+        if let Outcome::Error(reason) = &reply.outcome {
+            let (id, what) = (id.map(tracing::field::display), summary(request));
+            tracing::warn!(
+                call_id = id,
+                "Protocol error in packet from {from}: {reason} [{what}]"
+            );
+        }
         if let Some(id) = debugged {
             let sdp = reply.body.get("sdp").and_then(Value::as_bytes);
             let (sdp, outcome) = (sdp.map(without_keys), &reply.outcome);
@@ -120,6 +127,18 @@ impl Commands {
     }
 }
 
+/// A request for the log: what it is about, without its SDP, which may hold keys.
+fn summary(request: &Request) -> String {
+    let mut text = request.command.name().to_owned();
+    let tags = [("from-tag", &request.from_tag), ("to-tag", &request.to_tag)];
+    for (key, tag) in tags {
+        if let Some(tag) = tag {
+            text.push_str(&format!(" {key}={tag}"));
+        }
+    }
+    text
+}
+
 /// An SDP for the log: keys and passwords are left out.
 fn without_keys(sdp: &[u8]) -> String {
     let text = String::from_utf8_lossy(sdp);
@@ -141,6 +160,19 @@ fn without_keys(sdp: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_summed_up() {
+        let request = Dict::new()
+            .with("command", "answer")
+            .with("call-id", "c")
+            .with("from-tag", "a")
+            .with("to-tag", "b")
+            .with("sdp", "a=crypto:1 x inline:secret");
+        let payload = request.to_bencode();
+        let (request, _) = windlass_ng::read_request(&payload, &windlass_ng::Templates::new());
+        assert_eq!(summary(&request.unwrap()), "answer from-tag=a to-tag=b");
+    }
 
     #[test]
     fn keys_are_not_logged() {

@@ -269,6 +269,10 @@ impl Shared {
         let request = match request {
             Ok(request) => request,
             Err(reason) => {
+                if self.warned.is_due(reason, now) {
+                    let from = source.addr;
+                    tracing::warn!("Protocol error in packet from {from}: {reason}");
+                }
                 self.handler.refused(source, reason);
                 return (Reply::error(reason), encoding);
             }
@@ -281,7 +285,8 @@ impl Shared {
         let reply = catch_unwind(AssertUnwindSafe(|| self.handler.handle(&request, source)));
         let reply = reply.unwrap_or_else(|_| {
             let command = request.command.name();
-            tracing::error!(command, call_id = ?request.call_id, "fault while serving a request");
+            let id = request.call_id.as_ref().map(tracing::field::display);
+            tracing::error!(command, call_id = id, "fault while serving a request");
             Reply::error(errors::INTERNAL)
         });
         (reply, encoding)
