@@ -75,11 +75,11 @@ impl Call {
                 .map(ToString::to_string)
                 .unwrap_or_default()
         };
+        let first = self.legs.first();
+        let is_caller = first.is_some_and(|first| std::ptr::eq(first, leg));
         let peer = leg.sources.first().and_then(|&peer| self.legs.get(peer));
-        let is_caller = self
-            .legs
-            .first()
-            .is_some_and(|first| std::ptr::eq(first, leg));
+        // A fork that lost hears nobody any more, and was still called by the caller.
+        let peer = peer.or_else(|| first.filter(|_| !is_caller));
         let medias = leg.medias.iter().zip(1..);
         PartyRecord {
             start: leg.created.unix,

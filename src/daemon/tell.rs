@@ -168,10 +168,10 @@ impl Observer for Endings {
             .iter()
             .map(|party| party.local_tag.as_bytes())
             .collect();
-        let pairs: Vec<(&[u8], &[u8])> = parties
+        let dialogues = ended.record.dialogues();
+        let pairs: Vec<(&[u8], &[u8])> = dialogues
             .iter()
-            .filter(|party| party.local_tag_type == crate::observe::cdr::TagType::From)
-            .map(|party| (party.local_tag.as_bytes(), party.remote_tag.as_bytes()))
+            .map(|(from, to)| (from.as_bytes(), to.as_bytes()))
             .collect();
         let call = TimedOutCall {
             call_id: ended.id.as_bytes(),

@@ -118,6 +118,25 @@ impl CallRecord {
         line
     }
 
+    /// From-tag and to-tag of each dialogue: of every callee, or of a caller whom nobody answered.
+    pub fn dialogues(&self) -> Vec<(&str, &str)> {
+        let of = |wanted| {
+            let parties = self.parties.iter();
+            parties.filter(move |party| party.local_tag_type == wanted)
+        };
+        let callees = of(TagType::To);
+        let mut pairs: Vec<(&str, &str)> = callees
+            .map(|callee| (callee.remote_tag.as_str(), callee.local_tag.as_str()))
+            .collect();
+        if pairs.is_empty() {
+            let callers = of(TagType::From);
+            pairs.extend(
+                callers.map(|caller| (caller.local_tag.as_str(), caller.remote_tag.as_str())),
+            );
+        }
+        pairs
+    }
+
     fn write(&self, out: &mut String) -> fmt::Result {
         write!(out, "ci={}, ", Name(&self.call_id))?;
         write!(out, "created_from={}, ", canonical(self.created_from))?;

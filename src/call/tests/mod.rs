@@ -30,6 +30,8 @@ mod sdp_08_dtls;
 mod sdp_09_bundle;
 mod sdp_10_ice;
 mod sdp_12_codecs;
+mod section_04_timeouts;
+mod section_10_limits;
 mod section_16_log;
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,7 +46,9 @@ use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
 use super::ports::{Interfaces, LocalAddress, PortPool};
-use super::{Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts};
+use super::{
+    Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Observer, Timeouts,
+};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::{FlowChange, FlowSpec, Injection, Plan};
 use crate::media::certificate::Certificate;
@@ -139,6 +143,14 @@ impl Bench {
         let int = ("int", "192.0.2.10", Some("198.51.100.99"));
         let ext = [("ext", "203.0.113.1", None), ("ext", "2001:db8::1", None)];
         Self::on(&[ext[0], ext[1], int], 30_000, 39_999)
+    }
+
+    /// Whose ended calls are told to somebody.
+    fn observed(self, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            calls: self.calls.with_observer(observer),
+            ..self
+        }
     }
 
     fn on(addresses: &[(&str, &str, Option<&str>)], min: u16, max: u16) -> Self {
