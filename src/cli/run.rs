@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use windlass::config::unbuilt::unbuilt;
 use windlass::config::{Config, Flags, preflight};
 use windlass::daemon::{self, Stopped};
 use windlass::observe::log;
@@ -107,6 +108,11 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     log::start(&config.log, &config.syslog)?;
     for warning in warnings {
         tracing::warn!("{warning}");
+    }
+    let unbuilt = unbuilt(config);
+    if !unbuilt.is_empty() {
+        let names = unbuilt.join(", ");
+        tracing::warn!("settings that change nothing yet, by rtpengine's names: {names}");
     }
     for warning in preflight::run(config)? {
         tracing::warn!("{warning}");

@@ -26,6 +26,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 pub mod topic;
+pub mod unbuilt;
 mod values;
 mod write;
 

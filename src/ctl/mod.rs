@@ -38,6 +38,12 @@ pub trait Process: Send + Sync {
     /// The number of the system's error.
     fn set_max_open_files(&self, files: u64) -> Result<(), i32>;
 
+    /// Marks replies to ng over UDP with a type of service.
+    ///
+    /// # Errors
+    /// What stands against it.
+    fn set_control_tos(&self, tos: u8) -> Result<(), String>;
+
     /// The number of the process.
     fn id(&self) -> u32;
 }
@@ -74,10 +80,10 @@ struct Start {
     kept: Kept,
 }
 
-/// Values that are only kept: nothing of what they are for is built.
+/// Values that only the command line knows of; of those for Redis nothing is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Kept {
-    control_tos: i64,
+    control_tos: u8,
     redis_allowed_errors: i64,
     redis_disable_time: i64,
     redis_cmd_timeout: i64,
@@ -89,7 +95,7 @@ impl Kept {
         let redis = &config.redis;
         let number = |value: u128| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
-            control_tos: i64::from(config.control.tos),
+            control_tos: config.control.tos,
             redis_allowed_errors: redis.allowed_errors.map_or(-1, i64::from),
             redis_disable_time: number(u128::from(redis.disable_time.as_secs())),
             redis_cmd_timeout: number(redis.command_timeout.as_millis()),

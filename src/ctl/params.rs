@@ -91,7 +91,12 @@ impl Scene<'_> {
         let start = &self.console.start;
         self.calls.set_timeouts(start.timeouts);
         self.calls.set_limits(start.limits);
-        *self.console.kept() = start.kept;
+        let tos = std::mem::replace(&mut *self.console.kept(), start.kept).control_tos;
+        if tos != start.kept.control_tos
+            && let Err(reason) = self.console.process.set_control_tos(start.kept.control_tos)
+        {
+            return Ok(format!("Fail reverting control-tos; {reason}\n"));
+        }
         let mut levels = self.console.levels();
         if *levels == start.levels {
             return Ok(String::new());

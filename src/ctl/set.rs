@@ -18,6 +18,7 @@ impl Scene<'_> {
         let (&name, rest) = words.split_first().ok_or(Fault::Incomplete)?;
         let (&value, more) = rest.split_first().ok_or(Fault::Incomplete)?;
         let outcome = match name {
+            "controltos" => self.set_control_tos(value),
             "maxopenfiles" => self.set_open_files(value),
             "maxsessions" => self.set_max_sessions(value),
             "maxcpu" => self.set_max_cpu(value),
@@ -51,6 +52,17 @@ impl Scene<'_> {
         let set = self.console.process.set_max_open_files(files);
         set.map_err(|errno| failed("open_files", text, &format!("errno = {errno}")))?;
         Ok(format!("open_files to {files}"))
+    }
+
+    fn set_control_tos(self, text: &str) -> Outcome {
+        let tos = whole("control-tos", text).ok();
+        let Some(tos) = tos.and_then(|tos| u8::try_from(tos).ok()) else {
+            return Err(format!("Invalid control-tos value {text}"));
+        };
+        let set = self.console.process.set_control_tos(tos);
+        set.map_err(|reason| failed("control-tos", text, &reason))?;
+        self.console.kept().control_tos = tos;
+        Ok(format!("control-tos to {tos}"))
     }
 
     fn set_max_sessions(self, text: &str) -> Outcome {
@@ -158,7 +170,6 @@ impl Scene<'_> {
     fn keep(self, name: &str, text: &str) -> Option<Outcome> {
         let mut kept = self.console.kept();
         let (option, range, place) = match name {
-            "controltos" => ("control-tos", 0..=255, &mut kept.control_tos),
             "redisallowederrors" => {
                 let any = i64::MIN..=i64::MAX;
                 ("redis-allowed-errors", any, &mut kept.redis_allowed_errors)

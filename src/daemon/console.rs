@@ -3,14 +3,14 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use windlass_ng::serve::Shared;
-use windlass_ng::{Grant, Source, Transport};
+use windlass_ng::{Grant, ReplyTos, Source, Transport};
 
 use super::now;
 use super::role::Roles;
@@ -40,7 +40,17 @@ impl Operator {
 }
 
 /// This process.
-pub(super) struct ThisProcess;
+#[derive(Default)]
+pub(super) struct ThisProcess {
+    replies: Mutex<Vec<ReplyTos>>,
+}
+
+impl ThisProcess {
+    /// Its ng listeners over UDP.
+    pub(super) fn listens(&self, replies: Vec<ReplyTos>) {
+        *self.replies.lock().unwrap_or_else(PoisonError::into_inner) = replies;
+    }
+}
 
 impl ctl::Process for ThisProcess {
     fn set_log_filter(&self, filter: &str) -> Result<(), String> {
@@ -56,6 +66,12 @@ impl ctl::Process for ThisProcess {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|errno| errno as i32)?;
         let set = setrlimit(Resource::RLIMIT_NOFILE, files, hard.max(files));
         set.map_err(|errno| errno as i32)
+    }
+
+    fn set_control_tos(&self, tos: u8) -> Result<(), String> {
+        let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = replies.iter().map(|replies| replies.set(tos));
+        set.try_for_each(|set| set.map_err(|error| error.to_string()))
     }
 
     fn id(&self) -> u32 {

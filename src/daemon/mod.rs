@@ -26,7 +26,7 @@ use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now};
 use crate::config::Config;
 use crate::config::topic::{MosBasis, RecordingFormat, RecordingMethod};
-use crate::ctl::Console;
+use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::Recordings;
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
@@ -158,15 +158,26 @@ impl Daemon {
             calls = calls.with_observer(Arc::new(endings));
         }
         let calls = Arc::new(calls);
+        let process = Arc::new(ThisProcess::default());
         let operator = Arc::new(Operator {
             calls: calls.clone(),
             roles: Roles::new(config),
-            console: Console::new(config, Arc::new(ThisProcess), &calls),
+            console: Console::new(config, process.clone(), &calls),
         });
         let shared = Shared::new(Arc::new(Commands(operator.clone())));
         let shared = Arc::new(shared.with_access(listen::access(config)));
         shared.set_templates(host::templates(config));
         let listeners = Listeners::start(config, &shared, &operator)?;
+        process.listens(listeners.udp.iter().map(UdpServer::tos).collect());
+        if let tos @ 1.. = config.control.tos
+            && let Err(reason) = process.set_control_tos(tos)
+        {
+            tracing::warn!(
+                tos,
+                reason,
+                "cannot mark replies to ng with this type of service"
+            );
+        }
         let clients = listeners.tcp.iter().map(TcpServer::broadcaster).collect();
         let reports = DigitReports::new(config, clients).map_err(Error::Process)?;
         let timers = Timers::start(calls.clone(), events, reports);

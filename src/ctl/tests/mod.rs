@@ -16,6 +16,7 @@ use crate::config::Config;
 struct Books {
     filter: Mutex<String>,
     files: Mutex<u64>,
+    tos: Mutex<u8>,
 }
 
 impl Process for Books {
@@ -30,6 +31,11 @@ impl Process for Books {
 
     fn set_max_open_files(&self, files: u64) -> Result<(), i32> {
         *self.files.lock().unwrap() = files;
+        Ok(())
+    }
+
+    fn set_control_tos(&self, tos: u8) -> Result<(), String> {
+        *self.tos.lock().unwrap() = tos;
         Ok(())
     }
 

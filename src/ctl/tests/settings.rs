@@ -203,11 +203,14 @@ fn settings_are_compared_with_the_start() {
     operated.run("set maxsessions 5");
     operated.run("set maxcpu 50");
     operated.run("set redisallowederrors 3");
+    operated.run("set controltos 16");
+    assert_eq!(*operated.books.tos.lock().unwrap(), 16);
     assert_eq!(
         operated.run("params diff"),
-        "max-sessions: -1 => 5\nmax-cpu: 0.0 => 50.0\nredis-allowed-errors: -1 => 3\n"
+        "max-sessions: -1 => 5\nmax-cpu: 0.0 => 50.0\ncontrol-tos: 0 => 16\nredis-allowed-errors: -1 => 3\n"
     );
     assert_eq!(operated.run("params start"), start);
     assert_eq!(operated.run("params revert"), "");
+    assert_eq!(*operated.books.tos.lock().unwrap(), 0);
     assert_eq!(operated.run("params current"), start);
 }

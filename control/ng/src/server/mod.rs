@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 pub use broadcast::Broadcaster;
 pub use http::{HttpOptions, HttpServer, Page, Resources, Secret, Tls, TlsError};
 pub use tcp::{TcpOptions, TcpServer};
-pub use udp::UdpServer;
+pub use udp::{ReplyTos, UdpServer};
 
 /// How often a thread without traffic looks whether it shall stop.
 const STOP_CHECK: Duration = Duration::from_millis(250);

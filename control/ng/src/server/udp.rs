@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
     os::fd::AsRawFd as _,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -22,7 +22,7 @@ use nix::{
         SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
     },
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{
     STOP_CHECK, canonical,
@@ -44,6 +44,30 @@ pub struct UdpServer {
     local: SocketAddr,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    tos: ReplyTos,
+}
+
+/// The type of service of a listener's replies, which can be changed while it runs.
+#[derive(Clone, Debug)]
+pub struct ReplyTos(Weak<UdpSocket>);
+
+impl ReplyTos {
+    /// Marks replies with this TOS or traffic class from now on. A listener that has stopped has
+    /// none.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn set(&self, tos: u8) -> io::Result<()> {
+        let Some(socket) = self.0.upgrade() else {
+            return Ok(());
+        };
+        let is_v6 = socket.local_addr()?.is_ipv6();
+        let socket = SockRef::from(socket.as_ref());
+        match is_v6 {
+            true => socket.set_tclass_v6(tos.into()),
+            false => socket.set_tos_v4(tos.into()),
+        }
+    }
 }
 
 impl UdpServer {
@@ -56,12 +80,13 @@ impl UdpServer {
         let socket = bind(addr)?;
         let local = socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
+        let socket = Arc::new(socket);
         let mut server = Self {
             local,
             stop: Arc::clone(&stop),
             threads: Vec::new(),
+            tos: ReplyTos(Arc::downgrade(&socket)),
         };
-        let socket = Arc::new(socket);
         let executing = threads.max(MIN_THREADS) - 1;
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let lanes = Arc::new(Lanes::new(cores.min(executing)));
@@ -87,6 +112,11 @@ impl UdpServer {
     /// The bound address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The type of service of its replies.
+    pub fn tos(&self) -> ReplyTos {
+        self.tos.clone()
     }
 
     /// Stops and waits for requests in progress; takes up to a quarter second.
@@ -460,6 +490,28 @@ mod tests {
             let socket = client(("::1", server.local_addr().port()), "[::1]:0");
             socket.send(b"6 d7:command4:pinge").unwrap();
             assert!(receive_text(&socket).contains("[::1]:"));
+        }
+    }
+
+    #[test]
+    fn replies_have_the_type_of_service_that_is_set() {
+        for addr in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(probe) = UdpSocket::bind(addr) else {
+                continue;
+            };
+            drop(probe);
+            let server = start(addr);
+            let tos = server.tos();
+            tos.set(184).unwrap();
+            let socket = tos.0.upgrade().unwrap();
+            let socket = SockRef::from(socket.as_ref());
+            let set = match server.local_addr().is_ipv6() {
+                true => socket.tclass_v6(),
+                false => socket.tos_v4(),
+            };
+            assert_eq!(set.unwrap(), 184, "{addr}");
+            server.stop();
+            tos.set(0).unwrap();
         }
     }
 
