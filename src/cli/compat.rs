@@ -10,7 +10,11 @@ use super::{Outcome, print, run};
 
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     match read(arguments, Path::new(DEFAULT_FILE), &Names::of_this_host()) {
-        Ok(Request::Run(request)) => run::start(&request.config, &request.warnings),
+        Ok(Request::Run(mut request)) => {
+            let redis = &mut request.config.redis;
+            redis.take_passwords(|name| std::env::var(name).ok());
+            run::start(&request.config, &request.warnings)
+        }
         Ok(Request::Print(text)) => {
             print(&text)?;
             Ok(ExitCode::SUCCESS)

@@ -59,6 +59,24 @@ settings! {
     }
 }
 
+impl Redis {
+    /// Takes the passwords that rtpengine takes from its environment, for databases that were named
+    /// without one: a command line can be read by everybody on the host.
+    pub fn take_passwords(&mut self, variable: impl Fn(&str) -> Option<String>) {
+        for (address, name) in [
+            (&mut self.read, "RTPENGINE_REDIS_AUTH_PW"),
+            (&mut self.write, "RTPENGINE_REDIS_WRITE_AUTH_PW"),
+            (&mut self.subscribe, "RTPENGINE_REDIS_SUBSCRIBE_AUTH_PW"),
+        ] {
+            if let Some(address) = address
+                && address.password.is_none()
+            {
+                address.password = variable(name).and_then(|text| text.parse().ok());
+            }
+        }
+    }
+}
+
 /// How a call is written into Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisFormat {
@@ -75,3 +93,28 @@ const FORMAT: [(&str, RedisFormat); 3] = [
 ];
 
 const DATABASE: &str = "a database such as \"127.0.0.1:6379/0\" or \"secret@redis:6379/0\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_come_from_the_environment_unless_they_were_given() {
+        let mut redis = Redis {
+            read: "127.0.0.1:6379/1".parse().ok(),
+            write: "given@127.0.0.1:6379/2".parse().ok(),
+            ..Redis::default()
+        };
+        redis.take_passwords(|name| Some(name.to_lowercase()));
+        let password = |address: &Option<RedisAddress>| {
+            let password = address.as_ref()?.password.as_ref()?;
+            Some(password.reveal().to_owned())
+        };
+        assert_eq!(
+            password(&redis.read).as_deref(),
+            Some("rtpengine_redis_auth_pw")
+        );
+        assert_eq!(password(&redis.write).as_deref(), Some("given"));
+        assert_eq!(redis.subscribe, None);
+    }
+}
