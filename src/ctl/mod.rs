@@ -142,6 +142,18 @@ impl Console {
         printed.unwrap_or_else(|fault| format!("{fault}\n"))
     }
 
+    /// Makes every part of the log say less (−1) or more (1).
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub fn step_log_levels(&self, step: i64) -> Result<(), String> {
+        let mut levels = self.levels();
+        let changed = levels.stepped(step);
+        self.process.set_log_filter(&changed.filter())?;
+        *levels = changed;
+        Ok(())
+    }
+
     fn levels(&self) -> MutexGuard<'_, Levels> {
         self.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }

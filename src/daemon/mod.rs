@@ -31,7 +31,6 @@ use crate::dataplane::tap::Recordings;
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
 use crate::media::report::Basis;
-use crate::observe::log;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
 
@@ -101,6 +100,7 @@ pub struct Daemon {
     listeners: Listeners,
     timers: Option<Timers>,
     calls: Arc<Calls>,
+    operator: Arc<Operator>,
 }
 
 impl fmt::Debug for Daemon {
@@ -195,6 +195,7 @@ impl Daemon {
             listeners,
             timers: Some(timers),
             calls,
+            operator,
         })
     }
 
@@ -286,7 +287,8 @@ pub fn run(config: &Config, ready: impl FnOnce() -> io::Result<()>) -> Result<St
     tracing::info!("ready");
     ready().map_err(Error::Process)?;
     tell_manager(READY);
-    let stopped = wait_for_signal(&mut signals, &config.log.level).map_err(Error::Process)?;
+    let stopped =
+        wait_for_signal(&mut signals, &daemon.operator.console).map_err(Error::Process)?;
     tell_manager(STOPPING);
     tracing::info!(calls = daemon.calls.count(), "stopping");
     daemon.stop();
@@ -303,9 +305,11 @@ fn tell_manager(state: &str) {
     }
 }
 
-fn wait_for_signal(runtime: &mut tokio::runtime::Runtime, filter: &str) -> io::Result<Stopped> {
+fn wait_for_signal(
+    runtime: &mut tokio::runtime::Runtime,
+    console: &Console,
+) -> io::Result<Stopped> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut severity = log::severity(filter);
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -320,8 +324,7 @@ fn wait_for_signal(runtime: &mut tokio::runtime::Runtime, filter: &str) -> io::R
                 _ = less.recv() => -1,
                 _ = more.recv() => 1,
             };
-            severity = log::stepped(severity, step);
-            if let Err(reason) = log::set_filter(log::level_name(severity)) {
+            if let Err(reason) = console.step_log_levels(step) {
                 tracing::warn!(reason, "the level of the log stays");
             }
         }

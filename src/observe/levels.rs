@@ -1,6 +1,6 @@
 //! Log levels by subsystem, as rtpengine divides its log.
 
-use super::log::{level_name, severity};
+use super::log::{level_name, severity, stepped};
 use super::subsystem::{SUBSYSTEMS, Subsystem, is_within};
 
 /// A level for each subsystem, in syslog's numbers; below 0: off.
@@ -50,6 +50,14 @@ impl Levels {
         let position = position(name)?;
         *self.levels.get_mut(position)? = level;
         Some(self)
+    }
+
+    /// Every level by one step that makes a difference: less for −1, more for 1.
+    pub(crate) fn stepped(self, step: i64) -> Self {
+        Self {
+            rest: stepped(self.rest, step),
+            levels: self.levels.map(|level| stepped(level, step)),
+        }
     }
 
     /// The level of one subsystem; `None`: there is no such.

@@ -192,6 +192,19 @@ fn log_levels_reach_the_filter() {
 }
 
 #[test]
+fn all_levels_step_together_and_are_shown() {
+    let operated = Operated::new();
+    operated.run("set loglevel ice 7");
+    operated.console.step_log_levels(-1).unwrap();
+    let shown = |name: &str| operated.run(&format!("list loglevel {name}"));
+    assert_eq!((shown("ice"), shown("core")), ("6\n".into(), "4\n".into()));
+    let filter = operated.books.filter.lock().unwrap().clone();
+    assert!(filter.starts_with("warn,windlass=warn"), "{filter}");
+    operated.console.step_log_levels(1).unwrap();
+    assert_eq!((shown("ice"), shown("core")), ("7\n".into(), "5\n".into()));
+}
+
+#[test]
 fn settings_are_compared_with_the_start() {
     let operated = Operated::new();
     let start = operated.run("params start");
