@@ -156,14 +156,22 @@ pub(crate) fn answered_codecs(
     ignored: PayloadTypes,
     request: &Request,
 ) -> Vec<Codec> {
-    let answered = filtered(answered, request);
+    let answered: Vec<Codec> = answered
+        .iter()
+        .map(|codec| explained(codec, offered))
+        .collect();
+    let answered = filtered(&answered, request);
     if offered.is_empty() {
         return answered;
     }
     let is_offered = |codec: &&Codec| {
-        offered
-            .iter()
-            .any(|other| other.is_same_encoding(codec) && !ignored.contains(other.payload_type))
+        offered.iter().any(|other| {
+            let is_same = match codec.is_known() {
+                true => other.is_same_encoding(codec),
+                false => other.payload_type == codec.payload_type,
+            };
+            is_same && !ignored.contains(other.payload_type)
+        })
     };
     let mut common: Vec<Codec> = answered.iter().filter(is_offered).cloned().collect();
     if common.is_empty() {
@@ -176,6 +184,20 @@ pub(crate) fn answered_codecs(
         keep_first(&mut common);
     }
     common
+}
+
+/// A codec of an answer, with what the offer says of its payload type where the answer says
+/// nothing: phones leave out the rtpmap of what was just offered to them.
+fn explained(codec: &Codec, offered: &[Codec]) -> Codec {
+    let mut codec = codec.clone();
+    let same = |other: &&Codec| other.payload_type == codec.payload_type;
+    if !codec.is_known()
+        && let Some(offer) = offered.iter().find(same)
+    {
+        codec.name.clone_from(&offer.name);
+        (codec.clock_rate, codec.channels) = (offer.clock_rate, offer.channels);
+    }
+    codec
 }
 
 /// `strip` and `offer` of an answer.

@@ -285,8 +285,7 @@ impl MediaExchange<'_> {
         sender.recv = direction.sends();
         sender.send = direction.receives();
         sender.zero_address = endpoint.rtp.ip().is_unspecified()
-            && !self.description.is_trickle(Some(endpoint.rtp.ip()))
-            && !self.description.ice.is_present();
+            && !self.description.is_trickle(Some(endpoint.rtp.ip()));
         receiver.send = sender.recv;
         receiver.recv = sender.send && !sender.zero_address;
         if let Some(makes) = self.request.generate_rtcp {

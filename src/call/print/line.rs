@@ -88,6 +88,7 @@ impl MediaLine<'_> {
             media.port = said.port;
             media.port_count = said.port_count;
             media.connection = Some(address);
+            media.mid = None;
             media.copy_attributes(said);
             return media;
         }
@@ -149,6 +150,7 @@ impl MediaLine<'_> {
             .map(|endpoint| endpoint.rtp.ip());
         media.transport = said.transport.name();
         media.formats = Formats::Text(said.formats.clone());
+        media.mid = None;
         media.copy_attributes(said);
         media.candidates = self
             .source_of(map)
@@ -184,6 +186,8 @@ impl MediaLine<'_> {
         media.bundle_only = extras.bundle_only && self.role == Role::Offer;
         if media.bundle_only {
             media.port = 0;
+            // Said in its place; what the sender said of it is copied among the generics.
+            media.generics.retain(|text| *text != "bundle-only");
         }
         if passthrough.is_some() {
             media.crypto.clone_from(&said.crypto);
@@ -292,12 +296,21 @@ impl MediaLine<'_> {
         self.shown.extras.as_deref()?.bypass_address
     }
 
+    /// The family of the interface that a media without ports would be on.
     fn family(&self) -> Family {
         let medias = [Some(self.shown), self.source].into_iter().flatten();
-        let mut endpoints = medias.filter_map(|media| media.endpoint);
-        self.receiver
+        let mut endpoints = medias.filter_map(|media| media.endpoint.map(|e| e.rtp.ip()));
+        let of_others = || (0..self.receiver.medias.len()).find_map(|i| self.receiver.family_of(i));
+        let wanted = self
+            .receiver
             .family_of(self.index)
-            .or_else(|| Some(Family::of(endpoints.next()?.rtp.ip())))
+            .or_else(|| endpoints.next().map(Family::of))
+            .or_else(of_others)
+            .or_else(|| Some(Family::of(self.texts.address_of(self.source?)?)));
+        let interfaces = self.host.interfaces;
+        let on = interfaces.select(self.receiver.interface.as_deref(), wanted);
+        on.map(|on| Family::of(on.address))
+            .or(wanted)
             .unwrap_or(Family::V4)
     }
 

@@ -274,6 +274,13 @@ impl<'a> Texts<'a> {
             .is_some_and(|text| Arc::ptr_eq(text, &said.sdp))
     }
 
+    /// The address of a media in the SDP that is being shown.
+    fn address_of(&self, media: &Media) -> Option<IpAddr> {
+        let said = media.said.as_ref().filter(|said| self.is_current(said))?;
+        let description = self.current.media.get(said.index)?;
+        self.current.address_of(description).ok()
+    }
+
     /// What a party said of a media.
     fn of(&self, media: &Media) -> Option<&windlass_sdp::Media> {
         let said = media.said.as_ref()?;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const OFFER: &str = "v=0
+pub(super) const OFFER: &str = "v=0
 o=alice 1545997027 1 IN IP4 198.51.100.10
 s=call
 c=IN IP4 198.51.100.10
@@ -15,7 +15,7 @@ a=sendrecv
 a=foo:bar
 ";
 
-const ANSWER: &str = "v=0
+pub(super) const ANSWER: &str = "v=0
 o=bob 77 3 IN IP4 198.51.100.20
 s=-
 c=IN IP4 198.51.100.20

@@ -152,9 +152,13 @@ impl Media {
         self.retained
             .iter()
             .for_each(|line| printer.line(b"", line));
-        // The verbatim attributes have them already.
-        if self.rejected || self.verbatim.is_none() {
+        // Verbatim attributes have them already, but for a mid that the source did not give.
+        let has_mid = |text: &Text| text.as_bytes().starts_with(b"mid:");
+        let verbatim = self.verbatim.as_ref().filter(|_| !self.rejected);
+        if verbatim.is_none_or(|attributes| !attributes.iter().any(has_mid)) {
             printer.valued("mid", self.mid.as_ref());
+        }
+        if verbatim.is_none() {
             printer.valued("label", self.label.as_ref());
         }
         printer.flag("bundle-only", self.bundle_only);
