@@ -193,6 +193,16 @@ impl Formats {
         }
         formats
     }
+
+    /// Takes from what was offered what an answer leaves to be known: which nameless types are
+    /// those of events.
+    pub(crate) fn explain(&mut self, description: &windlass_sdp::Media, offered: Self) {
+        for codec in description.codecs.iter().filter(|codec| !codec.is_known()) {
+            if offered.events.contains(codec.payload_type) {
+                self.events.insert(codec.payload_type);
+            }
+        }
+    }
 }
 
 /// What only some medias have: encryption, ICE, bundles, codec options.

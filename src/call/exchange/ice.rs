@@ -6,17 +6,17 @@ use windlass_ng::request::{IceLite, IceMode};
 use super::MediaExchange;
 use crate::call::dialogue::Role;
 use crate::call::identity;
-use crate::call::media::{Credentials, Ice, Media};
+use crate::call::media::{Credentials, Endpoint, Ice, Media};
 
 /// Candidates of one party that are kept (media-behaviour §5).
 pub(crate) const MAX_CANDIDATES: usize = 100;
 
 impl MediaExchange<'_> {
-    pub(super) fn negotiate_ice(&mut self) {
+    pub(super) fn negotiate_ice(&mut self, endpoint: Endpoint) {
         let is_rtp = self.description.transport.is_rtp();
         let theirs = self.description.ice.is_present() && is_rtp;
         if theirs {
-            self.take_their_ice();
+            self.take_their_ice(endpoint);
         } else if self.sender.has_ice() {
             self.sender.extras_mut().ice.is_active = false;
         }
@@ -38,7 +38,7 @@ impl MediaExchange<'_> {
         }
     }
 
-    fn take_their_ice(&mut self) {
+    fn take_their_ice(&mut self, endpoint: Endpoint) {
         let said = &self.description.ice;
         let (Some(ufrag), Some(pwd)) = (said.ufrag.clone(), said.pwd.clone()) else {
             return;
@@ -57,7 +57,7 @@ impl MediaExchange<'_> {
         ice.theirs = Some(theirs);
         ice.peer_lite = said.lite;
         if is_offer {
-            ice.trickle = said.has_option("trickle");
+            ice.trickle = self.description.is_trickle(Some(endpoint.rtp.ip()));
         }
         for candidate in &said.candidates {
             ice.add_candidate(candidate.clone());

@@ -187,13 +187,17 @@ impl MediaExchange<'_> {
             }
         }
         self.sender.formats = Formats::of(self.description);
+        if self.role == Role::Answer {
+            let offered = self.receiver.formats;
+            self.sender.formats.explain(self.description, offered);
+        }
         self.negotiate_transport();
         self.negotiate_mux(endpoint);
         self.negotiate_passthrough();
         let settled_on_sdes = self.is_settled_on_sdes();
         self.negotiate_sdes();
         self.negotiate_dtls(settled_on_sdes);
-        self.negotiate_ice();
+        self.negotiate_ice(endpoint);
         self.filter_codecs();
         self.set_direction(endpoint);
         let is_ours = self.host.interfaces.is_ours(endpoint.rtp);

@@ -3,11 +3,11 @@
 
 mod bounds;
 mod dtmf;
-mod golden;
 mod guards;
 mod leaks;
 mod lifecycle;
 mod masks;
+mod media_01_interfaces;
 mod merged;
 mod ng_05_commands;
 mod ng_05_digits;
@@ -30,11 +30,12 @@ mod sdp_01_parsing;
 mod sdp_02_carried;
 mod sdp_03_order;
 mod sdp_04_origin;
-mod sdp_05_ports_more;
+mod sdp_05_ports;
 mod sdp_06_direction;
 mod sdp_07_sdes;
 mod sdp_07_sdes_more;
 mod sdp_08_dtls;
+mod sdp_08_dtls_more;
 mod sdp_09_bundle;
 mod sdp_09_mux_more;
 mod sdp_10_ice;

@@ -1,5 +1,6 @@
 //! sdp-rewriting §4: `o=`, `s=` and the `replace` option, row by row.
 
+use super::sdp_05_ports::OFFER;
 use super::*;
 
 const SECOND: &str = "o=carol 2 9 IN IP4 198.51.100.11\ns=other\n";
@@ -152,4 +153,24 @@ fn without_a_sender_the_origin_is_ours() {
     assert!(origin[1].parse::<u64>().is_ok() && origin[2].parse::<u64>().is_ok());
     assert_eq!(origin[3..], ["IN", "IP4", "203.0.113.1"]);
     assert_eq!(lines[2..4], ["s=windlass-1", "t=0 0"]);
+}
+
+#[test]
+fn versions_of_the_example() {
+    let version = |bench: &mut Bench, input: &str, replace: &[&str]| {
+        let sdp = bench.sdp(offer(input).with("replace", strings(replace)));
+        let origin = sdp.lines().nth(1).unwrap().to_owned();
+        origin.split(' ').nth(2).unwrap().to_owned()
+    };
+    let mut bench = Bench::new();
+    assert_eq!(version(&mut bench, OFFER, &["SDP-version"]), "1");
+    assert_eq!(version(&mut bench, OFFER, &["SDP-version"]), "1");
+    let changed = OFFER
+        .replace("7027 1 IN", "7027 9 IN")
+        .replace("foo:bar", "foo:baz");
+    assert_eq!(version(&mut bench, &changed, &["SDP-version"]), "2");
+    let again = changed.replace("foo:baz", "foo:qux");
+    let forced = ["SDP-version", "force-increment-sdp-ver"];
+    assert_eq!(version(&mut bench, &again, &forced), "4");
+    assert_eq!(version(&mut Bench::new(), &changed, &[]), "9");
 }

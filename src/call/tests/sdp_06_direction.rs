@@ -206,3 +206,16 @@ fn all_medias_may_be_rejected() {
         "{sdp}"
     );
 }
+
+#[test]
+fn original_sendrecv_keeps_the_direction_of_the_session() {
+    // A hold of the whole session is not lost; the direction of a media goes before it.
+    let session =
+        |more| audio("198.51.100.10", 2000, more).replace("t=0 0\n", "t=0 0\na=sendonly\n");
+    let request = |more| offer(&session(more)).with("flags", strings(&["original-sendrecv"]));
+    let sdp = Bench::new().sdp(request("a=x\n"));
+    assert!(sdp.contains("\na=x\na=sendonly\na=rtcp:"), "{sdp}");
+    let sdp = Bench::new().sdp(request("a=inactive\na=x\n"));
+    assert!(sdp.contains("\na=inactive\na=x\na=rtcp:"), "{sdp}");
+    assert!(!sdp.contains("sendonly"), "{sdp}");
+}

@@ -175,6 +175,25 @@ fn options_are_said_one_by_one() {
 }
 
 #[test]
+fn a_client_that_trickles_is_answered_so() {
+    let credentials = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
+    let by_option = party(
+        "198.51.100.10",
+        &format!("m=audio 2000 RTP/AVP 8\n{credentials}a=ice-options:trickle\n"),
+    );
+    // By its address: not yet known, with port 9.
+    let by_address = party("0.0.0.0", &format!("m=audio 9 RTP/AVP 8\n{credentials}"));
+    for said in [by_option, by_address] {
+        let mut bench = Bench::new();
+        let sdp = bench.sdp(offer(&said));
+        assert!(!sdp.contains("trickle"), "{sdp}");
+        let sdp = bench.sdp(from_b("m=audio 3000 RTP/AVP 8\n"));
+        assert!(sdp.contains("\na=ice-options:trickle\n"), "{sdp}");
+        assert!(sdp.ends_with("\na=end-of-candidates\n"), "{sdp}");
+    }
+}
+
+#[test]
 fn lite_is_said_once_for_who_is_told() {
     for (value, offered, answered) in [
         ("both", true, true),

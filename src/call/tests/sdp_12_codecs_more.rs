@@ -53,6 +53,40 @@ a=foo:1
 }
 
 #[test]
+fn sdp_attr_judges_what_is_carried_too() {
+    let sdp = FIVE
+        .replace("t=0 0\n", "t=0 0\na=tool:x\na=keep\n")
+        .replace("a=sendrecv\n", "a=Foo:1 two\na=foo:2\n");
+    let shown = |rules: Dict| Bench::new().sdp(offer(&sdp).with("sdp-attr", rules));
+    let rule = |section: &'static str, kind: &'static str, list: &[&str]| {
+        Dict::new().with(section, Dict::new().with(kind, strings(list)))
+    };
+    let text = shown(rule("none", "remove", &["TOOL"]));
+    assert!(
+        !text.contains("a=tool") && text.contains("a=keep"),
+        "{text}"
+    );
+    let text = shown(rule("audio", "remove", &["foo:1"]));
+    assert!(
+        !text.contains("a=Foo:1") && text.contains("a=foo:2"),
+        "{text}"
+    );
+    let text = shown(rule("audio", "remove", &["foo:2", "rtcp"]));
+    assert!(
+        text.contains("a=Foo:1 two") && !text.contains("a=foo:2"),
+        "{text}"
+    );
+    assert!(!text.contains("a=rtcp:"), "{text}");
+    // Rules of another kind of media, and of the session, are nothing to audio.
+    let text = shown(rule("video", "remove", &["foo"]));
+    assert!(text.contains("a=foo:2"), "{text}");
+    let text = shown(rule("global", "remove", &["foo"]));
+    assert!(text.contains("a=foo:2"), "{text}");
+    let text = shown(rule("global", "substitute", &["tool:x>tool:y"]));
+    assert!(text.contains("\na=tool:y\n"), "{text}");
+}
+
+#[test]
 fn codec_options_have_flags_too() {
     for (flags, expected) in [
         (&["codec-strip-PCMU"][..], "8 9 18 101"),

@@ -1,8 +1,196 @@
-//! sdp-rewriting §5: what options do to m=, c= and a=rtcp.
+//! sdp-rewriting §5: ports, c= and a=rtcp. The examples word for word but for port numbers, and what
+//! options do to them.
 
-use super::golden::{ANSWER, OFFER};
 use super::masks::masked;
 use super::*;
+
+pub(super) const OFFER: &str = "v=0
+o=alice 1545997027 1 IN IP4 198.51.100.10
+s=call
+c=IN IP4 198.51.100.10
+t=0 0
+m=audio 2000 RTP/AVP 8 0 101
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=sendrecv
+a=foo:bar
+";
+
+pub(super) const ANSWER: &str = "v=0
+o=bob 77 3 IN IP4 198.51.100.20
+s=-
+c=IN IP4 198.51.100.20
+t=0 0
+m=audio 3000 RTP/AVP 8 101
+a=rtpmap:101 telephone-event/8000
+a=ptime:20
+";
+
+#[test]
+fn plain_call() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        numbered(&bench.sdp(offer(OFFER))),
+        "v=0
+o=alice 1545997027 1 IN IP4 198.51.100.10
+s=call
+t=0 0
+m=audio PORT0 RTP/AVP 8 0 101
+c=IN IP4 203.0.113.1
+a=rtpmap:8 PCMA/8000
+a=rtpmap:0 PCMU/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+a=foo:bar
+a=sendrecv
+a=rtcp:PORT1
+"
+    );
+    assert_eq!(
+        numbered(&bench.sdp(answer(ANSWER))),
+        "v=0
+o=bob 77 3 IN IP4 198.51.100.20
+s=-
+t=0 0
+m=audio PORT0 RTP/AVP 8 101
+c=IN IP4 203.0.113.1
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=sendrecv
+a=rtcp:PORT1
+a=ptime:20
+"
+    );
+}
+
+/// are kept (ng-protocol §15).
+#[test]
+fn everything_at_once() {
+    let input = "v=0
+o=- 1 1 IN IP4 198.51.100.10
+s=-
+i=info
+u=http://x
+e=a@b
+p=+1
+c=IN IP4 198.51.100.10
+b=AS:64
+b=CT:100
+b=TIAS:64000
+b=X-foo:1
+t=0 0
+r=7d 1h 0
+z=0 0
+k=clear:x
+a=sendonly
+a=tool:foo
+a=foo
+a=group:LS 1 2
+a=rtcp-fb:* nack
+m=audio 2000 RTP/AVP 8 97
+i=media
+c=IN IP4 198.51.100.11
+b=AS:32
+b=RR:0
+a=rtpmap:97 iLBC/8000
+a=fmtp:97 mode=20
+a=rtcp-fb:97 nack
+a=rtcp-fb:* ccm fir
+a=ptime:30
+a=maxptime:60
+a=label:main
+a=mid:1
+a=candidate:bogus
+a=ssrc:1 cname:foo
+a=foo:bar baz
+a=silenceSupp:off - - - -
+";
+    assert_eq!(
+        numbered(&Bench::new().sdp(offer(input))),
+        "v=0
+o=- 1 1 IN IP4 198.51.100.10
+s=-
+i=info
+u=http://x
+e=a@b
+p=+1
+b=AS:64
+b=CT:100
+b=TIAS:64000
+b=X-foo:1
+t=0 0
+r=7d 1h 0
+z=0 0
+k=clear:x
+a=tool:foo
+a=foo
+a=group:LS 1 2
+a=rtcp-fb:* nack
+m=audio PORT0 RTP/AVP 8 97
+i=media
+c=IN IP4 203.0.113.1
+b=AS:32
+b=RR:0
+a=mid:1
+a=label:main
+a=rtpmap:8 PCMA/8000
+a=rtpmap:97 iLBC/8000
+a=fmtp:97 mode=20
+a=rtcp-fb:97 nack
+a=rtcp-fb:* ccm fir
+a=ssrc:1 cname:foo
+a=foo:bar baz
+a=silenceSupp:off - - - -
+a=sendonly
+a=rtcp:PORT1
+a=ptime:30
+a=maxptime:60
+"
+    );
+}
+
+#[test]
+fn ipv4_to_ipv6() {
+    let mut bench = Bench::new();
+    let sdp = bench.sdp(offer(OFFER).with("address-family", "IP6"));
+    assert!(sdp.contains("\nc=IN IP6 2001:db8::1\n"), "{sdp}");
+    assert!(
+        sdp.contains("\no=alice 1545997027 1 IN IP4 198.51.100.10\n"),
+        "{sdp}"
+    );
+    let sdp = bench.sdp(answer(&audio("2001:db8::20", 3000, "")));
+    assert!(sdp.contains("\nc=IN IP4 203.0.113.1\n"), "{sdp}");
+
+    let mut bench = Bench::new();
+    let replaced = offer(OFFER)
+        .with("address-family", "IP6")
+        .with("replace", strings(&["origin"]));
+    let sdp = bench.sdp(replaced);
+    assert!(
+        sdp.contains("\no=alice 1545997027 1 IN IP6 2001:db8::1\n"),
+        "{sdp}"
+    );
+}
+
+#[test]
+fn direction_and_advertised_address() {
+    let mut bench = Bench::dual_homed();
+    let request = offer(OFFER)
+        .with("direction", strings(&["ext", "int"]))
+        .with("replace", strings(&["origin"]));
+    let sdp = bench.sdp(request);
+    assert!(
+        sdp.contains("\no=alice 1545997027 1 IN IP4 198.51.100.99\n"),
+        "{sdp}"
+    );
+    assert!(sdp.contains("\nc=IN IP4 198.51.100.99\n"), "{sdp}");
+    let sdp = bench.sdp(answer(ANSWER));
+    assert!(sdp.contains("\nc=IN IP4 203.0.113.1\n"), "{sdp}");
+    let on_int = |spec: &FlowSpec| spec.local.ip().to_string() == "192.0.2.10";
+    let flows = bench.books.flows.lock().unwrap();
+    assert_eq!(flows.values().filter(|(spec, _)| on_int(spec)).count(), 2);
+}
 
 fn plain() -> String {
     numbered(&Bench::new().sdp(offer(OFFER)))
