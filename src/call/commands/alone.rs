@@ -69,6 +69,26 @@ impl Call {
         self.last_signal = scene.now;
     }
 
+    /// Decides which medias of an offer to such a party share ports. Sources that know nothing of
+    /// each other may have named their medias alike.
+    pub(super) fn bundle_alone(&mut self, leg: LegIndex, request: &Request) {
+        let Some(leg) = self.legs.get_mut(leg) else {
+            return;
+        };
+        let nothing = SessionDescription::default();
+        for index in 1..leg.medias.len() {
+            let (before, rest) = leg.medias.split_at_mut(index);
+            let Some(media) = rest.first_mut() else {
+                break;
+            };
+            if media.mid.is_some() && before.iter().any(|other| other.mid == media.mid) {
+                media.mid = None;
+                leg.generate_mid(index, &nothing);
+            }
+        }
+        leg.offer_bundle(&nothing, &request.bundle);
+    }
+
     /// Opens ports for one media of a party that deals with the relay alone.
     pub(super) fn open_alone(
         &mut self,
@@ -175,6 +195,7 @@ pub(super) fn bare(from: &windlass_sdp::Media, direction: Direction) -> windlass
     media.tls_id = None;
     media.ice = windlass_sdp::Ice::default();
     media.extmaps.clear();
+    media.extmap_allow_mixed = false;
     media.label = None;
     media.direction = Some(direction);
     media

@@ -90,9 +90,12 @@ impl Calls {
                 offer.transport.clone(),
             );
             alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
+            offers.push(offer);
+        }
+        call.bundle_alone(leg, request);
+        for index in 0..offers.len() {
             call.open_alone((leg, index), near, tag, Role::Offer, scene, host)
                 .map_err(|error| Refusal::from(error).reply())?;
-            offers.push(offer);
         }
         Ok(self.print_alone(call, leg, &offers, None, Role::Offer, scene))
     }

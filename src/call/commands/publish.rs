@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use windlass_ng::{CallId, Dict, Reply, Tag, errors};
-use windlass_sdp::Direction;
+use windlass_sdp::{Direction, Text};
 
 use super::alone::{Alone, Word, anywhere, bare};
 use super::{GENERATED_BYTES, Refused, Scene};
@@ -87,6 +87,7 @@ impl Calls {
         };
         let mut next = call.next_line();
         let mut answers = Vec::new();
+        let mut opened = Vec::new();
         for (index, (description, endpoint)) in sdp.media.iter().zip(endpoints).enumerate() {
             let Some(party) = call.legs.get_mut(leg) else {
                 break;
@@ -131,25 +132,24 @@ impl Calls {
             else {
                 continue;
             };
+            opened.push((index, endpoint));
             // The relay takes mux where it is offered: it has no other party to ask.
             media.mux.policy = crate::call::media::MuxPolicy::Accept;
             media.mux.single = media.mux.theirs;
             let near = anywhere(Family::of(endpoint.rtp.ip()));
             alone.tell(Role::Answer, media, &mut other, answer, near, scene.rng);
+        }
+        if let Some(party) = call.legs.get_mut(leg) {
+            let groups: Vec<&[Text]> = sdp.bundle_groups().collect();
+            party.take_bundles(&groups, request.bundle.accept && !request.bundle.reject);
+            party.said = Some(text);
+        }
+        for (index, endpoint) in opened {
             call.open_alone((leg, index), endpoint, tag, Role::Answer, scene, host)
                 .map_err(|error| Refusal::from(error).reply())?;
         }
-        if let Some(party) = call.legs.get_mut(leg) {
-            party.said = Some(text);
-        }
-        Ok(Some(self.print_alone(
-            call,
-            leg,
-            &answers,
-            None,
-            Role::Answer,
-            scene,
-        )))
+        let sdp = self.print_alone(call, leg, &answers, None, Role::Answer, scene);
+        Ok(Some(sdp))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use windlass_ng::request::AllSelection;
 use windlass_ng::{Dict, Label, Reply, Request, Tag, Value, errors};
-use windlass_sdp::{Direction, SessionDescription};
+use windlass_sdp::{Direction, SessionDescription, Text};
 
 use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
@@ -14,7 +14,7 @@ use crate::call::dialogue::Role;
 use crate::call::exchange::{MAX_LINES, endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::leg::{Leg, LegIndex};
-use crate::call::media::{Media, Said, Subscription, read_again};
+use crate::call::media::{Endpoint, Media, Said, Subscription, read_again};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
@@ -49,6 +49,7 @@ impl Calls {
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
         let mut offered = Vec::new();
+        let mut nears = Vec::new();
         for (index, &source) in sources.iter().enumerate() {
             let described = call.described(source).ok_or(errors::SUBSCRIPTION_REQUEST)?;
             let direction = match (request.flags.inactive(), request.flags.bidirectional()) {
@@ -58,6 +59,7 @@ impl Calls {
             };
             let mut offer = bare(&described, direction);
             offer.extmaps.clone_from(&described.extmaps);
+            offer.extmap_allow_mixed = described.extmap_allow_mixed;
             let line = call.next_line();
             let near = call
                 .legs
@@ -89,8 +91,7 @@ impl Calls {
             );
             let near = near.unwrap_or_else(|| anywhere(Family::V4));
             alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
-            call.open_alone((leg, index), near, &tag, Role::Offer, scene, host)
-                .map_err(|error| Refusal::from(error).reply())?;
+            nears.push(near);
             offer.label = request
                 .flags
                 .siprec()
@@ -104,6 +105,11 @@ impl Calls {
                 .iter_mut()
                 .skip(sources.len())
                 .for_each(Media::reject);
+        }
+        call.bundle_alone(leg, request);
+        for (index, near) in nears.into_iter().enumerate() {
+            call.open_alone((leg, index), near, &tag, Role::Offer, scene, host)
+                .map_err(|error| Refusal::from(error).reply())?;
         }
         if request.flags.bidirectional() {
             for (index, &source) in sources.iter().enumerate() {
@@ -193,6 +199,23 @@ impl Calls {
         party.said = Some(text);
         party.signalled_at = scene.now.instant;
         call.last_signal = scene.now;
+        if !party.is_offered_a_bundle() {
+            return Ok(());
+        }
+        let groups: Vec<&[Text]> = sdp.bundle_groups().collect();
+        party.take_answered_bundles(&groups);
+        let Some(tag) = party.tag.clone() else {
+            return Ok(());
+        };
+        let medias = party.medias.iter().enumerate();
+        let opened: Vec<(usize, Endpoint)> = medias
+            .filter_map(|(index, media)| Some((index, media.endpoint?)))
+            .collect();
+        let host = self.host(&route);
+        for (index, endpoint) in opened {
+            call.open_alone((leg, index), endpoint, &tag, Role::Answer, scene, host)
+                .map_err(|error| Refusal::from(error).reply())?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Several medias on one port (RFC 9143; spec: ng-protocol §8.9, sdp-rewriting §9).
 
 use windlass_ng::Request;
+use windlass_ng::request::BundleOptions;
 use windlass_sdp::{SessionDescription, Text};
 
 use crate::call::dialogue::{Parties, Role};
@@ -25,32 +26,56 @@ impl Call {
         // An answer may take up only what was offered.
         let accepted = match role {
             Role::Offer => options.accept && !options.reject,
-            Role::Answer => sender
-                .medias
-                .iter()
-                .any(|media| media.extra(|extras| extras.bundle_offered)),
+            Role::Answer => sender.is_offered_a_bundle(),
         };
+        sender.take_bundles(&groups, accepted);
+        match role {
+            Role::Answer => elect(receiver),
+            Role::Offer => receiver.offer_bundle(sdp, options),
+        }
+    }
+}
+
+impl Leg {
+    /// Puts together what the party bundles, if that is accepted.
+    pub(crate) fn take_bundles(&mut self, groups: &[&[Text]], accepted: bool) {
         if accepted {
-            join(sender, &groups);
+            join(self, groups);
         } else {
-            part(sender);
+            part(self);
         }
-        if role == Role::Answer {
-            elect(receiver);
-            return;
+    }
+
+    /// The same for an answer to an offer of ours. What was offered on one port stays there.
+    pub(crate) fn take_answered_bundles(&mut self, groups: &[&[Text]]) {
+        let is_on_one_port = |media: &Media| media.extra(|extras| extras.bundle_head.is_some());
+        if groups.is_empty() && self.medias.iter().any(is_on_one_port) {
+            elect(self);
+        } else {
+            join(self, groups);
         }
+    }
+
+    /// Whether the party was offered a bundle.
+    pub(crate) fn is_offered_a_bundle(&self) -> bool {
+        let mut medias = self.medias.iter();
+        medias.any(|media| media.extra(|extras| extras.bundle_offered))
+    }
+
+    /// Bundles what is offered to the party, as the options say; `sdp` is what is offered.
+    pub(crate) fn offer_bundle(&mut self, sdp: &SessionDescription, options: &BundleOptions) {
         if options.offer {
-            let usable = |leg: &Leg, index: usize| leg.medias.get(index).is_some_and(can_bundle);
-            let head = (0..receiver.medias.len()).find(|&index| usable(receiver, index));
-            for index in 0..receiver.medias.len() {
-                if !usable(receiver, index) {
-                    if let Some(media) = receiver.medias.get_mut(index) {
+            let usable = |leg: &Self, index: usize| leg.medias.get(index).is_some_and(can_bundle);
+            let head = (0..self.medias.len()).find(|&index| usable(self, index));
+            for index in 0..self.medias.len() {
+                if !usable(self, index) {
+                    if let Some(media) = self.medias.get_mut(index) {
                         leave(media);
                     }
                     continue;
                 }
-                receiver.generate_mid(index, sdp);
-                let Some(media) = receiver.medias.get_mut(index) else {
+                self.generate_mid(index, sdp);
+                let Some(media) = self.medias.get_mut(index) else {
                     continue;
                 };
                 let extras = media.extras_mut();
@@ -60,14 +85,14 @@ impl Call {
                 extras.bundle_head = head.filter(|_| stays);
                 extras.bundle_only = options.strict && head != Some(index);
             }
-        } else if options.reject || receiver.medias.iter().all(|media| media.said.is_none()) {
-            part(receiver);
-            withdraw(receiver);
+        } else if options.reject || self.medias.iter().all(|media| media.said.is_none()) {
+            part(self);
+            withdraw(self);
         } else {
             // A bundle that is in use is offered on, or the party would see two medias on one
             // port without a reason.
-            elect(receiver);
-            for media in &mut receiver.medias {
+            elect(self);
+            for media in &mut self.medias {
                 if !can_bundle(media) {
                     leave(media);
                 } else if let Some(extras) = media.extras.as_deref_mut() {

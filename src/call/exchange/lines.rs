@@ -145,7 +145,7 @@ impl Call {
 
 impl Leg {
     /// Gives a media a mid if it has none: its number, or the next that is not in use.
-    pub(super) fn generate_mid(&mut self, index: usize, sdp: &SessionDescription) {
+    pub(crate) fn generate_mid(&mut self, index: usize, sdp: &SessionDescription) {
         let has_one = |media: &Media| media.mid.is_some();
         if self.medias.get(index).is_none_or(has_one) {
             return;

@@ -177,7 +177,11 @@ fn answer_line(
     let mut line = match (copied, before, offered.first()) {
         (Some(line), _, _) => line,
         (None, Some(before), Some(first)) if before.suite == first.suite => before.clone(),
-        (None, _, Some(first)) => fresh(first.tag, first.suite.clone(), rng),
+        (None, _, Some(first)) => CryptoLine {
+            // What is left unprotected is agreed on (RFC 4568 §6.3): the answer repeats it.
+            parameters: first.parameters.clone(),
+            ..fresh(first.tag, first.suite.clone(), rng)
+        },
         (None, _, None) => return None,
     };
     dress(&mut line, options, Role::Answer);

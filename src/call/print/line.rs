@@ -250,9 +250,12 @@ impl MediaLine<'_> {
                     })
             });
         }
-        // Not said where the sender has extensions and did not say it.
-        media.extmap_allow_mixed =
-            said.extmap_allow_mixed || !media.extmaps.is_empty() && said.extmaps.is_empty();
+        // Not said where the sender has extensions and did not say it, nor where none of them is
+        // left to be mixed.
+        media.extmap_allow_mixed = match said.extmaps.is_empty() {
+            true => said.extmap_allow_mixed || !media.extmaps.is_empty(),
+            false => said.extmap_allow_mixed && !media.extmaps.is_empty(),
+        };
         let offers_bundle = self.role == Role::Offer && self.shown.extra(|e| e.bundle_offered);
         if offers_bundle
             && !media

@@ -98,6 +98,22 @@ fn mixed_extensions_are_not_said_where_the_source_did_not() {
     assert!(!sdp.contains("allow-mixed"), "{sdp}");
 }
 
+#[test]
+fn mixed_extensions_are_not_said_where_none_is_left() {
+    let lines = "a=extmap-allow-mixed\na=extmap:5 urn:x\na=extmap:6 urn:y\n";
+    let shown = |strip: &[&str]| {
+        let extmap = Dict::new().with("strip", strings(strip));
+        Bench::new().sdp(offer(&audio("198.51.100.10", 2000, lines)).with("extmap", extmap))
+    };
+    let sdp = shown(&["urn:x"]);
+    assert!(
+        sdp.contains("\na=extmap-allow-mixed\na=extmap:6 urn:y\na=sendrecv"),
+        "{sdp}"
+    );
+    let sdp = shown(&["all"]);
+    assert!(!sdp.contains("extmap"), "{sdp}");
+}
+
 const TWO: &str = "m=audio 2000 RTP/AVP 8\nm=video 2002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
 
 fn party(host: &str, lines: &str) -> String {

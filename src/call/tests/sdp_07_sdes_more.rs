@@ -148,6 +148,29 @@ fn an_answer_keeps_its_line_while_the_suite_stays() {
     );
 }
 
+/// RFC 4568 §6.3: what is left unprotected is agreed on, so the answer repeats it.
+#[test]
+fn an_answer_repeats_the_session_parameters_of_the_offer() {
+    let offered = format!(
+        "m=audio 2000 RTP/SAVP 8\n\
+         a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_1} UNENCRYPTED_SRTCP KDR=1\n"
+    );
+    let run = |options: &[&str]| {
+        let mut bench = Bench::new();
+        bench.sdp(from_a(&offered).with("transport-protocol", "RTP/AVP"));
+        let reply = from_b("m=audio 3000 RTP/AVP 8\n").with("SDES", strings(options));
+        masked_medias(&bench.sdp(reply))
+    };
+    let line = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:<40>";
+    let repeated = run(&[]);
+    assert!(
+        repeated.ends_with(&format!("{line} UNENCRYPTED_SRTCP\n")),
+        "{repeated}"
+    );
+    let cleared = run(&["encrypted_srtcp"]);
+    assert!(cleared.ends_with(&format!("{line}\n")), "{cleared}");
+}
+
 #[test]
 fn dtls_transports_have_crypto_lines_too_unless_told() {
     for transport in ["RTP/SAVPF", "UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"] {

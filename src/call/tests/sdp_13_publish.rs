@@ -110,3 +110,105 @@ fn siprec_labels_each_media() {
     labels.dedup();
     assert_eq!(labels.len(), 4, "{sdp}");
 }
+
+const BROWSER: &str = "a=group:BUNDLE 0 1\nm=audio 5000 RTP/AVP 8\na=mid:0\na=rtcp-mux\n\
+    a=extmap-allow-mixed\na=extmap:1 urn:x\nm=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n\
+    a=mid:1\na=rtcp-mux\n";
+
+#[test]
+fn a_publishers_bundle_is_taken_where_that_is_wanted() {
+    let mut bench = Bench::new();
+    let sdp = bench.sdp(publish(BROWSER));
+    assert!(!sdp.contains("BUNDLE") && !sdp.contains("extmap"), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+    assert_eq!(bench.leased(), 2);
+    let mut bench = Bench::new();
+    let sdp = bench.sdp(publish(BROWSER).with("BUNDLE", strings(&["accept"])));
+    assert!(sdp.contains("\na=group:BUNDLE 0 1\nm="), "{sdp}");
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+    assert_eq!(bench.leased(), 1);
+}
+
+#[test]
+fn a_subscriber_is_offered_a_bundle_and_answers_it() {
+    let mut bench = connected();
+    let before = bench.leased();
+    let request = command("subscribe request")
+        .with("from-tag", "F")
+        .with("to-tag", "S")
+        .with("flags", strings(&["WebRTC"]));
+    let sdp = bench.sdp(request);
+    assert!(sdp.contains("\na=group:BUNDLE 1 2\nm="), "{sdp}");
+    assert_eq!(port(&sdp, 0), port(&sdp, 1));
+    assert_eq!(
+        sdp.matches(" urn:ietf:params:rtp-hdrext:sdes:mid\n")
+            .count(),
+        2
+    );
+    // One port on each of two addresses.
+    assert_eq!(bench.leased(), before + 2);
+    for group in ["a=group:BUNDLE 1 2\n", ""] {
+        let lines = "m=audio 6000 UDP/TLS/RTP/SAVPF 8\na=mid:1\na=rtcp-mux\n\
+            m=video 6000 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=mid:2\na=rtcp-mux\n";
+        let sdp = party("198.51.100.40", lines).replace("t=0 0\n", &format!("t=0 0\n{group}"));
+        let reply = bench.ask(
+            command("subscribe answer")
+                .with("to-tag", "S")
+                .with("sdp", sdp.replace('\n', "\r\n")),
+        );
+        assert_eq!(reply.get_str("result"), Some("ok"));
+        // Without ICE in the answer the second address has no use.
+        assert_eq!(bench.leased(), before + 1);
+    }
+}
+
+#[test]
+fn a_bundle_that_is_offered_with_ports_of_its_own_shares_one_once_it_is_taken() {
+    let mut bench = connected();
+    let before = bench.leased();
+    let request = command("subscribe request")
+        .with("from-tag", "F")
+        .with("to-tag", "S")
+        .with("BUNDLE", strings(&["offer"]));
+    let sdp = bench.sdp(request);
+    assert!(sdp.contains("\na=group:BUNDLE 1 2\nm="), "{sdp}");
+    assert_ne!(port(&sdp, 0), port(&sdp, 1));
+    assert_eq!(bench.leased(), before + 4);
+    let lines = "m=audio 6000 RTP/AVP 8\na=mid:1\nm=video 6000 RTP/AVP 96\n\
+        a=rtpmap:96 VP8/90000\na=mid:2\n";
+    let sdp = party("198.51.100.40", lines).replace("t=0 0\n", "t=0 0\na=group:BUNDLE 1 2\n");
+    let reply = bench.ask(
+        command("subscribe answer")
+            .with("to-tag", "S")
+            .with("sdp", sdp.replace('\n', "\r\n")),
+    );
+    assert_eq!(reply.get_str("result"), Some("ok"));
+    assert_eq!(bench.leased(), before + 2);
+}
+
+#[test]
+fn a_party_that_is_called_is_offered_a_bundle() {
+    let request = Dict::new()
+        .with("command", "create")
+        .with("flags", strings(&["WebRTC"]));
+    let sdp = Bench::new().sdp(request);
+    assert!(sdp.contains("\na=group:BUNDLE 1\nm="), "{sdp}");
+    assert!(
+        sdp.contains("\na=extmap-allow-mixed\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\n"),
+        "{sdp}"
+    );
+}
+
+#[test]
+fn medias_of_several_sources_have_names_of_their_own() {
+    let mut bench = Bench::new();
+    let named = |host: &str| audio(host, 2000, "a=mid:0\n");
+    bench.sdp(offer(&named("198.51.100.10")));
+    bench.sdp(answer(&named("198.51.100.20")));
+    let sdp = bench.sdp(command("subscribe request").with("all", "all"));
+    let mids: Vec<&str> = sdp
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=mid:"))
+        .collect();
+    assert_eq!(mids, ["0", "2"], "{sdp}");
+}
