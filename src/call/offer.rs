@@ -31,6 +31,11 @@ impl Calls {
             Ok(offering) => offering,
             Err(reason) => return Reply::error(reason),
         };
+        // What comes back to us does not make a call.
+        if request.flags.loop_protect() && self.is_our_own(offering.sdp) {
+            let sdp = Value::Bytes(offering.sdp.to_vec());
+            return Reply::ok(Dict::new().with("sdp", sdp));
+        }
         let (entry, is_new) = match self.find_or_create(request, offering.call_id, source, now) {
             Ok(found) => found,
             Err(reply) => return reply,
@@ -218,6 +223,12 @@ impl Calls {
     fn is_looped(&self, sdp: &SessionDescription) -> bool {
         let ours = self.identity.loop_id();
         !sdp.parts.is_empty() && sdp.parts.iter().all(|part| part.loop_ids.contains(ours))
+    }
+
+    /// The same of a text; one that cannot be read is not ours.
+    fn is_our_own(&self, text: &[u8]) -> bool {
+        SessionDescription::parse(text, ParseOptions::default())
+            .is_ok_and(|sdp| self.is_looped(&sdp))
     }
 
     pub(super) fn host<'a>(&'a self, route: &'a dyn Fn(IpAddr) -> Option<IpAddr>) -> Host<'a> {
