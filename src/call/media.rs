@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use windlass_sdp::{
-    Candidate, CryptoLine, Fingerprint, HashFunction, MediaKind, ParseOptions, SessionDescription,
-    Setup, Text, Transport,
+    Candidate, Codec, CryptoLine, Fingerprint, HashFunction, MediaKind, ParseOptions,
+    SessionDescription, Setup, Text, Transport,
 };
 
 use crate::flow::PayloadTypes;
@@ -192,6 +192,22 @@ impl Formats {
             }
         }
         formats
+    }
+
+    /// Leaves only what was agreed on.
+    pub(crate) fn keep(&mut self, agreed: &[Codec]) {
+        let all = *self;
+        self.types = PayloadTypes::default();
+        self.events = PayloadTypes::default();
+        for codec in agreed {
+            self.types.insert(codec.payload_type);
+            if all.events.contains(codec.payload_type) {
+                self.events.insert(codec.payload_type);
+            }
+        }
+        self.clock_rate = agreed
+            .first()
+            .map_or(all.clock_rate, |codec| codec.clock_rate);
     }
 
     /// Takes from what was offered what an answer leaves to be known: which nameless types are

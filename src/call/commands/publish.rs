@@ -81,10 +81,6 @@ impl Calls {
         let leg = call.leg_or_new(tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
-        let direction = match request.flags.bidirectional() {
-            true => Direction::SendRecv,
-            false => Direction::RecvOnly,
-        };
         let mut next = call.next_line();
         let mut answers = Vec::new();
         let mut opened = Vec::new();
@@ -122,6 +118,11 @@ impl Calls {
                 endpoint,
             };
             alone.take(Role::Offer, media, &mut other, word, scene.rng);
+            let direction = match request.flags.bidirectional() {
+                true => Direction::SendRecv,
+                false if description.direction_or_default().sends() => Direction::RecvOnly,
+                false => Direction::Inactive,
+            };
             let mut answer = bare(description, direction);
             answer.codecs = published_codec(&description.codecs, request)
                 .into_iter()
@@ -138,6 +139,7 @@ impl Calls {
             media.mux.single = media.mux.theirs;
             let near = anywhere(Family::of(endpoint.rtp.ip()));
             alone.tell(Role::Answer, media, &mut other, answer, near, scene.rng);
+            media.formats.keep(&answer.codecs);
         }
         if let Some(party) = call.legs.get_mut(leg) {
             let groups: Vec<&[Text]> = sdp.bundle_groups().collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use windlass_ng::request::AllSelection;
 use windlass_ng::{Dict, Label, Reply, Request, Tag, Value, errors};
-use windlass_sdp::{Direction, SessionDescription, Text};
+use windlass_sdp::{AttributeClass, Direction, SessionDescription, Text};
 
 use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
@@ -57,9 +57,7 @@ impl Calls {
                 (false, true) => Direction::SendRecv,
                 (false, false) => Direction::SendOnly,
             };
-            let mut offer = bare(&described, direction);
-            offer.extmaps.clone_from(&described.extmaps);
-            offer.extmap_allow_mixed = described.extmap_allow_mixed;
+            let offer = as_sent(&described, direction);
             let line = call.next_line();
             let near = call
                 .legs
@@ -92,11 +90,14 @@ impl Calls {
             let near = near.unwrap_or_else(|| anywhere(Family::V4));
             alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
             nears.push(near);
-            offer.label = request
+            let label = request
                 .flags
                 .siprec()
                 .then(|| siprec_label(source, &call.legs).to_string().into());
-            offered.push(offer);
+            offered.push(windlass_sdp::Media {
+                label: label.or_else(|| offer.label.clone()),
+                ..offer
+            });
         }
         // Medias of an earlier subscription that is wider than this one.
         if let Some(party) = call.legs.get_mut(leg) {
@@ -116,7 +117,11 @@ impl Calls {
                 call.subscribe_media(source, SourceMedia { leg, media: index }, true);
             }
         }
-        let like = sources.first().and_then(|source| call.said_by(source.leg));
+        // Several parties have no o= and s= in common.
+        let first = sources.first();
+        let is_of_one = |first: &&SourceMedia| sources.iter().all(|other| other.leg == first.leg);
+        let like = first.filter(is_of_one);
+        let like = like.and_then(|source| call.said_by(source.leg));
         let sdp = self.print_alone(call, leg, &offered, like.as_ref(), Role::Offer, scene);
         let mut reply = Dict::new().with("sdp", sdp);
         let tags: Vec<Option<&Tag>> = sources
@@ -313,6 +318,10 @@ impl Call {
         });
         let mut agreed = crate::flow::PayloadTypes::default();
         others.for_each(|other| agreed = agreed.union(other.formats.types));
+        if agreed == crate::flow::PayloadTypes::default() {
+            // A publisher agreed with us alone.
+            agreed = media.formats.types;
+        }
         if described
             .codecs
             .iter()
@@ -374,6 +383,22 @@ impl Call {
                 extras.subscriptions.clear();
             }
         }
+    }
+}
+
+/// What a subscriber is offered of a source: what the source says of its content, with a direction
+/// of its own and without what only the source and the relay have to do with.
+fn as_sent(described: &windlass_sdp::Media, direction: Direction) -> windlass_sdp::Media {
+    let mut attributes = described.attributes.clone();
+    attributes.retain(|attribute| attribute.class != AttributeClass::Direction);
+    windlass_sdp::Media {
+        attributes,
+        bandwidth: described.bandwidth.clone(),
+        info: described.info.clone(),
+        label: described.label.clone(),
+        extmaps: described.extmaps.clone(),
+        extmap_allow_mixed: described.extmap_allow_mixed,
+        ..bare(described, direction)
     }
 }
 

@@ -36,6 +36,67 @@ fn a_publisher_is_answered_with_one_codec() {
     }
 }
 
+/// An answer takes no more than what is offered (RFC 3264 §6.1); the peer does the same.
+#[test]
+fn a_publisher_that_sends_nothing_is_answered_so() {
+    for (said, answered) in [
+        ("sendrecv", "recvonly"),
+        ("inactive", "inactive"),
+        ("recvonly", "inactive"),
+    ] {
+        let sdp = Bench::new().sdp(publish(&SENDER.replace("sendonly", said)));
+        assert!(sdp.contains(&format!("\na={answered}\n")), "{sdp}");
+    }
+}
+
+#[test]
+fn a_subscriber_to_a_publisher_is_offered_what_was_agreed() {
+    let mut bench = Bench::new();
+    bench.sdp(publish(&format!(
+        "{SENDER}i=what\na=label:cam\na=ptime:20\n"
+    )));
+    let request = command("subscribe request").with("from-tag", "P");
+    let sdp = numbered(&bench.sdp(request));
+    assert_eq!(
+        sdp,
+        "v=0
+o=alice 7 8 IN IP4 198.51.100.30
+s=call
+t=0 0
+m=audio PORT0 RTP/AVP 8
+i=what
+c=IN IP4 203.0.113.1
+b=AS:32
+a=label:cam
+a=rtpmap:8 PCMA/8000
+a=foo:bar
+a=sendonly
+a=rtcp:PORT1
+a=ptime:20
+"
+    );
+}
+
+#[test]
+fn several_sources_have_no_origin_in_common() {
+    let mut bench = connected();
+    let sdp = bench.sdp(command("subscribe request").with("all", "all"));
+    assert!(
+        sdp.starts_with("v=0\no=- ") && sdp.contains("\ns=windlass-1\n"),
+        "{sdp}"
+    );
+    assert!(
+        sdp.lines().nth(1).unwrap().ends_with(" IN IP4 203.0.113.1"),
+        "{sdp}"
+    );
+    let one = command("subscribe request").with("from-tags", strings(&["T"]));
+    let sdp = bench.sdp(one);
+    assert!(
+        sdp.starts_with("v=0\no=alice 7 8 IN IP4 198.51.100.20\ns=call\n"),
+        "{sdp}"
+    );
+}
+
 #[test]
 fn a_publishers_mux_is_taken() {
     let sdp = Bench::new().sdp(publish(&format!("{SENDER}a=rtcp-mux\n")));
@@ -87,8 +148,8 @@ fn a_subscriber_is_offered_what_the_source_sends() {
         assert_eq!(
             masked_medias(&sdp),
             format!(
-                "m=audio PORT0 RTP/AVP 8\nc=IN IP4 203.0.113.1\na=rtpmap:8 PCMA/8000\n\
-                 a={direction}\na=rtcp:PORT1\nm=video PORT2 RTP/AVP 96\nc=IN IP4 203.0.113.1\n\
+                "m=audio PORT0 RTP/AVP 8\nc=IN IP4 203.0.113.1\nb=AS:32\na=rtpmap:8 PCMA/8000\n\
+                 a=foo:bar\na={direction}\na=rtcp:PORT1\nm=video PORT2 RTP/AVP 96\nc=IN IP4 203.0.113.1\n\
                  a=rtpmap:96 VP8/90000\na={direction}\na=rtcp:PORT3\n"
             )
         );
