@@ -122,6 +122,9 @@ impl Call {
                 // Left out of the offer (sdp-media-remove): answered as rejected.
                 sender.reject();
                 sender.said = Some(said);
+                if sender.mid.is_none() {
+                    sender.mid.clone_from(&description.mid);
+                }
                 continue;
             };
             let exchange = MediaExchange {

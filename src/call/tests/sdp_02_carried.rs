@@ -62,6 +62,19 @@ fn codecs_are_regenerated_in_the_order_of_the_list() {
     );
 }
 
+/// The peer, which has them from the codec list as well, prints them so.
+#[test]
+fn channels_are_said_where_they_are_more_than_one() {
+    let lines = "m=audio 2000 RTP/AVP 8 97 98\na=rtpmap:8 pcma/8000/1\na=rtpmap:97 L16/16000/1\n\
+        a=rtpmap:98 opus/48000/2\n";
+    let sdp = audio("198.51.100.10", 2000, "").replace("m=audio 2000 RTP/AVP 8\n", lines);
+    let sdp = shown(&sdp);
+    assert!(
+        sdp.contains("\na=rtpmap:8 pcma/8000\na=rtpmap:97 L16/16000\na=rtpmap:98 opus/48000/2\n"),
+        "{sdp}"
+    );
+}
+
 #[test]
 fn what_is_ours_to_say_is_not_copied() {
     let lines = "a=rtcp:2009\na=ice-mismatch\na=remote-candidates:1 198.51.100.1 9\n\

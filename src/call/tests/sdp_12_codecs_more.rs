@@ -87,6 +87,24 @@ fn sdp_attr_judges_what_is_carried_too() {
 }
 
 #[test]
+fn a_removed_media_is_answered_with_its_mid() {
+    let lines = "a=mid:a\nm=video 2002 RTP/AVP 96\na=rtpmap:96 VP8/90000\na=mid:v\n";
+    let mut bench = Bench::new();
+    let request =
+        offer(&audio("198.51.100.10", 2000, lines)).with("sdp-media-remove", strings(&["video"]));
+    let sdp = bench.sdp(request);
+    assert!(
+        !sdp.contains("m=video") && !sdp.contains("a=mid:v"),
+        "{sdp}"
+    );
+    let sdp = bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    assert!(
+        sdp.ends_with("\nm=video 0 RTP/AVP 96\nc=IN IP4 0.0.0.0\na=mid:v\n"),
+        "{sdp}"
+    );
+}
+
+#[test]
 fn codec_options_have_flags_too() {
     for (flags, expected) in [
         (&["codec-strip-PCMU"][..], "8 9 18 101"),

@@ -176,7 +176,7 @@ impl Media {
                     out.extend_from_slice(codec.name.as_bytes());
                     out.push(b'/');
                     decimal(out, codec.clock_rate);
-                    if let Some(channels) = codec.channels {
+                    if let Some(channels) = codec.channels.filter(|&channels| channels > 1) {
                         display(out, format_args!("/{channels}"));
                     }
                 });
