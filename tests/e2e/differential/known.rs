@@ -111,21 +111,6 @@ pub(super) const KNOWN_DIFFERENCES: &[Difference] = &[
         },
     },
     Difference {
-        what: "generate-mid for media without RTP",
-        why: "later releases copy such a media as it is",
-        equalise: |_, ours, theirs| {
-            for line in 0..ours.lines() {
-                if !ours
-                    .get(&format!("line {line} protocol"))
-                    .concat()
-                    .contains("RTP/")
-                {
-                    forget(ours, theirs, |name| name == format!("line {line} mid"));
-                }
-            }
-        },
-    },
-    Difference {
         what: "replace=origin in a later offer than the first",
         why: "later releases keep the address that the receiver has seen; replace stays the same",
         equalise: |_, _, _| {},
