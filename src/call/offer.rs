@@ -33,7 +33,7 @@ impl Calls {
         };
         // What comes back to us does not make a call.
         if request.flags.loop_protect() && self.is_our_own(offering.sdp) {
-            let sdp = Value::Bytes(offering.sdp.to_vec());
+            let sdp = offering.sdp.to_vec();
             return Reply::ok(Dict::new().with("sdp", sdp));
         }
         let (entry, is_new) = match self.find_or_create(request, offering.call_id, source, now) {

@@ -142,9 +142,8 @@ fn a_running_ice_keeps_its_family() {
 fn old_names_stand_for_families() {
     let mut bench = Bench::new();
     for (name, expected) in [
-        // The family of the party goes before that of the name.
         ("internal", "IP4 203.0.113.1"),
-        ("external", "IP4 203.0.113.1"),
+        ("external", "IP6 2001:db8::1"),
     ] {
         let request = of_call(name).with("direction", strings(&["internal", name]));
         assert_eq!(shown(&mut bench, request), expected, "{name}");
