@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use windlass_ng::request::VscCodes;
-use windlass_ng::{Dict, Request, Value};
+use windlass_ng::{ListWriter, Request};
 
 use super::leg::LegIndex;
 use super::serve::Calls;
@@ -109,14 +109,14 @@ impl Codes {
     }
 
     /// As `query` shows them.
-    pub(crate) fn describe(&self) -> Value {
-        let codes = self.codes.iter().map(|(action, code)| {
-            Dict::new()
-                .with("type", action.name())
-                .with("trigger", code.as_str())
-                .with("active", 1_u64)
-        });
-        Value::List(codes.map(Value::from).collect())
+    pub(crate) fn describe(&self, list: &mut ListWriter<'_>) {
+        for (action, code) in &self.codes {
+            list.dict(|dict| {
+                dict.put("type", action.name());
+                dict.put("trigger", code.as_str());
+                dict.put("active", 1_u64);
+            });
+        }
     }
 }
 

@@ -195,7 +195,7 @@ impl Explainer {
         Explanation {
             text,
             is_refused: reply.is_error() || matches!(reply.outcome, Outcome::LoadLimit(_)),
-            reply: reply.into_dict(),
+            reply: reply.into_tree(),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod access;
 pub mod bencode;
 pub mod client;
 pub mod cookie;
+pub mod encoded;
 
 pub mod errors;
 pub mod json;
@@ -25,6 +26,7 @@ pub mod value;
 
 pub use access::{Access, Grant, Network, NetworkError, Rule};
 pub use client::{AsyncClient, Client, ClientError, ClientOptions};
+pub use encoded::{DictWriter, Encoded, ListWriter};
 pub use reply::{Encoding, Outcome, Reply};
 pub use request::{Branch, CallId, Command, Flag, FlagSet, Label, Request, Tag, Templates};
 pub use serve::{Handler, Source, Transport, read_request};

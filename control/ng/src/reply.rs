@@ -110,6 +110,7 @@ impl Reply {
         let mut target = room;
         while out.len() > limit {
             out.truncate(start);
+            dict.unpack();
             target = target.min(dict.bencode_len());
             if !shorten::shorten(&mut dict, target) {
                 return write(&Self::error(errors::REPLY_TOO_LARGE).into_dict(), out);
@@ -117,6 +118,13 @@ impl Reply {
             write(&dict, out);
             target = target.min(dict.bencode_len()) / 4 * 3;
         }
+    }
+
+    /// As [`Self::into_dict`], for those who look into it: nothing is encoded.
+    pub fn into_tree(self) -> Dict {
+        let mut dict = self.into_dict();
+        dict.unpack();
+        dict
     }
 
     /// The whole dictionary: keys of the command, then the result.

@@ -3,10 +3,10 @@
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use windlass_ng::{Dict, Value};
+use windlass_ng::{DictWriter, ListWriter};
 use windlass_sdp::Setup;
 
-use super::{PacketClock, Totals, counters, describe_address, family, heard, ports_of};
+use super::{PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
 use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media};
@@ -14,6 +14,10 @@ use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::{FlowStats, SsrcStats};
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a media shows comes from many places"
+)]
 pub(super) fn describe(
     index: usize,
     leg: &Leg,
@@ -22,34 +26,39 @@ pub(super) fn describe(
     clock: PacketClock,
     totals: &mut Totals,
     reporting: SsrcReporting,
-) -> Dict {
-    let mut dict = Dict::with_capacity(8)
-        .with("index", index as u64 + 1)
-        .with("type", media.kind_text.as_bytes())
-        .with("protocol", media.transport.name().as_bytes());
+    dict: &mut DictWriter<'_>,
+) {
+    dict.put("index", index as u64 + 1);
+    dict.put("type", media.kind_text.as_bytes());
+    dict.put("protocol", media.transport.name().as_bytes());
     if let Some(codec) = codec_in_use(media) {
-        dict.push("codec", codec);
+        dict.put("codec", &*codec);
     }
     for (port, component) in ports_of(media) {
         totals.count(port, component);
     }
-    // Both are always there, with or without ports.
-    let streams = [Component::Rtp, Component::Rtcp];
-    let streams = streams.map(|component| describe_stream(leg, media, component, clock).into());
-    dict.push("streams", Value::List(streams.into()));
-    dict.push("flags", flags(leg, media));
+    dict.list("streams", |list| {
+        // Both are always there, with or without ports.
+        for component in [Component::Rtp, Component::Rtcp] {
+            list.dict(|dict| describe_stream(leg, media, component, clock, dict));
+        }
+    });
+    dict.list("flags", |list| put_flags(leg, media, list));
     let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
-    let sources = |sources: Vec<&SsrcStats>| -> Value {
-        let entries = sources.into_iter().filter(|_| is_inline).map(|source| {
-            let mut entry = Dict::new().with("SSRC", u64::from(source.ssrc.load(Relaxed)));
-            entry.extend(describe_source(source, clock).into_entries());
-            entry
-        });
-        Value::List(entries.map(Value::from).collect())
+    let put_sources = |list: &mut ListWriter<'_>, sources: &mut dyn Iterator<Item = &SsrcStats>| {
+        for source in sources.filter(|_| is_inline) {
+            list.dict(|dict| {
+                dict.put("SSRC", source.ssrc.load(Relaxed));
+                describe_source(source, clock, dict);
+            });
+        }
     };
-    dict.push("ingress SSRCs", sources(ingress(media).collect()));
-    dict.push("egress SSRCs", sources(egress.to_vec()));
-    dict
+    dict.list("ingress SSRCs", |list| {
+        put_sources(list, &mut ingress(media))
+    });
+    dict.list("egress SSRCs", |list| {
+        put_sources(list, &mut egress.iter().copied());
+    });
 }
 
 /// The sources that were heard on the RTP port of a media.
@@ -58,7 +67,7 @@ pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
     rtp.flat_map(|(port, _)| heard(port))
 }
 
-fn flags(leg: &Leg, media: &Media) -> Value {
+fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
     let rules = &leg.source_rules;
     let extras = media.extras.as_deref();
     let extra = |read: fn(&crate::call::media::Extras) -> bool| extras.is_some_and(read);
@@ -111,14 +120,20 @@ fn flags(leg: &Leg, media: &Media) -> Value {
             "reverse legacy OSRTP",
         ),
     ];
-    listed
-        .into_iter()
-        .filter(|(is_set, _)| *is_set)
-        .map(|(_, name)| Value::word(name))
-        .collect()
+    for (is_set, name) in listed {
+        if is_set {
+            list.put(name);
+        }
+    }
 }
 
-fn describe_stream(leg: &Leg, media: &Media, component: Component, clock: PacketClock) -> Dict {
+fn describe_stream(
+    leg: &Leg,
+    media: &Media,
+    component: Component,
+    clock: PacketClock,
+    dict: &mut DictWriter<'_>,
+) {
     let ports = media.ports().map(|map| &map.main);
     let port = ports.and_then(|set| match component {
         Component::Rtp => Some(&set.rtp),
@@ -132,17 +147,15 @@ fn describe_stream(leg: &Leg, media: &Media, component: Component, clock: Packet
         Component::Rtcp => endpoint.rtcp,
     });
     let last = clock.unix_seconds(counted(|stats| &stats.last_packet_ms));
-    let mut dict = Dict::with_capacity(13);
     if let Some(set) = ports {
         // RTCP that shares the port of RTP has none of its own.
         let local = set.rtp.local.ip();
-        dict.push("local port", port.map_or(0, |port| port.local.port()));
-        dict.push("local address", local);
-        dict.push("family", Value::word(family(local)));
+        dict.put("local port", port.map_or(0, |port| port.local.port()));
+        dict.put("local address", local);
+        dict.put("family", family(local));
     }
-    let endpoint = describe_address(peer.destination.or(signalled));
-    dict.push("endpoint", endpoint);
-    dict.push("advertised endpoint", describe_address(signalled));
+    put_endpoint(dict, "endpoint", peer.destination.or(signalled));
+    put_endpoint(dict, "advertised endpoint", signalled);
     let sdes = media.extras.as_deref().map(|extras| &extras.sdes);
     let suite = sdes
         .filter(|sdes| sdes.is_active)
@@ -152,13 +165,13 @@ fn describe_stream(leg: &Leg, media: &Media, component: Component, clock: Packet
             _ => sdes.ours.first().filter(|_| sdes.ours.len() == 1),
         });
     if let Some(name) = suite.and_then(|line| line.suite.known_name()) {
-        dict.push("crypto suite", name);
+        dict.put("crypto suite", name);
     }
-    dict.push("last packet", last);
-    dict.push("last kernel packet", 0_u64);
-    dict.push("last user packet", last);
+    dict.put("last packet", last);
+    dict.put("last kernel packet", 0_u64);
+    dict.put("last user packet", last);
     if let Some(first) = ingress(media).next() {
-        dict.push("SSRC", u64::from(first.ssrc.load(Relaxed)));
+        dict.put("SSRC", first.ssrc.load(Relaxed));
     }
     let is_rtcp = component == Component::Rtcp;
     let listed = [
@@ -170,87 +183,75 @@ fn describe_stream(leg: &Leg, media: &Media, component: Component, clock: Packet
         (leg.source_rules.strict_source, "strict source address"),
         (leg.source_rules.media_handover, "media handover"),
     ];
-    let flags = listed
-        .into_iter()
-        .filter(|(is_set, _)| *is_set)
-        .map(|(_, name)| Value::word(name));
-    dict.push("flags", flags.collect::<Value>());
-    let received = counters(
+    dict.list("flags", |list| {
+        for (is_set, name) in listed {
+            if is_set {
+                list.put(name);
+            }
+        }
+    });
+    let received = [
         counted(|stats| &stats.packets_in),
         counted(|stats| &stats.bytes_in),
         counted(|stats| &stats.errors_in),
-    );
-    dict.push("stats", received);
-    let sent = counters(
+    ];
+    put_counters(dict, "stats", received);
+    let sent = [
         counted(|stats| &stats.packets_out),
         counted(|stats| &stats.bytes_out),
         counted(|stats| &stats.errors_out),
-    );
-    dict.push("stats_out", sent);
-    dict
+    ];
+    put_counters(dict, "stats_out", sent);
 }
 
-pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock) -> Dict {
-    let mut dict = Dict::new()
-        .with("bytes", source.bytes.load(Relaxed))
-        .with("packets", source.packets.load(Relaxed))
-        .with(
-            "last RTP timestamp",
-            u64::from(source.last_timestamp.load(Relaxed)),
-        )
-        .with(
-            "last RTP seq",
-            u64::from(source.last_sequence.load(Relaxed)),
-        );
+pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock, dict: &mut DictWriter<'_>) {
+    dict.put("bytes", source.bytes.load(Relaxed));
+    dict.put("packets", source.packets.load(Relaxed));
+    dict.put("last RTP timestamp", source.last_timestamp.load(Relaxed));
+    dict.put("last RTP seq", source.last_sequence.load(Relaxed));
     if let Some(quality) = source.quality.get() {
         let quality = quality.lock().unwrap_or_else(PoisonError::into_inner);
-        describe_quality(&mut dict, &quality, clock);
+        describe_quality(dict, &quality, clock);
     }
-    dict
 }
 
 /// What the receivers of a source reported, once there is a score.
-fn describe_quality(dict: &mut Dict, quality: &Quality, clock: PacketClock) {
-    dict.push("cumulative loss", i64::from(quality.lost));
+fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, clock: PacketClock) {
+    dict.put("cumulative loss", i64::from(quality.lost));
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {
         return;
     };
-    let average = Dict::new()
-        .with("MOS", whole(quality.sums.mos.average() * 10.0))
-        .with(
-            "round-trip time",
-            whole(quality.sums.round_trip_us.average()),
-        )
-        .with(
-            "round-trip time leg",
-            whole(quality.sums.round_trip_leg_us.average()),
-        )
-        .with("jitter", whole(quality.sums.jitter_ms.average()))
-        .with("packet loss", whole(quality.sums.loss_percent.average()))
-        .with("samples", quality.sums.mos.samples);
-    dict.push("average MOS", average);
-    dict.push("lowest MOS", describe_look(lowest, clock));
-    dict.push("highest MOS", describe_look(highest, clock));
-    let entries = quality
-        .course
-        .iter()
-        .map(|look| describe_look(look, clock).into());
-    let course = Dict::new()
-        .with("interval", quality.interval_s)
-        .with("entries", Value::List(entries.collect()));
-    dict.push("MOS progression", course);
+    let sums = &quality.sums;
+    dict.dict("average MOS", |dict| {
+        dict.put("MOS", whole(sums.mos.average() * 10.0));
+        dict.put("round-trip time", whole(sums.round_trip_us.average()));
+        let leg = sums.round_trip_leg_us.average();
+        dict.put("round-trip time leg", whole(leg));
+        dict.put("jitter", whole(sums.jitter_ms.average()));
+        dict.put("packet loss", whole(sums.loss_percent.average()));
+        dict.put("samples", sums.mos.samples);
+    });
+    dict.dict("lowest MOS", |dict| describe_look(lowest, clock, dict));
+    dict.dict("highest MOS", |dict| describe_look(highest, clock, dict));
+    dict.dict("MOS progression", |dict| {
+        dict.put("interval", quality.interval_s);
+        dict.list("entries", |list| {
+            for look in &quality.course {
+                list.dict(|dict| describe_look(look, clock, dict));
+            }
+        });
+    });
 }
 
-fn describe_look(look: &Look, clock: PacketClock) -> Dict {
+fn describe_look(look: &Look, clock: PacketClock, dict: &mut DictWriter<'_>) {
     let sample = &look.sample;
     let us = |time: std::time::Duration| whole(time.as_secs_f64() * 1e6);
-    Dict::new()
-        .with("MOS", whole(sample.mos.unwrap_or_default() * 10.0))
-        .with("round-trip time", us(sample.round_trip))
-        .with("round-trip time leg", us(sample.round_trip_leg))
-        .with("jitter", whole(sample.jitter_ms))
-        .with("packet loss", whole(sample.loss_percent))
-        .with("reported at", clock.unix_seconds(look.at_ms + 1))
+    dict.put("MOS", whole(sample.mos.unwrap_or_default() * 10.0));
+    dict.put("round-trip time", us(sample.round_trip));
+    dict.put("round-trip time leg", us(sample.round_trip_leg));
+    dict.put("jitter", whole(sample.jitter_ms));
+    dict.put("packet loss", whole(sample.loss_percent));
+    dict.put("reported at", clock.unix_seconds(look.at_ms + 1));
 }
 
 fn whole(value: f64) -> i64 {

@@ -4,16 +4,16 @@ mod media;
 
 pub(crate) use media::codec_in_use;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
-use windlass_ng::{Dict, Tag, Value};
+use windlass_ng::{Dict, DictWriter, Encoded, ListWriter, Tag};
 
 use super::flows::{Defaults, SsrcReporting};
 use super::leg::{Leg, LegExtras, LegIndex};
 use super::media::{Media, Port};
 use super::state::Call;
-use super::vsc::Codes;
 use crate::flow::Component;
 use crate::flow::stats::SsrcStats;
 
@@ -105,39 +105,43 @@ impl Call {
         {
             reply.push("metadata", metadata);
         }
-        let mut sources = Dict::new();
-        let mut tags = Dict::with_capacity(self.legs.len());
-        let mut totals = Totals::default();
-        for (index, leg) in self.legs.iter().enumerate() {
-            let is_selected = match selection {
-                Selection::All => true,
-                Selection::Legs(legs) => legs.contains(&index),
-            };
-            if !is_selected {
-                continue;
-            }
-            let name = match &leg.tag {
-                Some(tag) => tag.as_bytes().to_vec(),
-                None => format!("<untagged {index}>").into_bytes(),
-            };
-            tags.push(
-                name,
-                self.describe_leg(index, leg, clock, &mut totals, defaults),
-            );
-            for media in &leg.medias {
-                for source in media::ingress(media) {
-                    let key = source.ssrc.load(Relaxed).to_string();
-                    sources.push(key, media::describe_source(source, clock));
-                }
-            }
-        }
+        let is_selected = |index: LegIndex| match selection {
+            Selection::All => true,
+            Selection::Legs(legs) => legs.contains(&index),
+        };
+        let selected = || {
+            self.legs
+                .iter()
+                .enumerate()
+                .filter(|&(i, _)| is_selected(i))
+        };
         let is_global = matches!(
             defaults.ssrc_reporting,
             SsrcReporting::Full | SsrcReporting::Global
         );
         if is_global {
+            let sources =
+                selected().flat_map(|(_, leg)| leg.medias.iter().flat_map(media::ingress));
+            let sources = Encoded::dict(|dict| {
+                for source in sources {
+                    let key = source.ssrc.load(Relaxed).to_string();
+                    dict.dict(key, |dict| media::describe_source(source, clock, dict));
+                }
+            });
             reply.push("SSRC", sources);
         }
+        let mut totals = Totals::default();
+        let tags = Encoded::dict(|tags| {
+            for (index, leg) in selected() {
+                let name = match &leg.tag {
+                    Some(tag) => Cow::Borrowed(tag.as_bytes()),
+                    None => Cow::Owned(format!("<untagged {index}>").into_bytes()),
+                };
+                tags.dict(name, |dict| {
+                    self.describe_leg(index, leg, clock, &mut totals, defaults, dict);
+                });
+            }
+        });
         reply.push("tags", tags);
         reply.push("totals", totals.describe());
         if self.has_recording() {
@@ -156,57 +160,62 @@ impl Call {
         clock: PacketClock,
         totals: &mut Totals,
         defaults: &Defaults,
-    ) -> Dict {
-        let mut dict = Dict::with_capacity(10);
+        dict: &mut DictWriter<'_>,
+    ) {
         // A party that has not answered has an empty one.
-        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
-        dict.push("tag", tag);
+        dict.put("tag", tag_of(leg));
         if let Some(branch) = &leg.branch {
-            dict.push("via-branch", branch);
+            dict.put("via-branch", branch.as_bytes());
         }
         if !leg.aliases.is_empty() {
-            dict.push("tag-aliases", leg.aliases.iter().collect::<Value>());
+            dict.list("tag-aliases", |list| {
+                leg.aliases.iter().for_each(|tag| list.put(tag.as_bytes()));
+            });
         }
         if let Some(label) = &leg.label {
-            dict.push("label", label);
+            dict.put("label", label.as_bytes());
         }
-        dict.push("created", leg.created.unix.as_secs());
+        dict.put("created", leg.created.unix.as_secs());
         if let Some(metadata) = &leg.metadata {
-            dict.push("metadata", &**metadata);
+            dict.put("metadata", &**metadata);
         }
-        let subscriptions = self.sources_of(index);
-        let subscriptions = subscriptions
-            .iter()
-            .filter_map(|&(source, kind)| self.describe_peer(source, kind));
-        dict.push("subscriptions", Value::List(subscriptions.collect()));
-        let subscribers = (0..self.legs.len()).filter_map(|other| {
-            let sources = self.sources_of(other);
-            let (_, kind) = sources.into_iter().find(|(source, _)| *source == index)?;
-            self.describe_peer(other, kind)
+        dict.list("subscriptions", |list| {
+            for (source, kind) in self.sources_of(index) {
+                self.describe_peer(source, kind, list);
+            }
         });
-        dict.push("subscribers", Value::List(subscribers.collect()));
-        let medias = leg.medias.iter().enumerate();
-        let medias = medias.map(|(i, media)| {
-            let egress = self.egress(leg, media);
-            let reporting = defaults.ssrc_reporting;
-            media::describe(i, leg, media, &egress, clock, totals, reporting).into()
+        dict.list("subscribers", |list| {
+            for other in 0..self.legs.len() {
+                let sources = self.sources_of(other);
+                let by = sources.into_iter().find(|(source, _)| *source == index);
+                if let Some((_, kind)) = by {
+                    self.describe_peer(other, kind, list);
+                }
+            }
         });
-        dict.push("medias", Value::List(medias.collect()));
-        let codes = self
-            .extras
-            .as_deref()
-            .and_then(|extras| extras.codes.as_ref());
-        let codes = codes.map_or_else(|| Value::List(Vec::new()), Codes::describe);
-        dict.push("VSC", codes);
+        dict.list("medias", |list| {
+            for (i, media) in leg.medias.iter().enumerate() {
+                let egress = self.egress(leg, media);
+                let reporting = defaults.ssrc_reporting;
+                list.dict(|dict| {
+                    media::describe(i, leg, media, &egress, clock, totals, reporting, dict);
+                });
+            }
+        });
+        let codes = self.extras.as_deref().and_then(|e| e.codes.as_ref());
+        dict.list("VSC", |list| {
+            if let Some(codes) = codes {
+                codes.describe(list);
+            }
+        });
         if self.has_recording() {
             let extras = leg.extras.as_deref();
             let is = |read: fn(&LegExtras) -> bool| u64::from(extras.is_some_and(read));
-            let recording = Dict::new()
-                .with("excluded", is(|extras| extras.is_unrecorded))
-                .with("forwarding", is(|extras| extras.is_forwarding));
-            dict.push("recording", recording);
+            dict.dict("recording", |dict| {
+                dict.put("excluded", is(|extras| extras.is_unrecorded));
+                dict.put("forwarding", is(|extras| extras.is_forwarding));
+            });
         }
-        dict
     }
 
     /// Whether something of the call is recorded, was until it was paused, or is forwarded.
@@ -242,16 +251,24 @@ impl Call {
             .collect()
     }
 
-    fn describe_peer(&self, index: LegIndex, kind: Kind) -> Option<Value> {
-        let leg = self.leg(index)?;
-        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
-        let kind = match kind {
-            Kind::OfferAnswer => "offer/answer",
-            Kind::PubSub => "pub/sub",
+    fn describe_peer(&self, index: LegIndex, kind: Kind, list: &mut ListWriter<'_>) {
+        let Some(leg) = self.leg(index) else {
+            return;
         };
-        let peer = Dict::with_capacity(2).with("tag", tag);
-        Some(peer.with("type", Value::word(kind)).into())
+        list.dict(|dict| {
+            dict.put("tag", tag_of(leg));
+            let kind = match kind {
+                Kind::OfferAnswer => "offer/answer",
+                Kind::PubSub => "pub/sub",
+            };
+            dict.put("type", kind);
+        });
     }
+}
+
+/// The tag of a leg, empty without one.
+fn tag_of(leg: &Leg) -> &[u8] {
+    leg.tag.as_ref().map_or(&[], |tag| tag.as_bytes())
 }
 
 /// How one leg came to hear another.
@@ -281,20 +298,22 @@ impl Totals {
         *errors += stats.errors_in.load(Relaxed);
     }
 
-    fn describe(&self) -> Dict {
-        let mut dict = Dict::new();
-        for (name, [packets, bytes, errors]) in [("RTP", self.rtp), ("RTCP", self.rtcp)] {
-            dict.push(name, counters(packets, bytes, errors));
-        }
-        dict
+    fn describe(&self) -> Encoded {
+        Encoded::dict(|dict| {
+            for (name, sums) in [("RTP", self.rtp), ("RTCP", self.rtcp)] {
+                put_counters(dict, name, sums);
+            }
+        })
     }
 }
 
-fn counters(packets: u64, bytes: u64, errors: u64) -> Dict {
-    Dict::with_capacity(3)
-        .with("packets", packets)
-        .with("bytes", bytes)
-        .with("errors", errors)
+/// Packets, bytes and errors.
+fn put_counters(dict: &mut DictWriter<'_>, key: &str, [packets, bytes, errors]: [u64; 3]) {
+    dict.dict(key, |dict| {
+        dict.put("packets", packets);
+        dict.put("bytes", bytes);
+        dict.put("errors", errors);
+    });
 }
 
 /// The ports of a media with their components: those in use.
@@ -312,8 +331,15 @@ pub(crate) fn heard(port: &Port) -> impl Iterator<Item = &SsrcStats> {
     sources.filter(|source| source.packets.load(Relaxed) > 0)
 }
 
-fn describe_address(address: Option<SocketAddr>) -> Dict {
-    address.map_or_else(Dict::new, windlass_ng::request::endpoint_dict)
+/// The way the protocol shows an address and port; empty without one.
+fn put_endpoint(dict: &mut DictWriter<'_>, key: &str, endpoint: Option<SocketAddr>) {
+    dict.dict(key, |dict| {
+        if let Some(endpoint) = endpoint {
+            dict.put("family", family(endpoint.ip()));
+            dict.put("address", endpoint.ip());
+            dict.put("port", endpoint.port());
+        }
+    });
 }
 
 fn family(address: IpAddr) -> &'static str {

@@ -306,11 +306,7 @@ fn playing() {
             vec![id(), text("DTMF-security", "random")],
             "ok",
         ),
-        (
-            "block DTMF",
-            vec![id(), text("trigger", "*1")],
-            "ok",
-        ),
+        ("block DTMF", vec![id(), text("trigger", "*1")], "ok"),
     ]);
 }
 

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::{CodecSpec, Label, Tag};
-use crate::{
-    names::names,
-    value::{Dict, Value},
-};
+use crate::names::names;
 
 /// IP version of an address to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -365,13 +362,4 @@ pub struct RareOptions {
 /// Seconds of `delete-delay`; negative means as configured.
 pub(crate) fn delay(seconds: i64) -> Option<Duration> {
     u64::try_from(seconds).ok().map(Duration::from_secs)
-}
-
-/// `{family, address, port}` as replies spell endpoints.
-pub fn endpoint_dict(endpoint: std::net::SocketAddr) -> Dict {
-    let family = if endpoint.is_ipv4() { "IPv4" } else { "IPv6" };
-    Dict::with_capacity(3)
-        .with("family", Value::word(family))
-        .with("address", endpoint.ip())
-        .with("port", endpoint.port())
 }

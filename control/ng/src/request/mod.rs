@@ -35,7 +35,7 @@ pub use media::{
     AliasKey, AllSelection, AudioPlayer, CodecFormat, CodecMapping, DropTraffic, DtmfOptions,
     DtmfSecurity, EndpointLearning, Family, MediaEcho, MediaSpec, MeshEntry, MohMode, MohOptions,
     PartyAddress, PlayOptions, RareOptions, RecordCall, RecordingOptions, SipMessageType, Tos,
-    VscCodes, endpoint_dict,
+    VscCodes,
 };
 pub use options::{
     BundleOptions, DtlsOptions, DtlsRole, FingerprintHash, IceLite, IceMode, IceOptions,
