@@ -146,8 +146,6 @@ pub(crate) struct LegExtras {
     pub(crate) trigger: Option<Box<DigitTrigger>>,
     /// PCM of the leg is forwarded to the recording daemon.
     pub(crate) is_forwarding: bool,
-    /// Its SDP carries the mark that shows a loop (`loop-protect`).
-    pub(crate) is_loop_checked: bool,
 }
 
 /// Blocking and silencing, at one level (spec: media-behaviour §11).

@@ -28,9 +28,6 @@ impl Call {
                 continue;
             };
             apply_source_rules(leg, is_sender, context);
-            if request.flags.loop_protect() {
-                leg.extras_mut().is_loop_checked = true;
-            }
             if let Some(name) = interface_name(is_sender, context) {
                 // One of several that take turns was chosen for this party already.
                 let is_chosen = leg.interface.as_deref().is_some_and(|chosen| {

@@ -101,11 +101,7 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
         ),
         (extra(|e| e.ice.is_active && e.ice.lite), "ICE-lite self"),
         (rules.unidirectional, "unidirectional"),
-        (
-            extra(|extras| extras.is_loop_checked)
-                || leg.extras.as_deref().is_some_and(|e| e.is_loop_checked),
-            "loop check",
-        ),
+        (extra(|extras| extras.is_loop_checked), "loop check"),
         (extra(|extras| extras.ptime.is_some()), "ptime-override"),
         (media.transport.has_feedback(), "RTCP feedback"),
         (extra(|extras| extras.makes_reports), "RTCP generator"),

@@ -404,10 +404,7 @@ fn flags_of_medias_and_streams() {
         ),
         (
             audio(FROM, 2000, ""),
-            Dict::new().with(
-                "flags",
-                strings(&["loop-protect", "asymmetric", "unidirectional"]),
-            ),
+            Dict::new().with("flags", strings(&["asymmetric", "unidirectional"])),
             audio(TO, 3000, ""),
             &[
                 "initialized",
@@ -415,7 +412,6 @@ fn flags_of_medias_and_streams() {
                 "send",
                 "recv",
                 "unidirectional",
-                "loop check",
             ],
         ),
         (
