@@ -90,7 +90,7 @@ impl Request {
 pub(super) struct Parser<'p> {
     pub(super) request: Request,
     pub(super) ignored: IgnoredList,
-    /// What the bare transport tokens so far add up to.
+    /// What the bare transport tokens of a string of §9 add up to so far.
     pub(super) transport: TransportBits,
     /// Inside a string of §9: how many interfaces it named singly. Outside: `None`.
     pub(super) string_directions: Option<usize>,

@@ -18,6 +18,7 @@ use crate::{
 /// Applies every token of `string` in order.
 pub(super) fn apply(parser: &mut Parser<'_>, string: &[u8]) -> Result<(), ParseError> {
     let outer = parser.string_directions.replace(0);
+    let outer_transport = std::mem::take(&mut parser.transport);
     let mut rest = skip_spaces(string);
     let mut applied = Ok(());
     while !rest.is_empty() && applied.is_ok() {
@@ -36,6 +37,7 @@ pub(super) fn apply(parser: &mut Parser<'_>, string: &[u8]) -> Result<(), ParseE
         rest = skip_spaces(rest);
     }
     parser.string_directions = outer;
+    parser.transport = outer_transport;
     applied
 }
 

@@ -231,6 +231,26 @@ fn templates_come_first_and_later_wins() {
     let after = offer().with("label", "key").with("template", "mine");
     assert_eq!(label(&read(&after)).as_deref(), Some("mine"));
     assert_eq!(read(&after).ice.mode, Some(IceMode::Force));
+    // Transport tokens add up within one string; another string says it anew.
+    let templates: Templates = [("default", "SRTP AVPF"), ("mine", "RTP/SAVP")]
+        .into_iter()
+        .collect();
+    let transport = |flags: &'static str| {
+        let dict = offer().with("rtpp-flags", flags);
+        let request = read_request(&dict.to_bencode(), &templates).0.unwrap();
+        request.transport_protocol
+    };
+    for (flags, expected) in [
+        ("trust-address", TransportProtocol::RtpSavpf),
+        ("RTP/AVP", TransportProtocol::RtpAvp),
+        ("AVPF", TransportProtocol::RtpAvpf),
+        ("DTLS", TransportProtocol::UdpTlsRtpSavp),
+        ("template=mine", TransportProtocol::RtpSavp),
+        ("AVPF template=mine", TransportProtocol::RtpSavp),
+        ("AVPF template=mine SRTP", TransportProtocol::RtpSavpf),
+    ] {
+        assert_eq!(transport(flags), Some(expected), "{flags}");
+    }
     let unknown = read(&offer().with("template", "other"));
     assert_eq!(ignored(&unknown), ["other"]);
     // Commands without options have none.
