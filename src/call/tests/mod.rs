@@ -22,6 +22,7 @@ mod ng_11_delete;
 mod ng_12_query;
 mod ng_13_statistics;
 mod ng_14_strings;
+mod ng_14_subscriptions;
 mod ng_15_defects;
 mod proxy_sequences;
 mod reoffers;

@@ -7,6 +7,7 @@
 mod ng_02_encodings;
 mod ng_03_replies;
 mod ng_06_keys;
+mod ng_06_keywords;
 mod ng_07_flags;
 mod ng_08_options;
 mod ng_09_rtpp_flags;
