@@ -15,6 +15,7 @@ mod ng_05_recording;
 mod ng_05_subscribers;
 mod ng_05_subscriptions;
 mod ng_06_effects;
+mod ng_08_ice;
 mod ng_08_rtcp_mux;
 mod ng_10_offer_answer;
 mod ng_10_parties;
