@@ -275,6 +275,18 @@ impl Call {
         self.legs.iter().all(|leg| leg.peers.is_empty())
     }
 
+    /// Takes out one leg alone, at once: those that were joined to it stay.
+    pub(crate) fn take_out(&mut self, index: LegIndex) {
+        for leg in &mut self.legs {
+            leg.peers.retain(|&peer| peer != index);
+        }
+        if let Some(leg) = self.legs.get_mut(index) {
+            leg.peers.clear();
+            leg.presence = Presence::Gone;
+        }
+        self.release_absent();
+    }
+
     /// Lets go of the ports of legs that are gone, and of their media.
     pub(crate) fn release_absent(&mut self) {
         let gone: Vec<bool> = self.legs.iter().map(|leg| !leg.is_here()).collect();

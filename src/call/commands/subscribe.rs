@@ -248,13 +248,7 @@ impl Calls {
                 }
             }
             None => {
-                if call.legs.get(leg).is_some_and(|leg| !leg.peers.is_empty()) {
-                    // A party of an offer stays; it only hears nobody else any more.
-                    call.clear_subscriptions(leg);
-                } else {
-                    call.remove_leg(leg, std::time::Duration::ZERO, scene.now.instant);
-                    call.release_absent();
-                }
+                call.take_out(leg);
             }
         }
         Ok(Reply::ok(Dict::new()))

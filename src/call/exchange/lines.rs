@@ -40,6 +40,8 @@ impl Call {
         let [Some(sender), Some(receiver)] = self.legs_mut(parties) else {
             return Ok(Vec::new());
         };
+        // A party that was not offered anything itself answers what another one was offered.
+        let answers_anothers = role == Role::Answer && sender.medias.is_empty();
         let mut lines = Vec::with_capacity(sdp.media.len());
         let mut position = 0;
         while let Some(first) = sdp.media.get(position) {
@@ -47,13 +49,15 @@ impl Call {
             let pair = second.and_then(|second| legacy_pair(first, second));
             let index = lines.len();
             if sender.medias.len() <= index {
+                let offered = receiver.medias.get(index).filter(|_| answers_anothers);
+                let line = offered.map_or(next, |offered| offered.line);
+                next = next.max(line + 1);
                 let mut media = Media::new(
-                    next,
+                    line,
                     first.kind,
                     first.kind_text.clone(),
                     first.transport.clone(),
                 );
-                next += 1;
                 if role == Role::Offer && request.osrtp.accept_legacy && pair.is_some() {
                     media.extras_mut().legacy = pair;
                 }

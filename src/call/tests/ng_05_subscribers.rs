@@ -148,6 +148,33 @@ fn a_subscription_ends_for_one_source_or_for_all() {
 }
 
 #[test]
+fn a_party_of_an_offer_can_be_taken_out_as_well() {
+    let mut bench = connected();
+    assert_eq!(
+        reason(&bench.ask(command("unsubscribe").with("to-tag", "T"))),
+        "ok"
+    );
+    // It alone: the other one goes on, and hears nobody.
+    let reply = bench.ask(command("query").with("from-tag", "F"));
+    assert_eq!(keys(&reply, "tags"), ["F"]);
+    assert!(keys(&bench.ask(command("query").with("from-tag", "T")), "tags").is_empty());
+    assert_eq!(
+        (bench.calls.count(), bench.leased(), bench.flows()),
+        (1, 2, 2)
+    );
+    // Another answer takes its place.
+    let answered = audio("198.51.100.20", 3000, "");
+    bench.sdp(answer(&answered));
+    assert_eq!(bench.leased(), 4);
+    bench.ask(
+        command("delete")
+            .with("from-tag", "F")
+            .with("delete-delay", 0),
+    );
+    assert_eq!((bench.calls.count(), bench.leased()), (0, 0));
+}
+
+#[test]
 fn connections_have_directions() {
     let hears = |bench: &Bench, sink: &str, source: &str| {
         let via = flow_of(bench, sink).local;

@@ -238,3 +238,22 @@ fn an_alias_key_finds_the_party_of_a_known_offer() {
         assert_eq!(parties(&mut bench), expected, "{key}");
     }
 }
+
+#[test]
+fn an_answer_of_a_new_party_is_to_the_same_lines() {
+    let two = |host: &str, port: u16| {
+        audio(host, port, "") + &format!("m=video {} RTP/AVP 96\na=rtpmap:96 VP8/90000\n", port + 2)
+    };
+    let mut bench = Bench::new();
+    bench.sdp(offer(&two(HOST, 2000)));
+    let first = bench.sdp(answer_of("t1", &two(OTHER, 3000)));
+    let flags = strings(&["new-branch"]);
+    let second = bench.sdp(answer_of("t2", &two("198.51.100.30", 4000)).with("flags", flags));
+    for line in [0, 1] {
+        // Ports of its own for another endpoint (§10.4), but not none.
+        assert_ne!(port(&second, line), 0, "{second}");
+        assert_ne!(port(&second, line), port(&first, line));
+    }
+    let reply = bench.ask(command("query").with("from-tag", "t2"));
+    assert_eq!(keys(&reply, "tags"), ["F", "t2"]);
+}
