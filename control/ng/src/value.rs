@@ -457,7 +457,13 @@ pub(crate) fn write_address(address: IpAddr, text: &mut [u8; 48]) -> usize {
 }
 
 pub(crate) fn write_bencode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    write_decimal(bytes.len(), out);
+    // The length has at most 20 digits.
+    out.reserve(bytes.len() + 21);
+    match u8::try_from(bytes.len()) {
+        // Most texts are words.
+        Ok(length @ ..10) => out.push(b'0' + length),
+        _ => write_decimal(bytes.len(), out),
+    }
     out.push(b':');
     out.extend_from_slice(bytes);
 }

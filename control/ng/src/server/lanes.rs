@@ -220,7 +220,7 @@ fn command(message: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let after = |word: &[u8]| {
-        let at = message.windows(word.len()).position(|it| it == word)?;
+        let at = memchr::memmem::find(message, word)?;
         message.get(at + word.len()..)
     };
     if let Some(value) = after(b"7:command") {

@@ -141,11 +141,18 @@ impl Drop for UdpServer {
 
 fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv4() {
-        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-    } else {
+    if addr.is_ipv6() {
         socket.set_only_v6(true)?;
-        setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    }
+    // Replies of a socket that is bound to one address leave from there by themselves.
+    match addr.ip() {
+        IpAddr::V4(v4) if v4.is_unspecified() => {
+            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        }
+        IpAddr::V6(v6) if v6.is_unspecified() => {
+            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+        _ => {}
     }
     // Bursts of offers queue here while all threads work. Less is fine.
     let _ = socket.set_recv_buffer_size(4 << 20);
@@ -280,7 +287,7 @@ impl Listener {
 }
 
 /// Requests that a thread executes before it looks at the socket again, at most.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
 /// The batch of one thread. Buffers that were never filled take no memory.
 struct Room {
