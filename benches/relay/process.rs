@@ -37,7 +37,12 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
+    /// With media ports for 5,000 calls.
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::with_ports(kind, 10_000, 29_999)
+    }
+
+    pub(crate) fn with_ports(kind: Kind, min: u16, max: u16) -> Self {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
         let ng = free.local_addr().unwrap();
         drop(free);
@@ -48,7 +53,7 @@ impl Relay {
                 let mut file = fs::File::create(&path).unwrap();
                 write!(
                     file,
-                    "[[interface]]\naddress = \"127.0.0.1\"\n[ports]\nmin = 10000\nmax = 29999\n\
+                    "[[interface]]\naddress = \"127.0.0.1\"\n[ports]\nmin = {min}\nmax = {max}\n\
                      [ng]\nudp = [\"{ng}\"]\n[log]\nlevel = \"error\"\n[workers]\ncount = 1\n"
                 )
                 .unwrap();
@@ -66,7 +71,8 @@ impl Relay {
                     "--log-stderr",
                 ]);
                 command.args(["--log-level=1", "--interface=127.0.0.1", "--num-threads=1"]);
-                command.args(["--port-min=10000", "--port-max=29999", "--delete-delay=0"]);
+                command.arg("--delete-delay=0");
+                command.args([format!("--port-min={min}"), format!("--port-max={max}")]);
                 command.arg(format!("--listen-ng={ng}"));
                 command
             }
@@ -162,9 +168,11 @@ pub(crate) fn pin(pid: u32, core: usize) {
     }
 }
 
-pub(crate) fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
+    let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return 1024;
+    };
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    hard
 }
