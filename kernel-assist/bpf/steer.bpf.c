@@ -17,6 +17,8 @@
 
 #define STATE_OPEN 1u
 #define STATE_GATED 2u
+// Somebody's, and perhaps not open yet: for the process alone.
+#define STATE_LEASED 4u
 #define STATE_SOCKET_SHIFT 8
 
 // IPv6 address, or IPv4 address mapped into it; network byte order.
@@ -86,6 +88,17 @@ static __always_inline int is_same(const struct steer_address *a, const struct s
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+// Whether it is a question of `holders`, of this process or another. No router forwards such a datagram, and IPv4
+// takes none.
+static __always_inline int is_from_nobody(const struct bpf_sk_lookup *ctx, int is_v4)
+{
+	if (ctx->remote_port != 0)
+		return 0;
+	if (is_v4)
+		return ctx->remote_ip4 == 0;
+	return (ctx->remote_ip6[0] | ctx->remote_ip6[1] | ctx->remote_ip6[2] | ctx->remote_ip6[3]) == 0;
+}
+
 SEC("sk_lookup/steer")
 int steer(struct bpf_sk_lookup *ctx)
 {
@@ -116,7 +129,8 @@ int steer(struct bpf_sk_lookup *ctx)
 	if (!(state & STATE_OPEN))
 		return SK_PASS;
 	__u32 socket = (state >> STATE_SOCKET_SHIFT) + (is_v4 ? 0 : 1);
-	if (state & STATE_GATED) {
+	// A gated port is held as well: whoever asks finds the socket of those that hear everybody.
+	if ((state & STATE_GATED) && !is_from_nobody(ctx, is_v4)) {
 		struct steer_address remote __attribute__((aligned(8)));
 		if (is_v4) {
 			map_v4(&remote, ctx->remote_ip4);

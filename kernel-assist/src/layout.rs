@@ -33,7 +33,7 @@ pub struct Range {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Port {
-    /// [`OPEN`], [`GATED`], and above [`SOCKET_SHIFT`] the first socket of the worker.
+    /// [`OPEN`], [`GATED`], [`LEASED`], and above [`SOCKET_SHIFT`] the first socket of the worker.
     pub state: AtomicU32,
     /// Datagrams that the gate kept out; only counts up.
     pub refused: AtomicU32,
@@ -45,10 +45,12 @@ pub struct Port {
     pub padding: [u16; 3],
 }
 
-/// The port is leased.
+/// Datagrams are steered.
 pub const OPEN: u32 = 1;
 /// Only the source may send.
 pub const GATED: u32 = 2;
+/// The port is somebody's, and perhaps not open yet; the program does not look at it.
+pub const LEASED: u32 = 4;
 /// Where the number of the socket begins.
 pub const SOCKET_SHIFT: u32 = 8;
 

@@ -10,13 +10,14 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::fence;
 
 use aya::maps::{HashMap, Map, SockMap};
 use aya::programs::{ProgramError, SkLookup, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
 
-use crate::layout::{self, Address, GATED, MAX_QUESTIONS, OPEN, Question, SOCKET_SHIFT};
+use crate::layout::{self, Address, GATED, LEASED, MAX_QUESTIONS, OPEN, Question, SOCKET_SHIFT};
 use crate::sys::{self, PortTable};
 
 /// The object of `bpf/steer.bpf.c`, as `bpf/build` makes it.
@@ -24,6 +25,10 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/steer.bpf.o");
 
 /// Addresses that the table has room for.
 pub const MAX_ADDRESSES: usize = 256;
+
+/// Ports that the table has room for, at 32 bytes each: the whole range on 64 addresses. The system
+/// takes the memory for all of them at once.
+pub const MAX_PORTS: u32 = 1 << 22;
 
 /// Sockets of a worker: IPv4 and IPv6 for ports that hear everybody, then for gated ones.
 pub const SOCKETS_PER_WORKER: u32 = 4;
@@ -43,6 +48,9 @@ pub enum SteerError {
     /// The system refuses a program.
     #[error("cannot load the eBPF programs: {0}")]
     Program(#[from] ProgramError),
+    /// More ports than [`MAX_PORTS`].
+    #[error("{0} media ports on all addresses together; at most {MAX_PORTS} can be steered")]
+    Ports(u32),
     /// The system refuses an entry.
     #[error("cannot fill the eBPF maps: {0}")]
     Map(#[from] aya::maps::MapError),
@@ -103,10 +111,7 @@ impl Steering {
     /// # Errors
     /// [`SteerError`]; nothing is attached then.
     pub fn attach(ranges: &[(IpAddr, u16, u16)], workers: usize) -> Result<Self, SteerError> {
-        let addresses = lay_out(ranges);
-        if addresses.len() > MAX_ADDRESSES {
-            return Err(SteerError::Addresses(addresses.len()));
-        }
+        let addresses = lay_out(ranges)?;
         let entries = addresses.last().map_or(1, |last| end(&last.range));
         let sockets = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
         let sockets = sockets.saturating_mul(SOCKETS_PER_WORKER);
@@ -134,7 +139,8 @@ impl Steering {
         let steer = programs.program_mut("steer");
         let steer: &mut SkLookup = steer.ok_or(SteerError::Missing("steer"))?.try_into()?;
         steer.load()?;
-        let namespace = File::open("/proc/self/ns/net").map_err(|source| {
+        // Of this thread: its sockets are opened there, wherever the process was started.
+        let namespace = File::open("/proc/thread-self/ns/net").map_err(|source| {
             let what = "cannot open the network namespace";
             SteerError::System { what, source }
         })?;
@@ -183,11 +189,23 @@ impl Steering {
         sys::ask(self.holders.as_fd(), asked)
     }
 
-    /// From now on datagrams for the port arrive at the sockets of a worker that hear everybody.
+    /// Takes a port for the caller, until it is closed; `false`: it is somebody's already. Nothing
+    /// arrives before it is opened.
+    pub fn claim(&self, slot: Slot) -> bool {
+        let port = self.port(slot);
+        port.is_some_and(|port| {
+            port.state
+                .compare_exchange(0, LEASED, AcqRel, Relaxed)
+                .is_ok()
+        })
+    }
+
+    /// From now on datagrams for a claimed port arrive at the sockets of a worker that hear everybody.
     pub fn open(&self, slot: Slot, worker: u32) {
         if let Some(port) = self.port(slot) {
             let socket = worker.saturating_mul(SOCKETS_PER_WORKER);
-            port.state.store(OPEN | socket << SOCKET_SHIFT, Release);
+            let state = LEASED | OPEN | socket << SOCKET_SHIFT;
+            port.state.store(state, Release);
         }
     }
 
@@ -200,6 +218,8 @@ impl Steering {
         let open = port.state.load(Relaxed) & !GATED;
         // While it is changed, the gate is open: a datagram more comes up, none is lost.
         port.state.store(open, Release);
+        // The source is not to be seen to change before the gate is seen open.
+        fence(Release);
         let Some(source) = source else {
             return;
         };
@@ -242,7 +262,7 @@ fn load_holders(programs: &mut Ebpf) -> Result<OwnedFd, SteerError> {
 }
 
 /// A place in the table for every port of every address.
-fn lay_out(ranges: &[(IpAddr, u16, u16)]) -> Vec<Steered> {
+fn lay_out(ranges: &[(IpAddr, u16, u16)]) -> Result<Vec<Steered>, SteerError> {
     let mut addresses: Vec<Steered> = Vec::new();
     for &(address, first, last) in ranges {
         let known = addresses.iter_mut().find(|known| known.address == address);
@@ -261,12 +281,18 @@ fn lay_out(ranges: &[(IpAddr, u16, u16)]) -> Vec<Steered> {
             }),
         }
     }
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(SteerError::Addresses(addresses.len()));
+    }
     let mut base = 0;
     for steered in &mut addresses {
         steered.range.base = base;
         base = end(&steered.range);
     }
-    addresses
+    match base > MAX_PORTS {
+        true => Err(SteerError::Ports(base)),
+        false => Ok(addresses),
+    }
 }
 
 /// The first index behind a range.
@@ -281,12 +307,26 @@ mod tests {
     #[test]
     fn ranges_of_an_address_are_united_and_follow_each_other() {
         let (a, b): (IpAddr, IpAddr) = ("127.0.0.1".parse().unwrap(), "::1".parse().unwrap());
-        let laid = lay_out(&[(a, 2000, 2001), (b, 5000, 5009), (a, 3000, 3001)]);
+        let laid = lay_out(&[(a, 2000, 2001), (b, 5000, 5009), (a, 3000, 3001)]).unwrap();
         let ranges: Vec<_> = laid.iter().map(|s| (s.address, s.range)).collect();
         let range = |base, first, last| layout::Range { base, first, last };
         assert_eq!(
             ranges,
             [(a, range(0, 2000, 3001)), (b, range(1002, 5000, 5009))]
         );
+    }
+
+    #[test]
+    fn addresses_and_ports_are_bounded() {
+        let hosts = |count: u32| (1..=count).map(|host| IpAddr::from(host.to_be_bytes()));
+        let of = |count, last| -> Vec<_> { hosts(count).map(|host| (host, 0, last)).collect() };
+        assert_eq!(lay_out(&of(256, 999)).unwrap().len(), 256);
+        let refused = lay_out(&of(257, 0)).unwrap_err();
+        assert!(matches!(refused, SteerError::Addresses(257)));
+        assert!(lay_out(&of(64, u16::MAX)).is_ok());
+        let refused = lay_out(&of(256, u16::MAX)).unwrap_err();
+        assert!(matches!(refused, SteerError::Ports(16_777_216)));
+        // Far too many do no harm either.
+        assert!(lay_out(&of(70_000, u16::MAX)).is_err());
     }
 }

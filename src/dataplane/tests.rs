@@ -2,6 +2,7 @@
 
 mod digits;
 mod reports;
+mod shared_ports;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{
     Carries, Component, FlowSpec, Guards, Learning, Payload, PayloadTypes, PeerSpec, Sink,
 };
+
+use shared_ports::{a_port_is_leased_once, an_attempt_at_a_leased_port_does_not_close_it};
 
 /// How long a test waits for a datagram that must come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,8 +47,11 @@ impl Bench {
     }
 
     fn with(services: Services, is_steered: bool) -> Option<Self> {
+        Self::at([free_address(), free_address()], services, is_steered)
+    }
+
+    fn at(locals: [SocketAddr; 2], services: Services, is_steered: bool) -> Option<Self> {
         let started = clock();
-        let locals = [free_address(), free_address()];
         let range = |local: SocketAddr| (local.ip(), local.port(), local.port());
         let steering = match is_steered {
             true => Steering::Required(locals.map(range).to_vec()),
@@ -444,4 +450,6 @@ on_every_rung! {
         a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port
         what_goes_round_in_a_loop_is_stopped
         what_is_cut_short_is_blocked_on_demand
+        a_port_is_leased_once
+        an_attempt_at_a_leased_port_does_not_close_it
 }

@@ -54,6 +54,14 @@ impl Rungs {
         ranges: &[(IpAddr, u16, u16)],
         workers: usize,
     ) -> Result<Self, String> {
+        // A link-local address is one of an interface, which neither the table nor a raw packet
+        // names: its ports have sockets.
+        let is_steered = |(address, ..): &&(IpAddr, u16, u16)| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+        };
+        let ranges: Vec<_> = ranges.iter().filter(is_steered).copied().collect();
+        let ranges = ranges.as_slice();
         let mut steering = Steering::attach(ranges, workers).map_err(|error| error.to_string())?;
         let queues = (0..workers).map(|worker| {
             let worker = u32::try_from(worker).unwrap_or(u32::MAX);

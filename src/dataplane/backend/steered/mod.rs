@@ -36,7 +36,7 @@ const SEND_BATCH: usize = 64;
 /// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
 const QUEUED_BYTES: usize = 2000;
 
-/// Sockets of the system's choice that may turn out to lie in a range of ours, before giving up.
+/// Sockets of the system's choice that may turn out to lie in a range of loopback, before giving up.
 const ATTEMPTS: usize = 64;
 
 /// A port without a socket.
@@ -103,10 +103,11 @@ fn open_queue(is_v6: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocke
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let port = socket.local_addr()?.port();
-        if ranges
-            .iter()
-            .any(|&(_, min, max)| (min..=max).contains(&port))
-        {
+        // The same port of another address is another port.
+        let is_media = |&(own, min, max): &(IpAddr, u16, u16)| {
+            own == address.ip() && (min..=max).contains(&port)
+        };
+        if ranges.iter().any(is_media) {
             unfit.push(socket);
             continue;
         }
@@ -192,11 +193,15 @@ impl Steered {
             to,
             tos: port.tos,
         };
-        if data.len() > QUEUED_BYTES {
-            return send_alone(way, data);
-        }
         let address = port.local.ip();
         let known = self.senders.iter().position(|s| s.address == address);
+        if data.len() > QUEUED_BYTES {
+            // What is queued was there before.
+            if let Some(sender) = known.and_then(|index| self.senders.get_mut(index)) {
+                sender.flush(&mut self.unsent);
+            }
+            return send_alone(way, data);
+        }
         let index = match known {
             Some(index) => index,
             None => {
@@ -238,9 +243,10 @@ pub(super) fn kept_out(port: &mut SteeredPort) -> u32 {
     refused.wrapping_sub(std::mem::replace(&mut port.kept_out, refused))
 }
 
-/// Closes a port before its lease is dropped.
+/// Opens the gate of a port that no flow has any more. It is closed with its lease: until then it
+/// may come to another worker, and closed meanwhile, its party would be told that nobody is there.
 pub(super) fn release(port: &SteeredPort) {
-    port.steering.close(port.slot);
+    port.steering.gate(port.slot, None);
 }
 
 /// Whether the system lets us send from an address that need not be there yet.

@@ -103,21 +103,28 @@ impl Opener {
         Ok(())
     }
 
-    fn port(&self, local: SocketAddr) -> Option<SteeredPort> {
-        let slot = self.steering.slot(local)?;
-        Some(SteeredPort {
+    /// Takes a port; `None` if its address is not steered. Dropped, it is free again.
+    fn take(&self, local: SocketAddr) -> io::Result<Option<SteeredPort>> {
+        let Some(slot) = self.steering.slot(local) else {
+            return Ok(None);
+        };
+        // Two interfaces may share an address and some of its ports.
+        if !self.steering.claim(slot) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        Ok(Some(SteeredPort {
             steering: Arc::clone(&self.steering),
             slot,
             local,
             tos: 0,
             kept_out: self.steering.refused(slot),
-        })
+        }))
     }
 }
 
 impl OpenPort for Opener {
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle> {
-        let Some(port) = self.port(local) else {
+        let Some(port) = self.take(local)? else {
             return epoll::Opener.open(local);
         };
         self.check(&[local], &[])?;
@@ -125,9 +132,16 @@ impl OpenPort for Opener {
     }
 
     fn open_pair(&self, locals: [SocketAddr; 2], soon: &[u16]) -> io::Result<[PortHandle; 2]> {
-        let [Some(first), Some(second)] = locals.map(|local| self.port(local)) else {
-            let [first, second] = locals;
+        let [first, second] = locals;
+        if locals
+            .iter()
+            .any(|&local| self.steering.slot(local).is_none())
+        {
             return Ok([self.open(first)?, self.open(second)?]);
+        }
+        let (first, second) = (self.take(first)?, self.take(second)?);
+        let (Some(first), Some(second)) = (first, second) else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
         };
         self.check(&locals, soon)?;
         Ok([PortHandle::new(first), PortHandle::new(second)])

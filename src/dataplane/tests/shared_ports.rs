@@ -1,0 +1,77 @@
+//! A port that two want.
+
+use super::*;
+
+pub(super) fn a_port_is_leased_once(bench: Bench) {
+    // Not yet in force, and so not yet open.
+    let lease = bench.lease(0);
+    assert!(bench.dataplane.opener().open(bench.locals[0]).is_err());
+    assert!(bench.dataplane.opener().open_pair(bench.locals).is_err());
+    drop(lease);
+    // The half of a pair that was free still is.
+    drop([bench.lease(0), bench.lease(1)]);
+}
+
+/// Two interfaces may have one address, and ranges of which some ports are the same.
+pub(super) fn an_attempt_at_a_leased_port_does_not_close_it(bench: Bench) {
+    bench.install(|_| {});
+    for sequence in 0..10 {
+        assert!(bench.dataplane.opener().open(bench.locals[0]).is_err());
+        bench.send(0, &rtp(sequence));
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+    }
+}
+
+/// Of two processes, as with one that is being replaced.
+#[test]
+fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {
+    let Some(bench) = Bench::new(true) else {
+        return;
+    };
+    let stats = bench.install(|_| {});
+    let other = Bench::at(bench.locals, Services::default(), true).unwrap();
+    for sequence in 0..10 {
+        bench.send(0, &rtp(sequence));
+        bench.hear(1);
+        assert!(other.dataplane.opener().open(bench.locals[0]).is_err());
+    }
+    // Who asks is no stranger.
+    let removed = bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
+    assert_eq!(
+        drops(&stats[0], DropReason::UnexpectedSource).load(Relaxed),
+        0
+    );
+    drop(removed);
+    assert!(other.dataplane.opener().open(bench.locals[0]).is_ok());
+}
+
+/// The queues of the workers are on loopback: they are in nobody's way elsewhere.
+#[test]
+fn all_ports_of_an_address_can_be_steered() {
+    let elsewhere = "192.0.2.1".parse().unwrap();
+    let steering = Steering::Required(vec![(elsewhere, 1, u16::MAX)]);
+    match Dataplane::start(2, clock(), Services::default(), &steering) {
+        Ok(_) => {}
+        Err(error) => {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
+            println!("skipped: {error}");
+        }
+    }
+}
+
+/// A link-local address means nothing without its interface; the others are steered all the same.
+#[test]
+fn a_link_local_address_does_not_keep_others_from_being_steered() {
+    let Some(bench) = Bench::new(true) else {
+        return;
+    };
+    let local = free_address();
+    let ranges = vec![
+        ("fe80::1".parse().unwrap(), 30_000, 30_001),
+        (local.ip(), local.port(), local.port()),
+    ];
+    let steering = Steering::Required(ranges);
+    let started = Dataplane::start(1, bench.started, Services::default(), &steering);
+    let (dataplane, _events) = started.unwrap();
+    assert!(dataplane.opener().open(local).is_ok());
+}
