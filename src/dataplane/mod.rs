@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 use crate::flow::port::{OpenPort, PortLease};
 use crate::flow::stats::WorkerStats;
-use crate::flow::{FlowChange, Injection, Plan};
+use crate::flow::{Injection, Plan};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::media::report::Basis;
@@ -250,15 +250,12 @@ impl Dataplane {
             .workers
             .get(plan.worker)
             .ok_or(ApplyError::NoWorker(plan.worker))?;
-        let installs = |change: &&FlowChange| matches!(change, FlowChange::Install(_));
-        worker
-            .flows
-            .fetch_add(plan.changes.iter().filter(installs).count(), Relaxed);
         let now = clock();
-        let removed = worker.shared.flows.lock().apply(plan, leases, now);
-        let removed = removed.map_err(ApplyError::Refused)?;
-        worker.flows.fetch_sub(removed.len(), Relaxed);
-        Ok(removed)
+        let mut flows = worker.shared.flows.lock();
+        let removed = flows.apply(plan, leases, now);
+        worker.flows.store(flows.entries.len(), Relaxed);
+        drop(flows);
+        removed.map_err(ApplyError::Refused)
     }
 
     /// Plays a digit into a stream.

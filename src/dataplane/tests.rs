@@ -1,6 +1,7 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
 mod digits;
+mod limits;
 mod reports;
 mod shared_ports;
 
@@ -13,9 +14,16 @@ use super::*;
 use crate::flow::port::ReturnPort;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{
-    Carries, Component, FlowSpec, Guards, Learning, Payload, PayloadTypes, PeerSpec, Sink,
+    Carries, Component, FlowChange, FlowSpec, Guards, Learning, Payload, PayloadTypes, PeerSpec,
+    Sink,
 };
 
+use limits::{
+    a_phone_that_was_away_loses_nothing_when_it_is_back,
+    a_plan_that_fails_halfway_leaves_no_way_into_another_call,
+    an_opener_that_cannot_leave_is_not_counted_as_sent, long_and_short_datagrams_stay_in_order,
+    what_is_longer_than_a_buffer_is_dropped_whole,
+};
 use shared_ports::{a_port_is_leased_once, an_attempt_at_a_leased_port_does_not_close_it};
 
 /// How long a test waits for a datagram that must come.
@@ -452,4 +460,9 @@ on_every_rung! {
         what_is_cut_short_is_blocked_on_demand
         a_port_is_leased_once
         an_attempt_at_a_leased_port_does_not_close_it
+        what_is_longer_than_a_buffer_is_dropped_whole
+        long_and_short_datagrams_stay_in_order
+        an_opener_that_cannot_leave_is_not_counted_as_sent
+        a_plan_that_fails_halfway_leaves_no_way_into_another_call
+        a_phone_that_was_away_loses_nothing_when_it_is_back
 }

@@ -16,6 +16,21 @@ impl<B: Backend> Flows<B> {
     pub(in crate::dataplane) fn apply(
         &mut self,
         plan: &Plan,
+        leases: Vec<PortLease>,
+        now: Instant,
+    ) -> Result<Vec<PortLease>, String> {
+        let removed = self.carry_out(plan, leases, now);
+        // Dummies that open a NAT.
+        self.flush();
+        // Also of what a refused plan changed: the place of a removed flow may be another call's
+        // next.
+        self.resolve(plan.call);
+        removed
+    }
+
+    fn carry_out(
+        &mut self,
+        plan: &Plan,
         mut leases: Vec<PortLease>,
         now: Instant,
     ) -> Result<Vec<PortLease>, String> {
@@ -58,9 +73,6 @@ impl<B: Backend> Flows<B> {
                 FlowChange::Remove(local) => removed.extend(self.remove(local)),
             }
         }
-        // Dummies that open a NAT.
-        self.flush();
-        self.resolve(plan.call);
         // Ports that were leased and dropped again within one command.
         removed.append(&mut leases);
         Ok(removed)
@@ -104,12 +116,8 @@ impl<B: Backend> Flows<B> {
     fn pierce(&mut self, local: SocketAddr) {
         let index = self.by_local.get(&local).copied();
         let entry = index.and_then(|index| self.entries.get_mut(index));
-        if let Some(entry) = entry
-            && let Some(destination) = entry.pierced()
-        {
-            let _ = self
-                .backend
-                .send(entry.lease.handle_mut(), &NAT_OPENER, destination);
+        if let Some(entry) = entry {
+            open_nat(&mut self.backend, entry);
         }
     }
 
@@ -134,6 +142,21 @@ impl<B: Backend> Flows<B> {
 /// The way into the recording that a flow goes into.
 fn recording(recordings: &dyn Recordings, entry: &Entry) -> Option<Box<dyn PacketTap>> {
     recordings.tap(entry.taps.as_deref()?.recording?)
+}
+
+/// Sends a dummy that opens the NAT of a party, if one is due.
+pub(super) fn open_nat(backend: &mut impl Backend, entry: &mut Entry) {
+    let Some(destination) = entry.pierced() else {
+        return;
+    };
+    // It counts as any other packet: what is queued and then refused is taken back.
+    match backend.send(entry.lease.handle_mut(), &NAT_OPENER, destination) {
+        Ok(()) => {
+            FlowStats::add(&entry.stats.packets_out, 1);
+            FlowStats::add(&entry.stats.bytes_out, NAT_OPENER.len() as u64);
+        }
+        Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
+    }
 }
 
 /// Takes the binding of a port to its peer back.

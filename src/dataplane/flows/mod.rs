@@ -158,12 +158,12 @@ impl<B: Backend> Flows<B> {
         for position in 0..received {
             let local = batch.aside(position).local;
             let index = local.and_then(|local| self.by_local.get(&local).copied());
-            let (Some(index), Some((datagram, from))) = (index, batch.datagram(position)) else {
+            let Some(index) = index else {
                 // Its flow was removed while it waited.
                 self.strays += 1;
                 continue;
             };
-            let forward = || self.forward(index, datagram, from, now);
+            let forward = || self.take_in(index, batch, position, now);
             if catch_unwind(AssertUnwindSafe(forward)).is_err() {
                 self.shut(index);
             }
@@ -210,13 +210,27 @@ impl<B: Backend> Flows<B> {
         };
         self.received += received as u64;
         for position in 0..received {
-            if let Some((datagram, from)) = batch.datagram(position) {
-                self.forward(index, datagram, from, now);
-            }
+            self.take_in(index, batch, position, now);
         }
         match received < PORT_BATCH {
             true => Queue::Drained,
             false => Queue::MayHoldMore,
+        }
+    }
+
+    /// Forwards a datagram of a batch, if it is whole: the rest of one that was cut is another
+    /// datagram, which nobody sent.
+    fn take_in(&mut self, index: usize, batch: &RecvBatch, position: usize, now: Instant) {
+        let Some((datagram, from)) = batch.datagram(position) else {
+            return;
+        };
+        if !batch.is_cut(position) {
+            return self.forward(index, datagram, from, now);
+        }
+        if let Some(entry) = self.entries.get(index) {
+            FlowStats::add(&entry.stats.packets_in, 1);
+            FlowStats::add(&entry.stats.bytes_in, datagram.len() as u64);
+            entry.count_drop(DropReason::Malformed);
         }
     }
 
@@ -323,11 +337,8 @@ impl<B: Backend> Flows<B> {
             if entry.is_bound {
                 count_kept_out(&mut self.backend, entry);
             }
-            if let Some(destination) = entry.pierced() {
-                let handle = entry.lease.handle_mut();
-                // A dummy that does not get out is sent again a second later.
-                let _ = self.backend.send(handle, &NAT_OPENER, destination);
-            }
+            // A dummy that does not get out is sent again a second later.
+            change::open_nat(&mut self.backend, entry);
             if let Some(event) = entry.handle_timeout(now) {
                 let event = Happening::Source(event);
                 self.events.tell(entry.call, entry.lease.local(), event);

@@ -162,11 +162,13 @@ impl<B: Backend> Flows<B> {
                     continue;
                 };
                 let sent = backend.send(entry.lease.handle_mut(), &packet, destination);
-                let counter = match sent {
-                    Ok(()) => &entry.stats.packets_out,
-                    Err(_) => &entry.stats.errors_out,
-                };
-                FlowStats::add(counter, 1);
+                match sent {
+                    Ok(()) => {
+                        FlowStats::add(&entry.stats.packets_out, 1);
+                        FlowStats::add(&entry.stats.bytes_out, packet.len() as u64);
+                    }
+                    Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
+                }
                 if let (Some(reporter), Ok(header)) =
                     (services.reporter.as_deref_mut(), RtpHeader::parse(&packet))
                 {

@@ -114,7 +114,7 @@ impl RecvBatch {
     }
 
     /// A received datagram and its source. `None` beyond the last one, or if the source is no IP
-    /// address.
+    /// address. What did not fit is cut off, and [`Self::is_cut`] says so.
     pub(crate) fn datagram(&self, index: usize) -> Option<(&[u8], SocketAddr)> {
         if index >= self.filled {
             return None;
@@ -125,6 +125,12 @@ impl RecvBatch {
             .buffers
             .get(start..start + length.min(self.buffer_bytes))?;
         Some((bytes, address::read(self.names.get(index)?)?))
+    }
+
+    /// Whether a received datagram was longer than its buffer.
+    pub(crate) fn is_cut(&self, index: usize) -> bool {
+        let header = self.headers.get(index).filter(|_| index < self.filled);
+        header.is_some_and(|header| header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
     }
 
     /// What came beside a received datagram.
@@ -141,8 +147,9 @@ impl RecvBatch {
             // SAFETY: not null, so within the control block, aligned and filled by the system;
             // nothing changes it while `self` is borrowed.
             let control = unsafe { &*next };
-            // SAFETY: the data of that control message.
-            let data = unsafe { libc::CMSG_DATA(control) };
+            // SAFETY: the data of that control message. Of the block's pointer: a reference to the
+            // header of the message says nothing of what is behind it.
+            let data = unsafe { libc::CMSG_DATA(next) };
             match (control.cmsg_level, control.cmsg_type) {
                 (libc::SOL_IP, libc::IP_ORIGDSTADDR) => {
                     // SAFETY: a message of this type holds a sockaddr_in, at any alignment.
@@ -202,6 +209,10 @@ mod tests {
                 (&[1u8; 30][..], from.local_addr().unwrap())
             );
             assert_eq!(batch.datagram(3).unwrap().0.len(), 64);
+            assert_eq!(
+                [0, 1, 2, 3].map(|i| batch.is_cut(i)),
+                [false, false, false, true]
+            );
             assert_eq!(batch.receive(to.as_fd(), 4).unwrap(), 2);
             assert!(batch.datagram(2).is_none());
         }

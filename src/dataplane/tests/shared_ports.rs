@@ -6,7 +6,13 @@ pub(super) fn a_port_is_leased_once(bench: Bench) {
     // Not yet in force, and so not yet open.
     let lease = bench.lease(0);
     assert!(bench.dataplane.opener().open(bench.locals[0]).is_err());
-    assert!(bench.dataplane.opener().open_pair(bench.locals).is_err());
+    assert!(
+        bench
+            .dataplane
+            .opener()
+            .open_pair(bench.locals, &[])
+            .is_err()
+    );
     drop(lease);
     // The half of a pair that was free still is.
     drop([bench.lease(0), bench.lease(1)]);
