@@ -45,6 +45,8 @@ pub(super) struct Lanes<J> {
     call: Condvar,
     /// The guard is looking.
     is_roused: AtomicBool,
+    /// The guard executes what was put off, and cannot look.
+    is_guard_busy: AtomicBool,
     sleep: Mutex<()>,
     rouse: Condvar,
 }
@@ -62,6 +64,7 @@ impl<J> Lanes<J> {
             called: Mutex::new(1),
             call: Condvar::new(),
             is_roused: AtomicBool::new(false),
+            is_guard_busy: AtomicBool::new(false),
             sleep: Mutex::default(),
             rouse: Condvar::new(),
         }
@@ -87,7 +90,8 @@ impl<J> Lanes<J> {
     pub(super) fn leave(&self, is_full: bool) {
         self.attending.fetch_sub(1, Ordering::SeqCst);
         self.batches.fetch_add(1, Ordering::SeqCst);
-        if is_full && self.active.load(Ordering::SeqCst) < self.parallel {
+        let gains = is_full && self.active.load(Ordering::SeqCst) < self.parallel;
+        if gains || self.is_guard_busy.load(Ordering::SeqCst) {
             self.call_one();
         }
         if !self.is_roused.load(Ordering::SeqCst) {
@@ -104,6 +108,11 @@ impl<J> Lanes<J> {
             self.active.fetch_sub(1, Ordering::SeqCst);
         }
         before == 0
+    }
+
+    /// Whether something is put off.
+    pub(super) fn has_put_off(&self) -> bool {
+        !lock(&self.put_off).is_empty()
     }
 
     /// Something that was put off.
@@ -124,33 +133,31 @@ impl<J> Lanes<J> {
 
     /// One turn of the guard: sleeps until there are requests, and watches as long as there are.
     /// When nobody attends the socket it calls one of `executing` threads, or `look`s. What was put
-    /// off is executed by `execute` when those who would do it wait at the socket.
+    /// off is executed by `execute` when those who would do it wait at the socket. Ends when it `is_over`.
     pub(super) fn guard(
         &self,
         executing: usize,
+        is_over: impl Fn() -> bool,
         mut look: impl FnMut(),
         mut execute: impl FnMut(J),
     ) {
+        let sleep = lock(&self.sleep);
+        let is_asleep = |(): &mut ()| !self.is_roused.load(Ordering::SeqCst);
+        // Asked under the lock that who wakes it takes as well, so that it cannot miss that.
+        drop(self.rouse.wait_timeout_while(sleep, STOP_CHECK, is_asleep));
         if !self.is_roused.load(Ordering::SeqCst) {
-            let sleep = lock(&self.sleep);
-            // Woken for nothing or too late, it looks once more than needed.
-            drop(self.rouse.wait_timeout(sleep, STOP_CHECK));
-            if !self.is_roused.load(Ordering::SeqCst) {
-                return;
-            }
+            return;
         }
         let mut idle = 0;
         let mut batches = self.batches.load(Ordering::SeqCst);
-        while idle < PATIENCE {
+        while !is_over() && (idle < PATIENCE || !self.may_rest(batches)) {
             std::thread::park_timeout(LOOK);
             let now = self.batches.load(Ordering::SeqCst);
             let is_turning = now != batches;
             batches = now;
             if self.attending.load(Ordering::SeqCst) > 0 {
                 idle = if is_turning { 0 } else { idle + 1 };
-                while let Some(job) = self.pop() {
-                    execute(job);
-                }
+                self.execute_put_off(&mut execute);
                 continue;
             }
             idle = 0;
@@ -163,7 +170,38 @@ impl<J> Lanes<J> {
                 look();
             }
         }
+    }
+
+    /// Executes what was put off, as long as somebody attends the socket. The guard may stick in it
+    /// as others do; who leaves the socket meanwhile calls another one.
+    fn execute_put_off(&self, execute: &mut impl FnMut(J)) {
+        if !self.has_put_off() {
+            return;
+        }
+        self.is_guard_busy.store(true, Ordering::SeqCst);
+        // Whoever left before that did not see it.
+        while self.attending.load(Ordering::SeqCst) > 0
+            && let Some(job) = self.pop()
+        {
+            execute(job);
+        }
+        self.is_guard_busy.store(false, Ordering::SeqCst);
+    }
+
+    /// The guard has `seen` so many batches and wants to sleep; `false`: a thread has taken one
+    /// since, which found the guard awake and did not wake it.
+    fn may_rest(&self, seen: usize) -> bool {
         self.is_roused.store(false, Ordering::SeqCst);
+        let may_rest = self.batches.load(Ordering::SeqCst) == seen;
+        if !may_rest {
+            self.is_roused.store(true, Ordering::SeqCst);
+        }
+        may_rest
+    }
+
+    #[cfg(test)]
+    pub(super) fn batches(&self) -> usize {
+        self.batches.load(Ordering::SeqCst)
     }
 
     fn call_one(&self) {
@@ -255,6 +293,62 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_is_taken_while_the_guard_goes_to_sleep_keeps_it_awake() {
+        let lanes = Lanes::<()>::new(1);
+        assert!(lanes.await_call());
+        lanes.is_roused.store(true, Ordering::SeqCst);
+        let seen = lanes.batches.load(Ordering::SeqCst);
+        // The thread sees the guard awake, and so does not wake it.
+        lanes.leave(false);
+        assert!(!lanes.may_rest(seen));
+        assert!(lanes.is_roused.load(Ordering::SeqCst));
+        assert!(lanes.attend_again());
+        assert!(lanes.may_rest(seen + 1));
+        assert!(!lanes.is_roused.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_guard_that_is_woken_before_it_sleeps_does_not_sleep() {
+        let lanes = Lanes::<()>::new(1);
+        lanes.wake_guard();
+        let asked = std::cell::Cell::new(0);
+        let is_over = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 1
+        };
+        lanes.guard(1, is_over, || {}, |()| {});
+        assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn while_the_guard_executes_another_thread_is_called() {
+        let lanes = Lanes::new(1);
+        assert!(lanes.await_call());
+        assert!(lanes.put_off(()));
+        lanes.is_roused.store(true, Ordering::SeqCst);
+        let mut executed = 0;
+        let execute = |()| {
+            executed += 1;
+            // The one at the socket gets a request, and sticks in it for as long as this lasts.
+            lanes.leave(false);
+            assert!(lanes.await_call(), "nobody attends the socket");
+        };
+        lanes.guard(2, || false, || {}, execute);
+        assert_eq!(executed, 1);
+    }
+
+    #[test]
+    fn the_guard_ends_when_nobody_attends_any_more() {
+        let lanes = Lanes::<()>::new(1);
+        assert!(lanes.await_call());
+        lanes.leave(false);
+        let looks = std::cell::Cell::new(0);
+        let look = || looks.set(looks.get() + 1);
+        lanes.guard(1, || looks.get() == 3, look, |()| {});
+        assert_eq!(looks.get(), 3);
+    }
+
+    #[test]
     fn the_guard_calls_another_thread_and_looks_itself_when_there_is_none() {
         let lanes = Lanes::new(1);
         assert!(lanes.await_call());
@@ -269,6 +363,7 @@ mod tests {
             });
             lanes.guard(
                 2,
+                || false,
                 || {
                     looks.set(looks.get() + 1);
                     assert!(lanes.put_off(looks.get()));

@@ -180,6 +180,10 @@ impl Listener {
             }
             while !self.stop.load(Ordering::Relaxed) {
                 self.take_batch(&mut room);
+                if room.taken.is_empty() && !self.lanes.has_put_off() {
+                    // No request in all that time: nobody needs to watch.
+                    continue;
+                }
                 self.lanes.leave(room.is_full());
                 self.serve(&mut room);
                 if !self.lanes.attend_again() {
@@ -255,7 +259,8 @@ impl Listener {
                 }
             };
             let execute = |(envelope, message): Job| self.respond(envelope, &message);
-            self.lanes.guard(executing, look, execute);
+            let is_over = || self.stop.load(Ordering::Relaxed);
+            self.lanes.guard(executing, is_over, look, execute);
         }
     }
 
@@ -520,6 +525,26 @@ mod tests {
             server.stop();
             tos.set(0).unwrap();
         }
+    }
+
+    #[test]
+    fn nobody_is_woken_while_no_requests_come() {
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let short = Some(Duration::from_millis(1));
+        socket.set_read_timeout(short).unwrap();
+        let listener = Listener {
+            local: socket.local_addr().unwrap(),
+            socket: Arc::new(socket),
+            lanes: Arc::new(Lanes::new(1)),
+            shared: Arc::new(Shared::new(Arc::new(Slow))),
+            stop: Arc::default(),
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| listener.execute());
+            thread::park_timeout(Duration::from_millis(50));
+            listener.stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(listener.lanes.batches(), 0);
     }
 
     #[test]
