@@ -20,5 +20,6 @@ mod nat_latching;
 mod ng_protocol;
 mod proxy_fixtures;
 mod relay_basics;
+mod rungs;
 mod services;
 mod sigterm;

@@ -1,6 +1,7 @@
 //! The rungs of the ladder, and the highest one that this host allows (spec: dataplane §2):
 //! steered ports, or a socket per port. What a port got is told by its handle.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -62,7 +63,7 @@ impl Rungs {
         };
         let ranges: Vec<_> = ranges.iter().filter(is_steered).copied().collect();
         let ranges = ranges.as_slice();
-        let mut steering = Steering::attach(ranges, workers).map_err(|error| error.to_string())?;
+        let mut steering = Steering::attach(ranges, workers).map_err(|error| in_words(&error))?;
         let queues = (0..workers).map(|worker| {
             let worker = u32::try_from(worker).unwrap_or(u32::MAX);
             Queues::open(worker, ranges, &mut steering)
@@ -105,6 +106,21 @@ impl Rungs {
         };
         Ok((Ladder { sockets, steered }, wait, waker))
     }
+}
+
+/// An error with what is behind it, as far as it does not say that itself: which right is missing
+/// is at the end of the chain.
+fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        behind = error.source();
+    }
+    words
 }
 
 impl Backend for Ladder {

@@ -1,6 +1,15 @@
-//! A port that two want.
+//! A port that two want, and one that strangers send to.
 
 use super::*;
+
+/// No other source may take the party's place any more.
+fn signalled_long_ago(spec: &mut FlowSpec) {
+    spec.peer.signalled_at = clock() - Duration::from_secs(4);
+}
+
+fn is_gated(bench: &Bench) -> bool {
+    bench.dataplane.workers[0].shared.flows.lock().bound == 1
+}
 
 pub(super) fn a_port_is_leased_once(bench: Bench) {
     // Not yet in force, and so not yet open.
@@ -34,11 +43,12 @@ fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {
     let Some(bench) = Bench::new(true) else {
         return;
     };
-    let stats = bench.install(|_| {});
+    let stats = bench.install(signalled_long_ago);
     let other = Bench::at(bench.locals, Services::default(), true).unwrap();
     for sequence in 0..10 {
         bench.send(0, &rtp(sequence));
         bench.hear(1);
+        assert!(is_gated(&bench));
         assert!(other.dataplane.opener().open(bench.locals[0]).is_err());
     }
     // Who asks is no stranger.
@@ -49,6 +59,29 @@ fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {
     );
     drop(removed);
     assert!(other.dataplane.opener().open(bench.locals[0]).is_ok());
+}
+
+#[test]
+fn strangers_at_a_settled_port_are_kept_out_and_counted() {
+    let Some(bench) = Bench::new(true) else {
+        return;
+    };
+    let stats = bench.install(signalled_long_ago);
+    let stranger = UdpSocket::bind("127.0.0.66:0").unwrap();
+    for sequence in 0..100 {
+        bench.send(0, &rtp(sequence));
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+        for strange in 0..50 {
+            let strange = rtp(5_000 + 50 * sequence + strange);
+            stranger.send_to(&strange, bench.locals[0]).unwrap();
+        }
+    }
+    assert!(is_gated(&bench));
+    drop(bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new()));
+    let kept_out = drops(&stats[0], DropReason::UnexpectedSource).load(Relaxed);
+    assert_eq!(kept_out, 5_000);
+    assert_eq!(stats[0].packets_in.load(Relaxed), 5_100);
+    assert_eq!(stats[1].packets_out.load(Relaxed), 100);
 }
 
 /// The queues of the workers are on loopback: they are in nobody's way elsewhere.
