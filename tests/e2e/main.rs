@@ -15,6 +15,7 @@ mod edge_calls;
 mod hostile;
 mod kamailio_calls;
 mod kamailio_scenarios;
+mod links;
 mod nat_latching;
 
 mod ng_protocol;
