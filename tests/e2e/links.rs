@@ -24,7 +24,8 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(rung: &str) -> Self {
+    /// `more` of the configuration.
+    fn new(rung: &str, more: &str) -> Self {
         let network = Network::new(&["caller", "relay", "callee"]);
         network.join(("caller", "10.1.0.2/24"), ("relay", "10.1.0.1/24"));
         network.join(("relay", "10.2.0.1/24"), ("callee", "10.2.0.2/24"));
@@ -34,7 +35,7 @@ impl Scene {
                           [[interface]]\nname = \"two\"\naddress = \"10.2.0.1\"\n\
                           [[interface]]\nname = \"two\"\naddress = \"fd02::1\"\n";
         let command = network.command("relay", env!("CARGO_BIN_EXE_windlass"));
-        let relay = Relay::launch(command, interfaces, &steering(rung));
+        let relay = Relay::launch(command, interfaces, &(steering(rung) + more));
         Self { relay, network }
     }
 
@@ -85,7 +86,7 @@ fn what_is_longer_than_a_link_or_a_route_carries_is_cut_and_put_together() {
     for rung in rungs() {
         let _lock = lock_machine();
         for on_link in [true, false] {
-            let scene = Scene::new(rung);
+            let scene = Scene::new(rung, "");
             if on_link {
                 scene.network.on("relay", "ip link set to-callee mtu 1300");
                 scene.network.on("callee", "ip link set to-relay mtu 1300");
@@ -112,7 +113,7 @@ fn an_address_that_goes_and_returns_ends_no_call() {
     }
     for rung in rungs() {
         let _lock = lock_machine();
-        let scene = Scene::new(rung);
+        let scene = Scene::new(rung, "");
         let (call, [mut caller, mut callee]) = scene.call("10.2.0.2");
         let talk = |caller: &mut Phone, callee: &mut Phone| {
             caller.speak(call.shown_to_caller, 20);
@@ -133,5 +134,28 @@ fn an_address_that_goes_and_returns_ends_no_call() {
         let (call, [mut caller, callee]) = scene.call("10.2.0.2");
         caller.speak(call.shown_to_caller, 5);
         assert_eq!(callee.hear(5), 5, "{rung}");
+    }
+}
+
+/// What the queues of a device, and VLANs, go by (`SO_PRIORITY`), follows the TOS.
+#[test]
+fn packets_have_the_priority_of_their_tos() {
+    if !is_root() || !has_program("/usr/sbin/ip") || !has_program("/usr/sbin/nft") {
+        return;
+    }
+    for rung in rungs() {
+        let _lock = lock_machine();
+        let scene = Scene::new(rung, "[media]\ntos = 184\n");
+        let on_relay = |line: &str| scene.network.on("relay", line);
+        on_relay("nft add table ip q");
+        on_relay("nft 'add chain ip q out { type filter hook output priority 0 ; }'");
+        on_relay("nft add rule ip q out ip dscp ef meta priority 0:4 counter");
+        let (call, [mut caller, callee]) = scene.call("10.2.0.2");
+        caller.speak(call.shown_to_caller, 20);
+        assert_eq!(callee.hear(20), 20, "{rung}");
+        let mut nft = scene.network.command("relay", "nft");
+        let counted = nft.args(["list", "ruleset"]).output().unwrap().stdout;
+        let counted = String::from_utf8(counted).unwrap();
+        assert!(counted.contains("packets 20 "), "{rung}: {counted}");
     }
 }

@@ -36,6 +36,13 @@ const SEND_BATCH: usize = 64;
 /// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
 const QUEUED_BYTES: usize = 2000;
 
+/// Raw sockets of one worker: one for each address and TOS in use. Calls may ask for any TOS.
+const MAX_SENDERS: usize = 512;
+
+/// Bytes of what a raw socket hears: packets of the protocol number 255, which nobody reads. The
+/// system rounds it up to its least.
+const UNREAD_BYTES: usize = 1;
+
 /// Sockets of the system's choice that may turn out to lie in a range of loopback, before giving up.
 const ATTEMPTS: usize = 64;
 
@@ -194,7 +201,8 @@ impl Steered {
             tos: port.tos,
         };
         let address = port.local.ip();
-        let known = self.senders.iter().position(|s| s.address == address);
+        let is_its = |sender: &Sender| sender.address == address && sender.tos == way.tos;
+        let known = self.senders.iter().position(is_its);
         if data.len() > QUEUED_BYTES {
             // What is queued was there before.
             if let Some(sender) = known.and_then(|index| self.senders.get_mut(index)) {
@@ -205,7 +213,12 @@ impl Steered {
         let index = match known {
             Some(index) => index,
             None => {
-                self.senders.push(Sender::open(address)?);
+                if self.senders.len() >= MAX_SENDERS {
+                    for mut sender in self.senders.drain(..) {
+                        sender.flush(&mut self.unsent);
+                    }
+                }
+                self.senders.push(Sender::open(address, way.tos)?);
                 self.senders.len() - 1
             }
         };
@@ -251,16 +264,17 @@ pub(super) fn release(port: &SteeredPort) {
 
 /// Whether the system lets us send from an address that need not be there yet.
 pub(super) fn may_send_from(address: IpAddr) -> io::Result<()> {
-    match Sender::open(address) {
+    match Sender::open(address, 0) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => Ok(()),
         opened => opened.map(drop),
     }
 }
 
-/// What is sent from one local address.
+/// What is sent from one local address with one TOS.
 #[derive(Debug)]
 struct Sender {
     address: IpAddr,
+    tos: u8,
     socket: Socket,
     batch: SendBatch,
     /// Of each packet of the batch.
@@ -268,8 +282,9 @@ struct Sender {
 }
 
 impl Sender {
-    /// A raw socket bound to the address, so that rules of routing by source hold.
-    fn open(address: IpAddr) -> io::Result<Self> {
+    /// A raw socket bound to the address, so that rules of routing by source hold. The header has
+    /// the TOS; the socket has it too, for the priority in the queues of the device and of VLANs.
+    fn open(address: IpAddr, tos: u8) -> io::Result<Self> {
         let local = SocketAddr::new(address, 0);
         // IPPROTO_RAW: packets come with their headers.
         let protocol = Protocol::from(libc::IPPROTO_RAW);
@@ -278,9 +293,14 @@ impl Sender {
         if setsockopt(&socket, sockopt::SndBufForce, &QUEUE_BYTES).is_err() {
             socket.set_send_buffer_size(QUEUE_BYTES)?;
         }
+        socket.set_recv_buffer_size(UNREAD_BYTES)?;
+        if address.is_ipv4() {
+            socket.set_tos_v4(u32::from(tos))?;
+        }
         socket.bind(&local.into())?;
         Ok(Self {
             address,
+            tos,
             socket,
             batch: SendBatch::new(SEND_BATCH, QUEUED_BYTES + packet::HEADER_BYTES),
             ways: Vec::with_capacity(SEND_BATCH),
@@ -328,4 +348,21 @@ fn send_alone(way: Way, data: &[u8]) -> io::Result<()> {
     }
     socket.bind(&way.from.into())?;
     socket.send_to(data, &way.to.into()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_socket_keeps_next_to_nothing_that_it_hears() {
+        let address = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        match Sender::open(address, 0xb8) {
+            Ok(sender) => assert!(sender.socket.recv_buffer_size().unwrap() < 8192),
+            Err(error) => {
+                assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
+                println!("skipped: no raw socket: {error}");
+            }
+        }
+    }
 }
