@@ -137,6 +137,34 @@ fn an_address_that_goes_and_returns_ends_no_call() {
     }
 }
 
+/// The queues of IPv6 ports are on its loopback.
+#[test]
+fn without_a_loopback_of_ipv6_ports_have_sockets() {
+    if !is_root() || !has_program("/usr/sbin/ip") {
+        return;
+    }
+    let _lock = lock_machine();
+    let network = Network::new(&["relay", "other"]);
+    network.join(("relay", "10.2.0.1/24"), ("other", "10.2.0.2/24"));
+    network.on("relay", "sysctl -q -w net.ipv6.conf.lo.disable_ipv6=1");
+    network.on("relay", "ip address add fd02::1/64 dev to-other nodad");
+    let interfaces = "[[interface]]\naddress = \"127.0.0.1\"\n\
+                      [[interface]]\naddress = \"fd02::1\"\n";
+    let command = network.command("relay", env!("CARGO_BIN_EXE_windlass"));
+    let relay = Relay::launch(command, interfaces, "");
+    let log = relay.process.log();
+    let line = log.lines().find(|line| line.contains("not steered"));
+    assert!(
+        line.is_some_and(|line| line.contains("no shared socket")),
+        "{log}"
+    );
+    let phones = || [Phone::new("127.0.0.1"), Phone::new("127.0.0.1")];
+    let [mut caller, callee] = network.inside("relay", phones);
+    let call = network.inside("relay", || Call::set_up(&relay, "v4", &caller, &callee));
+    caller.speak(call.shown_to_caller, 20);
+    assert_eq!(callee.hear(20), 20);
+}
+
 /// What the queues of a device, and VLANs, go by (`SO_PRIORITY`), follows the TOS.
 #[test]
 fn packets_have_the_priority_of_their_tos() {

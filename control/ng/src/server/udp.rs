@@ -157,6 +157,9 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     // Bursts of offers queue here while all threads work. Less is fine.
     let _ = socket.set_recv_buffer_size(4 << 20);
     socket.set_read_timeout(Some(STOP_CHECK))?;
+    // A way out that is stuck must not hold the threads; the proxy asks again, and is answered from
+    // the cache.
+    socket.set_write_timeout(Some(STOP_CHECK))?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
 }
@@ -525,6 +528,13 @@ mod tests {
             server.stop();
             tos.set(0).unwrap();
         }
+    }
+
+    #[test]
+    fn neither_way_holds_a_thread_for_long() {
+        let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(socket.read_timeout().unwrap().unwrap() <= STOP_CHECK * 2);
+        assert!(socket.write_timeout().unwrap().unwrap() <= STOP_CHECK * 2);
     }
 
     #[test]
