@@ -20,11 +20,14 @@ use crate::flow::{
 
 use limits::{
     a_phone_that_was_away_loses_nothing_when_it_is_back,
-    a_plan_that_fails_halfway_leaves_no_way_into_another_call,
+    a_plan_that_fails_halfway_leaves_no_way_into_another_call, an_empty_datagram_is_dropped,
     an_opener_that_cannot_leave_is_not_counted_as_sent, long_and_short_datagrams_stay_in_order,
     what_is_longer_than_a_buffer_is_dropped_whole,
 };
-use shared_ports::{a_port_is_leased_once, an_attempt_at_a_leased_port_does_not_close_it};
+use shared_ports::{
+    a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
+    an_attempt_at_a_leased_port_does_not_close_it,
+};
 
 /// How long a test waits for a datagram that must come.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -465,4 +468,6 @@ on_every_rung! {
         an_opener_that_cannot_leave_is_not_counted_as_sent
         a_plan_that_fails_halfway_leaves_no_way_into_another_call
         a_phone_that_was_away_loses_nothing_when_it_is_back
+        an_empty_datagram_is_dropped
+        a_port_on_its_way_to_another_call_refuses_nobody
 }

@@ -13,6 +13,15 @@ fn told(bench: &Bench) -> (u8, usize) {
     (heard[0], heard.len())
 }
 
+/// It is nothing of any media.
+pub(super) fn an_empty_datagram_is_dropped(bench: Bench) {
+    let stats = bench.install(|spec| spec.payload = Payload::Opaque);
+    bench.send(0, b"");
+    bench.send(0, b"x");
+    assert_eq!(bench.hear(1).0, b"x");
+    await_count(drops(&stats[0], DropReason::Malformed), 1);
+}
+
 /// A part of a datagram is another datagram, which nobody sent.
 pub(super) fn what_is_longer_than_a_buffer_is_dropped_whole(bench: Bench) {
     let stats = bench.install(|spec| spec.payload = Payload::Opaque);

@@ -37,6 +37,29 @@ pub(super) fn an_attempt_at_a_leased_port_does_not_close_it(bench: Bench) {
     }
 }
 
+/// Merged calls bring their ports along, perhaps to another worker.
+pub(super) fn a_port_on_its_way_to_another_call_refuses_nobody(bench: Bench) {
+    bench.install(signalled_long_ago);
+    bench.send(0, &rtp(1));
+    assert_eq!(bench.hear(1).0, rtp(1));
+    assert!(is_gated(&bench));
+    let leases = bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
+    bench.phones[0].connect(bench.locals[0]).unwrap();
+    bench.phones[0].send(&rtp(2)).unwrap();
+    // Had it been refused, the system would say so here.
+    bench.phones[0].send(&rtp(3)).unwrap();
+    let install = |side| FlowChange::Install(bench.spec(side));
+    let merged = Plan {
+        call: 8,
+        ..plan(vec![install(0), install(1)])
+    };
+    bench.dataplane.apply(&merged, leases).unwrap();
+    bench.phones[0].send(&rtp(4)).unwrap();
+    while bench.hear(1).0 != rtp(4) {}
+    bench.send(1, &rtp(5));
+    assert_eq!(bench.hear(0).0, rtp(5));
+}
+
 /// Of two processes, as with one that is being replaced.
 #[test]
 fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {
@@ -84,12 +107,12 @@ fn strangers_at_a_settled_port_are_kept_out_and_counted() {
     assert_eq!(stats[1].packets_out.load(Relaxed), 100);
 }
 
-/// The queues of the workers are on loopback: they are in nobody's way elsewhere.
+/// The queues of the workers, however many, are on loopback: they are in nobody's way elsewhere.
 #[test]
 fn all_ports_of_an_address_can_be_steered() {
     let elsewhere = "192.0.2.1".parse().unwrap();
     let steering = Steering::Required(vec![(elsewhere, 1, u16::MAX)]);
-    match Dataplane::start(2, clock(), Services::default(), &steering) {
+    match Dataplane::start(20, clock(), Services::default(), &steering) {
         Ok(_) => {}
         Err(error) => {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
