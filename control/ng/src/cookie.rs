@@ -120,6 +120,11 @@ impl CookieCache {
         Admission::Execute(Ticket { shard, cookie })
     }
 
+    /// Whether the request with this cookie is being executed, so that [`Self::admit`] would wait.
+    pub fn is_in_progress(&self, cookie: &[u8]) -> bool {
+        self.shard(cookie).lock().pending.contains_key(cookie)
+    }
+
     fn wait<'c>(
         &'c self,
         shard: &'c Shard,

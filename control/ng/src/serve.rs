@@ -163,6 +163,12 @@ impl Shared {
         }
     }
 
+    /// Whether a message is the duplicate of a request that is being executed, so that its reply
+    /// is waited for.
+    pub(crate) fn is_in_progress(&self, message: &[u8]) -> bool {
+        split_cookie(message).is_some_and(|(cookie, _)| self.cookies.is_in_progress(cookie))
+    }
+
     /// As [`Self::respond`] for a source that has access, with what became of it.
     pub(crate) fn answer(
         &self,

@@ -3,10 +3,11 @@
 //! Replies leave from exactly the address the request came to: proxies use connected sockets, and
 //! their kernel drops replies from elsewhere. On a wildcard bind packet info tells which it was.
 
+mod datagram;
+
 use std::{
-    io::{self, IoSlice, IoSliceMut},
-    net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
-    os::fd::AsRawFd as _,
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,24 +17,21 @@ use std::{
 
 use nix::{
     errno::Errno,
-    libc::{in_addr, in_pktinfo, in6_pktinfo},
-    sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrLike,
-        SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-    },
+    sys::socket::{MsgFlags, setsockopt, sockopt},
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{
-    STOP_CHECK, canonical,
+    STOP_CHECK,
     lanes::{Lanes, Turn},
     now,
 };
 use crate::{
     cookie::ReplyBytes,
     limits::{QUEUED_REQUESTS, UDP_REQUEST_BYTES},
-    serve::{Shared, Source, Transport},
+    serve::Shared,
 };
+use datagram::{Envelope, receive};
 
 /// Fewest threads: one executing, one waiting for its reply (a duplicate), one for `ping`.
 const MIN_THREADS: usize = 3;
@@ -208,8 +206,12 @@ impl Listener {
             let Some((envelope, message)) = self.take(buffer, flags) else {
                 break;
             };
-            room.taken
-                .push((envelope, Turn::of(message), message.len()));
+            let turn = match Turn::of(message) {
+                // Replies to others must not wait with it.
+                Turn::InOrder if self.shared.is_in_progress(message) => Turn::Last,
+                turn => turn,
+            };
+            room.taken.push((envelope, turn, message.len()));
         }
     }
 
@@ -275,7 +277,7 @@ impl Listener {
 
     /// A datagram, if one comes in time.
     fn take<'a>(&self, buf: &'a mut [u8], flags: MsgFlags) -> Option<(Envelope, &'a [u8])> {
-        let (len, peer, arrived) = match receive(&self.socket, buf, flags) {
+        let (len, envelope) = match receive(&self.socket, self.local, buf, flags) {
             Ok(received) => received?,
             Err(Errno::EAGAIN | Errno::EINTR) => return None,
             // Errors of earlier sends (an ICMP unreachable) come up here and mean nothing.
@@ -283,12 +285,6 @@ impl Listener {
                 tracing::debug!(%error, "ng receive");
                 return None;
             }
-        };
-        let address = arrived.map_or_else(|| self.local.ip(), PacketInfo::addr);
-        let envelope = Envelope {
-            peer,
-            local: SocketAddr::new(address, self.local.port()),
-            arrived,
         };
         Some((envelope, buf.get(..len).unwrap_or_default()))
     }
@@ -322,124 +318,6 @@ impl Room {
 /// A datagram and where it came from.
 type Job = (Envelope, Box<[u8]>);
 
-/// Where a datagram came from and arrived.
-#[derive(Clone, Copy)]
-struct Envelope {
-    peer: SocketAddr,
-    local: SocketAddr,
-    arrived: Option<PacketInfo>,
-}
-
-impl Envelope {
-    fn source(&self) -> Source {
-        Source {
-            addr: canonical(self.peer),
-            local: Some(canonical(self.local)),
-            transport: Transport::Udp,
-        }
-    }
-
-    fn send(&self, socket: &UdpSocket, reply: &[u8]) {
-        if let Err(error) = send(socket, reply, self.peer, self.arrived) {
-            tracing::debug!(%error, peer = %self.peer, len = reply.len(), "ng reply not sent");
-        }
-    }
-}
-
-/// The local address of one received datagram.
-#[derive(Clone, Copy)]
-enum PacketInfo {
-    V4(in_pktinfo),
-    V6(in6_pktinfo),
-}
-
-impl PacketInfo {
-    fn addr(self) -> IpAddr {
-        match self {
-            Self::V4(info) => IpAddr::from(info.ipi_addr.s_addr.to_ne_bytes()),
-            Self::V6(info) => IpAddr::from(info.ipi6_addr.s6_addr),
-        }
-    }
-}
-
-type Received = Option<(usize, SocketAddr, Option<PacketInfo>)>;
-
-fn receive(socket: &UdpSocket, buf: &mut [u8], flags: MsgFlags) -> nix::Result<Received> {
-    let mut control = nix::cmsg_space!(in6_pktinfo, in_pktinfo);
-    let mut iov = [IoSliceMut::new(buf)];
-    let fd = socket.as_raw_fd();
-    let message = recvmsg::<SockaddrStorage>(fd, &mut iov, Some(&mut control), flags)?;
-    let mut arrived = None;
-    for control in message.cmsgs()? {
-        match control {
-            ControlMessageOwned::Ipv4PacketInfo(info) => arrived = Some(PacketInfo::V4(info)),
-            ControlMessageOwned::Ipv6PacketInfo(info) => arrived = Some(PacketInfo::V6(info)),
-            _ => {}
-        }
-    }
-    let peer = message.address.as_ref().and_then(socket_addr);
-    Ok(peer.map(|peer| (message.bytes, peer, arrived)))
-}
-
-fn socket_addr(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    storage
-        .as_sockaddr_in()
-        .map(|v4| SocketAddrV4::from(*v4).into())
-        .or_else(|| {
-            storage
-                .as_sockaddr_in6()
-                .map(|v6| SocketAddrV6::from(*v6).into())
-        })
-}
-
-fn send(
-    socket: &UdpSocket,
-    reply: &[u8],
-    peer: SocketAddr,
-    arrived: Option<PacketInfo>,
-) -> nix::Result<()> {
-    match peer {
-        SocketAddr::V4(peer) => send_to(socket, reply, &SockaddrIn::from(peer), arrived),
-        SocketAddr::V6(peer) => send_to(socket, reply, &SockaddrIn6::from(peer), arrived),
-    }
-}
-
-fn send_to<A: SockaddrLike>(
-    socket: &UdpSocket,
-    reply: &[u8],
-    peer: &A,
-    arrived: Option<PacketInfo>,
-) -> nix::Result<()> {
-    let iov = [IoSlice::new(reply)];
-    let fd = socket.as_raw_fd();
-    let (v4, v6);
-    let control = match arrived {
-        Some(PacketInfo::V4(info)) => {
-            // The interface is left to routing: the way back may differ from the way in.
-            v4 = in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: info.ipi_addr,
-                ipi_addr: in_addr { s_addr: 0 },
-            };
-            Some(ControlMessage::Ipv4PacketInfo(&v4))
-        }
-        Some(PacketInfo::V6(info)) => {
-            // A link-local address means nothing without its interface; others must not pin one.
-            let IpAddr::V6(addr) = PacketInfo::V6(info).addr() else {
-                return Ok(());
-            };
-            let scoped = addr.is_unicast_link_local();
-            v6 = in6_pktinfo {
-                ipi6_addr: info.ipi6_addr,
-                ipi6_ifindex: if scoped { info.ipi6_ifindex } else { 0 },
-            };
-            Some(ControlMessage::Ipv6PacketInfo(&v6))
-        }
-        None => None,
-    };
-    sendmsg(fd, &iov, control.as_slice(), MsgFlags::empty(), Some(peer)).map(drop)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -448,7 +326,7 @@ mod tests {
     use crate::{
         reply::Reply,
         request::{Command, Request},
-        serve::Handler,
+        serve::{Handler, Source},
     };
 
     struct Slow;
@@ -464,9 +342,13 @@ mod tests {
     }
 
     fn start(addr: &str) -> UdpServer {
+        start_with(addr, 1)
+    }
+
+    fn start_with(addr: &str, threads: usize) -> UdpServer {
         UdpServer::start(
             addr.parse().unwrap(),
-            1,
+            threads,
             Arc::new(Shared::new(Arc::new(Slow))),
         )
         .unwrap()
@@ -555,6 +437,22 @@ mod tests {
             listener.stop.store(true, Ordering::Relaxed);
         });
         assert_eq!(listener.lanes.batches(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_with_the_duplicate_of_a_slow_request() {
+        let server = start_with("127.0.0.1:0", 4);
+        let socket = client(server.local_addr(), "127.0.0.1:0");
+        let ask = |cookie: &str, command: &str| {
+            let message = format!("{cookie} d7:command{}:{command}e", command.len());
+            socket.send(message.as_bytes()).unwrap();
+        };
+        ask("slow", "delete");
+        thread::park_timeout(Duration::from_millis(20));
+        ask("slow", "delete");
+        ask("fast", "offer");
+        let order = [0; 3].map(|_| receive_text(&socket)[..4].to_owned());
+        assert_eq!(order, ["fast", "slow", "slow"]);
     }
 
     #[test]
