@@ -5,5 +5,6 @@
 #![deny(unsafe_code)]
 
 pub mod layout;
+pub mod rights;
 pub mod steer;
 mod sys;

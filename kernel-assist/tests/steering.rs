@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use windlass_kernel_assist::rights;
 use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Steering};
 
 /// Ports of the tests, below those that the system gives out.
@@ -26,7 +27,8 @@ fn attach(addresses: &[&str], workers: usize) -> Option<Steering> {
     match Steering::attach(&ranges, workers) {
         Ok(steering) => Some(steering),
         Err(error) => {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{error}");
+            let is_ci = std::env::var("CI").as_deref() == Ok("true");
+            assert!(!is_ci || !rights::missing().is_empty(), "{error}");
             println!("skipped: {error}");
             None
         }

@@ -112,7 +112,8 @@ impl Steering {
                 "ports cannot be steered: {reason}"
             ))),
             Err(reason) => {
-                tracing::info!(%reason, "ports are not steered: a socket for each");
+                let missing = windlass_kernel_assist::rights::missing().join(" ");
+                tracing::info!(%reason, missing, "ports are not steered: a socket for each");
                 Ok(Rungs::sockets())
             }
         }

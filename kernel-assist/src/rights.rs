@@ -1,0 +1,37 @@
+//! What the system lets this process do.
+
+use std::fs;
+
+/// Capabilities that steering needs, by their bit (capabilities(7)).
+const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (39, "CAP_BPF")];
+
+/// The names of the capabilities that steering needs and this process does not have.
+pub fn missing() -> Vec<&'static str> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    missing_in(&status)
+}
+
+fn missing_in(status: &str) -> Vec<&'static str> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    let held = held.unwrap_or(0);
+    let missing = NEEDED.iter().filter(|(bit, _)| held >> bit & 1 == 0);
+    missing.map(|(_, name)| *name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let status = |bits: &str| format!("Name:\tx\nCapPrm:\t0\nCapEff:\t{bits}\n");
+        assert_eq!(missing_in(&status("000001fffeffffff")), [""; 0]);
+        assert_eq!(
+            missing_in(&status("0000000000003000")),
+            ["CAP_BPF"],
+            "a container with the rights of a network"
+        );
+        assert_eq!(missing_in("").len(), 3);
+    }
+}
