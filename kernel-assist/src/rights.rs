@@ -2,8 +2,15 @@
 
 use std::fs;
 
-/// Capabilities that steering needs, by their bit (capabilities(7)).
-const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (39, "CAP_BPF")];
+/// Capabilities that steering needs, by their bit (capabilities(7)), and which one does as well.
+const NEEDED: [(u32, Option<u32>, &str); 3] = [
+    (12, None, "CAP_NET_ADMIN"),
+    (13, None, "CAP_NET_RAW"),
+    (39, Some(CAP_SYS_ADMIN), "CAP_BPF"),
+];
+
+/// It was needed before there was CAP_BPF, and still counts for it.
+const CAP_SYS_ADMIN: u32 = 21;
 
 /// The names of the capabilities that steering needs and this process does not have.
 pub fn missing() -> Vec<&'static str> {
@@ -15,8 +22,11 @@ fn missing_in(status: &str) -> Vec<&'static str> {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let held = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
     let held = held.unwrap_or(0);
-    let missing = NEEDED.iter().filter(|(bit, _)| held >> bit & 1 == 0);
-    missing.map(|(_, name)| *name).collect()
+    let is_held = |bit: u32| held >> bit & 1 == 1;
+    let missing = NEEDED
+        .iter()
+        .filter(|(bit, or, _)| !is_held(*bit) && !or.is_some_and(is_held));
+    missing.map(|(_, _, name)| *name).collect()
 }
 
 #[cfg(test)]
@@ -32,6 +42,7 @@ mod tests {
             ["CAP_BPF"],
             "a container with the rights of a network"
         );
+        assert_eq!(missing_in(&status("0000000000203000")), [""; 0]);
         assert_eq!(missing_in("").len(), 3);
     }
 }

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::topic::Steering;
 use super::{Config, PortRange};
 
 /// What the host says; see [`Host::read`].
@@ -27,6 +28,8 @@ pub struct Host {
     pub reserved: Vec<RangeInclusive<u16>>,
     /// File descriptors this process may have at most (RLIMIT_NOFILE, hard).
     pub files: u64,
+    /// Capabilities that steering ports needs and this process does not have.
+    pub missing_rights: Vec<&'static str>,
 }
 
 impl Host {
@@ -44,6 +47,7 @@ impl Host {
                 .map(|text| parse_port_list(&text))
                 .unwrap_or_default(),
             files: getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard),
+            missing_rights: windlass_kernel_assist::rights::missing(),
         }
     }
 }
@@ -87,8 +91,16 @@ pub fn check(
              sysctl -w net.ipv4.ip_local_reserved_ports={min}-{max}"
         ));
     }
+    let missing = host.missing_rights.join(", ");
+    let may_steer = missing.is_empty() && config.dataplane.steering != Steering::Off;
+    if !missing.is_empty() && config.dataplane.steering == Steering::Required {
+        findings.errors.push(format!(
+            "steering = \"required\" in [dataplane] needs {missing}: run as root, or give it to \
+             the program (AmbientCapabilities= of the service)"
+        ));
+    }
     let needed = descriptors(config);
-    if host.files < needed {
+    if host.files < needed && !may_steer {
         findings.warnings.push(format!(
             "the limit of {} open files is below the {needed} that all media ports together need: \
              calls will be refused before the ports run out; raise it (ulimit -Hn, or LimitNOFILE= \
@@ -180,6 +192,7 @@ mod tests {
             ephemeral: 32_768..=60_999,
             reserved: Vec::new(),
             files: 1_000_000,
+            missing_rights: vec!["CAP_BPF"],
         }
     }
 
@@ -251,6 +264,20 @@ mod tests {
         let found = check(&config, &poor, |_| Ok(()));
         assert_eq!(found.warnings.len(), 1);
         assert!(found.warnings[0].contains("1128"), "{}", found.warnings[0]);
+        let steering = Host {
+            missing_rights: Vec::new(),
+            ..poor
+        };
+        let found = check(&config, &steering, |_| Ok(()));
+        assert_eq!(found.warnings, [""; 0], "steered ports need no descriptors");
+    }
+
+    #[test]
+    fn steering_that_is_required_needs_its_rights() {
+        let mut config = config("127.0.0.1", 20_000, 20_999);
+        config.dataplane.steering = Steering::Required;
+        let found = check(&config, &host(), |_| Ok(()));
+        assert!(found.errors[0].contains("CAP_BPF"), "{:?}", found.errors);
     }
 
     #[test]

@@ -252,6 +252,6 @@ fn without_the_rights_it_does_not_start_where_steering_is_required() {
     let mut process = Process::start(command, &directory.path().join("log"));
     assert!(!process.wait(Duration::from_secs(10)).success());
     let log = process.log();
-    assert!(log.contains("ports cannot be steered"), "{log}");
-    assert!(log.contains("eBPF"), "{log}");
+    assert!(log.contains("steering = \"required\""), "{log}");
+    assert!(log.contains("CAP_BPF"), "{log}");
 }
