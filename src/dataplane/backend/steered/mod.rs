@@ -27,8 +27,16 @@ use packet::Way;
 
 pub(super) use opener::Opener;
 
-/// Bytes that the queue of one shared socket may hold: half a second of 1,000 calls.
-const QUEUE_BYTES: usize = 16 << 20;
+/// Bytes that the queue of ports that hear everybody may hold; the system counts some 800 for a
+/// packet, and doubles the limit. A flood can fill it.
+const ROOM_BYTES: usize = 16 << 20;
+
+/// The same of gated ports, which only settled parties can fill: more than a second of 1,000 calls,
+/// so that a worker that was held up for a while loses nothing.
+const GATED_BYTES: usize = 48 << 20;
+
+/// Bytes that wait to be sent from one address.
+const SEND_BYTES: usize = 16 << 20;
 
 /// Packets sent at a time from one address.
 const SEND_BATCH: usize = 64;
@@ -81,7 +89,8 @@ impl Queues {
             if is_v6 && !has_v6 {
                 continue;
             }
-            let socket = open_queue(is_v6, ranges)?;
+            let is_gated = number >= 2;
+            let socket = open_queue(is_v6, is_gated, ranges)?;
             let first = worker.saturating_mul(SOCKETS_PER_WORKER);
             let set = steering.set_socket(first + number, &socket);
             set.map_err(io::Error::other)?;
@@ -92,7 +101,8 @@ impl Queues {
 }
 
 /// A socket that hears nothing but what is steered to it, and what this host sends to itself.
-fn open_queue(is_v6: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
+fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
+    let bytes = if is_gated { GATED_BYTES } else { ROOM_BYTES };
     let address: SocketAddr = match is_v6 {
         true => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
         false => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
@@ -118,9 +128,9 @@ fn open_queue(is_v6: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocke
             unfit.push(socket);
             continue;
         }
-        if setsockopt(&socket, sockopt::RcvBufForce, &QUEUE_BYTES).is_err() {
+        if setsockopt(&socket, sockopt::RcvBufForce, &bytes).is_err() {
             // As much as the system allows without the right to force it.
-            SockRef::from(&socket).set_recv_buffer_size(QUEUE_BYTES)?;
+            SockRef::from(&socket).set_recv_buffer_size(bytes)?;
         }
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
         return Ok(socket);
@@ -290,8 +300,8 @@ impl Sender {
         let protocol = Protocol::from(libc::IPPROTO_RAW);
         let kind = Type::RAW.nonblocking();
         let socket = Socket::new(Domain::for_address(local), kind, Some(protocol))?;
-        if setsockopt(&socket, sockopt::SndBufForce, &QUEUE_BYTES).is_err() {
-            socket.set_send_buffer_size(QUEUE_BYTES)?;
+        if setsockopt(&socket, sockopt::SndBufForce, &SEND_BYTES).is_err() {
+            socket.set_send_buffer_size(SEND_BYTES)?;
         }
         socket.set_recv_buffer_size(UNREAD_BYTES)?;
         if address.is_ipv4() {
