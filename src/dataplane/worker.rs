@@ -45,6 +45,7 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
     let mut at_most = TICK;
     let mut next_tick = started + TICK;
     let mut load = LoadGauge::default();
+    let mut lost = 0;
     let thread = u64::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
     shared.stats.thread_id.store(thread, Relaxed);
     while !shared.stop.load(Relaxed) {
@@ -74,6 +75,7 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         if now >= next_tick {
             next_tick = now + TICK;
             flows.handle_timeout(now);
+            tell_lost(&shared.stats, &mut lost);
         }
         at_most = match flows.bound {
             0 => next_tick.saturating_duration_since(now),
@@ -89,6 +91,19 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         if load.is_high(received, now, started) {
             std::thread::park_timeout(GATHER);
         }
+    }
+}
+
+/// Says, at most once a tick, that queues of the worker had no room; `before`: as last said.
+fn tell_lost(stats: &WorkerStats, before: &mut u64) {
+    let lost = stats.overflowed.load(Relaxed);
+    if lost != *before {
+        let packets = lost - *before;
+        tracing::warn!(
+            packets,
+            "packets lost: the worker cannot keep up with its queue"
+        );
+        *before = lost;
     }
 }
 
