@@ -166,6 +166,11 @@ impl Entry {
         spec.tos.filter(|_| before != spec.tos)
     }
 
+    /// Whether the port is for RTCP alone.
+    pub(super) fn is_for_rtcp(&self) -> bool {
+        self.sibling_local.is_some()
+    }
+
     pub(super) fn tos(&self) -> Option<u8> {
         self.tos
     }

@@ -7,9 +7,9 @@ pub enum Protocol {
     Stun,
     /// First byte 20–63.
     Dtls,
-    /// First byte 128–191, second not 192–223.
+    /// First byte 128–191, second not 194–223.
     Rtp,
-    /// First byte 128–191, second 192–223.
+    /// First byte 128–191, second 194–223.
     Rtcp,
     /// Nothing known.
     Unknown,
@@ -20,7 +20,7 @@ pub fn protocol(datagram: &[u8]) -> Protocol {
     match datagram {
         [0..=3, ..] => Protocol::Stun,
         [20..=63, ..] => Protocol::Dtls,
-        [128..=191, 192..=223, ..] => Protocol::Rtcp,
+        [128..=191, 194..=223, ..] => Protocol::Rtcp,
         [128..=191, _, ..] => Protocol::Rtp,
         _ => Protocol::Unknown,
     }

@@ -1,5 +1,8 @@
 //! RTCP packets, as far as forwarding needs them (RFC 3550 §6.4, §A.2).
 
+/// Packet type of an application's own packet.
+pub const APP: u8 = 204;
+
 /// Whether a datagram is a well-formed RTCP compound: every header of version 2 and of an RTCP
 /// type, every length inside the datagram, the lengths adding up. Reduced-size packets (RFC 5506)
 /// pass. The sums of encrypted ones (SRTCP) do not come out even, so their rest is not looked at
@@ -23,7 +26,7 @@ pub fn is_compound(datagram: &[u8]) -> bool {
 /// too short to name its sender.
 fn packet_length(compound: &[u8]) -> Option<usize> {
     let [flags, packet_type, high, low] = *compound.first_chunk::<4>()?;
-    if flags >> 6 != 2 || !(192..=223).contains(&packet_type) {
+    if flags >> 6 != 2 || !(194..=223).contains(&packet_type) {
         return None;
     }
     let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));

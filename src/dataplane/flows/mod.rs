@@ -251,7 +251,7 @@ impl<B: Backend> Flows<B> {
         let mut event = None;
         let arrival = Arrival {
             from,
-            kind: reading.kind(),
+            kind: reading.kind(datagram, entry.is_for_rtcp()),
             sibling,
         };
         let verdict = entry.latch.on_packet(now, &arrival, &mut event);

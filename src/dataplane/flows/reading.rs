@@ -14,14 +14,17 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    pub(super) fn kind(&self) -> Kind {
+    /// What it is to a latch. `of_rtcp`: it came to a port that is for RTCP alone.
+    pub(super) fn kind(&self, datagram: &[u8], of_rtcp: bool) -> Kind {
         match self {
             Self::Rtp { header, negotiated } => Kind::Rtp {
                 ssrc: header.ssrc,
                 sequence: header.sequence,
                 negotiated: *negotiated,
             },
-            Self::Rtcp => Kind::Rtcp,
+            Self::Rtcp => Kind::Rtcp {
+                stray: !of_rtcp && datagram.get(1) != Some(&rtcp::APP),
+            },
             Self::Opaque => Kind::Opaque,
         }
     }

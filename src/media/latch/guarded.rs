@@ -4,21 +4,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::run::{self, Run};
 use super::{Arrival, Event, Kind, SILENCE, Verdict, WINDOW};
 use crate::flow::PeerSpec;
 use crate::flow::stats::DropReason;
-
-/// Packets of one source that make a run.
-const RUN: u8 = 4;
-
-/// A run is complete within this time.
-const RUN_TIME: Duration = Duration::from_secs(1);
 
 /// A rebinding of the peer's NAT is believed after its old address was silent for this long.
 const REBIND_SILENCE: Duration = Duration::from_millis(60);
 
 /// Packets that prove a rebinding.
-const REBIND_RUN: u8 = 2;
+const REBIND_RUN: usize = 2;
 
 /// A handover to another address needs this much silence of the old one.
 const HANDOVER_SILENCE: Duration = Duration::from_secs(1);
@@ -48,13 +43,13 @@ pub(super) struct Guarded {
     settled: bool,
     /// The settled source before: it keeps flowing while learning is open again, and wins back
     /// what silence lost it.
-    former: Option<Source>,
+    former: Option<Box<Source>>,
     /// Signalling moved the party; `former` is in force until the new source settles.
     reopened: bool,
     /// Made when the first source has to prove itself: most flows never see one.
     candidates: Option<Box<Candidates>>,
-    /// The source that continues the silent peer's stream, and how many packets it has sent.
-    mover: Option<(SocketAddr, u8)>,
+    /// The source that continues the silent peer's stream.
+    mover: Option<Box<Mover>>,
     told_unexpected: bool,
     told_contested: bool,
 }
@@ -66,9 +61,9 @@ struct Source {
     rank: Rank,
     /// Media is sent to it.
     followed: bool,
-    ssrc: Option<u32>,
-    sequence: u16,
-    packets: u8,
+    run: Run,
+    /// It has sent a run.
+    proven: bool,
     first_at: Instant,
     last_at: Instant,
 }
@@ -80,33 +75,25 @@ impl Source {
 
     fn note(&mut self, now: Instant, kind: Kind) {
         self.last_at = now;
-        self.packets = self.packets.saturating_add(1);
-        if let Kind::Rtp { ssrc, sequence, .. } = kind {
-            self.ssrc = Some(ssrc);
-            self.sequence = sequence;
-        }
+        self.run.observe(now, kind);
+        self.proven |= self.run.is_complete();
     }
+}
 
-    /// Whether an RTP packet goes on where this source stopped.
-    fn is_continued_by(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Rtp { ssrc, sequence, .. } => {
-                self.ssrc == Some(ssrc)
-                    && (1..=MAX_CONTINUITY).contains(&sequence.wrapping_sub(self.sequence))
-            }
-            Kind::Rtcp | Kind::Opaque => false,
-        }
-    }
+/// A source that goes on where the silent peer stopped.
+#[derive(Clone, Copy, Debug)]
+struct Mover {
+    address: SocketAddr,
+    run: Run,
+    /// Its packets since the peer has been silent for long enough.
+    packets: usize,
 }
 
 /// A source that has to prove itself.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     address: SocketAddr,
-    ssrc: Option<u32>,
-    sequence: u16,
-    run: u8,
-    run_since: Instant,
+    run: Run,
     first_at: Instant,
     last_at: Instant,
 }
@@ -119,7 +106,7 @@ impl Guarded {
     pub(super) fn source(&self) -> Option<SocketAddr> {
         self.current
             .as_ref()
-            .or(self.former.as_ref())
+            .or(self.former.as_deref())
             .map(|source| source.address)
     }
 
@@ -130,10 +117,10 @@ impl Guarded {
         {
             return Some(former.address);
         }
-        self.current
-            .as_ref()
-            .filter(|source| source.followed)
-            .map(|source| source.address)
+        // A source that is heard and not followed leaves media where it went before.
+        let sources = self.current.iter().chain(self.former.as_deref());
+        let mut followed = sources.filter(|source| source.followed);
+        followed.next().map(|source| source.address)
     }
 
     /// The settled source, when no rule but its silence could replace it.
@@ -150,7 +137,7 @@ impl Guarded {
         self.candidates = None;
         match self.current.take() {
             Some(settled) if self.settled => {
-                self.former = Some(settled);
+                self.former = Some(Box::new(settled));
                 self.reopened = true;
                 self.settled = false;
             }
@@ -200,6 +187,9 @@ impl Guarded {
             }
             return Verdict::Accept;
         }
+        if arrival.kind == (Kind::Rtcp { stray: true }) && self.is_home_to(arrival.from, rank) {
+            return Verdict::Accept;
+        }
         match self.current {
             Some(current) if self.settled => {
                 self.judge_rival(peer, now, arrival, rank, current, event)
@@ -208,12 +198,21 @@ impl Guarded {
         }
     }
 
+    /// Whether the party's reports may come from there: its own address once it is settled, before
+    /// that one that signalling knows.
+    fn is_home_to(&self, from: SocketAddr, rank: Rank) -> bool {
+        match &self.current {
+            Some(current) if self.settled => current.address.ip() == from.ip(),
+            _ => rank <= 2,
+        }
+    }
+
     /// The source that fell silent is back: it is the peer again.
     fn win_back(&mut self, event: &mut Option<Event>) {
         let Some(former) = self.former.take() else {
             return;
         };
-        if let Some(usurper) = self.current.replace(former) {
+        if let Some(usurper) = self.current.replace(*former) {
             *event = Some(Event::Moved {
                 from: usurper.address,
                 to: former.address,
@@ -236,13 +235,20 @@ impl Guarded {
         if rank < current.rank && in_window {
             return self.judge_open(peer, now, arrival, rank, event);
         }
-        let continues = current.is_continued_by(arrival.kind);
         let same_host = arrival.from.ip() == current.address.ip();
-        if continues && same_host && current.is_silent(now, REBIND_SILENCE) {
-            return self.follow_after(REBIND_RUN, now, arrival, event);
-        }
-        if continues && peer.media_handover && current.is_silent(now, HANDOVER_SILENCE) {
-            return self.follow_after(RUN, now, arrival, event);
+        if (same_host || peer.media_handover)
+            && let Some(mover) = self.mover_of(arrival, &current)
+        {
+            let (patience, needed) = match same_host {
+                true => (REBIND_SILENCE, REBIND_RUN),
+                false => (HANDOVER_SILENCE, run::LENGTH),
+            };
+            if current.is_silent(now, patience) {
+                return self.follow_after(needed, mover, now, arrival, event);
+            }
+            // It is heard once the peer was silent for long enough; by then the numbers of its
+            // packets may be far from the peer's last one.
+            self.keep_mover(mover, now, arrival);
         }
         if current.is_silent(now, SILENCE) {
             return self.judge_open(peer, now, arrival, rank, event);
@@ -250,18 +256,39 @@ impl Guarded {
         self.refuse(now, arrival, event)
     }
 
+    /// The source of a packet that goes on with the stream of the settled one.
+    fn mover_of(&self, arrival: &Arrival, current: &Source) -> Option<Mover> {
+        let known = self.mover.as_deref().copied();
+        let known = known.filter(|mover| mover.address == arrival.from);
+        let mover = known.unwrap_or(Mover {
+            address: arrival.from,
+            run: current.run,
+            packets: 0,
+        });
+        let continues = mover.run.is_continued_by(arrival.kind, MAX_CONTINUITY);
+        continues.then_some(mover)
+    }
+
+    fn keep_mover(&mut self, mut mover: Mover, now: Instant, arrival: &Arrival) {
+        mover.run.observe(now, arrival.kind);
+        match self.mover.as_deref_mut() {
+            Some(kept) => *kept = mover,
+            None => self.mover = Some(Box::new(mover)),
+        }
+    }
+
     /// Moves the settled source once enough packets prove that it is the same stream.
     fn follow_after(
         &mut self,
-        needed: u8,
+        needed: usize,
+        mut mover: Mover,
         now: Instant,
         arrival: &Arrival,
         event: &mut Option<Event>,
     ) -> Verdict {
-        let so_far = self.mover.filter(|(address, _)| *address == arrival.from);
-        let packets = so_far.map_or(0, |(_, packets)| packets) + 1;
-        if packets < needed {
-            self.mover = Some((arrival.from, packets));
+        mover.packets += 1;
+        if mover.packets < needed {
+            self.keep_mover(mover, now, arrival);
             return Verdict::Drop(DropReason::Unproven);
         }
         self.mover = None;
@@ -297,7 +324,7 @@ impl Guarded {
             return self.refuse(now, arrival, event);
         }
         // RTCP has no runs; a stranger's is believed only after its RTP.
-        if rank >= 3 && arrival.kind == Kind::Rtcp {
+        if rank >= 3 && matches!(arrival.kind, Kind::Rtcp { .. }) {
             return Verdict::Drop(DropReason::Unproven);
         }
         let candidate = if rank >= 3 {
@@ -305,27 +332,29 @@ impl Guarded {
         } else {
             None
         };
-        let proven = candidate.is_some_and(|candidate| candidate.run >= RUN);
+        let proven = candidate.is_some_and(|candidate| candidate.run.is_complete());
         if rank >= 3 && !proven {
             return Verdict::Drop(DropReason::Unproven);
         }
         let first_at = candidate.map_or(now, |candidate| candidate.first_at);
-        let packets = candidate.map_or(0, |candidate| candidate.run.saturating_sub(1));
         let mut source = Source {
             address: arrival.from,
             rank,
             followed: is_followed_at_once(rank, peer),
-            ssrc: None,
-            sequence: 0,
-            packets,
+            run: Run::new(now),
+            proven,
             first_at,
             last_at: now,
         };
-        source.note(now, arrival.kind);
+        match candidate {
+            // It has taken this packet in.
+            Some(candidate) => source.run = candidate.run,
+            None => source.note(now, arrival.kind),
+        }
         if let Some(before) = self.current.replace(source)
             && self.settled
         {
-            self.former = Some(before);
+            self.former = Some(Box::new(before));
             self.reopened = false;
         }
         self.settled = false;
@@ -341,7 +370,7 @@ impl Guarded {
         let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
         let settles = match current.rank {
             0 => true,
-            1 | 2 => current.packets >= RUN || window_over,
+            1 | 2 => current.proven || window_over,
             3 if peer.received_from.is_none() => true,
             3 => {
                 let others = self
@@ -384,6 +413,7 @@ impl Guarded {
         if self.reopened
             && self
                 .former
+                .as_deref()
                 .is_some_and(|former| former.is_silent(now, SILENCE))
         {
             self.reopened = false;
@@ -404,7 +434,7 @@ impl Guarded {
     fn refuse(&mut self, now: Instant, arrival: &Arrival, event: &mut Option<Event>) -> Verdict {
         let proven = self
             .count(now, arrival)
-            .is_some_and(|candidate| candidate.run >= RUN);
+            .is_some_and(|candidate| candidate.run.is_complete());
         if proven && !self.told_contested {
             self.told_contested = true;
             *event = Some(Event::Contested(arrival.from));
@@ -429,15 +459,9 @@ impl Guarded {
 
     /// Counts a packet towards its source's run. RTCP teaches nothing.
     fn count(&mut self, now: Instant, arrival: &Arrival) -> Option<Candidate> {
-        let (ssrc, sequence, sane) = match arrival.kind {
-            Kind::Rtp {
-                ssrc,
-                sequence,
-                negotiated,
-            } => (Some(ssrc), sequence, negotiated),
-            Kind::Opaque => (None, 0, true),
-            Kind::Rtcp => return None,
-        };
+        if matches!(arrival.kind, Kind::Rtcp { .. }) {
+            return None;
+        }
         let known = |slot: &Option<Candidate>| {
             slot.is_some_and(|candidate| candidate.address == arrival.from)
         };
@@ -453,37 +477,22 @@ impl Guarded {
             .or_else(|| {
                 let slots = candidates.iter().enumerate();
                 // An empty slot comes before any candidate.
-                let oldest = slots.min_by_key(|(_, slot)| slot.map(|c| (c.run, c.last_at)));
+                let oldest =
+                    slots.min_by_key(|(_, slot)| slot.map(|c| (c.run.length(), c.last_at)));
                 oldest.map(|(index, _)| index)
             })?;
         let slot = candidates.get_mut(position)?;
         let candidate = match slot {
-            Some(candidate) if candidate.address == arrival.from => {
-                let step = sequence.wrapping_sub(candidate.sequence);
-                let continues =
-                    candidate.ssrc == ssrc && (ssrc.is_none() || (1..=3).contains(&step));
-                let in_time = now.saturating_duration_since(candidate.run_since) <= RUN_TIME;
-                if continues && in_time && sane {
-                    candidate.run = candidate.run.saturating_add(1);
-                } else {
-                    candidate.run = u8::from(sane);
-                    candidate.run_since = now;
-                }
-                candidate.ssrc = ssrc;
-                candidate.sequence = sequence;
-                candidate.last_at = now;
-                candidate
-            }
+            Some(candidate) if candidate.address == arrival.from => candidate,
             slot => slot.insert(Candidate {
                 address: arrival.from,
-                ssrc,
-                sequence,
-                run: u8::from(sane),
-                run_since: now,
+                run: Run::new(now),
                 first_at: now,
                 last_at: now,
             }),
         };
+        candidate.run.observe(now, arrival.kind);
+        candidate.last_at = now;
         Some(*candidate)
     }
 }

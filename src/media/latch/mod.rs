@@ -7,6 +7,7 @@
 
 mod guarded;
 mod reference;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -48,8 +49,12 @@ pub enum Kind {
         /// The payload type was negotiated.
         negotiated: bool,
     },
-    /// RTCP: teaches nothing.
-    Rtcp,
+    /// RTCP: it makes no run.
+    Rtcp {
+        /// It came to a port for RTP and is no APP packet: it may come from another port of the
+        /// party, and teaches nothing.
+        stray: bool,
+    },
     /// A datagram of a protocol that is not looked into.
     Opaque,
 }

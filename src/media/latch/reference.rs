@@ -58,7 +58,7 @@ impl Reference {
         if self.confirmed {
             return self.check(peer, from, signalled, event);
         }
-        if arrival.kind == Kind::Rtcp && arrival.sibling.is_none() {
+        if arrival.kind == (Kind::Rtcp { stray: true }) {
             return Verdict::Accept;
         }
         let window_over = now.saturating_duration_since(peer.signalled_at) > WINDOW;
