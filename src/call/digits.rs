@@ -1,14 +1,13 @@
 //! Digits that parties pressed, on their way to whoever wants to know (spec: media-behaviour §11).
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 
 use windlass_ng::{CallId, Label, Request, Tag};
 
 use super::media::EndpointMap;
 use super::serve::Calls;
 use super::state::{Call, Now};
-use super::table::{Entry, lock};
+use super::table::lock;
 use crate::media::dtmf::Digit;
 
 /// Who pressed a digit.
@@ -38,12 +37,12 @@ impl Calls {
         random: u64,
         now: Now,
     ) -> Option<DigitSource> {
-        let entry = {
-            let numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
-            numbered.get(&number)?.clone()
-        };
+        let entry = self.numbered(number)?;
         let mut slot = lock(&entry);
         let call = slot.as_mut()?;
+        if !self.defaults.report_digits && !call.reports_digits() {
+            return None;
+        }
         let bears = |leg: &&super::leg::Leg| {
             let ports = leg.medias.iter().flat_map(|media| &media.maps);
             ports
@@ -64,7 +63,7 @@ impl Calls {
     }
 
     /// Takes note of a call whose digits are to be reported.
-    pub(super) fn watch_digits(&self, call: &mut Call, entry: &Entry, request: &Request) {
+    pub(super) fn watch_digits(&self, call: &mut Call, request: &Request) {
         if let Some(callback) = request.rare.xmlrpc_callback {
             call.extras_mut().callback = Some(callback);
         }
@@ -78,27 +77,5 @@ impl Calls {
             }
         }
         self.take_codes(call, request);
-        self.watch_merged(call, entry);
-    }
-
-    /// The same for a call whose digits were to be reported before, or have come to be.
-    pub(super) fn watch_merged(&self, call: &mut Call, entry: &Entry) {
-        let reports = call.reports_digits();
-        if !reports && !self.defaults.report_digits {
-            return;
-        }
-        if reports {
-            call.extras_mut().is_watched = true;
-        }
-        let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
-        numbered.entry(call.number).or_insert_with(|| entry.clone());
-    }
-
-    pub(super) fn unwatch_digits(&self, call: &Call) {
-        let extras = call.extras.as_deref();
-        if self.defaults.report_digits || extras.is_some_and(|extras| extras.is_watched) {
-            let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
-            numbered.remove(&call.number);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What is told of a call that ended (spec: media-behaviour §4, §16).
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -44,8 +44,10 @@ impl Call {
         clock: PacketClock,
         tos: Option<u8>,
     ) -> EndedCall {
-        let parties = self.legs.iter().filter(|leg| leg.tag.is_some());
-        let parties = parties.map(|leg| self.party_record(leg, reason, now, clock));
+        let parties = self
+            .legs
+            .iter()
+            .map(|leg| self.party_record(leg, reason, now, clock));
         let record = CallRecord {
             call_id: self.id.to_string(),
             created_from: self.created_from,
@@ -69,12 +71,7 @@ impl Call {
         now: Now,
         clock: PacketClock,
     ) -> PartyRecord {
-        let tag = |leg: &Leg| {
-            leg.tag
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default()
-        };
+        let tag = |leg: &Leg| leg.tag.as_ref().map(ToString::to_string);
         let first = self.legs.first();
         let is_caller = first.is_some_and(|first| std::ptr::eq(first, leg));
         let peer = leg.sources.first().and_then(|&peer| self.legs.get(peer));
@@ -86,12 +83,12 @@ impl Call {
             end: now.unix.max(leg.created.unix),
             termination: termination(reason),
             local_tag: tag(leg),
-            local_tag_type: if is_caller {
-                TagType::From
-            } else {
-                TagType::To
+            local_tag_type: match (&leg.tag, is_caller) {
+                (_, true) => TagType::From,
+                (Some(_), false) => TagType::To,
+                (None, false) => TagType::Unknown,
             },
-            remote_tag: peer.map(tag).unwrap_or_default(),
+            remote_tag: peer.and_then(tag),
             medias: medias
                 .map(|(media, index)| media_record(media, index, clock))
                 .collect(),
@@ -121,13 +118,12 @@ fn media_record(media: &Media, index: u32, clock: PacketClock) -> MediaRecord {
             Component::Rtp => endpoint.rtp,
             Component::Rtcp => endpoint.rtcp,
         });
-        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         StreamRecord {
             kind: match component {
                 Component::Rtp => StreamKind::Rtp,
                 Component::Rtcp => StreamKind::Rtcp,
             },
-            endpoint: stats.peer().destination.or(signalled).unwrap_or(nowhere),
+            endpoint: stats.peer().destination.or(signalled),
             local: port.local,
             relayed_packets: stats.packets_in.load(Relaxed),
             relayed_bytes: stats.bytes_in.load(Relaxed),

@@ -59,9 +59,13 @@ fn leg_line(leg: &Leg, now: Now, marks: &Marks) -> String {
         .as_ref()
         .map(ToString::to_string)
         .unwrap_or_default();
+    let label = match &leg.label {
+        Some(label) => format!(" (label '{label}')"),
+        None => String::new(),
+    };
     let (minutes, seconds) = (age / 60, age % 60);
     let (tag, branch) = (marks.around(&tag), marks.around(&branch));
-    format!("--- Tag '{tag}', created {minutes}:{seconds:02} ago for branch '{branch}'")
+    format!("--- Tag '{tag}'{label}, created {minutes}:{seconds:02} ago for branch '{branch}'")
 }
 
 fn media_line(media: &Media, index: usize) -> String {

@@ -16,6 +16,7 @@ mod identity;
 mod leg;
 mod listing;
 mod media;
+mod news;
 mod offer;
 mod picture;
 pub mod ports;

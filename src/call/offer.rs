@@ -58,7 +58,7 @@ impl Calls {
             call.take_fragment(offering.from_tag, offering.sdp, now.instant);
             return Reply::ok(Dict::new());
         }
-        self.watch_digits(call, &entry, request);
+        self.watch_digits(call, request);
         let dialogue = Dialogue {
             role: Role::Offer,
             from: offering.from_tag,
@@ -68,7 +68,6 @@ impl Calls {
             provisional: request.flags.provisional(),
         };
         let outcome = self.exchange(call, offering.sdp, request, dialogue, now, rng);
-        self.watch_merged(call, &entry);
         let is_new = is_new && call.legs.iter().all(|leg| leg.said.is_none());
         self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
     }
@@ -85,7 +84,7 @@ impl Calls {
         let Some(call) = slot.as_mut() else {
             return Reply::error(errors::UNKNOWN_CALL_ID);
         };
-        self.watch_digits(call, &entry, request);
+        self.watch_digits(call, request);
         let dialogue = Dialogue {
             role: Role::Answer,
             from: answering.to_tag,
@@ -95,7 +94,6 @@ impl Calls {
             provisional: request.flags.provisional(),
         };
         let outcome = self.exchange(call, answering.sdp, request, dialogue, now, rng);
-        self.watch_merged(call, &entry);
         if outcome.is_ok()
             && request.sip_message_type == Some(SipMessageType::Reply)
             && request.sip_code >= 200
@@ -141,6 +139,7 @@ impl Calls {
             self.statistics.call_created();
             tracing::info!(call_id = %id, "Creating new call");
             drop(slot);
+            self.give_number(number, &entry);
             return Ok((entry, true));
         }
     }
@@ -158,6 +157,13 @@ impl Calls {
         let sdp = self.read_sdp(call, text, request)?;
         if request.flags.loop_protect() && self.is_looped(&sdp) {
             return Ok(text.to_vec());
+        }
+        let flags = &request.flags;
+        if flags.strict_source() && flags.media_handover() {
+            tracing::warn!(
+                call_id = %call.id,
+                "strict-source and media-handover exclude each other; strict-source counts"
+            );
         }
         let text: Arc<[u8]> = text.into();
         let route = |peer| self.forwarding.route_to(peer);
@@ -180,23 +186,25 @@ impl Calls {
         // Also after a refusal: what was changed up to there is in the state, with its ports.
         self.carry_out(call, leases).map_err(Refusal::Forwarding)?;
         let parties = outcome?;
-        if call.recording_file().is_some() {
-            let label = call.leg(parties.sender).and_then(|leg| leg.label.as_ref());
-            let sdp = RecordedSdp {
-                label: label.map(windlass_ng::Label::as_bytes),
-                is_offer: dialogue.role == Role::Offer,
-                body: &text,
-                at: now.unix,
-            };
-            self.recorder.sdp(call.number, sdp);
-        }
         let mut printing = Printing {
             request,
             role: dialogue.role,
             host,
             rng,
         };
-        Ok(call.print(parties, &sdp, &mut printing))
+        let printed = call.print(parties, &sdp, &mut printing);
+        if call.recording_file().is_some()
+            && let Some(sender) = call.leg(parties.sender)
+        {
+            let sdp = RecordedSdp {
+                label: sender.label.as_ref().map(windlass_ng::Label::as_bytes),
+                is_offer: dialogue.role == Role::Offer,
+                body: &printed,
+                at: sender.created.unix,
+            };
+            self.recorder.sdp(call.number, sdp);
+        }
+        Ok(printed)
     }
 
     /// Reads an SDP of a request.

@@ -131,8 +131,8 @@ pub struct Calls {
     pub(super) next_number: AtomicU64,
     /// What the timers saw last.
     pub(super) running: Mutex<Turn>,
-    /// Calls by their number, where digits are to be reported.
-    pub(super) numbered: Mutex<HashMap<u64, Entry>>,
+    /// Calls by their number, which is all that their flows know.
+    pub(super) numbers: Mutex<HashMap<u64, Entry>>,
     /// Calls whose commands are logged in full.
     pub(super) debugged: Debugged,
 }
@@ -170,7 +170,7 @@ impl Calls {
             started,
             next_number: AtomicU64::new(1),
             running: Mutex::default(),
-            numbered: Mutex::default(),
+            numbers: Mutex::default(),
             debugged: Debugged::default(),
         }
     }
@@ -332,7 +332,7 @@ impl Calls {
         }
         self.table.remove(&call.id, entry);
         self.stop_recording(&mut call, false, now);
-        self.unwatch_digits(&call);
+        self.take_number(call.number);
         let duration = call.age(now);
         let clock = self.packet_clock(now);
         if tracing::enabled!(tracing::Level::INFO) {

@@ -9,6 +9,7 @@ use windlass_ng::{Branch, CallId, Tag, Value};
 use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
+use super::news::Told;
 use super::vsc::Codes;
 use crate::flow::{FlowChange, FlowSpec, Plan};
 
@@ -43,6 +44,8 @@ pub(crate) struct Call {
     pub(crate) tos: Option<u8>,
     /// What only some calls have.
     pub(crate) extras: Option<Box<CallExtras>>,
+    /// What was told of its sources.
+    pub(crate) told: Told,
     /// What the data plane was told last: local addresses in order, and digests of their
     /// descriptions.
     in_force: Vec<(SocketAddr, u64)>,
@@ -71,8 +74,6 @@ pub(crate) struct CallExtras {
     pub(crate) aliases: Vec<CallId>,
     /// A code of anybody's digits that changes what becomes of everybody's.
     pub(crate) trigger: Option<Box<DigitTrigger>>,
-    /// The call stands in the books of those whose digits are looked at.
-    pub(crate) is_watched: bool,
 }
 
 /// A recording of a call.
@@ -105,6 +106,7 @@ impl Call {
             discard: false,
             tos: None,
             extras: None,
+            told: Told::default(),
             in_force: Vec::new(),
         }
     }

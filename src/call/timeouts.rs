@@ -12,7 +12,7 @@ use super::state::Call;
 pub struct Timeouts {
     /// Without a packet on any stream that may receive.
     pub media: Duration,
-    /// Without a packet, when no stream may receive (hold).
+    /// Without a packet, when no stream may receive (hold) or has a port.
     pub silent: Duration,
     /// Without an answer, or without any media.
     pub offer: Duration,
@@ -99,11 +99,12 @@ impl Call {
         let mut receiving = Vitals::default();
         let mut silent = Vitals::default();
         for leg in self.legs.iter().filter(|leg| leg.is_here()) {
-            for media in leg.medias.iter().filter(|media| !media.rejected) {
+            for media in &leg.medias {
                 let idle = idle_time(leg, media, now, packet_clock_ms);
-                if media.endpoint.is_none() {
+                let has_no_port = media.rejected || media.ports().is_none();
+                if media.endpoint.is_none() && !media.rejected {
                     receiving.observe(idle < timeouts.offer, EndReason::OfferTimeout);
-                } else if media.recv {
+                } else if media.recv && !has_no_port {
                     receiving.observe(idle < timeouts.media, EndReason::Timeout);
                 } else {
                     silent.observe(idle < timeouts.silent, EndReason::SilentTimeout);
@@ -118,7 +119,8 @@ impl Call {
         match decisive.reason {
             Some(_) if decisive.alive => None,
             Some(reason) => Some(reason),
-            // Nothing can carry media: a call that was refused, or never got a port.
+            // Without a media only its age ends the call, unless it would live for ever.
+            None if timeouts.total.is_some() && !self.legs.is_empty() => None,
             None => {
                 let idle = now.saturating_duration_since(self.last_signal.instant);
                 let limit = if self.legs.is_empty() {

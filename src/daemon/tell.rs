@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use rand::Rng;
-use windlass_ng::Broadcaster;
+use windlass_ng::{Broadcaster, CallId};
 
 use super::now;
 use crate::call::{Calls, EndReason, EndedCall, Observer};
@@ -104,24 +104,28 @@ impl DigitReports {
 /// Takes what a flow told.
 pub(super) fn tell(calls: &Calls, reports: &DigitReports, flow: &FlowEvent) {
     match flow.event {
-        Happening::Source(event) => log_source(flow, &event),
+        Happening::Source(event) => {
+            if let Some(call_id) = calls.source_event(flow.call, &event) {
+                log_source(&call_id, flow, &event);
+            }
+        }
         Happening::Digit { pressed, from } => reports.report(calls, flow, pressed, from),
     }
 }
 
-fn log_source(flow: &FlowEvent, event: &Event) {
-    let FlowEvent { call, local, .. } = flow;
+fn log_source(call_id: &CallId, flow: &FlowEvent, event: &Event) {
+    let local = &flow.local;
     match event {
-        Event::Settled(source) => tracing::debug!(call, %local, %source, "source settled"),
-        Event::Moved { from, to } => tracing::info!(call, %local, %from, %to, "source moved"),
+        Event::Settled(source) => tracing::debug!(%call_id, %local, %source, "source settled"),
+        Event::Moved { from, to } => tracing::info!(%call_id, %local, %from, %to, "source moved"),
         Event::Unexpected(source) => {
-            tracing::info!(call, %local, %source, "packets of an unexpected source are dropped");
+            tracing::info!(%call_id, %local, %source, "packets of an unexpected source are dropped");
         }
         Event::Contested(source) => tracing::warn!(
-            call, %local, %source, "contested: another source sends a consistent stream"
+            %call_id, %local, %source, "contested: another source sends a consistent stream"
         ),
         Event::AgainstSignalling(source) => tracing::warn!(
-            call, %local, %source,
+            %call_id, %local, %source,
             "settled on a source that signalling contradicts; is a proxy missing in signalling_hops?"
         ),
     }
@@ -163,11 +167,7 @@ impl Observer for Endings {
         let Some((url, format, notifier)) = self.callbacks.as_ref().filter(|_| timed_out) else {
             return;
         };
-        let parties = &ended.record.parties;
-        let tags: Vec<&[u8]> = parties
-            .iter()
-            .map(|party| party.local_tag.as_bytes())
-            .collect();
+        let tags: Vec<&[u8]> = ended.record.tags().map(str::as_bytes).collect();
         let dialogues = ended.record.dialogues();
         let pairs: Vec<(&[u8], &[u8])> = dialogues
             .iter()

@@ -29,12 +29,12 @@ pub struct PartyRecord {
     pub end: Duration,
     /// Why it ended.
     pub termination: Termination,
-    /// Its own tag.
-    pub local_tag: String,
+    /// Its own tag; `None`: it never answered.
+    pub local_tag: Option<String>,
     /// Which side of the dialogue it is.
     pub local_tag_type: TagType,
-    /// The tag of the party that it talks to; empty if there is none.
-    pub remote_tag: String,
+    /// The tag of the party that it talks to, if that has one.
+    pub remote_tag: Option<String>,
     /// Its medias, in the order of the SDP.
     pub medias: Vec<MediaRecord>,
 }
@@ -55,8 +55,8 @@ pub struct MediaRecord {
 pub struct StreamRecord {
     /// RTP or RTCP.
     pub kind: StreamKind,
-    /// Where its media was sent.
-    pub endpoint: SocketAddr,
+    /// Where its media was sent, if that was known.
+    pub endpoint: Option<SocketAddr>,
     /// Our port that it used.
     pub local: SocketAddr,
     /// Packets received and relayed.
@@ -87,6 +87,8 @@ pub enum TagType {
     From,
     /// A callee.
     To,
+    /// A callee that never answered.
+    Unknown,
 }
 
 /// Why a party ended.
@@ -118,21 +120,28 @@ impl CallRecord {
         line
     }
 
+    /// The tags of all parties that have one.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let parties = self.parties.iter();
+        parties.filter_map(|party| party.local_tag.as_deref())
+    }
+
     /// From-tag and to-tag of each dialogue: of every callee, or of a caller whom nobody answered.
     pub fn dialogues(&self) -> Vec<(&str, &str)> {
         let of = |wanted| {
             let parties = self.parties.iter();
-            parties.filter(move |party| party.local_tag_type == wanted)
+            let parties = parties.filter(move |party| party.local_tag_type == wanted);
+            parties.map(|party| {
+                let [local, remote] =
+                    [&party.local_tag, &party.remote_tag].map(|tag| tag.as_deref());
+                (local.unwrap_or_default(), remote.unwrap_or_default())
+            })
         };
-        let callees = of(TagType::To);
-        let mut pairs: Vec<(&str, &str)> = callees
-            .map(|callee| (callee.remote_tag.as_str(), callee.local_tag.as_str()))
+        let mut pairs: Vec<(&str, &str)> = of(TagType::To)
+            .map(|(callee, caller)| (caller, callee))
             .collect();
         if pairs.is_empty() {
-            let callers = of(TagType::From);
-            pairs.extend(
-                callers.map(|caller| (caller.local_tag.as_str(), caller.remote_tag.as_str())),
-            );
+            pairs.extend(of(TagType::From));
         }
         pairs
     }
@@ -152,15 +161,14 @@ impl CallRecord {
 impl PartyRecord {
     fn write(&self, party: usize, out: &mut String) -> fmt::Result {
         let duration = self.end.saturating_sub(self.start);
-        let remote = Name(&self.remote_tag);
         let mut field = |name: &str, value: &dyn Display| write!(out, "ml{party}_{name}={value}, ");
         field("start_time", &Micros(self.start))?;
         field("end_time", &Micros(self.end))?;
         field("duration", &Micros(duration))?;
         field("termination", &self.termination)?;
-        field("local_tag", &Name(&self.local_tag))?;
+        field("local_tag", &Name(tag(&self.local_tag)))?;
         field("local_tag_type", &self.local_tag_type)?;
-        field("remote_tag", &remote)?;
+        field("remote_tag", &Name(tag(&self.remote_tag)))?;
         for media in &self.medias {
             match media.payload_type {
                 Some(payload_type) => write!(out, "payload_type={payload_type}, ")?,
@@ -180,12 +188,15 @@ impl StreamRecord {
             StreamKind::Rtp => "rtp",
             StreamKind::Rtcp => "rtcp",
         };
-        let (endpoint, local) = (canonical(self.endpoint), canonical(self.local));
+        let (endpoint, local) = (self.endpoint.map(canonical), canonical(self.local));
         let mut field = |name: &str, value: &dyn Display| {
             write!(out, "ml{party}_midx{media}_{kind}_{name}={value}, ")
         };
-        field("endpoint_ip", &endpoint.ip())?;
-        field("endpoint_port", &endpoint.port())?;
+        match endpoint {
+            Some(endpoint) => field("endpoint_ip", &endpoint.ip())?,
+            None => field("endpoint_ip", &"")?,
+        }
+        field("endpoint_port", &endpoint.map_or(0, |to| to.port()))?;
         field("local_relay_ip", &local.ip())?;
         field("local_relay_port", &local.port())?;
         field("relayed_packets", &self.relayed_packets)?;
@@ -201,6 +212,7 @@ impl Display for TagType {
         f.write_str(match self {
             Self::From => "FROM_TAG",
             Self::To => "TO_TAG",
+            Self::Unknown => "UNKNOWN",
         })
     }
 }
@@ -217,6 +229,11 @@ impl Display for Termination {
             Self::Unknown => "UNKNOWN",
         })
     }
+}
+
+/// How a tag stands in the line.
+fn tag(tag: &Option<String>) -> &str {
+    tag.as_deref().unwrap_or("(null)")
 }
 
 /// Seconds with six decimals.
@@ -256,7 +273,7 @@ mod tests {
     fn stream(kind: StreamKind, port: u16) -> StreamRecord {
         StreamRecord {
             kind,
-            endpoint: SocketAddr::new([198, 51, 100, 2].into(), port),
+            endpoint: Some(SocketAddr::new([198, 51, 100, 2].into(), port)),
             local: SocketAddr::new([203, 0, 113, 1].into(), 30_000 + port % 2),
             relayed_packets: 10,
             relayed_bytes: 1720,
@@ -271,9 +288,9 @@ mod tests {
             start: Duration::new(1_795_187_600, 5_000),
             end: Duration::new(1_795_187_670, 250_000_999),
             termination: Termination::Regular,
-            local_tag: "f".to_owned(),
+            local_tag: Some("f".to_owned()),
             local_tag_type: TagType::From,
-            remote_tag: "t".to_owned(),
+            remote_tag: Some("t".to_owned()),
             medias: vec![MediaRecord {
                 index: 1,
                 payload_type: Some(8),
@@ -285,9 +302,9 @@ mod tests {
         };
         let callee = PartyRecord {
             termination: Termination::SilentTimeout,
-            local_tag: "t".to_owned(),
+            local_tag: Some("t".to_owned()),
             local_tag_type: TagType::To,
-            remote_tag: String::new(),
+            remote_tag: None,
             medias: vec![MediaRecord {
                 index: 2,
                 payload_type: None,
@@ -323,7 +340,7 @@ mod tests {
             ml0_midx1_rtcp_in_tos_tclass=184, \
             ml1_start_time=1795187600.000005, ml1_end_time=1795187670.250000, \
             ml1_duration=70.249995, ml1_termination=SILENT_TIMEOUT, ml1_local_tag=t, \
-            ml1_local_tag_type=TO_TAG, ml1_remote_tag=, payload_type=unknown, ";
+            ml1_local_tag_type=TO_TAG, ml1_remote_tag=(null), payload_type=unknown, ";
         assert_eq!(record().line(), expected);
     }
 

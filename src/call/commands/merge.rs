@@ -52,9 +52,9 @@ impl Calls {
         let Some(mut moved) = from_slot.take() else {
             return Err(unknown);
         };
-        // A recording is one call's, and so is the place in the books of digits.
+        // A recording is one call's, and so is the number.
         self.stop_recording(&mut moved, false, now);
-        self.unwatch_digits(&moved);
+        self.take_number(moved.number);
         let legs = std::mem::take(&mut moved.legs);
         // Their flows come out of one worker with their ports, and go into the other.
         let plan = moved.plan(&self.defaults);
@@ -63,7 +63,6 @@ impl Calls {
             windlass_ng::errors::MERGE
         })?;
         call.adopt(legs, other, &mut moved);
-        self.watch_merged(call, &entry);
         self.carry_out(call, leases).map_err(|error| {
             tracing::error!(call_id = %id, %error, "merged call not put into the data plane");
             windlass_ng::errors::MERGE

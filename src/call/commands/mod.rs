@@ -120,7 +120,6 @@ impl Calls {
             return Reply::error(unknown);
         };
         let outcome = command(self, call, &mut scene);
-        self.watch_merged(call, &entry);
         if let Err(error) = self.carry_out(call, scene.leases) {
             tracing::error!(call_id = %id, %error, "command not carried out");
             return Reply::error(Refusal::Forwarding(error).reply());

@@ -156,3 +156,64 @@ fn every_fork_is_a_pair() {
     let callers = callers.filter(|party| party.local_tag_type == TagType::From);
     assert_eq!(callers.count(), 1);
 }
+
+#[test]
+fn medias_without_a_port_last_as_long_as_silent_ones() {
+    let (mut bench, told) = observed(TIMEOUTS);
+    bench.ask(offer(&audio(CALLER, 0, "")));
+    bench.ask(answer(&audio(CALLEE, 0, "")));
+    let expected = (20, EndReason::SilentTimeout);
+    assert_eq!(end(&mut bench, &told, |_| {}), expected);
+}
+
+#[test]
+fn a_call_without_a_media_ends_by_age_alone_and_never_lives_for_ever() {
+    for (total, expected) in [
+        (TIMEOUTS.total, (40, EndReason::FinalTimeout)),
+        (None, (30, EndReason::OfferTimeout)),
+    ] {
+        let (mut bench, told) = observed(Timeouts { total, ..TIMEOUTS });
+        let sdp = audio(CALLER, 4000, "");
+        let (session, _) = sdp.split_once("m=").unwrap();
+        let reply = bench.ask(offer(session));
+        assert_eq!(reply.get_str("result"), Some("ok"));
+        assert_eq!(end(&mut bench, &told, |_| {}), expected);
+    }
+}
+
+#[test]
+fn reports_keep_a_call_that_is_on_hold() {
+    let (mut bench, told) = observed(Timeouts {
+        total: None,
+        ..TIMEOUTS
+    });
+    bench.ask(offer(&audio(CALLER, 4000, "a=inactive\n")));
+    bench.ask(answer(&audio(CALLEE, 5000, "a=inactive\n")));
+    for _ in 0..50 {
+        bench.wait(1);
+        hear(&bench);
+    }
+    assert!(told.0.lock().unwrap().is_empty());
+    assert_eq!(
+        end(&mut bench, &told, |_| {}),
+        (20, EndReason::SilentTimeout)
+    );
+}
+
+#[test]
+fn one_stream_that_is_heard_keeps_the_call() {
+    let (mut bench, told) = observed(Timeouts {
+        total: None,
+        ..TIMEOUTS
+    });
+    bench.ask(offer(&audio(CALLER, 4000, "")));
+    bench.ask(answer(&audio(CALLEE, 5000, "")));
+    for _ in 0..50 {
+        bench.wait(1);
+        let clock = bench.books.packet_clock_ms();
+        let flows = bench.books.flows.lock().unwrap();
+        let (_, lease) = flows.values().next().unwrap();
+        lease.stats().last_packet_ms.store(clock + 1, Relaxed);
+    }
+    assert!(told.0.lock().unwrap().is_empty());
+}

@@ -11,6 +11,7 @@ mod media_01_interfaces;
 mod media_04_timeouts;
 mod media_10_limits;
 mod media_16_log;
+mod media_16_records;
 mod merged;
 mod ng_05_commands;
 mod ng_05_digits;

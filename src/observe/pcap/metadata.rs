@@ -42,7 +42,7 @@ pub struct Ending {
 impl SdpEntry {
     /// `next_packet` is the number that the next packet of the file will have, from 1.
     pub(super) fn text(&self, next_packet: u64) -> Vec<u8> {
-        let mut text = String::new();
+        let mut text = "\n".to_owned();
         if let Some(label) = &self.label {
             text.push_str("Label: ");
             // A label stays on its line.
@@ -59,7 +59,6 @@ impl SdpEntry {
         ));
         let mut text = text.into_bytes();
         text.extend_from_slice(&self.body);
-        text.extend_from_slice(b"\n\n");
         text
     }
 }
@@ -67,7 +66,7 @@ impl SdpEntry {
 impl Ending {
     pub(super) fn text(&self) -> Vec<u8> {
         let mut text = format!(
-            "Timestamp terminated ms(first monologue): {}\n\
+            "\nTimestamp terminated ms(first monologue): {}\n\n\
              call start time: {}\ncall end time: {}\n\n",
             milliseconds(self.terminated),
             date_time(self.call_start),
@@ -75,6 +74,7 @@ impl Ending {
         )
         .into_bytes();
         if !self.metadata.is_empty() {
+            text.push(b'\n');
             text.extend_from_slice(&self.metadata);
             text.push(b'\n');
         }
@@ -82,10 +82,13 @@ impl Ending {
     }
 }
 
-fn milliseconds(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH)
+/// With the microseconds as decimals.
+fn milliseconds(time: SystemTime) -> String {
+    let micros = time
+        .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
-        .as_millis()
+        .as_micros();
+    format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
 /// `YYYY-MM-DDThh:mm:ss` in UTC.
@@ -131,8 +134,8 @@ mod tests {
             mode: SdpMode::Offer,
             body: b"v=0\r\n".to_vec(),
         };
-        let expected = "Label: callerx\nTimestamp started ms: 1500\nSDP mode: offer\n\
-                        SDP before RTP packet: 1\n\nv=0\r\n\n\n";
+        let expected = "\nLabel: callerx\nTimestamp started ms: 1500.000\nSDP mode: offer\n\
+                        SDP before RTP packet: 1\n\nv=0\r\n";
         assert_eq!(String::from_utf8(entry.text(1)).unwrap(), expected);
         let answer = SdpEntry {
             label: None,
@@ -140,7 +143,7 @@ mod tests {
             ..entry
         };
         let text = String::from_utf8(answer.text(7)).unwrap();
-        assert!(text.starts_with("Timestamp started ms: 1500\nSDP mode: answer\n"));
+        assert!(text.starts_with("\nTimestamp started ms: 1500.000\nSDP mode: answer\n"));
         assert!(text.contains("\nSDP before RTP packet: 7\n"));
     }
 
@@ -153,9 +156,9 @@ mod tests {
             call_end: at(62),
             metadata: b"customer=7".to_vec(),
         };
-        let expected = "Timestamp terminated ms(first monologue): 61000\n\
+        let expected = "\nTimestamp terminated ms(first monologue): 61000.000\n\n\
                         call start time: 1970-01-01T00:00:00\n\
-                        call end time: 1970-01-01T00:01:02\n\ncustomer=7\n";
+                        call end time: 1970-01-01T00:01:02\n\n\ncustomer=7\n";
         assert_eq!(String::from_utf8(ending.text()).unwrap(), expected);
     }
 }

@@ -100,10 +100,10 @@ fn a_recording_is_a_pcap_and_its_metadata() {
     let text = fs::read_to_string(directory.0.join("metadata").join(name)).unwrap();
     let expected = format!(
         "{}\n\n\
-         Timestamp started ms: 1000\nSDP mode: offer\nSDP before RTP packet: 1\n\nv=0\r\n\n\n\
-         Timestamp started ms: 1000\nSDP mode: answer\nSDP before RTP packet: 3\n\nv=0\r\n\n\n\
-         Timestamp terminated ms(first monologue): 60000\n\
-         call start time: 1970-01-01T00:00:00\ncall end time: 1970-01-01T00:01:00\n\nm=1\n",
+         \nTimestamp started ms: 1000.000\nSDP mode: offer\nSDP before RTP packet: 1\n\nv=0\r\n\
+         \nTimestamp started ms: 1000.000\nSDP mode: answer\nSDP before RTP packet: 3\n\nv=0\r\n\
+         \nTimestamp terminated ms(first monologue): 60000.000\n\n\
+         call start time: 1970-01-01T00:00:00\ncall end time: 1970-01-01T00:01:00\n\n\nm=1\n",
         expected.display()
     );
     assert_eq!(text, expected);

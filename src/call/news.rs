@@ -1,0 +1,56 @@
+//! What flows tell of their sources, on its way to the log (spec: media-behaviour §3.1). A flow knows
+//! the number of its call alone.
+
+use std::sync::PoisonError;
+
+use windlass_ng::CallId;
+
+use super::serve::Calls;
+use super::table::{Entry, lock};
+use crate::media::latch::Event;
+
+/// What was told of a call's sources: once per call, however many of its ports see strangers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    unexpected: bool,
+    contested: bool,
+}
+
+impl Calls {
+    /// The call that an event of a source is to be told of; `None` if it is over, or this was told
+    /// already.
+    pub fn source_event(&self, number: u64, event: &Event) -> Option<CallId> {
+        let entry = self.numbered(number)?;
+        let mut slot = lock(&entry);
+        let call = slot.as_mut()?;
+        let told = match event {
+            Event::Unexpected(_) => Some(&mut call.told.unexpected),
+            Event::Contested(_) => Some(&mut call.told.contested),
+            Event::AgainstSignalling(_) | Event::Moved { .. } | Event::Settled(_) => None,
+        };
+        let is_news = told.is_none_or(|told| !std::mem::replace(told, true));
+        is_news.then(|| call.id.clone())
+    }
+
+    /// The call of a number.
+    pub(super) fn numbered(&self, number: u64) -> Option<Entry> {
+        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.get(&number).cloned()
+    }
+
+    /// A call came to be.
+    pub(super) fn give_number(&self, number: u64, entry: &Entry) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.insert(number, entry.clone());
+    }
+
+    /// It is no more.
+    pub(super) fn take_number(&self, number: u64) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.remove(&number);
+        // A burst of calls must not hold its memory for ever.
+        if numbers.capacity() > 64 && numbers.len() < numbers.capacity() / 8 {
+            numbers.shrink_to_fit();
+        }
+    }
+}
