@@ -13,7 +13,7 @@ use super::ports::{Family, Interfaces, LocalAddress};
 use super::turn::Turn;
 use crate::flow::quality::Sum;
 use crate::flow::stats::{FlowStats, SsrcStats};
-use crate::media::quality::mos;
+use crate::media::report::{Basis, Scoring};
 
 /// Counters of the ports of one interface.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,8 +71,8 @@ fn describe_sum(sum: &Sum, name: &str, dict: &mut Dict) {
 pub struct Measure {
     /// Its own measurements are quality samples (`--measure-rtp`).
     pub own: bool,
-    /// MOS without the round trip (`--mos=LQ`).
-    pub listening: bool,
+    /// How scores are made.
+    pub scoring: Scoring,
 }
 
 /// Quality samples of the streams of one interface.
@@ -106,8 +106,8 @@ impl Quality {
                 let loss = loss_percent(source);
                 self.jitter.add(jitter);
                 self.loss.add(loss);
-                if measure.listening {
-                    self.mos.add(mos(0.0, jitter, loss));
+                if measure.scoring.basis == Basis::Listening {
+                    self.mos.add(measure.scoring.model.mos(0.0, jitter, loss));
                 }
             }
         }
@@ -307,7 +307,10 @@ mod tests {
         );
         let measure = Measure {
             own: true,
-            listening: true,
+            scoring: Scoring {
+                basis: Basis::Listening,
+                ..Scoring::default()
+            },
         };
         quality.measure(&stats, 8000, measure);
         assert_eq!((quality.jitter.total, quality.loss.total), (10.0, 10.0));

@@ -14,6 +14,8 @@ use crate::config::topic;
 use crate::config::{Config, Interface};
 use crate::dataplane::Steering;
 use crate::media::certificate::Certificate;
+use crate::media::quality::Model;
+use crate::media::report::{Basis, Scoring};
 use crate::observe::load::LoadLimits;
 
 /// Media addresses and their pools. Entries of one address and range share a pool.
@@ -93,7 +95,7 @@ pub(crate) fn defaults(config: &Config) -> call::Defaults {
         },
         measure: call::Measure {
             own: config.quality.measure_rtp,
-            listening: config.quality.mos == topic::MosBasis::Listening,
+            scoring: scoring(config),
         },
         log_marks: call::Marks {
             prefix: config.syslog.mark_prefix.clone(),
@@ -151,4 +153,20 @@ pub(crate) fn templates(config: &Config) -> Templates {
         templates.insert(name, string);
     }
     templates
+}
+
+/// How mean opinion scores are made. Full-band codecs have no formula of their own yet.
+pub(super) fn scoring(config: &Config) -> Scoring {
+    Scoring {
+        basis: match config.quality.mos {
+            topic::MosBasis::Conversational => Basis::Conversational,
+            topic::MosBasis::Listening => Basis::Listening,
+        },
+        model: match config.quality.mos_model {
+            topic::MosModel::Legacy => Model::Legacy,
+            topic::MosModel::ByCodec | topic::MosModel::G107 | topic::MosModel::G107Fullband => {
+                Model::G107
+            }
+        },
+    }
 }

@@ -25,12 +25,11 @@ use windlass_ng::server::{TcpServer, UdpServer};
 use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now};
 use crate::config::Config;
-use crate::config::topic::{MosBasis, RecordingFormat, RecordingMethod};
+use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::Recordings;
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
-use crate::media::report::Basis;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
 
@@ -128,10 +127,7 @@ impl Daemon {
         let identity = host::identity(config)?;
         let services = Services {
             recordings: taps,
-            mos_basis: match config.quality.mos {
-                MosBasis::Conversational => Basis::Conversational,
-                MosBasis::Listening => Basis::Listening,
-            },
+            scoring: host::scoring(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
         };

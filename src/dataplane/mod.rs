@@ -35,7 +35,7 @@ use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
-use crate::media::report::Basis;
+use crate::media::report::Scoring;
 
 use backend::ladder::{Ladder, Rungs};
 use flows::{EventSink, Flows};
@@ -61,8 +61,8 @@ pub struct FlowEvent {
 pub struct Services {
     /// Where recorded flows go.
     pub recordings: Arc<dyn Recordings>,
-    /// Which MOS is computed.
-    pub mos_basis: Basis,
+    /// How mean opinion scores are made.
+    pub scoring: Scoring,
     /// How often reports of our own are sent, at the soonest.
     pub report_interval: Duration,
     /// Canonical name of the relay in them.
@@ -73,7 +73,7 @@ impl Default for Services {
     fn default() -> Self {
         Self {
             recordings: Arc::new(()),
-            mos_basis: Basis::default(),
+            scoring: Scoring::default(),
             report_interval: Duration::from_secs(5),
             name: "windlass".into(),
         }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::quality::mos;
+use super::quality::Model;
 
 /// RTCP packet types.
 const SENDER_REPORT: u8 = 200;
@@ -185,6 +185,15 @@ pub enum Basis {
     Listening,
 }
 
+/// How scores are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scoring {
+    /// Whether the round trip counts.
+    pub basis: Basis,
+    /// The formula.
+    pub model: Model,
+}
+
 /// Sources of one call whose reports are followed.
 const MAX_SOURCES: usize = 8;
 /// Sender reports of one source that a report may answer to.
@@ -230,7 +239,7 @@ impl Sources {
         &mut self,
         block: &Block,
         clock_rate: u32,
-        basis: Basis,
+        scoring: Scoring,
         now: Instant,
     ) -> Sample {
         let leg = self.leg(block, now);
@@ -247,12 +256,11 @@ impl Sources {
         };
         let loss_percent = f64::from(block.fraction_lost) * 100.0 / 256.0;
         let trip = round_trip.unwrap_or_default();
-        let mos = match basis {
-            Basis::Listening => Some(mos(0.0, jitter_ms, loss_percent)),
+        let score = |ms| scoring.model.mos(ms, jitter_ms, loss_percent);
+        let mos = match scoring.basis {
+            Basis::Listening => Some(score(0.0)),
             Basis::Conversational if trip.is_zero() => None,
-            Basis::Conversational => {
-                Some(mos(trip.as_secs_f64() * 1000.0, jitter_ms, loss_percent))
-            }
+            Basis::Conversational => Some(score(trip.as_secs_f64() * 1000.0)),
         };
         Sample {
             jitter_ms,
@@ -365,15 +373,19 @@ mod tests {
             last_sender_report,
             delay: 65_536 / 2,
         };
-        let first = sources.received(&block(9, 7, 70), 8000, Basis::Conversational, at(540));
+        let first = sources.received(&block(9, 7, 70), 8000, Scoring::default(), at(540));
         assert_eq!(first.round_trip_leg, Duration::from_millis(40));
         assert_eq!((first.round_trip, first.mos), (Duration::ZERO, None));
         assert!((first.jitter_ms - 10.0).abs() < 1e-9);
-        let second = sources.received(&block(7, 9, 90), 8000, Basis::Conversational, at(570));
+        let second = sources.received(&block(7, 9, 90), 8000, Scoring::default(), at(570));
         assert_eq!(second.round_trip_leg, Duration::from_millis(60));
         assert_eq!(second.round_trip, Duration::from_millis(100));
         assert!(second.mos.is_some_and(|mos| mos > 4.2), "{second:?}");
-        let listening = sources.received(&block(9, 7, 0), 8000, Basis::Listening, at(600));
+        let scoring = Scoring {
+            basis: Basis::Listening,
+            ..Scoring::default()
+        };
+        let listening = sources.received(&block(9, 7, 0), 8000, scoring, at(600));
         assert!(listening.mos.is_some());
     }
 

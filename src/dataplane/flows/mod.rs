@@ -26,7 +26,7 @@ use super::tap::Recordings;
 use super::{FlowEvent, Happening, Services};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::media::latch::{Arrival, Verdict};
-use crate::media::report::{Basis, Sources};
+use crate::media::report::{Scoring, Sources};
 
 use change::{count_kept_out, release};
 use reading::{Reading, read};
@@ -68,7 +68,7 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) backend: B,
     pub(in crate::dataplane) events: EventSink,
     pub(in crate::dataplane) recordings: Arc<dyn Recordings>,
-    pub(in crate::dataplane) mos_basis: Basis,
+    pub(in crate::dataplane) scoring: Scoring,
     pub(in crate::dataplane) started: Instant,
     pub(in crate::dataplane) entries: Slab<Entry>,
     pub(in crate::dataplane) by_local: HashMap<SocketAddr, usize, RandomState>,
@@ -107,7 +107,7 @@ impl<B: Backend> Flows<B> {
             backend,
             events,
             recordings: services.recordings,
-            mos_basis: services.mos_basis,
+            scoring: services.scoring,
             playing: Vec::new(),
             reporting: Reporting {
                 name: services.name,

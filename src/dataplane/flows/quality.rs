@@ -36,7 +36,7 @@ impl<B: Backend> Flows<B> {
                     let Some((entry, stats)) = found else {
                         continue;
                     };
-                    let sample = sources.received(&block, entry.clock_rate(), self.mos_basis, now);
+                    let sample = sources.received(&block, entry.clock_rate(), self.scoring, now);
                     let uptime = now.saturating_duration_since(self.started);
                     let at_ms = u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX);
                     let quality = stats.quality.get_or_init(Box::default);

@@ -1,0 +1,42 @@
+//! Scores, number by number (media-behaviour §9).
+
+use super::Model;
+
+fn close(model: Model, measured: (f64, f64, f64), expected: f64) {
+    let (round_trip_ms, jitter_ms, loss_percent) = measured;
+    let score = model.mos(round_trip_ms, jitter_ms, loss_percent);
+    assert!(
+        (score - expected).abs() < 0.001,
+        "{model:?} {measured:?}: {score} and not {expected}"
+    );
+}
+
+#[test]
+fn g107_is_the_simplified_formula() {
+    for (measured, expected) in [
+        ((0.0, 0.0, 0.0), 4.336),
+        ((40.0, 10.0, 0.0), 4.317),
+        ((400.0, 20.0, 0.0), 4.020),
+        ((40.0, 10.0, 1.0), 4.155),
+        ((40.0, 10.0, 25.0), 3.118),
+        // What the parabola makes of a stream of which little is left.
+        ((40.0, 10.0, 50.0), 4.5),
+        ((40.0, 10.0, 93.5), 4.5),
+    ] {
+        close(Model::G107, measured, expected);
+    }
+}
+
+#[test]
+fn legacy_is_the_formula_of_old_releases() {
+    for (measured, expected) in [
+        ((0.0, 0.0, 0.0), 4.404),
+        ((100.0, 20.0, 0.0), 4.325),
+        // From 160 ms on, delay weighs more.
+        ((130.0, 10.0, 0.0), 4.319),
+        ((400.0, 20.0, 2.0), 2.849),
+        ((0.0, 0.0, 50.0), 1.0),
+    ] {
+        close(Model::Legacy, measured, expected);
+    }
+}
