@@ -2,6 +2,7 @@
 
 mod digits;
 mod limits;
+mod media_02_pipeline;
 mod reports;
 mod shared_ports;
 
@@ -23,6 +24,14 @@ use limits::{
     a_plan_that_fails_halfway_leaves_no_way_into_another_call, an_empty_datagram_is_dropped,
     an_opener_that_cannot_leave_is_not_counted_as_sent, long_and_short_datagrams_stay_in_order,
     what_is_longer_than_a_buffer_is_dropped_whole,
+};
+use media_02_pipeline::{
+    a_discarding_flow_passes_nothing_until_it_is_changed,
+    a_party_on_hold_is_not_heard_but_its_reports_are, a_party_that_wants_nothing_is_sent_nothing,
+    an_opaque_flow_carries_anything, an_unknown_payload_type_is_an_error_and_passes,
+    reports_are_told_by_their_type_on_any_port, short_reports_are_dropped_and_counted,
+    ten_thousand_sources_take_the_room_of_a_few, what_goes_round_in_a_loop_is_stopped,
+    what_is_no_rtp_is_dropped_and_counted,
 };
 use shared_ports::{
     a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
@@ -331,52 +340,6 @@ fn a_plan_that_does_not_fit_is_refused(bench: Bench) {
     assert_eq!(returned.len(), 1);
 }
 
-fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
-    let stats = bench.install(|_| {});
-    let truncated = &rtp(1)[..11];
-    let hostile: [&[u8]; 5] = [b"", b"\x00\x01", b"hello, world", truncated, &REPORT[..7]];
-    for datagram in hostile {
-        bench.send(0, datagram);
-    }
-    bench.send(0, &rtp(2));
-    assert_eq!(bench.hear(1).0, rtp(2));
-    await_count(drops(&stats[0], DropReason::Malformed), 5);
-}
-
-fn an_opaque_flow_carries_anything(bench: Bench) {
-    let stats = bench.install(|spec| spec.payload = Payload::Opaque);
-    bench.send(0, b"\x00\x05t38 ifp");
-    assert_eq!(bench.hear(1).0, b"\x00\x05t38 ifp");
-    let large = vec![7u8; 9000];
-    bench.send(0, &large);
-    assert_eq!(bench.hear(1).0, large);
-    assert!(stats[0].ssrcs.get().is_none(), "no RTP, no sources");
-}
-
-fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {
-    let stats = bench.install(|spec| spec.receive = false);
-    bench.send(0, &rtp(1));
-    bench.send(0, &REPORT);
-    assert_eq!(bench.hear(1).0, REPORT);
-    await_count(drops(&stats[0], DropReason::NotReceiving), 1);
-}
-
-fn a_discarding_flow_passes_nothing_until_it_is_changed(bench: Bench) {
-    let stats = bench.install(|spec| spec.discard = true);
-    bench.send(0, &rtp(1));
-    await_count(drops(&stats[0], DropReason::Discarded), 1);
-    bench.apply(vec![FlowChange::Change(bench.spec(0))], Vec::new());
-    bench.send(0, &rtp(2));
-    assert_eq!(bench.hear(1).0, rtp(2));
-}
-
-fn a_party_that_wants_nothing_is_sent_nothing(bench: Bench) {
-    let stats = bench.install(|spec| spec.peer.wants = false);
-    bench.send(1, &rtp(1));
-    await_count(drops(&stats[1], DropReason::NoDestination), 1);
-    assert_eq!(stats[0].packets_out.load(Relaxed), 0);
-}
-
 fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port(bench: Bench) {
     bench.install(|_| {});
     for sequence in 0..50 {
@@ -397,23 +360,6 @@ fn a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port(bench: Bench)
         rebound.send_to(&rtp(sequence), bench.locals[0]).unwrap();
         sequence += 1;
     }
-}
-
-fn what_goes_round_in_a_loop_is_stopped(bench: Bench) {
-    let stats = bench.install(|spec| {
-        spec.guards = Guards {
-            loops: true,
-            short: false,
-        };
-    });
-    for _ in 0..=30 {
-        bench.send(0, &rtp(1));
-        assert_eq!(bench.hear(1).0, rtp(1));
-    }
-    bench.send(0, &rtp(1));
-    bench.send(0, &rtp(2));
-    assert_eq!(bench.hear(1).0, rtp(2));
-    await_count(drops(&stats[0], DropReason::Looping), 1);
 }
 
 fn what_is_cut_short_is_blocked_on_demand(bench: Bench) {
@@ -467,6 +413,10 @@ on_every_rung! {
         a_settled_flow_that_fell_silent_hears_its_party_from_a_new_port
         what_goes_round_in_a_loop_is_stopped
         what_is_cut_short_is_blocked_on_demand
+        an_unknown_payload_type_is_an_error_and_passes
+        reports_are_told_by_their_type_on_any_port
+        short_reports_are_dropped_and_counted
+        ten_thousand_sources_take_the_room_of_a_few
         a_port_is_leased_once
         an_attempt_at_a_leased_port_does_not_close_it
         what_is_longer_than_a_buffer_is_dropped_whole

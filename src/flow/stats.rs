@@ -34,6 +34,8 @@ pub struct FlowStats {
     pub peer: Mutex<PeerView>,
     /// Per synchronisation source in order of appearance; made with the first RTP packet.
     pub ssrcs: OnceLock<Box<[SsrcStats; MAX_SSRCS]>>,
+    /// The same of what was sent.
+    pub sent: OnceLock<Box<[SentStats; MAX_SSRCS]>>,
 }
 
 impl FlowStats {
@@ -45,6 +47,17 @@ impl FlowStats {
     /// Takes `n` back from a counter of which the caller is the only writer.
     pub fn take_back(counter: &AtomicU64, n: u64) {
         counter.store(counter.load(Relaxed).saturating_sub(n), Relaxed);
+    }
+
+    /// Counts an RTP packet that was sent.
+    pub fn count_sent(&self, packet: SentPacket) {
+        let sources = self.sent.get_or_init(Box::default);
+        let of_packet = |source: &&SentStats| {
+            source.packets.load(Relaxed) == 0 || source.ssrc.load(Relaxed) == packet.ssrc
+        };
+        if let Some(source) = sources.iter().find(of_packet) {
+            source.count(packet);
+        }
     }
 
     /// The learned source and the current destination.
@@ -88,7 +101,7 @@ pub struct SsrcStats {
     pub ssrc: AtomicU32,
     /// Packets received.
     pub packets: AtomicU64,
-    /// Payload bytes received.
+    /// Bytes of its datagrams.
     pub bytes: AtomicU64,
     /// RTP timestamp of the last packet.
     pub last_timestamp: AtomicU32,
@@ -106,6 +119,58 @@ pub struct SsrcStats {
     pub payload_type: AtomicU32,
     /// What its receivers report; made with the first report.
     pub quality: OnceLock<Box<Mutex<Quality>>>,
+}
+
+/// An RTP packet that was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct SentPacket {
+    /// Its source's identifier.
+    pub ssrc: u32,
+    /// Its number.
+    pub sequence: u16,
+    /// Its timestamp.
+    pub timestamp: u32,
+    /// Its length, header included.
+    pub bytes: usize,
+}
+
+/// Counters of one synchronisation source whose packets were sent. Valid once `packets` is not 0.
+#[derive(Debug, Default)]
+pub struct SentStats {
+    /// The source's identifier.
+    pub ssrc: AtomicU32,
+    /// Packets sent.
+    pub packets: AtomicU64,
+    /// Bytes sent.
+    pub bytes: AtomicU64,
+    /// RTP timestamp of the last packet.
+    pub last_timestamp: AtomicU32,
+    /// Extended highest sequence number sent.
+    pub last_sequence: AtomicU32,
+}
+
+impl SentStats {
+    fn count(&self, packet: SentPacket) {
+        let is_first = self.packets.load(Relaxed) == 0;
+        let highest = self.last_sequence.load(Relaxed);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low half is what is compared"
+        )]
+        let ahead = packet.sequence.wrapping_sub(highest as u16);
+        if is_first {
+            self.last_sequence
+                .store(u32::from(packet.sequence), Relaxed);
+        } else if ahead < 0x8000 {
+            let highest = highest.wrapping_add(u32::from(ahead));
+            self.last_sequence.store(highest, Relaxed);
+        }
+        self.ssrc.store(packet.ssrc, Relaxed);
+        self.last_timestamp.store(packet.timestamp, Relaxed);
+        FlowStats::add(&self.bytes, packet.bytes as u64);
+        // Last, since it says that the others are valid.
+        FlowStats::add(&self.packets, 1);
+    }
 }
 
 /// Why a datagram was dropped. Counted per flow; never logged per packet.

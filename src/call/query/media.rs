@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use windlass_ng::{DictWriter, ListWriter};
 use windlass_sdp::Setup;
 
-use super::{PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
+use super::{Egress, PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
 use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media};
@@ -22,7 +22,7 @@ pub(super) fn describe(
     index: usize,
     leg: &Leg,
     media: &Media,
-    egress: &[&SsrcStats],
+    egress: &[Egress<'_>],
     clock: PacketClock,
     totals: &mut Totals,
     reporting: SsrcReporting,
@@ -45,19 +45,27 @@ pub(super) fn describe(
     });
     dict.list("flags", |list| put_flags(leg, media, list));
     let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
-    let put_sources = |list: &mut ListWriter<'_>, sources: &mut dyn Iterator<Item = &SsrcStats>| {
-        for source in sources.filter(|_| is_inline) {
+    dict.list("ingress SSRCs", |list| {
+        for source in ingress(media).filter(|_| is_inline) {
             list.dict(|dict| {
                 dict.put("SSRC", source.ssrc.load(Relaxed));
                 describe_source(source, clock, dict);
             });
         }
-    };
-    dict.list("ingress SSRCs", |list| {
-        put_sources(list, &mut ingress(media))
     });
     dict.list("egress SSRCs", |list| {
-        put_sources(list, &mut egress.iter().copied());
+        for Egress { sent, heard } in egress.iter().filter(|_| is_inline) {
+            list.dict(|dict| {
+                dict.put("SSRC", sent.ssrc.load(Relaxed));
+                dict.put("bytes", sent.bytes.load(Relaxed));
+                dict.put("packets", sent.packets.load(Relaxed));
+                dict.put("last RTP timestamp", sent.last_timestamp.load(Relaxed));
+                dict.put("last RTP seq", sent.last_sequence.load(Relaxed));
+                if let Some(source) = heard {
+                    describe_reported(source, clock, dict);
+                }
+            });
+        }
     });
 }
 
@@ -205,6 +213,10 @@ pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock, dict: &mut
     dict.put("packets", source.packets.load(Relaxed));
     dict.put("last RTP timestamp", source.last_timestamp.load(Relaxed));
     dict.put("last RTP seq", source.last_sequence.load(Relaxed));
+    describe_reported(source, clock, dict);
+}
+
+fn describe_reported(source: &SsrcStats, clock: PacketClock, dict: &mut DictWriter<'_>) {
     if let Some(quality) = source.quality.get() {
         let quality = quality.lock().unwrap_or_else(PoisonError::into_inner);
         describe_quality(dict, &quality, clock);

@@ -15,7 +15,7 @@ use super::leg::{Leg, LegExtras, LegIndex};
 use super::media::{Media, Port};
 use super::state::Call;
 use crate::flow::Component;
-use crate::flow::stats::SsrcStats;
+use crate::flow::stats::{SentStats, SsrcStats};
 
 /// Converts the data plane's packet clock to wall time.
 #[derive(Clone, Copy, Debug)]
@@ -230,13 +230,9 @@ impl Call {
             .is_some_and(|extras| extras.is_forwarding)
     }
 
-    /// The sources that are relayed to a party: they keep their identifiers, so these are the
-    /// sources of those it hears.
-    fn egress<'a>(&'a self, leg: &Leg, media: &Media) -> Vec<&'a SsrcStats> {
-        let has_sent = |port: &Port| port.stats.packets_out.load(Relaxed) > 0;
-        if !media.ports().is_some_and(|map| has_sent(&map.main.rtp)) {
-            return Vec::new();
-        }
+    /// The sources whose packets went to a party, with what is known of them where they were heard:
+    /// they keep their identifiers, so those are the sources of whom the party hears.
+    fn egress<'a>(&'a self, leg: &Leg, media: &'a Media) -> Vec<Egress<'a>> {
         let by_offer = leg.sources.iter().filter_map(|&source| {
             let medias = &self.leg(source)?.medias;
             medias.iter().find(|other| other.line == media.line)
@@ -245,10 +241,22 @@ impl Call {
         let subscriptions = subscriptions.flat_map(|extras| &extras.subscriptions);
         let subscribed =
             subscriptions.filter_map(|source| self.leg(source.leg)?.medias.get(source.media));
-        by_offer
+        let heard: Vec<&SsrcStats> = by_offer
             .chain(subscribed)
             .flat_map(media::ingress)
-            .collect()
+            .collect();
+        let sent = ports_of(media).filter_map(|(port, _)| port.stats.sent.get());
+        let sent = sent.flat_map(|sources| sources.iter());
+        let sent = sent.filter(|source| source.packets.load(Relaxed) > 0);
+        let egress = sent.map(|sent| {
+            let ssrc = sent.ssrc.load(Relaxed);
+            let heard = heard.iter().find(|heard| heard.ssrc.load(Relaxed) == ssrc);
+            Egress {
+                sent,
+                heard: heard.copied(),
+            }
+        });
+        egress.collect()
     }
 
     fn describe_peer(&self, index: LegIndex, kind: Kind, list: &mut ListWriter<'_>) {
@@ -269,6 +277,13 @@ impl Call {
 /// The tag of a leg, empty without one.
 fn tag_of(leg: &Leg) -> &[u8] {
     leg.tag.as_ref().map_or(&[], |tag| tag.as_bytes())
+}
+
+/// A source whose packets went to a party.
+pub(crate) struct Egress<'a> {
+    sent: &'a SentStats,
+    /// Where it was heard.
+    heard: Option<&'a SsrcStats>,
 }
 
 /// How one leg came to hear another.

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
+use crate::flow::Carries;
 use crate::flow::quality::Quality;
+use crate::flow::stats::SentPacket;
 use crate::media::report::Sample;
 
 const FROM: &str = "198.51.100.10";
@@ -45,6 +47,16 @@ pub(super) fn hear(bench: &Bench, signalled: &str, packets: u64, ssrc: u32) {
         let (_, lease) = flows.get(&sink.via).unwrap();
         lease.stats().packets_out.store(packets, Relaxed);
         lease.stats().bytes_out.store(packets * 172, Relaxed);
+        if sink.carries != Carries::Rtcp {
+            for sequence in (0..packets - 1).zip(1..) {
+                lease.stats().count_sent(SentPacket {
+                    ssrc,
+                    sequence: sequence.1,
+                    timestamp: 1234,
+                    bytes: 172,
+                });
+            }
+        }
     }
 }
 
@@ -261,6 +273,13 @@ fn sources_come_in_by_one_party_and_leave_to_the_other() {
         assert_eq!(int(&reply, &format!("{media}/egress SSRCs/0/SSRC")), leaves);
         assert!(find(&reply, &format!("{media}/egress SSRCs/1")).is_none());
     }
+    // What was sent is counted where it was sent: one packet less than was heard.
+    let sent = |name| int(&reply, &format!("tags/T/medias/0/egress SSRCs/0/{name}"));
+    assert_eq!((sent("packets"), sent("bytes")), (49, 49 * 172));
+    assert_eq!(
+        (sent("last RTP timestamp"), sent("last RTP seq")),
+        (1234, 49)
+    );
     let entry = "tags/F/medias/0/ingress SSRCs/0";
     assert_eq!(
         keys(&reply, entry),

@@ -9,7 +9,7 @@ use crate::dataplane::backend::Backend;
 use crate::dataplane::digits::Step;
 use crate::dataplane::play;
 use crate::dataplane::rewrite::{self, Rewritten};
-use crate::flow::stats::{DropReason, FlowStats};
+use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::flow::{Carries, Injection};
 use crate::media::rtp::RtpHeader;
 
@@ -105,6 +105,7 @@ impl<B: Backend> Flows<B> {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
                     if let Reading::Rtp { header, .. } = reading {
+                        count_sent(&sender.stats, header, datagram);
                         let octets = datagram.len().saturating_sub(header.payload_at);
                         sender.count_sent(header.ssrc, header.timestamp, octets, now);
                     }
@@ -162,16 +163,20 @@ impl<B: Backend> Flows<B> {
                     continue;
                 };
                 let sent = backend.send(entry.lease.handle_mut(), &packet, destination);
-                match sent {
+                match &sent {
                     Ok(()) => {
                         FlowStats::add(&entry.stats.packets_out, 1);
                         FlowStats::add(&entry.stats.bytes_out, packet.len() as u64);
                     }
                     Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
                 }
-                if let (Some(reporter), Ok(header)) =
-                    (services.reporter.as_deref_mut(), RtpHeader::parse(&packet))
-                {
+                let Ok(header) = RtpHeader::parse(&packet) else {
+                    continue;
+                };
+                if sent.is_ok() {
+                    count_sent(&entry.stats, &header, &packet);
+                }
+                if let Some(reporter) = services.reporter.as_deref_mut() {
                     let octets = packet.len() - header.payload_at;
                     reporter.sent(header.ssrc, header.timestamp, octets, now);
                 }
@@ -184,4 +189,15 @@ impl<B: Backend> Flows<B> {
         let due = due.min();
         due.into_iter().chain(self.report(now)).min()
     }
+}
+
+/// Counts an RTP packet by its source. Its number may have changed on the way.
+fn count_sent(stats: &FlowStats, header: &RtpHeader, datagram: &[u8]) {
+    let sequence = datagram.get(2..).and_then(|rest| rest.first_chunk::<2>());
+    stats.count_sent(SentPacket {
+        ssrc: header.ssrc,
+        sequence: sequence.map_or(header.sequence, |bytes| u16::from_be_bytes(*bytes)),
+        timestamp: header.timestamp,
+        bytes: datagram.len(),
+    });
 }

@@ -1,0 +1,135 @@
+//! What becomes of a datagram (media-behaviour §2), and what hostile ones cost (security, rows 4
+//! and 9).
+
+use super::*;
+
+pub(super) fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
+    let stats = bench.install(|_| {});
+    let truncated = &rtp(1)[..11];
+    let hostile: [&[u8]; 5] = [b"", b"\x00\x01", b"hello, world", truncated, &REPORT[..7]];
+    for datagram in hostile {
+        bench.send(0, datagram);
+    }
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    await_count(drops(&stats[0], DropReason::Malformed), 5);
+}
+
+pub(super) fn an_opaque_flow_carries_anything(bench: Bench) {
+    let stats = bench.install(|spec| spec.payload = Payload::Opaque);
+    bench.send(0, b"\x00\x05t38 ifp");
+    assert_eq!(bench.hear(1).0, b"\x00\x05t38 ifp");
+    let large = vec![7u8; 9000];
+    bench.send(0, &large);
+    assert_eq!(bench.hear(1).0, large);
+    assert!(stats[0].ssrcs.get().is_none(), "no RTP, no sources");
+}
+
+pub(super) fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {
+    let stats = bench.install(|spec| spec.receive = false);
+    bench.send(0, &rtp(1));
+    bench.send(0, &REPORT);
+    assert_eq!(bench.hear(1).0, REPORT);
+    await_count(drops(&stats[0], DropReason::NotReceiving), 1);
+}
+
+pub(super) fn a_discarding_flow_passes_nothing_until_it_is_changed(bench: Bench) {
+    let stats = bench.install(|spec| spec.discard = true);
+    bench.send(0, &rtp(1));
+    await_count(drops(&stats[0], DropReason::Discarded), 1);
+    bench.apply(vec![FlowChange::Change(bench.spec(0))], Vec::new());
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+}
+
+pub(super) fn a_party_that_wants_nothing_is_sent_nothing(bench: Bench) {
+    let stats = bench.install(|spec| spec.peer.wants = false);
+    bench.send(1, &rtp(1));
+    await_count(drops(&stats[1], DropReason::NoDestination), 1);
+    assert_eq!(stats[0].packets_out.load(Relaxed), 0);
+}
+
+pub(super) fn what_goes_round_in_a_loop_is_stopped(bench: Bench) {
+    let stats = bench.install(|spec| {
+        spec.guards = Guards {
+            loops: true,
+            short: false,
+        };
+    });
+    for _ in 0..=30 {
+        bench.send(0, &rtp(1));
+        assert_eq!(bench.hear(1).0, rtp(1));
+    }
+    bench.send(0, &rtp(1));
+    bench.send(0, &rtp(2));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    await_count(drops(&stats[0], DropReason::Looping), 1);
+}
+
+pub(super) fn an_unknown_payload_type_is_an_error_and_passes(bench: Bench) {
+    let [stats, _] = bench.install(|_| {});
+    let mut unknown = rtp(1);
+    unknown[1] = 77;
+    bench.send(0, &unknown);
+    assert_eq!(bench.hear(1).0, unknown);
+    assert_eq!(stats.errors_in.load(Relaxed), 1);
+    assert!(stats.drops.iter().all(|drops| drops.load(Relaxed) == 0));
+}
+
+/// A receiver report without a block, as its type byte says.
+fn report(packet_type: u8) -> [u8; 8] {
+    [0x80, packet_type, 0, 1, 0, 0, 0, 7]
+}
+
+pub(super) fn reports_are_told_by_their_type_on_any_port(bench: Bench) {
+    // On a flow that does not receive, only reports pass.
+    let [stats, _] = bench.install(|spec| spec.receive = false);
+    bench.send(0, &rtp(1));
+    for packet_type in [194, 201, 204, 223] {
+        bench.send(0, &report(packet_type));
+        assert_eq!(bench.hear(1).0, report(packet_type));
+    }
+    // Beyond them it is RTP with the marker set.
+    for (sequence, second_byte) in (2..).zip([192, 193, 224]) {
+        let mut packet = rtp(sequence);
+        packet[1] = second_byte;
+        bench.send(0, &packet);
+    }
+    await_count(drops(&stats, DropReason::NotReceiving), 4);
+}
+
+pub(super) fn short_reports_are_dropped_and_counted(bench: Bench) {
+    let [stats, _] = bench.install(|_| {});
+    let mut whole = 0;
+    for length in 0..=64u8 {
+        // It says that it has 64 bytes.
+        let mut datagram = vec![0x81, 201, 0, 15];
+        datagram.resize(64, length);
+        datagram.truncate(usize::from(length));
+        bench.send(0, &datagram);
+        whole += u64::from(length == 64);
+    }
+    assert_eq!(bench.hear(1).0.len(), 64);
+    await_count(drops(&stats, DropReason::Malformed), 64);
+    assert_eq!(stats.packets_in.load(Relaxed), 64 + whole);
+}
+
+pub(super) fn ten_thousand_sources_take_the_room_of_a_few(bench: Bench) {
+    let [stats, other] = bench.install(|_| {});
+    for ssrc in 0..10_000u32 {
+        let mut packet = rtp(1);
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        bench.send(0, &packet);
+        bench.hear(1);
+    }
+    // The first ones are followed as before.
+    let mut again = rtp(2);
+    again[8..12].copy_from_slice(&0u32.to_be_bytes());
+    bench.send(0, &again);
+    assert_eq!(bench.hear(1).0, again);
+    let heard = stats.ssrcs.get().unwrap();
+    assert_eq!(heard[0].packets.load(Relaxed), 2);
+    let sent = other.sent.get().unwrap();
+    await_count(&sent[0].packets, 2);
+    await_count(&other.packets_out, 10_001);
+}
