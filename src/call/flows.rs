@@ -209,6 +209,7 @@ impl<'a> Place<'a> {
         let signalled = signalled.filter(|s| s.is_ipv4() == local.is_ipv4() || !media.has_ice());
         let is_private = signalled.is_some_and(|s| scope::is_private_from(s.ip(), local));
         let rules = &leg.source_rules;
+        let learning = rules.learning.unwrap_or(self.defaults.learning);
         PeerSpec {
             signalled,
             signalled_private: is_private,
@@ -222,7 +223,9 @@ impl<'a> Place<'a> {
                 .members()
                 .any(|member| !member.rejected && !member.zero_address)
                 && signalled.is_some_and(|s| !scope::is_forbidden(s, local)),
-            learning: rules.learning.unwrap_or(self.defaults.learning),
+            // `guarded` goes by its table alone; an answer changes none of its flows.
+            is_shown: learning == Learning::Guarded || !leg.is_unseen,
+            learning,
             asymmetric: rules.asymmetric,
             strict_source: rules.strict_source,
             media_handover: rules.media_handover,

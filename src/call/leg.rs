@@ -52,6 +52,8 @@ pub(crate) struct Leg {
     pub(crate) final_response: bool,
     /// How its sources are learned and checked.
     pub(crate) source_rules: SourceRules,
+    /// It made an offer that nobody has answered yet, so it does not know our ports.
+    pub(crate) is_unseen: bool,
     /// When an offer or answer last touched the leg.
     pub(crate) signalled_at: Instant,
     /// Whether it still takes part.
@@ -79,6 +81,7 @@ impl Leg {
             printed: None,
             final_response: false,
             source_rules: SourceRules::default(),
+            is_unseen: false,
             signalled_at: now.instant,
             presence: Presence::Here,
             extras: None,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rand::RngCore;
 use windlass_ng::errors;
 use windlass_ng::request::SipMessageType;
-use windlass_ng::{CallId, Dict, Reply, Request};
+use windlass_ng::{CallId, Command, Dict, Reply, Request};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
 use super::dialogue::{Dialogue, Parties, Role};
@@ -116,7 +116,9 @@ impl Calls {
     ) -> Result<(Entry, bool), Reply> {
         loop {
             let existing = self.table.find(id);
+            // Limits are for offers alone (media-behaviour §10).
             if existing.is_none()
+                && request.command == Command::Offer
                 && let Some(message) = self.limit_reached()
             {
                 return Err(Reply::load_limit(request.supports_load_limit, message));

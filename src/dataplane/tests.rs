@@ -1,9 +1,9 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
-mod digits;
 mod limits;
 mod media_02_pipeline;
-mod reports;
+mod media_08_reports;
+mod media_11_digits;
 mod shared_ports;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -125,6 +125,7 @@ impl Bench {
                 received_from: None,
                 sends: true,
                 wants: true,
+                is_shown: true,
                 learning: Learning::Guarded,
                 asymmetric: false,
                 strict_source: false,

@@ -166,6 +166,8 @@ pub struct PeerSpec {
     pub sends: bool,
     /// Whether media may be sent to the party (not port 0, not an unspecified address).
     pub wants: bool,
+    /// Whether the party knows the port: it has been shown our SDP.
+    pub is_shown: bool,
     /// How the source is learned.
     pub learning: Learning,
     /// The destination stays the signalled one whatever source is learned.

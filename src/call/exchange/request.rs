@@ -153,6 +153,7 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
             EndpointLearning::Heuristic => Learning::Heuristic,
         });
     }
+    leg.is_unseen = is_sender && context.dialogue.role == Role::Offer && leg.printed.is_none();
     leg.signalled_at = context.now.instant;
 }
 

@@ -79,3 +79,16 @@ fn no_session_at_all_is_a_limit_too() {
         Some("Parallel session limit reached")
     );
 }
+
+#[test]
+fn limits_are_for_offers_alone() {
+    let mut bench = Bench::new();
+    bench.calls.set_limits(Limits {
+        max_sessions: Some(0),
+        ..Limits::default()
+    });
+    let mut publish = second_offer();
+    publish.push("command", "publish");
+    assert_eq!(bench.ask(publish).get_str("result"), Some("ok"));
+    assert_eq!((bench.calls.count(), rejected(&bench)), (1, Some(0)));
+}

@@ -2,14 +2,16 @@
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
 mod bounds;
-mod dtmf;
-mod guards;
 mod leaks;
 mod lifecycle;
 mod masks;
 mod media_01_interfaces;
+mod media_02_guards;
+mod media_03_learning;
 mod media_04_timeouts;
+mod media_08_reports;
 mod media_10_limits;
+mod media_11_digits;
 mod media_16_log;
 mod media_16_records;
 mod merged;
@@ -31,7 +33,6 @@ mod ng_14_subscriptions;
 mod ng_15_defects;
 mod proxy_sequences;
 mod reoffers;
-mod reports;
 mod sdp_01_parsing;
 mod sdp_02_carried;
 mod sdp_03_order;

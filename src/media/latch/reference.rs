@@ -51,8 +51,9 @@ impl Reference {
         event: &mut Option<Event>,
     ) -> Verdict {
         let from = arrival.from;
-        // Nothing is learned from a party whose SDP is not known, nor from RTCP on an RTP port.
-        let Some(signalled) = peer.signalled else {
+        // Nothing is learned from a party whose SDP is not known, nor of one that does not know
+        // ours, nor from RTCP on an RTP port.
+        let Some(signalled) = peer.signalled.filter(|_| peer.is_shown) else {
             return Verdict::Accept;
         };
         if self.confirmed {

@@ -19,10 +19,10 @@ use self::name::{DIRECTORIES, Paths};
 use self::writer::{Job, Writer};
 
 mod frame;
+#[cfg(test)]
+mod media_13_recording;
 mod metadata;
 mod name;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 pub use metadata::{Ending, SdpEntry, SdpMode};

@@ -105,6 +105,16 @@ fn nothing_is_learned_from_a_party_whose_sdp_is_not_known() {
 }
 
 #[test]
+fn nothing_is_learned_of_a_party_that_does_not_know_our_port() {
+    let mut scene = reference(Learning::Immediate, |peer| peer.is_shown = false);
+    assert!(scene.rtp(THIEF, 1, 1));
+    assert!(scene.goes_to(PUBLIC) && !scene.latch.is_settled());
+    scene.signal(|peer| peer.is_shown = true);
+    assert!(scene.rtp(NAT, 1, 1));
+    assert!(scene.goes_to(NAT));
+}
+
+#[test]
 fn heuristic_with_strict_source_drops_worse_ranks_while_it_learns() {
     let mut scene = reference(Learning::Heuristic, |peer| peer.strict_source = true);
     assert!(scene.rtp(THIEF, 1, 1));

@@ -36,6 +36,7 @@ impl Scene {
             received_from: None,
             sends: true,
             wants: true,
+            is_shown: true,
             learning: Learning::Guarded,
             asymmetric: false,
             strict_source: false,
