@@ -16,7 +16,7 @@ pub fn unbuilt(config: &Config) -> Vec<&'static str> {
     changed.map(|((name, _), _)| name).collect()
 }
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 15] = [
     "control-pmtu",
     "dtls-cert-cipher",
     "dtls-ciphers",
@@ -30,9 +30,6 @@ const NAMES: [&str; 18] = [
     "ng-client-retries",
     "ng-client-timeout",
     "no-redis-required",
-    "record-both",
-    "record-egress",
-    "rtcp-interval",
     "subscribe-keyspace",
     "active-switchover",
 ];

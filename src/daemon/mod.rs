@@ -27,7 +27,7 @@ use crate::call::{Calls, Now};
 use crate::config::Config;
 use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
-use crate::dataplane::tap::Recordings;
+use crate::dataplane::tap::{Recorded, Recordings};
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
@@ -127,6 +127,11 @@ impl Daemon {
         let identity = host::identity(config)?;
         let services = Services {
             recordings: taps,
+            recorded: match (config.recording.both, config.recording.egress) {
+                (true, _) => Recorded::Both,
+                (false, true) => Recorded::Egress,
+                (false, false) => Recorded::Ingress,
+            },
             scoring: host::scoring(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),

@@ -228,6 +228,14 @@ impl Entry {
         }
     }
 
+    /// Puts a packet that left into the recording.
+    pub(super) fn record_sent(&self, destination: SocketAddr, datagram: &[u8]) {
+        let services = self.services.as_deref();
+        if let Some(recording) = services.and_then(|services| services.recording.as_deref()) {
+            recording.packet(self.lease.local(), destination, datagram);
+        }
+    }
+
     /// The counters of a source that was heard here.
     pub(super) fn source(&self, ssrc: u32) -> Option<&SsrcStats> {
         let index = self

@@ -39,7 +39,7 @@ use crate::media::report::Scoring;
 
 use backend::ladder::{Ladder, Rungs};
 use flows::{EventSink, Flows};
-use tap::Recordings;
+use tap::{Recorded, Recordings};
 use worker::Shared;
 
 /// Events that may wait for control; further ones are counted and lost.
@@ -61,6 +61,8 @@ pub struct FlowEvent {
 pub struct Services {
     /// Where recorded flows go.
     pub recordings: Arc<dyn Recordings>,
+    /// Which of their packets.
+    pub recorded: Recorded,
     /// How mean opinion scores are made.
     pub scoring: Scoring,
     /// How often reports of our own are sent, at the soonest.
@@ -73,6 +75,7 @@ impl Default for Services {
     fn default() -> Self {
         Self {
             recordings: Arc::new(()),
+            recorded: Recorded::default(),
             scoring: Scoring::default(),
             report_interval: Duration::from_secs(5),
             name: "windlass".into(),

@@ -11,8 +11,30 @@ pub trait Recordings: Send + Sync {
 
 /// The way of one flow's packets into a recording.
 pub trait PacketTap: Send {
-    /// A packet was accepted. Must not block.
+    /// A packet was accepted, or sent. Must not block.
     fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]);
+}
+
+/// Which packets at a port go into its recording (spec: media-behaviour §13).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recorded {
+    /// Those that were accepted, as they came.
+    #[default]
+    Ingress,
+    /// Those that were sent, as they left.
+    Egress,
+    /// Both.
+    Both,
+}
+
+impl Recorded {
+    pub(super) fn takes_ingress(self) -> bool {
+        self != Self::Egress
+    }
+
+    pub(super) fn takes_egress(self) -> bool {
+        self != Self::Ingress
+    }
 }
 
 impl fmt::Debug for dyn PacketTap {

@@ -4,6 +4,7 @@ mod limits;
 mod media_02_pipeline;
 mod media_08_reports;
 mod media_11_digits;
+mod media_13_recording;
 mod shared_ports;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};

@@ -22,7 +22,7 @@ use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::entry::Entry;
 use super::reporter::Reporting;
 use super::sys::recv::RecvBatch;
-use super::tap::Recordings;
+use super::tap::{Recorded, Recordings};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::media::latch::{Arrival, Verdict};
@@ -68,6 +68,7 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) backend: B,
     pub(in crate::dataplane) events: EventSink,
     pub(in crate::dataplane) recordings: Arc<dyn Recordings>,
+    pub(in crate::dataplane) recorded: Recorded,
     pub(in crate::dataplane) scoring: Scoring,
     pub(in crate::dataplane) started: Instant,
     pub(in crate::dataplane) entries: Slab<Entry>,
@@ -107,6 +108,7 @@ impl<B: Backend> Flows<B> {
             backend,
             events,
             recordings: services.recordings,
+            recorded: services.recorded,
             scoring: services.scoring,
             playing: Vec::new(),
             reporting: Reporting {
@@ -288,6 +290,7 @@ impl<B: Backend> Flows<B> {
         }
         if let Some(services) = entry.services.as_deref()
             && let Some(recording) = &services.recording
+            && self.recorded.takes_ingress()
         {
             recording.packet(from, entry.lease.local(), datagram);
         }

@@ -104,6 +104,9 @@ impl<B: Backend> Flows<B> {
                 Ok(()) => {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
+                    if self.recorded.takes_egress() {
+                        sender.record_sent(destination, datagram);
+                    }
                     if let Reading::Rtp { header, .. } = reading {
                         count_sent(&sender.stats, header, datagram);
                         let octets = datagram.len().saturating_sub(header.payload_at);
@@ -148,6 +151,7 @@ impl<B: Backend> Flows<B> {
     /// Sends the packets of digits that are due, and says when the next one is.
     pub(in crate::dataplane) fn play(&mut self, now: Instant) -> Option<Instant> {
         let (entries, backend) = (&mut self.entries, &mut self.backend);
+        let takes_egress = self.recorded.takes_egress();
         self.playing.retain(|&index| {
             let Some(entry) = entries.get_mut(index) else {
                 return false;
@@ -175,6 +179,10 @@ impl<B: Backend> Flows<B> {
                 };
                 if sent.is_ok() {
                     count_sent(&entry.stats, &header, &packet);
+                    if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress)
+                    {
+                        recording.packet(entry.lease.local(), destination, &packet);
+                    }
                 }
                 if let Some(reporter) = services.reporter.as_deref_mut() {
                     let octets = packet.len() - header.payload_at;
