@@ -11,6 +11,7 @@ mod media_03_learning;
 mod media_04_timeouts;
 mod media_08_reports;
 mod media_10_limits;
+mod media_11_blocking;
 mod media_11_digits;
 mod media_16_log;
 mod media_16_records;
