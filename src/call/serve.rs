@@ -21,6 +21,7 @@ use super::leg::Presence;
 use super::ports::Interfaces;
 use super::query::Selection;
 use super::settings::{Limits, Settings};
+use super::standby::ForeignCount;
 use super::state::{Call, Now};
 use super::statistics::Statistics;
 use super::table::{CallTable, Entry, lock};
@@ -135,6 +136,8 @@ pub struct Calls {
     pub(super) numbers: Mutex<HashMap<u64, Entry>>,
     /// Calls whose commands are logged in full.
     pub(super) debugged: Debugged,
+    /// Calls of another engine.
+    pub(super) foreign: ForeignCount,
 }
 
 impl fmt::Debug for Calls {
@@ -172,6 +175,7 @@ impl Calls {
             running: Mutex::default(),
             numbers: Mutex::default(),
             debugged: Debugged::default(),
+            foreign: ForeignCount::default(),
         }
     }
 
@@ -215,7 +219,7 @@ impl Calls {
         let is_full = self
             .limits()
             .max_sessions
-            .is_some_and(|max| self.count() >= max);
+            .is_some_and(|max| self.own_count() >= max);
         if is_full {
             self.statistics.offer_rejected();
         }
@@ -340,7 +344,8 @@ impl Calls {
                 tracing::info!(call_id = %id, "{line}");
             }
         }
-        if let Some(observer) = &self.observer {
+        // Of a foreign call, the engine that answers for it tells.
+        if let Some(observer) = self.observer.as_ref().filter(|_| !call.is_foreign()) {
             observer.call_ended(&call.ended(reason, now, clock, self.defaults.tos));
         }
         self.statistics

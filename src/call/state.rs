@@ -10,6 +10,7 @@ use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
 use super::news::Told;
+use super::standby::Foreign;
 use super::vsc::Codes;
 use crate::flow::{FlowChange, FlowSpec, Plan};
 
@@ -74,6 +75,10 @@ pub(crate) struct CallExtras {
     pub(crate) aliases: Vec<CallId>,
     /// A code of anybody's digits that changes what becomes of everybody's.
     pub(crate) trigger: Option<Box<DigitTrigger>>,
+    /// Another engine answers for the call.
+    pub(crate) foreign: Option<Foreign>,
+    /// When it last did so no longer.
+    pub(crate) taken_over: Option<Instant>,
 }
 
 /// A recording of a call.
@@ -305,8 +310,9 @@ impl Call {
         }
     }
 
-    /// An offer or answer arrived: pending deletion is off.
+    /// An offer or answer arrived: pending deletion is off, and the call is ours.
     pub(crate) fn revive(&mut self, now: Now) {
+        self.take_over(now);
         self.last_signal = now;
         self.deletion = None;
     }

@@ -155,17 +155,18 @@ impl Statistics {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The `statistics` part of the reply. `turn` is what the timers saw last, `running` what the
+    /// The `statistics` part of the reply. `sessions` are ours and those of others, `turn` is what the timers saw last, `running` what the
     /// calls that go on have carried until now: packets, bytes, errors.
     pub(crate) fn describe(
         &self,
         uptime: Duration,
+        sessions: [u64; 2],
         interfaces: &Interfaces,
         turn: &Turn,
         running: [u64; 3],
     ) -> Dict {
         Dict::new()
-            .with("currentstatistics", self.describe_current(turn))
+            .with("currentstatistics", describe_current(sessions, turn))
             .with("totalstatistics", self.describe_totals(uptime, running))
             .with("mos", voip::describe_mos(turn))
             .with("voip_metrics", voip::describe_voip(turn))
@@ -174,30 +175,6 @@ impl Statistics {
             .with("transcoders", Value::List(Vec::new()))
             .with("poller_threads", Value::List(Vec::new()))
             .with("bufferpools", Dict::new())
-    }
-
-    fn describe_current(&self, turn: &Turn) -> Dict {
-        let calls = int(self.running());
-        let mut dict = Dict::new();
-        dict.push("sessionsown", calls.clone());
-        dict.push("sessionsforeign", int(0));
-        dict.push("sessionstotal", calls);
-        dict.push("transcodedmedia", int(0));
-        dict.push("mediacache", int(0));
-        dict.push("playercache", int(0));
-        for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
-            for (name, rate) in [
-                ("packetrate", turn.packet_rate),
-                ("byterate", turn.byte_rate),
-                ("errorrate", turn.error_rate),
-            ] {
-                dict.push(format!("{name}{suffix}"), int(rate * factor));
-            }
-        }
-        dict.push("media_userspace", int(turn.medias));
-        dict.push("media_kernel", int(0));
-        dict.push("media_mixed", int(0));
-        dict
     }
 
     fn describe_totals(&self, uptime: Duration, running: [u64; 3]) -> Dict {
@@ -283,6 +260,29 @@ impl Statistics {
         }
         dict
     }
+}
+
+fn describe_current([own, foreign]: [u64; 2], turn: &Turn) -> Dict {
+    let mut dict = Dict::new();
+    dict.push("sessionsown", int(own));
+    dict.push("sessionsforeign", int(foreign));
+    dict.push("sessionstotal", int(own + foreign));
+    dict.push("transcodedmedia", int(0));
+    dict.push("mediacache", int(0));
+    dict.push("playercache", int(0));
+    for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
+        for (name, rate) in [
+            ("packetrate", turn.packet_rate),
+            ("byterate", turn.byte_rate),
+            ("errorrate", turn.error_rate),
+        ] {
+            dict.push(format!("{name}{suffix}"), int(rate * factor));
+        }
+    }
+    dict.push("media_userspace", int(turn.medias));
+    dict.push("media_kernel", int(0));
+    dict.push("media_mixed", int(0));
+    dict
 }
 
 /// An integer of a reply; values that do not fit are cut at the largest that does.

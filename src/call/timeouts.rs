@@ -96,11 +96,15 @@ impl Call {
         if timeouts.total.is_some_and(|limit| age >= limit) {
             return Some(EndReason::FinalTimeout);
         }
+        if self.is_foreign() {
+            return None;
+        }
+        let ours = self.time_since_take_over(now).unwrap_or(Duration::MAX);
         let mut receiving = Vitals::default();
         let mut silent = Vitals::default();
         for leg in self.legs.iter().filter(|leg| leg.is_here()) {
             for media in &leg.medias {
-                let idle = idle_time(leg, media, now, packet_clock_ms);
+                let idle = idle_time(leg, media, now, packet_clock_ms).min(ours);
                 let has_no_port = media.rejected || media.ports().is_none();
                 if media.endpoint.is_none() && !media.rejected {
                     receiving.observe(idle < timeouts.offer, EndReason::OfferTimeout);

@@ -29,6 +29,8 @@ pub struct CallSummary {
     pub proxy: SocketAddr,
     /// Packets go into a recording.
     pub is_recording: bool,
+    /// Another engine answers for it.
+    pub is_foreign: bool,
 }
 
 /// A call with its parties.
@@ -149,14 +151,6 @@ impl Calls {
         is_there
     }
 
-    /// Ends every call.
-    pub fn end_all(&self, now: Now) {
-        for (id, entry) in self.table.entries() {
-            let mut slot = lock(&entry);
-            self.end(&id, &entry, &mut slot, EndReason::Forced, now);
-        }
-    }
-
     /// Looks at one call.
     pub(super) fn with_call<T>(&self, id: &CallId, look: impl FnOnce(&Call) -> T) -> Option<T> {
         let entry = self.table.find(id)?;
@@ -183,6 +177,7 @@ impl Call {
             created_s: self.created.unix.as_secs(),
             proxy: self.created_from,
             is_recording: self.is_recording(),
+            is_foreign: self.is_foreign(),
         }
     }
 

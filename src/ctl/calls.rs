@@ -5,28 +5,28 @@ use std::net::SocketAddr;
 
 use windlass_ng::CallId;
 
-use super::{Fault, NO_READER, Printed, Role, Scene};
-use crate::call::{CallSummary, CallView, PartyKind, PartyView, StreamView};
+use super::{Fault, NO_READER, NOT_ALL, Printed, Role, Scene};
+use crate::call::{CallSummary, CallView, PartyKind, PartyView, StreamView, Whose};
 
 impl Scene<'_> {
     /// `list sessions …`.
     pub(super) fn sessions(self, words: &[&str]) -> Printed {
-        let lines = |none: &str| {
-            let lines: String = self.calls.summaries().iter().map(line).collect();
-            match lines.is_empty() {
-                true => none.to_owned(),
-                false => lines,
-            }
+        let Some(&first) = words.first() else {
+            return Err(Fault::Incomplete);
         };
-        match words {
-            [] => Err(Fault::Incomplete),
-            ["all" | "own" | "foreign"] if self.role == Role::Stranger => {
-                Ok(format!("{NO_READER}\n"))
+        match whose(words) {
+            Some(_) if self.role == Role::Stranger => Ok(format!("{NO_READER}\n")),
+            Some(whose) => {
+                let calls = self.calls.summaries();
+                let meant = calls.iter().filter(|call| whose.includes(call.is_foreign));
+                let lines: String = meant.map(line).collect();
+                Ok(match (lines.is_empty(), whose) {
+                    (false, _) => lines,
+                    (true, Whose::All) => "No sessions on this media relay.\n".to_owned(),
+                    (true, _) => format!("No {first} sessions on this media relay.\n"),
+                })
             }
-            ["all"] => Ok(lines("No sessions on this media relay.\n")),
-            ["own"] => Ok(lines("No own sessions on this media relay.\n")),
-            ["foreign"] => Ok("No foreign sessions on this media relay.\n".to_owned()),
-            words => {
+            None => {
                 let id = words.join(" ");
                 let view = self.calls.view(&CallId::from(id.as_str()), self.now);
                 Ok(match view {
@@ -39,15 +39,19 @@ impl Scene<'_> {
 
     /// `terminate CALLID|all|own|foreign`.
     pub(super) fn terminate(self, words: &[&str]) -> Printed {
-        match words {
-            [] => Err(Fault::Incomplete),
-            [which @ ("all" | "own")] => {
-                self.calls.end_all(self.now);
-                let own = if *which == "own" { "own " } else { "" };
-                Ok(format!("All {own}calls terminated by operator.\n"))
+        let Some(&first) = words.first() else {
+            return Err(Fault::Incomplete);
+        };
+        match whose(words) {
+            Some(_) if self.role == Role::Stranger => Ok(format!("{NOT_ALL}\n")),
+            Some(whose) => {
+                self.calls.end_those(whose, self.now);
+                Ok(match whose {
+                    Whose::All => "All calls terminated by operator.\n".to_owned(),
+                    _ => format!("All {first} calls terminated by operator.\n"),
+                })
             }
-            ["foreign"] => Ok("All foreign calls terminated by operator.\n".to_owned()),
-            words => {
+            None => {
                 let id = words.join(" ");
                 let is_there = self.calls.terminate(&CallId::from(id.as_str()), self.now);
                 Ok(match is_there {
@@ -56,6 +60,23 @@ impl Scene<'_> {
                 })
             }
         }
+    }
+
+    /// `active` and `standby`.
+    pub(super) fn set_ownership(self, is_ours: bool) -> Printed {
+        if self.role == Role::Stranger {
+            return Ok(format!("{NOT_ALL}\n"));
+        }
+        Ok(match is_ours {
+            true => {
+                self.calls.take_over_all(self.now);
+                "Ok, all calls set to 'owned (active)'\n".to_owned()
+            }
+            false => {
+                self.calls.hand_over_all();
+                "Ok, all calls set to 'foreign (standby)'\n".to_owned()
+            }
+        })
     }
 
     /// `call CALLID …`.
@@ -88,15 +109,25 @@ impl Scene<'_> {
 
     fn set_debug(self, id: &str, words: &[&str]) -> Printed {
         let debug = match words {
-            [] | ["on" | "1", ..] => true,
-            ["off" | "0", ..] => false,
-            [other, rest @ ..] => return Err(Fault::unknown(other, rest)),
+            [] | ["on", ..] => true,
+            ["off", ..] => false,
+            [other, ..] => return Ok(format!("Invalid on/off flag ('{other}') specified\n")),
         };
         if !self.calls.set_debug(&CallId::from(id), debug) {
             return Ok(format!("Call ID '{id}' not found\n"));
         }
         let done = if debug { "Enabled" } else { "Disabled" };
         Ok(format!("{done} debugging for call '{id}'\n"))
+    }
+}
+
+/// Which calls these words mean; `None`: they are a call-id.
+fn whose(words: &[&str]) -> Option<Whose> {
+    match words {
+        ["all"] => Some(Whose::All),
+        ["foreign"] => Some(Whose::Foreign),
+        ["own"] => Some(Whose::Own),
+        _ => None,
     }
 }
 
@@ -129,11 +160,12 @@ fn tag(view: &CallView, words: &[&str]) -> Printed {
 
 fn line(call: &CallSummary) -> String {
     format!(
-        "ID: {:>60} | del:{} | creat:{:>12} | prx:{} | redis:-1 | frgn:n | rec:{}\n",
+        "ID: {:>60} | del:{} | creat:{:>12} | prx:{} | redis:-1 | frgn:{} | rec:{}\n",
         call.id.to_string(),
         letter(call.is_deleted),
         call.created_s,
         call.proxy,
+        letter(call.is_foreign),
         letter(call.is_recording),
     )
 }
@@ -147,13 +179,14 @@ fn info(view: &CallView) -> String {
     let word = |is_so: bool| if is_so { "yes" } else { "no" };
     let mut out = format!(
         "\ncallid: {}\ndeletionmark: {}\ncreated: {}\nproxy: {}\ntos: {}\nlast_signal: {}\n\
-         redis_keyspace: -1\nlast redis update: 0\nforeign: no\nrecording: {}\n\n",
+         redis_keyspace: -1\nlast redis update: 0\nforeign: {}\nrecording: {}\n\n",
         call.id,
         word(call.is_deleted),
         call.created_s,
         call.proxy,
         view.tos,
         view.last_signal_s,
+        word(call.is_foreign),
         word(call.is_recording),
     );
     for party in &view.parties {

@@ -64,9 +64,10 @@ impl Scene<'_> {
     }
 
     fn count_sessions(self) -> String {
-        let (calls, families) = (self.calls.count(), self.calls.family_counts());
+        let (own, foreign) = (self.calls.own_count(), self.calls.foreign_count());
+        let (calls, families) = (own + foreign, self.calls.family_counts());
         format!(
-            "Current sessions own: {calls}\nCurrent sessions foreign: 0\n\
+            "Current sessions own: {own}\nCurrent sessions foreign: {foreign}\n\
              Current sessions total: {calls}\nCurrent transcoded media: 0\n\
              Current sessions ipv4 only media: {}\nCurrent sessions ipv6 only media: {}\n\
              Current sessions ip mixed  media: {}\n",

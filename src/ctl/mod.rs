@@ -61,6 +61,10 @@ pub enum Role {
 pub const NO_READER: &str = "Call-ids are listed only for this host and for those named in \
                              `allow` or `read` of [control] (--control-allow, --control-read)";
 
+/// What a stranger is told who means calls without their ids.
+const NOT_ALL: &str = "All calls at once are for this host and for those named in `allow` or \
+                       `read` of [control] (--control-allow, --control-read)";
+
 /// The command line of one relay.
 pub struct Console {
     process: Arc<dyn Process>,
@@ -183,8 +187,8 @@ impl Scene<'_> {
             "debug" => self.debug(words),
             "params" => self.params(words),
             "ksadd" | "ksrm" | "kslist" => unused::keyspace(command, words),
-            "active" => Ok("Ok, all calls set to 'owned (active)'\n".to_owned()),
-            "standby" => Ok("Ok, all calls set to 'foreign (standby)'\n".to_owned()),
+            "active" => self.set_ownership(true),
+            "standby" => self.set_ownership(false),
             "media" => unused::media(words),
             "usage" | "help" => Ok(USAGE.to_owned()),
             other => Err(Fault::unknown(other, words)),

@@ -12,10 +12,34 @@ const YEAR_S: u64 = 31_536_000;
 /// Fewer open files than this are refused, as rtpengine does.
 const MIN_OPEN_FILES: u64 = 65_536;
 
+/// What can be set.
+const NAMES: [&str; 17] = [
+    "controltos",
+    "deletedelay",
+    "finaltimeout",
+    "loglevel",
+    "maxbw",
+    "maxcpu",
+    "maxload",
+    "maxopenfiles",
+    "maxsessions",
+    "offertimeout",
+    "redisallowederrors",
+    "rediscmdtimeout",
+    "redisconnecttimeout",
+    "redisdisable",
+    "redisdisabletime",
+    "silenttimeout",
+    "timeout",
+];
+
 impl Scene<'_> {
     /// `set NAME VALUE`.
     pub(super) fn set(self, words: &[&str]) -> Printed {
         let (&name, rest) = words.split_first().ok_or(Fault::Incomplete)?;
+        if !NAMES.contains(&name) {
+            return Err(Fault::unknown(name, rest));
+        }
         let (&value, more) = rest.split_first().ok_or(Fault::Incomplete)?;
         let outcome = match name {
             "controltos" => self.set_control_tos(value),
@@ -192,14 +216,19 @@ impl Scene<'_> {
             }
             _ => return None,
         };
-        let number = whole(option, text).ok();
-        let number = number.filter(|number| range.contains(number));
-        Some(match number {
-            Some(number) => {
+        Some(match whole(option, text) {
+            Ok(number) if range.contains(&number) => {
                 *place = number;
                 Ok(format!("{option} to {number}"))
             }
-            None => Err(format!("Invalid {option} value {text}")),
+            Ok(_) => {
+                let least = match range.start() {
+                    1 => "> 0".to_owned(),
+                    least => format!(">= {least}"),
+                };
+                Err(format!("Invalid {option} value {text}, must be {least}"))
+            }
+            Err(reason) => Err(reason),
         })
     }
 }

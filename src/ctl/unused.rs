@@ -13,8 +13,10 @@ pub(super) fn keyspace(command: &str, words: &[&str]) -> Printed {
 /// `media …`: nothing was ever loaded, and nothing can be.
 pub(super) fn media(words: &[&str]) -> Printed {
     let (&action, rest) = words.split_first().ok_or(Fault::Incomplete)?;
+    if !matches!(action, "add" | "evict" | "list" | "reload") {
+        return Err(Fault::unknown(action, rest));
+    }
     let (&what, which) = rest.split_first().ok_or(Fault::Incomplete)?;
-    let unknown = || Fault::unknown(action, rest);
     match (action, what, which.first()) {
         ("list", "files" | "dbs" | "caches" | "players", _) => Ok(format!("No media {what}.\n")),
         ("add" | "reload" | "evict", "file" | "db" | "cache", None) => Err(Fault::Incomplete),
@@ -26,6 +28,6 @@ pub(super) fn media(words: &[&str]) -> Printed {
         }
         ("reload", "files" | "dbs" | "caches", _)
         | ("evict", "files" | "dbs" | "caches" | "players", _) => Ok(format!("No media {what}.\n")),
-        _ => Err(unknown()),
+        _ => Err(Fault::unknown(what, which)),
     }
 }

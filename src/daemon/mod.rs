@@ -23,7 +23,7 @@ use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpServer, UdpServer};
 
 use crate::call::ports::Interfaces;
-use crate::call::{Calls, Now};
+use crate::call::{Calls, Now, Whose};
 use crate::config::Config;
 use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
@@ -231,7 +231,7 @@ impl Daemon {
         drop(self.edge.take());
         self.listeners = Listeners::default();
         drop(self.timers.take());
-        self.calls.end_all(now());
+        self.calls.end_those(Whose::All, now());
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use windlass_ng::Dict;
 
 use super::{Bench, answer, audio, offer};
-use crate::call::{EndReason, EndedCall, Forwarding, Observer, Timeouts};
+use crate::call::{EndReason, EndedCall, Forwarding, Observer, Timeouts, Whose};
 use crate::observe::cdr::{TagType, Termination};
 
 #[derive(Default)]
@@ -117,8 +117,54 @@ fn deletion_and_the_operator_have_reasons_of_their_own() {
     assert_eq!(end(&mut bench, &told, |_| {}), (5, EndReason::Regular));
     let (mut bench, told) = observed(TIMEOUTS);
     bench.ask(offer(&audio(CALLER, 4000, "")));
-    bench.calls.end_all(bench.now);
+    bench.calls.end_those(Whose::All, bench.now);
     assert_eq!(told.0.lock().unwrap()[0].reason, EndReason::Forced);
+}
+
+#[test]
+fn of_foreign_calls_only_the_final_time_counts_and_nobody_is_told() {
+    let (mut bench, told) = observed(TIMEOUTS);
+    bench.ask(offer(&audio(CALLER, 4000, "")));
+    bench.ask(answer(&audio(CALLEE, 5000, "")));
+    bench.calls.hand_over_all();
+    bench.wait(39);
+    assert_eq!(bench.calls.foreign_count(), 1);
+    bench.wait(1);
+    assert_eq!((bench.calls.count(), bench.calls.foreign_count()), (0, 0));
+    assert_eq!(told.0.lock().unwrap().len(), 0);
+}
+
+#[test]
+fn after_a_take_over_the_times_begin_anew() {
+    let (mut bench, told) = observed(TIMEOUTS);
+    bench.ask(offer(&audio(CALLER, 4000, "")));
+    bench.ask(answer(&audio(CALLEE, 5000, "")));
+    bench.calls.hand_over_all();
+    bench.wait(15);
+    bench.calls.take_over_all(bench.now);
+    assert_eq!(end(&mut bench, &told, |_| {}), (10, EndReason::Timeout));
+}
+
+#[test]
+fn the_next_offer_or_answer_makes_a_foreign_call_ours() {
+    for signal in [
+        offer(&audio(CALLER, 4000, "")),
+        answer(&audio(CALLEE, 5000, "")),
+    ] {
+        let (mut bench, told) = observed(TIMEOUTS);
+        bench.ask(offer(&audio(CALLER, 4000, "")));
+        bench.ask(answer(&audio(CALLEE, 5000, "")));
+        bench.calls.hand_over_all();
+        bench.ask(signal);
+        assert_eq!(
+            (bench.calls.own_count(), bench.calls.foreign_count()),
+            (1, 0)
+        );
+        bench.calls.end_those(Whose::Foreign, bench.now);
+        assert_eq!(bench.calls.count(), 1);
+        bench.calls.end_those(Whose::Own, bench.now);
+        assert_eq!(told.0.lock().unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -42,6 +42,21 @@ fn at_the_limit_only_new_calls_are_refused() {
 }
 
 #[test]
+fn foreign_calls_are_not_counted() {
+    let mut bench = Bench::new();
+    bench.calls.set_limits(Limits {
+        max_sessions: Some(1),
+        ..Limits::default()
+    });
+    bench.ask(offer(&audio("198.51.100.2", 4000, "")));
+    bench.calls.hand_over_all();
+    let accepted = bench.ask(second_offer());
+    assert_eq!(accepted.get_str("result"), Some("ok"));
+    bench.calls.take_over_all(bench.now);
+    assert_eq!((bench.calls.own_count(), rejected(&bench)), (2, Some(0)));
+}
+
+#[test]
 fn each_limit_is_told_to_proxies_that_know_of_limits() {
     for (exceeded, message) in [
         (LoadExceeded::Cpu, "CPU usage limit exceeded"),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use super::{Bench, answer, audio, offer};
-use crate::call::{EndedCall, Observer};
+use crate::call::{EndedCall, Observer, Whose};
 use crate::media::latch::Event;
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ fn record(is_answered: bool) -> String {
     if is_answered {
         bench.ask(answer(&audio("198.51.100.7", 5000, "")));
     }
-    bench.calls.end_all(bench.now);
+    bench.calls.end_those(Whose::All, bench.now);
     let told = told.0.lock().unwrap();
     told[0].record.line()
 }
@@ -65,7 +65,7 @@ fn the_rtcp_port_beside_a_mux_is_left_out() {
     let mux = "a=rtcp-mux\n";
     bench.ask(offer(&audio("198.51.100.2", 4000, mux)));
     bench.ask(answer(&audio("198.51.100.7", 5000, mux)));
-    bench.calls.end_all(bench.now);
+    bench.calls.end_those(Whose::All, bench.now);
     let line = told.0.lock().unwrap()[0].record.line();
     assert!(line.contains("ml0_midx1_rtp_") && line.contains("ml1_midx1_rtp_"));
     assert!(!line.contains("_rtcp_"), "{line}");
@@ -88,6 +88,6 @@ fn strangers_are_told_once_per_call_and_by_its_id() {
     let id = bench.calls.source_event(number, &settled).unwrap();
     assert_eq!(id.as_bytes(), b"call");
     assert!(bench.calls.source_event(7, &settled).is_none());
-    bench.calls.end_all(bench.now);
+    bench.calls.end_those(Whose::All, bench.now);
     assert!(bench.calls.source_event(number, &settled).is_none());
 }

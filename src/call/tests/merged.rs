@@ -1,7 +1,7 @@
 //! Calls that become one (ng-protocol §5, `connect` with `to-call-id`).
 
 use super::*;
-use crate::call::{RecordedSdp, Recorder};
+use crate::call::{RecordedSdp, Recorder, Whose};
 use windlass_ng::CallId;
 
 /// Numbers of the calls whose recordings are finished.
@@ -53,7 +53,7 @@ fn the_recording_of_a_call_ends_where_it_is_merged_into_another() {
     let reply = bench.ask(connect);
     assert_eq!(reply.get_str("result"), Some("ok"), "{reply:?}");
     assert_eq!(*finished.0.lock().unwrap(), [2]);
-    bench.calls.end_all(bench.now);
+    bench.calls.end_those(Whose::All, bench.now);
     assert_eq!(*finished.0.lock().unwrap(), [2, 1]);
     assert_eq!((bench.leased(), bench.flows()), (0, 0));
 }

@@ -1,5 +1,6 @@
 //! What the command line prints, on calls without a network.
 
+mod media_19_cli;
 mod settings;
 mod statistics;
 
@@ -268,10 +269,12 @@ fn what_is_no_command_is_said() {
         ("list nope", "nope"),
         ("set nope 5", "nope 5"),
         ("call call nope", "nope"),
-        ("call call debug maybe", "maybe"),
+        ("set nope", "nope"),
         ("call call tag F nope", "nope"),
         ("params nope", "nope"),
-        ("media list nope", "list nope"),
+        ("media list nope", "nope"),
+        ("media add nope x", "nope x"),
+        ("media nope", "nope"),
     ] {
         assert_eq!(operated.run(line), format!("Unknown command: {what}\n"));
     }

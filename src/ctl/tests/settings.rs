@@ -159,6 +159,18 @@ fn bad_values_change_nothing() {
         ),
         ("set loglevel nope 5", "Unknown command: nope 5"),
         ("set redisdisable 1", "No redis write to disable"),
+        (
+            "set redisdisabletime -5",
+            "Invalid redis-disable-time value -5, must be >= 0",
+        ),
+        (
+            "set redisconnecttimeout 0",
+            "Invalid redis-connect-timeout value 0, must be > 0",
+        ),
+        (
+            "set redisallowederrors x",
+            "Fail setting redis-allowed-errors to x; no digits found",
+        ),
     ] {
         assert_eq!(operated.run(line), format!("{expected}\n"));
     }

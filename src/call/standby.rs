@@ -1,0 +1,124 @@
+//! Calls of another engine, which this one only keeps ready (spec: media-behaviour §4, §15).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::serve::Calls;
+use super::state::{Call, Now};
+use super::table::lock;
+use super::timeouts::EndReason;
+
+/// The running calls that are foreign; each is counted by its own [`Foreign`].
+#[derive(Debug, Default)]
+pub(crate) struct ForeignCount(Arc<AtomicU64>);
+
+impl ForeignCount {
+    fn mark(&self) -> Foreign {
+        self.0.fetch_add(1, Relaxed);
+        Foreign(self.0.clone())
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Makes the call that holds it a foreign one. It is counted for as long as it is held, however the
+/// call ends.
+#[derive(Debug)]
+pub(crate) struct Foreign(Arc<AtomicU64>);
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Which calls an operator means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All.
+    All,
+    /// Those of another engine.
+    Foreign,
+    /// Those of this engine.
+    Own,
+}
+
+impl Whose {
+    /// Whether a call that is foreign, or not, is among them.
+    pub fn includes(self, is_foreign: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Foreign => is_foreign,
+            Self::Own => !is_foreign,
+        }
+    }
+}
+
+impl Calls {
+    /// Running calls of this engine.
+    pub fn own_count(&self) -> u64 {
+        self.count().saturating_sub(self.foreign_count())
+    }
+
+    /// Running calls of another engine.
+    pub fn foreign_count(&self) -> u64 {
+        self.foreign.get()
+    }
+
+    /// Makes every call one of this engine.
+    pub fn take_over_all(&self, now: Now) {
+        for (_, entry) in self.table.entries() {
+            if let Some(call) = lock(&entry).as_mut() {
+                call.take_over(now);
+            }
+        }
+    }
+
+    /// Leaves every call to another engine, until its next offer or answer comes here.
+    pub fn hand_over_all(&self) {
+        for (_, entry) in self.table.entries() {
+            if let Some(call) = lock(&entry).as_mut() {
+                let foreign = &mut call.extras_mut().foreign;
+                foreign.get_or_insert_with(|| self.foreign.mark());
+            }
+        }
+    }
+
+    /// Ends these calls.
+    pub fn end_those(&self, whose: Whose, now: Now) {
+        for (id, entry) in self.table.entries() {
+            let mut slot = lock(&entry);
+            let is_meant = |call: &Call| whose.includes(call.is_foreign());
+            if slot.as_ref().is_some_and(is_meant) {
+                self.end(&id, &entry, &mut slot, EndReason::Forced, now);
+            }
+        }
+    }
+}
+
+impl Call {
+    /// Another engine answers for it: of the time-outs only the final one ends it here.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let extras = self.extras.as_deref();
+        extras.is_some_and(|extras| extras.foreign.is_some())
+    }
+
+    /// This engine answers for it from now on. Where its packets went until now is not known here,
+    /// so the time-outs begin anew.
+    pub(crate) fn take_over(&mut self, now: Now) {
+        if let Some(extras) = self.extras.as_deref_mut()
+            && extras.foreign.take().is_some()
+        {
+            extras.taken_over = Some(now.instant);
+        }
+    }
+
+    /// How long this engine has answered for it, if once it did not.
+    pub(crate) fn time_since_take_over(&self, now: Instant) -> Option<Duration> {
+        let at = self.extras.as_deref()?.taken_over?;
+        Some(now.saturating_duration_since(at))
+    }
+}
