@@ -46,7 +46,12 @@ impl Listeners {
             listeners.udp.push(server.map_err(refused("udp", address))?);
         }
         for &address in &config.ng.tcp {
-            let server = TcpServer::start(address, TcpOptions::default(), shared.clone());
+            let options = TcpOptions {
+                message_bytes: usize::try_from(config.control.tcp_message_bytes)
+                    .unwrap_or(usize::MAX),
+                ..TcpOptions::default()
+            };
+            let server = TcpServer::start(address, options, shared.clone());
             listeners.tcp.push(server.map_err(refused("tcp", address))?);
         }
         let control = &config.control;

@@ -23,6 +23,8 @@ pub const STREAM_REQUEST_BYTES: usize = 262_144;
 pub const STREAM_GARBAGE_BYTES: usize = 1_024;
 /// Open TCP connections per listener.
 pub const STREAM_CONNECTIONS: usize = 256;
+/// Open TCP connections of one source address; a busy proxy keeps one per worker process.
+pub const STREAM_CONNECTIONS_PER_SOURCE: usize = 128;
 /// A cookie; both proxy modules send fewer than 40 bytes.
 pub const COOKIE_BYTES: usize = 1_024;
 /// Replies kept for duplicates, both generations: 60 s at about 2,000 requests/s.

@@ -35,6 +35,9 @@ settings! {
         /// An HTTP connection without a request for this long is closed.
         http_idle_timeout: Duration = Duration::from_secs(5), Seconds(1..=YEAR),
             "http_idle_timeout", "http-idle-timeout";
+        /// Bytes of an incomplete message over TCP for which a connection stays open. rtpengine
+        /// closes beyond 1024, and so when a longer offer comes in two segments.
+        tcp_message_bytes: u32 = 262_144, Whole(1024..=16_777_216), "tcp_message_bytes";
         /// TOS or traffic class of replies over UDP.
         tos: u8 = 0, Whole(0..=255), "tos", "control-tos";
         /// Path MTU discovery for replies over UDP; `None`: as the system does.

@@ -67,6 +67,11 @@ impl Splitter {
         }
     }
 
+    /// Whether there is the beginning of a message.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.buf.len() > self.start
+    }
+
     /// Whether what waits may stay, after all complete messages were taken.
     pub(super) fn check(&self) -> Result<(), usize> {
         let waiting = self.buf.len() - self.start;

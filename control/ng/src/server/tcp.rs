@@ -5,14 +5,14 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -27,7 +27,7 @@ use super::{
     splitter::Splitter,
 };
 use crate::{
-    limits::{STREAM_CONNECTIONS, STREAM_REQUEST_BYTES},
+    limits::{STREAM_CONNECTIONS, STREAM_CONNECTIONS_PER_SOURCE, STREAM_REQUEST_BYTES},
     serve::{Shared, Source, Transport},
 };
 
@@ -39,17 +39,23 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct TcpOptions {
     /// Open connections; more are closed at once.
     pub connections: usize,
+    /// Open connections of one source address.
+    pub connections_per_source: usize,
     /// Bytes of one message. The reference closes a connection on which more than 1024 bytes of
     /// an incomplete message wait, which breaks any offer split over two segments; we wait for
     /// as much as a request may have as long as it looks like one. Set 1024 for its behaviour.
     pub message_bytes: usize,
+    /// From the first byte of a message to its last one.
+    pub message_timeout: Duration,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
         Self {
             connections: STREAM_CONNECTIONS,
+            connections_per_source: STREAM_CONNECTIONS_PER_SOURCE,
             message_bytes: STREAM_REQUEST_BYTES,
+            message_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -134,13 +140,17 @@ struct Acceptor {
 
 impl Acceptor {
     fn run(self) {
-        let mut connections: Vec<JoinHandle<()>> = Vec::new();
+        let mut connections: Vec<(IpAddr, JoinHandle<()>)> = Vec::new();
         while !self.stop.load(Ordering::Relaxed) {
             let accepted = self.listener.accept();
-            connections.retain(|connection| !connection.is_finished());
+            connections.retain(|(_, connection)| !connection.is_finished());
             match accepted {
                 Ok((stream, peer)) => {
-                    connections.extend(self.admit(stream, peer, connections.len()));
+                    let source = canonical(peer).ip();
+                    let of_source = connections.iter().filter(|(ip, _)| *ip == source);
+                    let open = (connections.len(), of_source.count());
+                    let admitted = self.admit(stream, peer, open);
+                    connections.extend(admitted.map(|connection| (source, connection)));
                 }
                 Err(error) if is_timeout(&error) => {}
                 Err(error) => {
@@ -150,17 +160,26 @@ impl Acceptor {
                 }
             }
         }
-        for connection in connections {
+        for (_, connection) in connections {
             let _ = connection.join();
         }
     }
 
-    /// Starts a thread for a connection that may stay.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, open: usize) -> Option<JoinHandle<()>> {
-        let limit = self.options.connections;
+    /// Starts a thread for a connection that may stay, beside those that are open in all and from
+    /// its source.
+    fn admit(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        (open, of_source): (usize, usize),
+    ) -> Option<JoinHandle<()>> {
+        let (limit, of_one) = (
+            self.options.connections,
+            self.options.connections_per_source,
+        );
         let connection = Connection::new(stream, peer, self.options);
-        if open >= limit {
-            tracing::warn!(%peer, limit, "too many ng connections, closed");
+        if open >= limit || of_source >= of_one {
+            tracing::warn!(%peer, limit, of_one, "too many ng connections, closed");
             return None;
         }
         // It would get broadcasts even if it never sent a request.
@@ -194,6 +213,7 @@ struct Connection {
     stream: TcpStream,
     source: Source,
     splitter: Splitter,
+    message_timeout: Duration,
 }
 
 /// Why a connection is closed by us.
@@ -203,6 +223,8 @@ enum CloseReason {
     Io(#[from] io::Error),
     #[error("{0} bytes wait that are no message, or too long a one")]
     Unparsed(usize),
+    #[error("a message was not complete in time")]
+    TooSlow,
 }
 
 impl Connection {
@@ -217,6 +239,7 @@ impl Connection {
             stream,
             source,
             splitter: Splitter::new(options.message_bytes),
+            message_timeout: options.message_timeout,
         }
     }
 
@@ -231,12 +254,17 @@ impl Connection {
         self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let subscription = broadcaster.subscribe()?;
         let mut chunk = vec![0; 16 * 1024];
+        // Since when an incomplete message waits.
+        let mut begun: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) {
             let ready = self.wait(&subscription)?;
             if ready.broadcast {
                 for message in subscription.take() {
                     self.stream.write_all(&message)?;
                 }
+            }
+            if begun.is_some_and(|at| now().duration_since(at) >= self.message_timeout) {
+                return Err(CloseReason::TooSlow);
             }
             if !ready.request {
                 continue;
@@ -249,11 +277,15 @@ impl Connection {
             };
             self.splitter.extend(chunk.get(..len).unwrap_or_default());
             while let Some(message) = self.splitter.next_message() {
+                begun = None;
                 if let Some(reply) = shared.respond(message, &self.source, now()) {
                     self.stream.write_all(&reply)?;
                 }
             }
             self.splitter.check().map_err(CloseReason::Unparsed)?;
+            if self.splitter.is_waiting() {
+                begun = begun.or_else(|| Some(now()));
+            }
         }
         Ok(())
     }

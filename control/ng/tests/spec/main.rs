@@ -1,9 +1,9 @@
 //! What the specification of the ng protocol says of requests, as tables: a module per section.
 //!
-//! Its other sections are tested elsewhere: transports (§1) and duplicates (§3) beside the code in
-//! `server`, `serve` and `cookie`; what commands do to calls (§4, §5, §10 to §15) in the engine's
+//! Its other sections are tested elsewhere: what commands do to calls (§4, §5, §10 to §15) in the engine's
 //! `call/tests/ng_*`.
 
+mod ng_01_transports;
 mod ng_02_encodings;
 mod ng_03_replies;
 mod ng_06_keys;

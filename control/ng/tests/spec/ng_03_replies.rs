@@ -1,8 +1,13 @@
-//! ng-protocol §3: the shape of replies.
+//! ng-protocol §3: the shape of replies, and who gets one again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::*;
 use windlass_ng::errors::{LOAD_LIMIT, SESSION_LIMIT};
-use windlass_ng::{Encoding, Reply};
+use windlass_ng::serve::Shared;
+use windlass_ng::{Encoding, Handler, Reply, Source, Transport};
 
 fn written(reply: Reply, encoding: Encoding) -> String {
     let mut out = b"cookie ".to_vec();
@@ -54,4 +59,98 @@ fn the_result_comes_after_what_the_command_says() {
         );
         assert_eq!(written(reply, Encoding::Json), with_cookie(json));
     }
+}
+
+/// Says how often it was asked.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Handler for Counting {
+    fn handle(&self, _: &Request, _: &Source) -> Reply {
+        let count = self.0.fetch_add(1, Relaxed) + 1;
+        Reply::ok(Dict::new().with("n", count as u64))
+    }
+}
+
+fn source(transport: Transport, port: u16) -> Source {
+    Source {
+        addr: ([127, 0, 0, 1], port).into(),
+        local: None,
+        transport,
+    }
+}
+
+fn start() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    Instant::now()
+}
+
+#[test]
+fn a_reply_is_given_again_for_thirty_to_sixty_seconds() {
+    let shared = Shared::new(Arc::new(Counting::default()));
+    let t0 = start();
+    let ask = |second, cookie: &str| {
+        let message = format!("{cookie} d7:command4:liste");
+        let now = t0 + Duration::from_secs(second);
+        let reply = shared.respond(message.as_bytes(), &source(Transport::Udp, 1), now);
+        String::from_utf8(reply.unwrap().to_vec()).unwrap()
+    };
+    // The generations of a cookie are swapped by whoever asks for it.
+    for (second, executed) in [
+        (0, 1),
+        (29, 1),
+        (30, 1),
+        (59, 1),
+        (60, 2),
+        (89, 2),
+        (119, 2),
+        (149, 3),
+        // Nobody asked for a long time.
+        (1_000, 4),
+    ] {
+        let expected = format!("a d1:ni{executed}e6:result2:oke");
+        assert_eq!(ask(second, "a"), expected, "after {second} s");
+    }
+}
+
+#[test]
+fn duplicates_are_known_from_every_transport_and_peer_but_not_when_plain() {
+    let shared = Shared::new(Arc::new(Counting::default()));
+    let now = start();
+    for (transport, port) in [
+        (Transport::Udp, 1),
+        (Transport::Udp, 2),
+        (Transport::Tcp, 3),
+        (Transport::Http, 4),
+        (Transport::SecureWebSocket, 5),
+    ] {
+        // The payload does not count.
+        let message = format!("same d7:command4:list5:limiti{port}ee");
+        let reply = shared.respond(message.as_bytes(), &source(transport, port), now);
+        assert_eq!(reply.unwrap(), "same d1:ni1e6:result2:oke");
+    }
+    for count in [2, 3] {
+        let reply = shared.respond_plain(b"d7:command4:liste", &source(Transport::Http, 4), now);
+        let (reply, _) = reply.unwrap();
+        assert_eq!(reply, format!("d1:ni{count}e6:result2:oke").into_bytes());
+    }
+}
+
+#[test]
+fn errors_are_kept_like_other_replies() {
+    let shared = Shared::new(Arc::new(Counting::default()));
+    let now = start();
+    let ask = |message: &str| {
+        let reply = shared.respond(message.as_bytes(), &source(Transport::Udp, 1), now);
+        String::from_utf8(reply.unwrap().to_vec()).unwrap()
+    };
+    let error = "e d6:result5:error12:error-reason20:Unrecognized commande";
+    assert_eq!(ask("e d7:command3:xxxe"), error);
+    assert_eq!(ask("e d7:command4:liste"), error);
+    // Names are exact but for one.
+    for (cookie, name) in [("f", "List"), ("g", "LIST"), ("h", "list "), ("i", "Cli")] {
+        let refused = ask(&format!("{cookie} d7:command{}:{name}e", name.len()));
+        assert_eq!(refused, error.replacen('e', cookie, 1), "{name}");
+    }
+    assert_eq!(ask("c d7:command3:CLIe"), "c d1:ni1e6:result2:oke");
 }
