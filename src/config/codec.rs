@@ -278,6 +278,37 @@ impl<T: FromStr + Display> Codec<T> for Text<T> {
     }
 }
 
+/// A name of letters, digits and `-`; any other character becomes a `-`.
+pub(super) struct Identifier;
+
+impl Codec<String> for Identifier {
+    fn expected(&self) -> String {
+        "a string".to_owned()
+    }
+
+    fn read(&self, value: &DeValue<'_>) -> Option<String> {
+        value.as_str().map(identifier)
+    }
+
+    fn parse(&self, text: &str) -> Option<String> {
+        Some(identifier(text))
+    }
+
+    fn write(&self, value: &String) -> Option<String> {
+        Some(quoted(value))
+    }
+
+    fn show(&self, value: &String) -> String {
+        value.clone()
+    }
+}
+
+/// The text as an [`Identifier`] is read.
+pub(super) fn identifier(text: &str) -> String {
+    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    text.chars().map(fits).collect()
+}
+
 /// A setting that need not be; an option without text is none.
 pub(super) struct Maybe<C>(pub(super) C);
 

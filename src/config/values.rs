@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::file::LEARNING;
 use super::setting::Group;
-use super::topic::for_each_group;
+use super::topic::{MosBasis, MosModel, for_each_group};
 use super::{Config, Interface};
 
 macro_rules! grouped {
@@ -62,6 +62,7 @@ impl Config {
                 limits.max_bandwidth.unwrap_or(0).to_string(),
             ),
             ("interface", interfaces.join(";")),
+            ("mos", self.mos()),
             (
                 "endpoint-learning",
                 learning.map_or("", |(word, _)| word).to_owned(),
@@ -72,6 +73,23 @@ impl Config {
             ("listen-http", list(&self.control.http)),
             ("listen-https", list(&self.control.https)),
         ]
+    }
+}
+
+impl Config {
+    /// The values of the list `mos`.
+    fn mos(&self) -> String {
+        let basis = match self.quality.mos {
+            MosBasis::Conversational => "CQ",
+            MosBasis::Listening => "LQ",
+        };
+        let model = match self.quality.mos_model {
+            MosModel::ByCodec => "",
+            MosModel::Legacy => ";legacy",
+            MosModel::G107 => ";g107",
+            MosModel::G107Fullband => ";g107.2",
+        };
+        format!("{basis}{model}")
     }
 }
 

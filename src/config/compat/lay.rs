@@ -58,7 +58,6 @@ impl Layer<'_> {
             }
             let texts: Vec<&str> = values.iter().map(|value| value.value.as_str()).collect();
             let text = match row.name {
-                "software-id" => identifier(&last.value),
                 // No time at all means the default here, and no length means any.
                 "rtcp-interval" | "http-idle-timeout" | "redis-expires" if !is_positive(last) => {
                     continue;
@@ -106,13 +105,13 @@ impl Layer<'_> {
     }
 
     fn listeners(&mut self) {
-        self.draft.ng_udp = Some(self.addresses("listen-ng", Families::Both));
-        self.draft.ng_tcp = Some(self.addresses("listen-tcp-ng", Families::Stack));
+        self.draft.ng_udp = Some(self.addresses("listen-ng"));
+        self.draft.ng_tcp = Some(self.addresses("listen-tcp-ng"));
         let plain = |list: Vec<Placed<SocketAddr>>| list.iter().map(|a| a.value).collect();
         self.draft.groups.control = Control {
-            cli: plain(self.addresses("listen-cli", Families::Stack)),
-            http: plain(self.addresses("listen-http", Families::Stack)),
-            https: plain(self.addresses("listen-https", Families::Stack)),
+            cli: plain(self.addresses("listen-cli")),
+            http: plain(self.addresses("listen-http")),
+            https: plain(self.addresses("listen-https")),
             ..self.draft.groups.control.clone()
         };
         let options = ["listen-ng", "listen-tcp-ng", "listen-http", "listen-https"];
@@ -143,10 +142,10 @@ impl Layer<'_> {
     }
 
     /// `[IP:]PORT`, each.
-    fn addresses(&mut self, name: &str, families: Families) -> Vec<Placed<SocketAddr>> {
+    fn addresses(&mut self, name: &str) -> Vec<Placed<SocketAddr>> {
         let mut found: Vec<Placed<SocketAddr>> = Vec::new();
         for value in self.said.values(name) {
-            let addresses = listener(&value.value, families, self.names);
+            let addresses = listener(&value.value, self.names);
             match addresses {
                 Ok(addresses) => {
                     for address in addresses {
@@ -294,17 +293,8 @@ impl Layer<'_> {
     }
 }
 
-/// What a port alone listens on.
-#[derive(Clone, Copy)]
-enum Families {
-    /// A socket per family.
-    Both,
-    /// One socket that takes both.
-    Stack,
-}
-
-/// The addresses of `[HOST:]PORT`.
-fn listener(text: &str, families: Families, names: &Names) -> Result<Vec<SocketAddr>, String> {
+/// The addresses of `[HOST:]PORT`; of a port alone, one of each family: no socket takes both.
+fn listener(text: &str, names: &Names) -> Result<Vec<SocketAddr>, String> {
     let expected = || "[IP:]PORT such as 127.0.0.1:2223 or 2223".to_owned();
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (Some(host.trim()), port),
@@ -315,10 +305,9 @@ fn listener(text: &str, families: Families, names: &Names) -> Result<Vec<SocketA
     let v4 = any(Ipv4Addr::UNSPECIFIED.into());
     let v6 = any(Ipv6Addr::UNSPECIFIED.into());
     match host {
-        None | Some("" | "any" | "*") => Ok(match families {
-            _ if !names.has_ipv6() => vec![v4],
-            Families::Both => vec![v4, v6],
-            Families::Stack => vec![v6],
+        None | Some("" | "any" | "*") => Ok(match names.has_ipv6() {
+            true => vec![v4, v6],
+            false => vec![v4],
         }),
         Some("localhost") => Ok(vec![any(Ipv4Addr::LOCALHOST.into())]),
         Some(host) => {
@@ -330,12 +319,6 @@ fn listener(text: &str, families: Families, names: &Names) -> Result<Vec<SocketA
             Ok(addresses.into_iter().map(any).collect())
         }
     }
-}
-
-/// Letters, digits and `-`; all else becomes `-`.
-fn identifier(text: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    text.chars().map(fits).collect()
 }
 
 fn is_positive(value: &Placed<String>) -> bool {

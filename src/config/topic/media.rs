@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::YEAR_MS;
-use crate::config::codec::{Flag, Maybe, Millis, Whole, Word, text};
+use crate::config::codec::{Flag, Identifier, Maybe, Millis, Whole, Word, identifier, text};
 use crate::config::setting::settings;
 
 settings! {
@@ -18,8 +18,8 @@ settings! {
         /// ICE media has sockets only on the first address of the wanted family.
         save_interface_ports: bool = false, Flag, "save_interface_ports", "save-interface-ports";
         /// What STUN calls this software, and the name in its certificates: letters, digits, `-`.
-        software_id: String = concat!("windlass-", env!("CARGO_PKG_VERSION")).to_owned(),
-            text("a string"), "software_id", "software-id";
+        software_id: String = identifier(concat!("windlass-", env!("CARGO_PKG_VERSION"))),
+            Identifier, "software_id", "software-id";
         /// Who is told by XML-RPC of calls that timed out; `%%` stands for the address of the
         /// request (spec: media-behaviour §4).
         b2b_url: Option<String> = None, Maybe(text("a URL")), "b2b_url", "b2b-url";

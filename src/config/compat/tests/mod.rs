@@ -1,5 +1,7 @@
 //! rtpengine's command lines and files become configurations, or are refused with a reason.
 
+mod media_01_interfaces;
+mod media_20_options;
 mod table;
 
 use std::path::PathBuf;
