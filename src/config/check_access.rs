@@ -1,5 +1,6 @@
 //! Who may speak to the control listeners, and whether that has been said (spec: security 12).
 
+use std::iter::repeat;
 use std::net::SocketAddr;
 
 use super::access::Access;
@@ -12,10 +13,11 @@ impl Checker<'_> {
     /// who they are; in rtpengine's manner it need not, and neighbours are answered.
     pub(super) fn access(&mut self, draft: &Draft) -> Access {
         let control = &draft.groups.control;
-        let plain = |list: &[SocketAddr]| -> Vec<(Place, SocketAddr)> {
-            list.iter()
-                .map(|address| (Place::Whole, *address))
-                .collect()
+        let [cli, http, https] = &draft.control_places;
+        let plain = |list: &[SocketAddr], places: &[Place]| -> Vec<(Place, SocketAddr)> {
+            // Those of a flag have no place in the file.
+            let places = places.iter().copied().chain(repeat(Place::Whole));
+            places.zip(list.iter().copied()).collect()
         };
         let placed = |list: &Option<Vec<super::problem::Placed<SocketAddr>>>| {
             let list = list.iter().flatten();
@@ -24,9 +26,9 @@ impl Checker<'_> {
         let listeners: [(&str, Vec<(Place, SocketAddr)>); 5] = [
             ("ng `udp`", placed(&draft.ng_udp)),
             ("ng `tcp`", placed(&draft.ng_tcp)),
-            ("control `cli`", plain(&control.cli)),
-            ("control `http`", plain(&control.http)),
-            ("control `https`", plain(&control.https)),
+            ("control `cli`", plain(&control.cli, cli)),
+            ("control `http`", plain(&control.http, http)),
+            ("control `https`", plain(&control.https, https)),
         ];
         let mut is_wide = false;
         for (key, addresses) in &listeners {
@@ -48,10 +50,8 @@ impl Checker<'_> {
             }
         }
         if !control.https.is_empty() && control.https_cert.is_none() {
-            self.problem(
-                Place::Whole,
-                "HTTPS listeners need a certificate: `https_cert`",
-            );
+            let at = https.first().copied().unwrap_or(Place::Whole);
+            self.problem(at, "HTTPS listeners need a certificate: `https_cert`");
         }
         if !control.allow.is_empty() {
             Access::AllowList(control.allow.clone())

@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::reader::Value;
+
 /// Reads and writes the values of one setting.
 pub(super) trait Codec<T> {
     /// What a value looks like, for whoever wrote another.
     fn expected(&self) -> String;
     /// The value of a TOML value, if it is one.
     fn read(&self, value: &DeValue<'_>) -> Option<T>;
+    /// What of a TOML value that is none is wrong, and what was expected there.
+    fn mistakes<'v, 'i>(&self, value: &'v Value<'i>) -> Vec<(&'v Value<'i>, String)> {
+        vec![(value, self.expected())]
+    }
     /// The value of an option's text, if it is one.
     fn parse(&self, text: &str) -> Option<T>;
     /// The value as TOML; `None` if it is written by leaving the key out.
@@ -350,6 +356,16 @@ impl<T, C: Codec<T>> Codec<Vec<T>> for List<C> {
     fn read(&self, value: &DeValue<'_>) -> Option<Vec<T>> {
         let entries = value.as_array()?.iter();
         entries.map(|entry| self.0.read(entry.get_ref())).collect()
+    }
+
+    fn mistakes<'v, 'i>(&self, value: &'v Value<'i>) -> Vec<(&'v Value<'i>, String)> {
+        let Some(entries) = value.get_ref().as_array() else {
+            return vec![(value, Codec::<Vec<T>>::expected(self))];
+        };
+        let wrong = entries
+            .iter()
+            .filter(|entry| self.0.read(entry.get_ref()).is_none());
+        wrong.flat_map(|entry| self.0.mistakes(entry)).collect()
     }
 
     fn parse(&self, text: &str) -> Option<Vec<T>> {

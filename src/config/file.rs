@@ -78,6 +78,16 @@ fn line_of(place: Place) -> Option<usize> {
 }
 
 impl Reader<'_> {
+    /// Where the entries of a list of [control] stand.
+    fn entry_places(&self, root: &DeTable<'_>, key: &str) -> Vec<Place> {
+        let control = root
+            .get("control")
+            .and_then(|value| value.get_ref().as_table());
+        let list = control.and_then(|control| control.get(key)?.get_ref().as_array());
+        let entries = list.into_iter().flat_map(|list| list.iter());
+        entries.map(|entry| self.place(entry)).collect()
+    }
+
     fn document(&mut self, root: &DeTable<'_>) -> Draft {
         const SECTIONS: [&str; 11] = [
             "interface",
@@ -95,6 +105,7 @@ impl Reader<'_> {
         let mut draft = Draft::default();
         self.refuse_unknown("", root, &[&SECTIONS[..], Groups::SECTIONS].concat());
         draft.groups = Groups::read(self, root);
+        draft.control_places = ["cli", "http", "https"].map(|key| self.entry_places(root, key));
         if let Some(value) = root.get("interface") {
             draft.interfaces = self.interfaces(value);
         }

@@ -46,8 +46,10 @@ pub(super) fn take<T>(
 ) -> Option<T> {
     let value = table.get(key)?;
     let taken = codec.read(value.get_ref());
-    if taken.is_none() {
-        let expected = codec.expected();
+    if taken.is_some() {
+        return taken;
+    }
+    for (value, expected) in codec.mistakes(value) {
         match value.get_ref() {
             DeValue::String(text) if !expected.starts_with("a whole number") => {
                 reader.problem(
@@ -61,7 +63,7 @@ pub(super) fn take<T>(
             _ => reader.wrong_type(value, key, &expected),
         }
     }
-    taken
+    None
 }
 
 /// Text of an option to a setting, or what was expected.

@@ -325,7 +325,52 @@ fn wide_bind_needs_to_know_its_peers() {
     assert_eq!(problems(&text).len(), 1);
     assert_eq!(problems(&format!("{text}client_ca = \"/ca\"")), [""; 0]);
     let host_bits = format!("{INTERFACE}[control]\nallow = [\"10.0.0.1/8\"]");
-    assert_problems(&host_bits, &[("4:9", "a network such as")]);
+    assert_problems(
+        &host_bits,
+        &[("4:10", "\"10.0.0.1/8\", expected a network such as")],
+    );
+}
+
+#[test]
+fn entries_of_lists_and_listeners_have_their_own_places() {
+    let text = r#"[[interface]]
+address = "192.0.2.1"
+[control]
+allow = ["10.0.0.0/8", "10.0.0.0/99",
+         7]
+cli = ["127.0.0.1:1", "127.0.0.1"]
+http = 5
+tos = 256
+[redis]
+keyspaces = [1, "x"]
+"#;
+    assert_problems(
+        text,
+        &[
+            ("4:24", "`allow` is \"10.0.0.0/99\", expected a network"),
+            ("5:10", "`allow` is 7, expected a network"),
+            (
+                "6:23",
+                "`cli` is \"127.0.0.1\", expected an address and port",
+            ),
+            ("7:8", "`http` is 5, expected a list"),
+            ("8:7", "`tos` is 256"),
+            ("10:17", "`keyspaces` is a string, expected a whole number"),
+        ],
+    );
+    let wide = format!(
+        "{INTERFACE}[control]\ncli = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\nhttp = [\"0.0.0.0:2\"]\n\
+         https = [\"127.0.0.1:3\", \"0.0.0.0:3\"]\n"
+    );
+    assert_problems(
+        &wide,
+        &[
+            ("4:23", "control `cli` on 0.0.0.0:1"),
+            ("5:9", "control `http` on 0.0.0.0:2"),
+            ("6:10", "`https_cert`"),
+            ("6:25", "control `https` on 0.0.0.0:3"),
+        ],
+    );
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Dr
     if said.is_start {
         layer.habits();
     }
+    layer.log_name();
     layer.templates();
     layer.draft
 }
@@ -211,7 +212,14 @@ impl Layer<'_> {
         });
         let syslog = &mut self.draft.groups.syslog;
         syslog.engine = !self.said.is_set("log-stderr");
-        if self.said.last("log-name").is_none() {
+    }
+
+    /// Filters of the syslog know the lines by the name of the program.
+    fn log_name(&mut self) {
+        let syslog = &mut self.draft.groups.syslog;
+        let facilities = [&syslog.cdr, &syslog.rtcp, &syslog.dtmf];
+        let is_used = syslog.engine || facilities.iter().any(|facility| facility.is_some());
+        if (is_used || self.said.is_start) && self.said.last("log-name").is_none() {
             "rtpengine".clone_into(&mut syslog.name);
         }
     }

@@ -480,3 +480,41 @@ fn import_names_what_it_leaves_out() {
     let refused = import(by_name, "rtpengine").unwrap_err();
     assert!(refused[0].message.contains("ng.example.com"), "{refused:?}");
 }
+
+#[test]
+fn import_writes_how_the_file_has_the_process_started() {
+    let imported = |said: &str| {
+        let text = format!("[rtpengine]\ninterface = 192.0.2.1\nlisten-ng = 127.0.0.1:1\n{said}");
+        let toml = import(&text, "rtpengine").unwrap();
+        let config = file::parse(&toml, &Flags::default(), &names()).unwrap();
+        let (process, syslog) = (config.process, config.syslog);
+        (process.background, syslog.engine, syslog.name)
+    };
+    for (said, background, syslog, name) in [
+        // How it is started is said elsewhere.
+        ("", false, false, "windlass"),
+        (
+            "foreground = true\nlog-stderr = true\n",
+            false,
+            false,
+            "windlass",
+        ),
+        ("foreground = false\n", true, false, "windlass"),
+        ("log-stderr = false\n", false, true, "rtpengine"),
+        // Filters of the syslog know the lines by the name.
+        ("log-facility-cdr = local1\n", false, false, "rtpengine"),
+        ("log-facility-dtmf = local1\n", false, false, "rtpengine"),
+        (
+            "log-stderr = false\nlog-name = relay\n",
+            false,
+            true,
+            "relay",
+        ),
+    ] {
+        assert_eq!(
+            imported(said),
+            (background, syslog, name.to_owned()),
+            "{said}"
+        );
+    }
+}
