@@ -20,6 +20,7 @@ mod nat_latching;
 
 mod ng_protocol;
 mod proxy_fixtures;
+mod readers;
 mod relay_basics;
 mod rungs;
 mod services;
