@@ -180,6 +180,25 @@ fn a_message_that_never_ends_closes_the_stream() {
 }
 
 #[test]
+fn what_nobody_asked_for_has_a_cookie_of_sixteen_hex_digits() {
+    let (server, mut stream) = stream(TcpOptions::default());
+    stream.write_all(b"a d7:command4:pinge").unwrap();
+    assert_reads(&mut stream, "a d6:result4:ponge");
+    let mut cookies = Vec::new();
+    for _ in 0..2 {
+        server
+            .broadcaster()
+            .send(&Dict::new().with("notify", "onDTMF"));
+        let mut cookie = [0; 16];
+        stream.read_exact(&mut cookie).unwrap();
+        assert!(cookie.iter().all(u8::is_ascii_hexdigit), "{cookie:?}");
+        assert_reads(&mut stream, " d6:notify6:onDTMFe");
+        cookies.push(cookie);
+    }
+    assert_ne!(cookies[0], cookies[1]);
+}
+
+#[test]
 fn no_source_takes_every_stream() {
     let options = TcpOptions {
         connections: 8,
