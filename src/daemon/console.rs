@@ -253,6 +253,11 @@ fn read_line(stream: &mut TcpStream, stop: &AtomicBool) -> io::Result<Option<Vec
             Err(error) if is_timeout(&error) => continue,
             Err(error) => return Err(error),
         };
+        // Empty lines before it are none.
+        let read = match line.is_empty() {
+            true => read.trim_ascii_start(),
+            false => read,
+        };
         let end = read.iter().position(|&byte| byte == b'\n');
         line.extend_from_slice(read.get(..end.unwrap_or(read.len())).unwrap_or_default());
         if line.len() > LINE_BYTES {

@@ -246,6 +246,11 @@ fn long_lines_and_silence_end_the_connection() {
         .unwrap();
     assert_eq!(silent.read_to_end(&mut reply).unwrap_or(0), 0);
     assert_eq!(operated.run("nonsense"), "Unknown command: nonsense\n");
+    // Empty lines are none.
+    assert_eq!(
+        operated.run("\r\n \nlist timeout\nnonsense"),
+        "TIMEOUT=60\n"
+    );
     // A line without an end is one when nothing more can come.
     let mut stream = TcpStream::connect(operated.cli).unwrap();
     stream.write_all(b"list timeout").unwrap();
