@@ -46,12 +46,7 @@ impl Listeners {
             listeners.udp.push(server.map_err(refused("udp", address))?);
         }
         for &address in &config.ng.tcp {
-            let options = TcpOptions {
-                message_bytes: usize::try_from(config.control.tcp_message_bytes)
-                    .unwrap_or(usize::MAX),
-                ..TcpOptions::default()
-            };
-            let server = TcpServer::start(address, options, shared.clone());
+            let server = TcpServer::start(address, tcp(config), shared.clone());
             listeners.tcp.push(server.map_err(refused("tcp", address))?);
         }
         let control = &config.control;
@@ -107,6 +102,14 @@ fn refused(protocol: &'static str, address: SocketAddr) -> impl FnOnce(io::Error
     }
 }
 
+fn tcp(config: &Config) -> TcpOptions {
+    let message_bytes = usize::try_from(config.control.tcp_message_bytes);
+    TcpOptions {
+        message_bytes: message_bytes.unwrap_or(usize::MAX),
+        ..TcpOptions::default()
+    }
+}
+
 fn http(config: &Config) -> HttpOptions {
     let control = &config.control;
     let secret = control
@@ -119,6 +122,7 @@ fn http(config: &Config) -> HttpOptions {
         header_timeout: control.http_idle_timeout,
         access: is_proven.then(|| Arc::new(Access::new(Rule::Open))),
         secret,
+        origins: control.origins.clone(),
         ..HttpOptions::default()
     }
 }
@@ -160,5 +164,22 @@ impl Resources for Pages {
 
     fn cli(&self, line: &str, source: &Source) -> Option<String> {
         Some(self.0.run(line, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_have_the_bounds_of_the_configuration() {
+        let mut config = Config::default();
+        let bytes = |config: &Config| tcp(config).message_bytes;
+        assert_eq!(bytes(&config), TcpOptions::default().message_bytes);
+        config.control.tcp_message_bytes = 1024;
+        assert_eq!(bytes(&config), 1024);
+        assert_eq!(http(&config).origins, [""; 0]);
+        config.control.origins = vec!["https://example.com".to_owned()];
+        assert_eq!(http(&config).origins, config.control.origins);
     }
 }

@@ -172,6 +172,24 @@ fn http_and_ng_take_the_same_lines() {
 }
 
 #[test]
+fn pages_of_origins_that_are_not_named_are_refused() {
+    let http = free_udp("127.0.0.1");
+    let named = "origins = [\"https://ops.example.com\"]";
+    let _relay = Relay::start(&format!("[control]\nhttp = [\"{http}\"]\n{named}\n"));
+    for (origin, status) in [
+        ("", "200"),
+        ("Origin: https://ops.example.com\r\n", "200"),
+        ("Origin: https://evil.example.net\r\n", "403"),
+        ("Origin: null\r\n", "403"),
+    ] {
+        let get = "GET /cli/list+timeout HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        let response = talk(http, format!("{get}{origin}\r\n").as_bytes());
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(response.starts_with(&expected), "{origin}{response}");
+    }
+}
+
+#[test]
 fn settings_take_effect_on_the_running_relay() {
     let operated = Operated::start();
     let relay = &operated.relay;

@@ -28,6 +28,10 @@ settings! {
         http: Vec<SocketAddr> = Vec::new(), List(text(SOCKET_ADDRESS)), "http";
         /// Where HTTPS and secure WebSocket requests are taken.
         https: Vec<SocketAddr> = Vec::new(), List(text(SOCKET_ADDRESS)), "https";
+        /// Web pages whose scripts may send HTTP and WebSocket requests; empty: all, as with
+        /// rtpengine. A browser on this host comes from a loopback address, whoever wrote the page.
+        origins: Vec<String> = Vec::new(), List(text("an origin such as \"https://example.com\"")),
+            "origins";
         /// The certificate of the HTTPS listeners, PEM.
         https_cert: Option<String> = None, Maybe(text("a path")), "https_cert", "https-cert";
         /// Its private key, PEM; `None`: in the file of the certificate.
