@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use windlass::call::ports::{Interfaces, LocalAddress, PortPool};
 use windlass::call::{
-    Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts,
+    Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts, Whose,
 };
 use windlass::flow::port::{OpenPort, PortHandle, PortLease};
 use windlass::flow::{FlowChange, FlowSpec, Plan};
@@ -149,7 +149,7 @@ impl Relay {
     }
 
     pub(crate) fn end(self) {
-        self.calls.end_all(self.now);
+        self.calls.end_those(Whose::All, self.now);
         assert_eq!((self.calls.count(), self.leased(), self.flows()), (0, 0, 0));
     }
 
