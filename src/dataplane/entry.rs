@@ -186,13 +186,13 @@ impl Entry {
 
     /// Where datagrams for the party may go now.
     pub(super) fn wanted_destination(&self) -> Option<SocketAddr> {
-        let is_awaited = self.nat_wait && self.latch.learned().is_none();
+        let is_awaited = self.nat_wait && !self.latch.has_heard_party();
         self.latch.destination().filter(|_| !is_awaited)
     }
 
     /// Where a dummy packet should go, that opens the party's NAT for us.
     pub(super) fn pierced(&self) -> Option<SocketAddr> {
-        let is_wanted = self.pierces_nat && self.latch.learned().is_none();
+        let is_wanted = self.pierces_nat && !self.latch.has_heard_party();
         self.latch.destination().filter(|_| is_wanted)
     }
 

@@ -187,6 +187,15 @@ impl Latch {
         }
     }
 
+    /// Whether a packet of the party itself has come, as far as that is known: one of a stranger
+    /// who is only heard does not open the party's NAT.
+    pub fn has_heard_party(&self) -> bool {
+        match &self.mode {
+            Mode::Guarded(guarded) => guarded.followed().is_some(),
+            Mode::Reference(reference) => reference.source().is_some() || reference.is_confirmed(),
+        }
+    }
+
     /// Whether learning is over.
     pub fn is_settled(&self) -> bool {
         match &self.mode {

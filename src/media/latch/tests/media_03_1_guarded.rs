@@ -386,3 +386,44 @@ fn reports_at_a_port_for_rtp_pass_from_the_partys_address_and_teach_nothing() {
     assert!(scene.goes_to("198.51.100.10:9999"));
     assert!(matches!(scene.packet(THIEF, stray), Verdict::Drop(_)));
 }
+
+#[test]
+fn a_stranger_that_is_only_heard_is_not_the_party() {
+    let mut scene = Scene::new(Some(PUBLIC), |_| {});
+    assert_eq!(scene.stream(THIEF, 9, 1, 6), 3);
+    assert!(!scene.latch.has_heard_party());
+}
+
+#[test]
+fn a_known_party_is_not_moved_by_who_repeats_its_numbers() {
+    // Another host with the party's SSRC and sequence, while the party talks: nothing passes.
+    for (ssrc, first) in [(9, 500), (1, 500), (1, 6)] {
+        let mut scene = Scene::new(Some(PUBLIC), |peer| peer.media_handover = true);
+        scene.stream(PUBLIC, 1, 1, 5);
+        for i in 0..20 {
+            scene.wait(10);
+            assert!(!scene.rtp(THIEF, ssrc, first + i));
+            scene.wait(10);
+            assert!(scene.rtp(PUBLIC, 1, 6 + i));
+        }
+        assert!(scene.goes_to(PUBLIC));
+    }
+}
+
+#[test]
+fn a_better_rank_may_be_the_last_to_come_and_still_is_followed_first() {
+    let ranks = [
+        "203.0.113.50:6000",
+        "198.51.100.7:41000",
+        "192.168.1.10:7000",
+        PRIVATE,
+    ];
+    let mut scene = Scene::new(Some(PRIVATE), knows("198.51.100.7"));
+    for (ssrc, source) in (1..).zip(ranks) {
+        scene.stream(source, ssrc, 1, 4);
+        // The one against the SIP source is heard, and media goes as signalled.
+        let expected = if ssrc == 1 { PRIVATE } else { source };
+        assert!(scene.goes_to(expected), "{source}");
+    }
+    assert!(scene.latch.is_settled());
+}

@@ -133,3 +133,19 @@ fn asymmetric_records_the_source_and_sends_as_signalled() {
     assert!(scene.rtp(NAT, 1, 2) && scene.rtp(PUBLIC, 1, 3));
     assert!(!scene.rtp(THIEF, 1, 4));
 }
+
+#[test]
+fn a_party_is_heard_in_every_mode_with_its_first_packet() {
+    for learning in [
+        Learning::Guarded,
+        Learning::Heuristic,
+        Learning::Delayed,
+        Learning::Immediate,
+        Learning::Off,
+    ] {
+        let mut scene = reference(learning, |_| {});
+        assert!(!scene.latch.has_heard_party());
+        assert!(scene.rtp(PUBLIC, 1, 1));
+        assert!(scene.latch.has_heard_party(), "{learning:?}");
+    }
+}
