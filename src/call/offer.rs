@@ -67,12 +67,18 @@ impl Calls {
             new_branch: request.flags.new_branch(),
             provisional: request.flags.provisional(),
         };
-        let outcome = self.exchange(call, offering.sdp, request, dialogue, now, rng);
+        let outcome = self.exchange(call, offering.sdp, (request, source), dialogue, now, rng);
         let is_new = is_new && call.legs.iter().all(|leg| leg.said.is_none());
         self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
     }
 
-    pub(super) fn answer(&self, request: &Request, now: Now, rng: &mut dyn RngCore) -> Reply {
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        source: SocketAddr,
+        now: Now,
+        rng: &mut dyn RngCore,
+    ) -> Reply {
         let answering = match request.require_answer() {
             Ok(answering) => answering,
             Err(reason) => return Reply::error(reason),
@@ -93,7 +99,7 @@ impl Calls {
             new_branch: request.flags.new_branch(),
             provisional: request.flags.provisional(),
         };
-        let outcome = self.exchange(call, answering.sdp, request, dialogue, now, rng);
+        let outcome = self.exchange(call, answering.sdp, (request, source), dialogue, now, rng);
         if outcome.is_ok()
             && request.sip_message_type == Some(SipMessageType::Reply)
             && request.sip_code >= 200
@@ -151,7 +157,7 @@ impl Calls {
         &self,
         call: &mut Call,
         text: &[u8],
-        request: &Request,
+        (request, source): (&Request, SocketAddr),
         dialogue: Dialogue<'_>,
         now: Now,
         rng: &mut dyn RngCore,
@@ -174,6 +180,7 @@ impl Calls {
             request,
             dialogue,
             host,
+            source,
             now,
             rng: &mut *rng,
             leases: Vec::new(),

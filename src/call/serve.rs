@@ -245,7 +245,7 @@ impl Calls {
         match request.command {
             Command::Ping => Reply::pong(),
             Command::Offer => self.offer(request, source, now, rng),
-            Command::Answer => self.answer(request, now, rng),
+            Command::Answer => self.answer(request, source, now, rng),
             Command::Delete => self.delete(request, now),
             Command::Query => self.query(request, now),
             Command::List => self.list(request),

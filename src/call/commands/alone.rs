@@ -103,6 +103,8 @@ impl Call {
             request: scene.request,
             dialogue: Dialogue::of(role, tag),
             host,
+            // No rule of such a party asks for it.
+            source: self.created_from,
             now: scene.now,
             rng: &mut *scene.rng,
             leases: std::mem::take(&mut scene.leases),

@@ -49,6 +49,8 @@ pub(crate) struct Context<'a> {
     pub(crate) request: &'a Request,
     pub(crate) dialogue: Dialogue<'a>,
     pub(crate) host: Host<'a>,
+    /// Who asks.
+    pub(crate) source: SocketAddr,
     pub(crate) now: Now,
     pub(crate) rng: &'a mut dyn RngCore,
     /// Ports that were leased on the way; they go to the data plane with the plan.

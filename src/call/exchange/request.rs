@@ -131,8 +131,9 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
         rules.strict_source = flags.strict_source();
         rules.media_handover = flags.media_handover();
         rules.block_short |= flags.block_short();
-        if request.received_from.is_some() {
-            rules.received_from = request.received_from;
+        if let Some(from) = request.received_from {
+            // A proxy that names itself does not say where the phone is.
+            rules.received_from = Some(from).filter(|&from| from != context.source.ip());
         }
     } else {
         // The other party's own message may have set them; ours only adds.

@@ -49,3 +49,17 @@ fn flags_on_sources_reach_the_latch() {
     let peer = flow_of(&bench, "198.51.100.2:4000").peer;
     assert!(peer.strict_source && peer.media_handover && peer.asymmetric);
 }
+
+#[test]
+fn an_address_that_is_a_proxys_is_no_phones() {
+    const PROXY: &str = "192.0.2.50";
+    for (named, known) in [(PROXY, None), ("192.0.2.60", Some("192.0.2.60"))] {
+        let mut bench = Bench::new();
+        bench.ask(offer(&audio("192.168.1.10", 4000, "")));
+        let address = windlass_ng::Value::List(vec!["IP4".into(), named.into()]);
+        let answered = answer(&audio("192.168.1.20", 5000, "")).with("received-from", address);
+        bench.ask_from("192.0.2.50:2222", answered);
+        let from = flow_of(&bench, "192.168.1.20:5000").peer.received_from;
+        assert_eq!(from, known.map(|known| known.parse().unwrap()), "{named}");
+    }
+}

@@ -221,9 +221,14 @@ impl Bench {
 
     /// The reply, as the proxy reads it.
     pub(crate) fn ask(&mut self, request: Dict) -> Dict {
+        self.ask_from("127.0.0.1:2222", request)
+    }
+
+    /// The same for another proxy.
+    fn ask_from(&mut self, source: &str, request: Dict) -> Dict {
         let (request, _) = read_request(&request.to_bencode(), &Templates::new());
         let request = request.unwrap();
-        let source = SocketAddr::from(([127, 0, 0, 1], 2222));
+        let source = source.parse().unwrap();
         let reply = self.calls.serve(&request, source, self.now, &mut self.rng);
         let mut text = Vec::new();
         reply.write(Encoding::Bencode, usize::MAX, &mut text);
