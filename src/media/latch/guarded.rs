@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::candidates::Candidates;
 use super::run::{self, Run};
 use super::{Arrival, Event, Kind, SILENCE, Verdict, WINDOW};
 use crate::flow::PeerSpec;
@@ -20,13 +21,6 @@ const HANDOVER_SILENCE: Duration = Duration::from_secs(1);
 
 /// Sequence numbers that continue a stream after a rebinding.
 const MAX_CONTINUITY: u16 = 50;
-
-/// Sources whose runs are counted at a time. A further one replaces the one with the shortest run,
-/// so a spray of sources does not push out a phone that goes on sending.
-const MAX_CANDIDATES: usize = 4;
-
-/// The sources whose runs are counted.
-type Candidates = [Option<Candidate>; MAX_CANDIDATES];
 
 /// How well a source fits what signalling said; lower is better.
 type Rank = u8;
@@ -47,7 +41,7 @@ pub(super) struct Guarded {
     /// Signalling moved the party; `former` is in force until the new source settles.
     reopened: bool,
     /// Made when the first source has to prove itself: most flows never see one.
-    candidates: Option<Box<Candidates>>,
+    candidates: Candidates,
     /// The source that continues the silent peer's stream.
     mover: Option<Box<Mover>>,
     told_unexpected: bool,
@@ -89,15 +83,6 @@ struct Mover {
     packets: usize,
 }
 
-/// A source that has to prove itself.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    address: SocketAddr,
-    run: Run,
-    first_at: Instant,
-    last_at: Instant,
-}
-
 impl Guarded {
     pub(super) fn is_settled(&self) -> bool {
         self.settled
@@ -134,7 +119,7 @@ impl Guarded {
 
     /// Signalling moved the party, or told its address for the first time.
     pub(super) fn reopen(&mut self, peer: &PeerSpec, now: Instant) {
-        self.candidates = None;
+        self.candidates.clear();
         match self.current.take() {
             Some(settled) if self.settled => {
                 self.former = Some(Box::new(settled));
@@ -300,7 +285,7 @@ impl Guarded {
             current.address = arrival.from;
             current.note(now, arrival.kind);
         }
-        self.forget(arrival.from);
+        self.candidates.forget(arrival.from);
         Verdict::Accept
     }
 
@@ -328,7 +313,7 @@ impl Guarded {
             return Verdict::Drop(DropReason::Unproven);
         }
         let candidate = if rank >= 3 {
-            self.count(now, arrival)
+            self.candidates.count(now, arrival)
         } else {
             None
         };
@@ -373,11 +358,7 @@ impl Guarded {
             1 | 2 => current.proven || window_over,
             3 if peer.received_from.is_none() => true,
             3 => {
-                let others = self
-                    .candidates
-                    .iter()
-                    .flat_map(|candidates| candidates.iter().flatten());
-                let alone = others.filter(|c| c.address != current.address).count() == 0;
+                let alone = !self.candidates.has_others(current.address);
                 alone && now.saturating_duration_since(current.first_at) >= WINDOW
             }
             _ => false,
@@ -397,7 +378,7 @@ impl Guarded {
             self.former = None;
         }
         let address = current.address;
-        self.forget(address);
+        self.candidates.forget(address);
     }
 
     pub(super) fn handle_timeout(
@@ -419,20 +400,12 @@ impl Guarded {
             self.reopened = false;
             self.former = None;
         }
-        if let Some(candidates) = &mut self.candidates {
-            for slot in candidates.iter_mut() {
-                if slot.is_some_and(|c| now.saturating_duration_since(c.last_at) >= SILENCE) {
-                    *slot = None;
-                }
-            }
-            if candidates.iter().all(Option::is_none) {
-                self.candidates = None;
-            }
-        }
+        self.candidates.forget_silent(now);
     }
 
     fn refuse(&mut self, now: Instant, arrival: &Arrival, event: &mut Option<Event>) -> Verdict {
         let proven = self
+            .candidates
             .count(now, arrival)
             .is_some_and(|candidate| candidate.run.is_complete());
         if proven && !self.told_contested {
@@ -443,57 +416,6 @@ impl Guarded {
             *event = Some(Event::Unexpected(arrival.from));
         }
         Verdict::Drop(DropReason::UnexpectedSource)
-    }
-
-    fn forget(&mut self, address: SocketAddr) {
-        for slot in self
-            .candidates
-            .iter_mut()
-            .flat_map(|candidates| candidates.iter_mut())
-        {
-            if slot.is_some_and(|candidate| candidate.address == address) {
-                *slot = None;
-            }
-        }
-    }
-
-    /// Counts a packet towards its source's run. RTCP teaches nothing.
-    fn count(&mut self, now: Instant, arrival: &Arrival) -> Option<Candidate> {
-        if matches!(arrival.kind, Kind::Rtcp { .. }) {
-            return None;
-        }
-        let known = |slot: &Option<Candidate>| {
-            slot.is_some_and(|candidate| candidate.address == arrival.from)
-        };
-        let candidates = self.candidates.get_or_insert_default();
-        // A host has one place, however many ports it sends from: it cannot push others out.
-        let of_host = |slot: &Option<Candidate>| {
-            slot.is_some_and(|candidate| candidate.address.ip() == arrival.from.ip())
-        };
-        let position = candidates
-            .iter()
-            .position(known)
-            .or_else(|| candidates.iter().position(of_host))
-            .or_else(|| {
-                let slots = candidates.iter().enumerate();
-                // An empty slot comes before any candidate.
-                let oldest =
-                    slots.min_by_key(|(_, slot)| slot.map(|c| (c.run.length(), c.last_at)));
-                oldest.map(|(index, _)| index)
-            })?;
-        let slot = candidates.get_mut(position)?;
-        let candidate = match slot {
-            Some(candidate) if candidate.address == arrival.from => candidate,
-            slot => slot.insert(Candidate {
-                address: arrival.from,
-                run: Run::new(now),
-                first_at: now,
-                last_at: now,
-            }),
-        };
-        candidate.run.observe(now, arrival.kind);
-        candidate.last_at = now;
-        Some(*candidate)
     }
 }
 

@@ -5,6 +5,7 @@
 //! the packet may pass; where media for the party goes is [`Latch::destination`]. Time is passed
 //! in; [`Latch::handle_timeout`] is to be called about once a second.
 
+mod candidates;
 mod guarded;
 mod reference;
 mod run;
