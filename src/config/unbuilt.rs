@@ -2,6 +2,7 @@
 //! is told.
 
 use super::Config;
+use super::topic::MosModel;
 
 /// rtpengine's names of the settings of a configuration that change nothing in this build.
 pub fn unbuilt(config: &Config) -> Vec<&'static str> {
@@ -13,7 +14,12 @@ pub fn unbuilt(config: &Config) -> Vec<&'static str> {
     let options = config.options().into_iter().zip(defaults);
     let changed =
         options.filter(|((name, value), (_, default))| is_unbuilt(name) && value != default);
-    changed.map(|((name, _), _)| name).collect()
+    let mut unbuilt: Vec<&str> = changed.map(|((name, _), _)| name).collect();
+    if config.quality.mos_model == MosModel::G107Fullband {
+        // Beside other words of the same option.
+        unbuilt.push("mos=g107.2");
+    }
+    unbuilt
 }
 
 const NAMES: [&str; 15] = [
@@ -49,9 +55,10 @@ mod tests {
         config.homer.server = "192.0.2.1:9060".parse().ok();
         config.jitter_buffer.packets = 4;
         config.control.tos = 16;
+        config.quality.mos_model = MosModel::G107Fullband;
         let mut found = unbuilt(&config);
         found.sort_unstable();
-        assert_eq!(found, ["homer", "jitter-buffer", "redis"]);
+        assert_eq!(found, ["homer", "jitter-buffer", "mos=g107.2", "redis"]);
     }
 
     #[test]

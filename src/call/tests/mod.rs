@@ -13,6 +13,7 @@ mod media_08_reports;
 mod media_10_limits;
 mod media_11_blocking;
 mod media_11_digits;
+mod media_13_recording;
 mod media_16_log;
 mod media_16_records;
 mod merged;
