@@ -368,6 +368,7 @@ impl Entry {
         )]
         let arrival = (clock_rate > 0).then(|| (uptime_us * clock_rate / 1_000_000) as u32);
         reception.observe(header.sequence, header.timestamp, arrival);
+        reception.observe_payload_type(header.payload_type);
         publish_source(stats, reception, header, bytes);
     }
 }
@@ -384,5 +385,5 @@ fn publish_source(stats: &SsrcStats, reception: &Reception, header: &RtpHeader, 
     stats.jitter.store(reception.jitter(), Relaxed);
     stats
         .payload_type
-        .store(u32::from(header.payload_type), Relaxed);
+        .store(u32::from(reception.payload_type()), Relaxed);
 }

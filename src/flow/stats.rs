@@ -115,7 +115,7 @@ pub struct SsrcStats {
     pub reordered: AtomicU64,
     /// Interarrival jitter in timestamp units.
     pub jitter: AtomicU32,
-    /// Payload type of the last packet.
+    /// Payload type of most packets.
     pub payload_type: AtomicU32,
     /// What its receivers report; made with the first report.
     pub quality: OnceLock<Box<Mutex<Quality>>>,

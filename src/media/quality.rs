@@ -18,6 +18,32 @@ pub struct Reception {
     /// Interarrival jitter in timestamp units, times 16.
     jitter_16: u32,
     transit: Option<u32>,
+    payload_types: PayloadTypes,
+}
+
+/// How often the payload types of a source came. A source uses one or two, and events; what goes
+/// beyond the room is not counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct PayloadTypes {
+    counts: [(u8, u32); 4],
+    /// The place of the one that came most often, the latest of several.
+    first: usize,
+}
+
+impl PayloadTypes {
+    fn count(&mut self, payload_type: u8) {
+        let known = |&(known, count): &(u8, u32)| count == 0 || known == payload_type;
+        let Some(place) = self.counts.iter().position(known) else {
+            return;
+        };
+        let most = self.counts.get(self.first).map_or(0, |(_, count)| *count);
+        if let Some(slot) = self.counts.get_mut(place) {
+            *slot = (payload_type, slot.1.saturating_add(1));
+            if slot.1 >= most {
+                self.first = place;
+            }
+        }
+    }
 }
 
 /// A jump of the sequence number beyond this is a restart of the source, not loss (RFC 3550
@@ -39,7 +65,21 @@ impl Reception {
             reordered: 0,
             jitter_16: 0,
             transit: None,
+            payload_types: PayloadTypes::default(),
         }
+    }
+
+    /// Takes the payload type of a packet in.
+    pub fn observe_payload_type(&mut self, payload_type: u8) {
+        self.payload_types.count(payload_type);
+    }
+
+    /// The payload type of most packets.
+    pub fn payload_type(&self) -> u8 {
+        let PayloadTypes { counts, first } = &self.payload_types;
+        counts
+            .get(*first)
+            .map_or(0, |(payload_type, _)| *payload_type)
     }
 
     /// Takes one packet in. `arrival` is its arrival time in timestamp units.

@@ -44,7 +44,7 @@ pub struct PartyRecord {
 pub struct MediaRecord {
     /// Index of the media in the SDP, from 1.
     pub index: u32,
-    /// Payload type last in use.
+    /// Payload type of most packets.
     pub payload_type: Option<u8>,
     /// Its streams: RTP, then RTCP. RTCP that was muxed is left out by the caller.
     pub streams: Vec<StreamRecord>,

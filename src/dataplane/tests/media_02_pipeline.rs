@@ -73,6 +73,7 @@ pub(super) fn an_unknown_payload_type_is_an_error_and_passes(bench: Bench) {
     bench.send(0, &unknown);
     assert_eq!(bench.hear(1).0, unknown);
     assert_eq!(stats.errors_in.load(Relaxed), 1);
+    assert_eq!(stats.ssrcs.get().unwrap()[0].payload_type.load(Relaxed), 77);
     assert!(stats.drops.iter().all(|drops| drops.load(Relaxed) == 0));
 }
 

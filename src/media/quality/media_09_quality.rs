@@ -1,6 +1,6 @@
 //! Scores, number by number (media-behaviour §9).
 
-use super::Model;
+use super::{Model, Reception};
 
 fn close(model: Model, measured: (f64, f64, f64), expected: f64) {
     let (round_trip_ms, jitter_ms, loss_percent) = measured;
@@ -39,4 +39,23 @@ fn legacy_is_the_formula_of_old_releases() {
     ] {
         close(Model::Legacy, measured, expected);
     }
+}
+
+#[test]
+fn the_payload_type_is_that_of_most_packets() {
+    let mut source = Reception::new(1, 1);
+    let mut after = |payload_types: &[u8]| {
+        payload_types
+            .iter()
+            .for_each(|payload_type| source.observe_payload_type(*payload_type));
+        source.payload_type()
+    };
+    assert_eq!(after(&[8, 8, 8]), 8);
+    // A digit does not make it a stream of digits.
+    assert_eq!(after(&[101, 101]), 8);
+    // Of equals it is the one that came last.
+    assert_eq!(after(&[101]), 101);
+    assert_eq!(after(&[8]), 8);
+    // There is room for a few.
+    assert_eq!(after(&[0, 9, 18, 18, 18, 18, 18, 18, 18, 18]), 8);
 }
