@@ -25,3 +25,4 @@ mod relay_basics;
 mod rungs;
 mod services;
 mod sigterm;
+mod transform;

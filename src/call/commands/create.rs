@@ -119,7 +119,7 @@ impl Calls {
 }
 
 /// A media of the relay's own making: what is asked for, else PCMU and PCMA.
-fn described(spec: &MediaSpec, offered: &[CodecSpec]) -> Option<windlass_sdp::Media> {
+pub(super) fn described(spec: &MediaSpec, offered: &[CodecSpec]) -> Option<windlass_sdp::Media> {
     let kind = MediaKind::from_name(spec.kind.as_deref().unwrap_or("audio"));
     let text = format!(
         "v=0\r\nc=IN IP4 127.0.0.1\r\nm={} 9 RTP/AVP 0 8\r\n",

@@ -11,6 +11,7 @@ mod publish;
 mod recording;
 mod select;
 mod subscribe;
+mod transform;
 
 use std::net::SocketAddr;
 
@@ -85,7 +86,7 @@ impl Calls {
             C::CreateAnswer => {
                 self.on_call(scene, errors::CREATE_UNKNOWN_CALL_ID, Self::create_answer)
             }
-            C::Transform => Reply::error(errors::TRANSFORM),
+            C::Transform => self.transform(scene, source),
             other => Reply::error(format!("command '{}' is not built", other.name())),
         }
     }

@@ -22,6 +22,7 @@ mod ng_05_digits;
 mod ng_05_recording;
 mod ng_05_subscribers;
 mod ng_05_subscriptions;
+mod ng_05_transform;
 mod ng_06_effects;
 mod ng_08_ice;
 mod ng_08_rtcp_mux;
