@@ -7,7 +7,6 @@ use windlass_ng::{Dict, Reply, Tag, errors};
 use windlass_sdp::{Codec, Direction, MediaKind, ParseOptions, SessionDescription};
 
 use super::alone::{Alone, anywhere, bare};
-use super::publish::names;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::exchange::MAX_LINES;
@@ -21,22 +20,12 @@ use crate::call::state::Call;
 const DYNAMIC: u8 = 96;
 
 impl Calls {
-    pub(super) fn create(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
-        let (id, tag) = names(&mut scene);
-        let (entry, is_new) = match self.find_or_create(scene.request, &id, source, scene.now) {
-            Ok(found) => found,
-            Err(reply) => return reply,
-        };
-        let now = scene.now;
-        let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
-        let reply = self.on_call_named(&id, scene, errors::CREATE_PARTY, |calls, call, scene| {
-            let sdp = calls.create_party(call, &tag, scene)?;
-            Ok(Reply::ok(names.with("sdp", sdp)))
-        });
-        if is_new && reply.is_error() {
-            self.end_refused(&id, &entry, now);
-        }
-        reply
+    pub(super) fn create(&self, scene: Scene<'_>, source: SocketAddr) -> Reply {
+        let unknown = errors::CREATE_PARTY;
+        self.on_call_made(scene, source, unknown, |calls, call, tag, scene| {
+            let sdp = calls.create_party(call, tag, scene)?;
+            Ok(Dict::new().with("sdp", sdp))
+        })
     }
 
     fn create_party(

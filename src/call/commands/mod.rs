@@ -4,6 +4,7 @@ mod alone;
 mod block_dtmf;
 mod connect;
 mod create;
+mod made;
 mod merge;
 mod mute;
 mod party;

@@ -3,58 +3,35 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use windlass_ng::{CallId, Dict, Reply, Tag, errors};
+use windlass_ng::{Dict, Reply, Tag, errors};
 use windlass_sdp::{Direction, Text};
 
 use super::alone::{Alone, Word, anywhere, bare};
-use super::{GENERATED_BYTES, Refused, Scene};
+use super::{Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::exchange::{endpoints, published_codec, sip_source};
-use crate::call::identity::hex;
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
-use crate::call::state::{Call, Now};
-use crate::call::table::{Entry, lock};
-use crate::call::timeouts::EndReason;
+use crate::call::state::Call;
 
 impl Calls {
-    pub(super) fn publish(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
+    pub(super) fn publish(&self, scene: Scene<'_>, source: SocketAddr) -> Reply {
         if scene.request.sdp.is_none() {
             return Reply::error(errors::NO_SDP);
         }
-        let (id, tag) = names(&mut scene);
-        let (entry, is_new) = match self.find_or_create(scene.request, &id, source, scene.now) {
-            Ok(found) => found,
-            Err(reply) => return reply,
-        };
-        let now = scene.now;
-        let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
-        let reply =
-            self.on_call_named(&id, scene, errors::UNKNOWN_CALL_ID, |calls, call, scene| {
-                let random = scene.rng.next_u64();
-                let sdp = calls.take_publisher(call, &tag, scene)?;
-                let Some(sdp) = sdp else {
-                    return Ok(Reply::ok(names));
-                };
-                calls.record_as_asked(call, scene.request, random, scene.now);
-                let names = names.with("sdp", sdp);
-                Ok(Reply::ok(names.with_some("recordings", call.recordings())))
-            });
-        if is_new && reply.is_error() {
-            self.end_refused(&id, &entry, now);
-        }
-        reply
-    }
-
-    /// Ends a call that was made for a command which was refused: nothing else ever would.
-    pub(super) fn end_refused(&self, id: &CallId, entry: &Entry, now: Now) {
-        let mut slot = lock(entry);
-        let is_empty = |call: &Call| call.legs.iter().all(|leg| leg.said.is_none());
-        if slot.as_ref().is_some_and(is_empty) {
-            self.end(id, entry, &mut slot, EndReason::Forced, now);
-        }
+        let unknown = errors::UNKNOWN_CALL_ID;
+        self.on_call_made(scene, source, unknown, |calls, call, tag, scene| {
+            let random = scene.rng.next_u64();
+            let sdp = calls.take_publisher(call, tag, scene)?;
+            let Some(sdp) = sdp else {
+                return Ok(Dict::new());
+            };
+            calls.record_as_asked(call, scene.request, random, scene.now);
+            let answer = Dict::new().with("sdp", sdp);
+            Ok(answer.with_some("recordings", call.recordings()))
+        })
     }
 
     /// The answer to a publisher; `None` for a piece of an offer.
@@ -153,14 +130,4 @@ impl Calls {
         let sdp = self.print_alone(call, leg, &answers, None, Role::Answer, scene);
         Ok(Some(sdp))
     }
-}
-
-/// Call-id and tag of a request, made up where it has none.
-pub(super) fn names(scene: &mut Scene<'_>) -> (CallId, Tag) {
-    let id = scene.request.call_id.clone();
-    let tag = scene.request.from_tag.clone();
-    (
-        id.unwrap_or_else(|| CallId::from(&hex(scene.rng, GENERATED_BYTES))),
-        tag.unwrap_or_else(|| Tag::from(&hex(scene.rng, GENERATED_BYTES))),
-    )
 }

@@ -11,7 +11,6 @@ use windlass_ng::{Dict, Reply, Tag, Value, errors};
 
 use super::alone::Alone;
 use super::create::described;
-use super::publish::names;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::exchange::MAX_LINES;
@@ -21,26 +20,16 @@ use crate::call::serve::Calls;
 use crate::call::state::Call;
 
 impl Calls {
-    pub(super) fn transform(&self, mut scene: Scene<'_>, source: SocketAddr) -> Reply {
+    pub(super) fn transform(&self, scene: Scene<'_>, source: SocketAddr) -> Reply {
         let instance = scene.request.rare.instance.as_deref();
         if instance.is_some_and(|instance| instance == self.identity.instance()) {
             return Reply::error(errors::TRANSFORM_LOOP);
         }
-        let (id, tag) = names(&mut scene);
-        let (entry, is_new) = match self.find_or_create(scene.request, &id, source, scene.now) {
-            Ok(found) => found,
-            Err(reply) => return reply,
-        };
-        let now = scene.now;
-        let names = Dict::new().with("call-id", &id).with("from-tag", &tag);
-        let reply = self.on_call_named(&id, scene, errors::TRANSFORM, |calls, call, scene| {
-            let medias = calls.set_up_transform(call, &tag, scene)?;
-            Ok(Reply::ok(names.with("media", Value::List(medias))))
-        });
-        if is_new && reply.is_error() {
-            self.end_refused(&id, &entry, now);
-        }
-        reply
+        let unknown = errors::TRANSFORM;
+        self.on_call_made(scene, source, unknown, |calls, call, tag, scene| {
+            let medias = calls.set_up_transform(call, tag, scene)?;
+            Ok(Dict::new().with("media", Value::List(medias)))
+        })
     }
 
     /// Opens ports for every media, and says where they are.
