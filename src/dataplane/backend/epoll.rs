@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
 
-use super::{Backend, PORT_BATCH, Ready, Unsent, Wait};
+use super::{Backend, PORT_BATCH, Ready, Unsent, Wait, mark, udp_socket};
 use crate::dataplane::sys::connect;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::flow::port::{OpenPort, PortHandle};
@@ -83,14 +83,8 @@ pub(super) struct Opener;
 
 impl OpenPort for Opener {
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle> {
-        let kind = Type::DGRAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(local), kind, Some(Protocol::UDP))?;
-        if local.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&local.into())?;
         Ok(PortHandle::new(Port {
-            socket: socket.into(),
+            socket: udp_socket(local)?.into(),
             peer: None,
             registry: None,
         }))
@@ -146,12 +140,7 @@ impl Backend for Epoll {
 
     fn set_tos(&mut self, handle: &mut PortHandle, tos: u8) -> io::Result<()> {
         let socket = &port(handle)?.socket;
-        let is_v4 = socket.local_addr()?.is_ipv4();
-        let socket = SockRef::from(socket);
-        match is_v4 {
-            true => socket.set_tos_v4(u32::from(tos)),
-            false => socket.set_tclass_v6(u32::from(tos)),
-        }
+        mark(SockRef::from(socket), socket.local_addr()?, tos)
     }
 
     fn bind_peer(&mut self, handle: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {

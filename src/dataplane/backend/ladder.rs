@@ -136,7 +136,7 @@ impl Backend for Ladder {
 
     fn release(&mut self, port: &mut PortHandle) {
         match port.downcast_mut::<SteeredPort>() {
-            Some(port) => steered::release(port),
+            Some(port) => port.release(),
             None => self.sockets.release(port),
         }
     }
@@ -168,7 +168,7 @@ impl Backend for Ladder {
     fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()> {
         match port.downcast_mut::<SteeredPort>() {
             Some(port) => {
-                steered::set_tos(port, tos);
+                port.set_tos(tos);
                 Ok(())
             }
             None => self.sockets.set_tos(port, tos),
@@ -178,7 +178,7 @@ impl Backend for Ladder {
     fn bind_peer(&mut self, port: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {
         match port.downcast_mut::<SteeredPort>() {
             Some(port) => {
-                steered::bind_peer(port, peer);
+                port.bind_peer(peer);
                 Ok(())
             }
             None => self.sockets.bind_peer(port, peer),
@@ -187,7 +187,7 @@ impl Backend for Ladder {
 
     fn kept_out(&mut self, port: &mut PortHandle) -> u32 {
         match port.downcast_mut::<SteeredPort>() {
-            Some(port) => steered::kept_out(port),
+            Some(port) => port.kept_out(),
             None => self.sockets.kept_out(port),
         }
     }

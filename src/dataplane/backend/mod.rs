@@ -8,6 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
 use super::sys::recv::RecvBatch;
 use crate::flow::port::PortHandle;
 
@@ -30,6 +32,25 @@ pub(super) struct Unsent {
     pub(super) local: SocketAddr,
     /// Its length.
     pub(super) bytes: usize,
+}
+
+/// A UDP socket that is bound to an address and hears its family alone.
+fn udp_socket(local: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::DGRAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(local), kind, Some(Protocol::UDP))?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&local.into())?;
+    Ok(socket)
+}
+
+/// TOS or traffic class of what a socket of this address sends.
+fn mark(socket: SockRef<'_>, local: SocketAddr, tos: u8) -> io::Result<()> {
+    match local.is_ipv4() {
+        true => socket.set_tos_v4(u32::from(tos)),
+        false => socket.set_tclass_v6(u32::from(tos)),
+    }
 }
 
 /// Moves datagrams for one worker. Ports are opened by any thread and handed over.

@@ -70,6 +70,6 @@ pub(super) fn write_portless(to: SocketAddr, name: &mut libc::sockaddr_storage) 
     }
 }
 
-fn family(family: i32) -> libc::sa_family_t {
+pub(super) fn family(family: i32) -> libc::sa_family_t {
     libc::sa_family_t::try_from(family).unwrap_or_default()
 }

@@ -5,6 +5,8 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
+use super::address;
+
 /// Dissolves the association of a connected UDP socket; it stays bound, if its port was asked for
 /// by number.
 ///
@@ -13,8 +15,8 @@ use std::ptr;
 pub(crate) fn dissolve(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid sockaddr.
     let mut nowhere: libc::sockaddr = unsafe { mem::zeroed() };
-    nowhere.sa_family = libc::sa_family_t::try_from(libc::AF_UNSPEC).unwrap_or_default();
-    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).unwrap_or_default();
+    nowhere.sa_family = address::family(libc::AF_UNSPEC);
+    let length = address::socklen::<libc::sockaddr>();
     // SAFETY: the address lives until the call returns and is as long as it says.
     let result = unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&nowhere), length) };
     match result {

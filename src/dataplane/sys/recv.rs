@@ -50,9 +50,7 @@ impl RecvBatch {
                 iov_len: buffer_bytes,
             })
             .collect();
-        // SAFETY: all-zero bytes are a valid sockaddr_storage, of family AF_UNSPEC.
-        let blank: libc::sockaddr_storage = unsafe { mem::zeroed() };
-        let mut names = vec![blank; datagrams].into_boxed_slice();
+        let mut names = vec![address::blank(); datagrams].into_boxed_slice();
         let mut controls = vec![[0; CONTROL_WORDS]; datagrams].into_boxed_slice();
         let headers = vectors
             .iter_mut()

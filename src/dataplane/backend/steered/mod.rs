@@ -17,8 +17,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Slot, Steering};
 
-use super::Unsent;
 use super::epoll::Epoll;
+use super::{Unsent, mark, udp_socket};
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::dataplane::sys::send::SendBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
@@ -65,6 +65,29 @@ pub(super) struct SteeredPort {
     kept_out: u32,
 }
 
+impl SteeredPort {
+    /// The gate: from now on only `peer` is heard, or everybody again.
+    pub(super) fn bind_peer(&self, peer: Option<SocketAddr>) {
+        self.steering.gate(self.slot, peer);
+    }
+
+    pub(super) fn set_tos(&mut self, tos: u8) {
+        self.tos = tos;
+    }
+
+    pub(super) fn kept_out(&mut self) -> u32 {
+        let refused = self.steering.refused(self.slot);
+        refused.wrapping_sub(std::mem::replace(&mut self.kept_out, refused))
+    }
+
+    /// Opens the gate of a port that no flow has any more. It is closed with its lease: until then
+    /// it may come to another worker, and closed meanwhile, its party would be told that nobody is
+    /// there.
+    pub(super) fn release(&self) {
+        self.steering.gate(self.slot, None);
+    }
+}
+
 impl Drop for SteeredPort {
     fn drop(&mut self) {
         self.steering.close(self.slot);
@@ -109,16 +132,7 @@ fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io:
     };
     let mut unfit = Vec::new();
     for _ in 0..ATTEMPTS {
-        let kind = Type::DGRAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
-        if is_v6 {
-            socket.set_only_v6(true)?;
-            setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?;
-        } else {
-            setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
-        }
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from(socket);
+        let socket = UdpSocket::from(udp_socket(address)?);
         let port = socket.local_addr()?.port();
         // The same port of another address is another port.
         let is_media = |&(own, min, max): &(IpAddr, u16, u16)| {
@@ -133,6 +147,10 @@ fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io:
             SockRef::from(&socket).set_recv_buffer_size(bytes)?;
         }
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        match is_v6 {
+            true => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
+            false => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
+        }
         return Ok(socket);
     }
     let message = "the system chose only ports within the ranges of media";
@@ -252,26 +270,6 @@ impl Steered {
     }
 }
 
-/// The gate: from now on only `peer` is heard, or everybody again.
-pub(super) fn bind_peer(port: &SteeredPort, peer: Option<SocketAddr>) {
-    port.steering.gate(port.slot, peer);
-}
-
-pub(super) fn set_tos(port: &mut SteeredPort, tos: u8) {
-    port.tos = tos;
-}
-
-pub(super) fn kept_out(port: &mut SteeredPort) -> u32 {
-    let refused = port.steering.refused(port.slot);
-    refused.wrapping_sub(std::mem::replace(&mut port.kept_out, refused))
-}
-
-/// Opens the gate of a port that no flow has any more. It is closed with its lease: until then it
-/// may come to another worker, and closed meanwhile, its party would be told that nobody is there.
-pub(super) fn release(port: &SteeredPort) {
-    port.steering.gate(port.slot, None);
-}
-
 /// Whether the system lets us send from an address that need not be there yet.
 pub(super) fn may_send_from(address: IpAddr) -> io::Result<()> {
     match Sender::open(address, 0) {
@@ -347,16 +345,8 @@ impl Sender {
 
 /// Sends a datagram through a socket of its own. What arrives meanwhile is steered as ever.
 fn send_alone(way: Way, data: &[u8]) -> io::Result<()> {
-    let kind = Type::DGRAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(way.from), kind, Some(Protocol::UDP))?;
-    match way.from.is_ipv4() {
-        true => socket.set_tos_v4(u32::from(way.tos))?,
-        false => {
-            socket.set_only_v6(true)?;
-            socket.set_tclass_v6(u32::from(way.tos))?;
-        }
-    }
-    socket.bind(&way.from.into())?;
+    let socket = udp_socket(way.from)?;
+    mark(SockRef::from(&socket), way.from, way.tos)?;
     socket.send_to(data, &way.to.into()).map(drop)
 }
 
