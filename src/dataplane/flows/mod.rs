@@ -79,8 +79,6 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) released_at: Instant,
     /// Datagrams taken in so far.
     pub(in crate::dataplane) received: u64,
-    /// Datagrams of queues for ports that no flow has any more.
-    pub(in crate::dataplane) strays: u64,
     /// What the system refused to send in this turn.
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet while it is changed for one sink.
@@ -125,7 +123,6 @@ impl<B: Backend> Flows<B> {
             bound: 0,
             released_at: started,
             received: 0,
-            strays: 0,
             unsent: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
@@ -162,7 +159,6 @@ impl<B: Backend> Flows<B> {
             let index = local.and_then(|local| self.by_local.get(&local).copied());
             let Some(index) = index else {
                 // Its flow was removed while it waited.
-                self.strays += 1;
                 continue;
             };
             let forward = || self.take_in(index, batch, position, now);
