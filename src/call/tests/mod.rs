@@ -282,6 +282,21 @@ fn strings(list: &[&str]) -> Value {
     Value::List(list.iter().map(|text| Value::from(*text)).collect())
 }
 
+/// A description of these media lines.
+fn party(host: &str, lines: &str) -> String {
+    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
+}
+
+/// The offer of the caller, at .10.
+fn from_a(lines: &str) -> Dict {
+    offer(&party("198.51.100.10", lines))
+}
+
+/// The answer of the callee, at .20.
+fn from_b(lines: &str) -> Dict {
+    answer(&party("198.51.100.20", lines))
+}
+
 /// A command on the call, or with `id` another one.
 fn command(name: &'static str) -> Dict {
     Dict::new().with("command", name).with("call-id", "call")

@@ -116,10 +116,6 @@ fn mixed_extensions_are_not_said_where_none_is_left() {
 
 const TWO: &str = "m=audio 2000 RTP/AVP 8\nm=video 2002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
 fn m_lines(sdp: &str) -> Vec<String> {
     let lines = sdp.lines().filter(|line| line.starts_with("m="));
     lines.map(str::to_owned).collect()

@@ -7,10 +7,6 @@ const KEY_1: &str = "zTphlYVUDtsZ/sLlfijcuu0O+W+RGoT79yLJDaPY";
 const KEY_2: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const KEY_3: &str = "AAAAlYVUDtsZ/sLlfijcuu0O+W+RGoT79yLJDaPY";
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
 fn caller(lines: &str) -> String {
     party("198.51.100.10", lines)
 }
@@ -39,6 +35,12 @@ fn crypto(sdp: &str) -> Vec<(u32, &str, &str)> {
 
 fn tags(sdp: &str) -> Vec<u32> {
     crypto(sdp).iter().map(|(tag, ..)| *tag).collect()
+}
+
+/// Whether what arrives goes somewhere, on every port.
+fn everybody_is_heard(bench: &Bench) -> bool {
+    let flows = bench.books.flows.lock().unwrap();
+    flows.values().all(|(flow, _)| !flow.sinks.is_empty())
 }
 
 #[test]
@@ -162,15 +164,7 @@ fn an_answer_copies_the_key_of_a_common_suite() {
     assert_eq!(sdp.matches("a=crypto").count(), 1);
     assert!(sdp.contains(&chosen), "{sdp}");
     // Both parties have each other's keys: packets pass.
-    assert!(
-        bench
-            .books
-            .flows
-            .lock()
-            .unwrap()
-            .values()
-            .all(|(flow, _)| !flow.sinks.is_empty())
-    );
+    assert!(everybody_is_heard(&bench));
 }
 
 #[test]
@@ -247,15 +241,7 @@ fn osrtp_offer_keeps_the_plain_transport() {
         sdp.contains(" RTP/AVP 8\n") && crypto(&sdp).is_empty(),
         "{sdp}"
     );
-    assert!(
-        bench
-            .books
-            .flows
-            .lock()
-            .unwrap()
-            .values()
-            .all(|(flow, _)| !flow.sinks.is_empty())
-    );
+    assert!(everybody_is_heard(&bench));
 }
 
 #[test]

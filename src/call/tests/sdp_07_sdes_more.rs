@@ -6,18 +6,6 @@ use super::*;
 const KEY_1: &str = "zTphlYVUDtsZ/sLlfijcuu0O+W+RGoT79yLJDaPY";
 const KEY_2: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
-fn from_a(lines: &str) -> Dict {
-    offer(&party("198.51.100.10", lines))
-}
-
-fn from_b(lines: &str) -> Dict {
-    answer(&party("198.51.100.20", lines))
-}
-
 #[test]
 fn avp_to_savp() {
     let mut bench = Bench::new();

@@ -3,18 +3,6 @@
 use super::masks::{masked, masked_medias};
 use super::*;
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
-fn from_a(lines: &str) -> Dict {
-    offer(&party("198.51.100.10", lines))
-}
-
-fn from_b(lines: &str) -> Dict {
-    answer(&party("198.51.100.20", lines))
-}
-
 const ICE: &str = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n\
     a=candidate:1 1 UDP 2130706431 198.51.100.10 2000 typ host\n";
 

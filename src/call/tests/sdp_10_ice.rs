@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
 const ICE: &str = "m=audio 2000 RTP/AVP 8\n\
     a=candidate:1 1 UDP 2130706431 198.51.100.10 2000 typ host\n\
     a=candidate:1 2 UDP 2130706430 198.51.100.10 2001 typ host\n\

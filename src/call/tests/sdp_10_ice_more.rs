@@ -3,22 +3,10 @@
 use super::masks::masked_medias;
 use super::*;
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
 const ICE: &str = "m=audio 2000 RTP/AVP 8\n\
     a=candidate:1 1 UDP 2130706431 198.51.100.10 2000 typ host\n\
     a=candidate:1 2 UDP 2130706430 198.51.100.10 2001 typ host\n\
     a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
-
-fn from_a(lines: &str) -> Dict {
-    offer(&party("198.51.100.10", lines))
-}
-
-fn from_b(lines: &str) -> Dict {
-    answer(&party("198.51.100.20", lines))
-}
 
 fn values<'a>(sdp: &'a str, name: &str) -> Vec<&'a str> {
     let values = sdp.lines().filter_map(|line| line.strip_prefix(name));

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn party(host: &str, lines: &str) -> String {
-    format!("v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n{lines}")
-}
-
 fn medias(sdp: &str) -> String {
     let sdp = numbered(sdp);
     sdp[sdp.find("m=").unwrap()..].to_owned()

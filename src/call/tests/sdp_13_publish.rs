@@ -7,10 +7,6 @@ fn party(host: &str, lines: &str) -> String {
     format!("v=0\no=alice 7 8 IN IP4 {host}\ns=call\nc=IN IP4 {host}\nb=AS:64\nt=0 0\n{lines}")
 }
 
-fn command(name: &'static str) -> Dict {
-    Dict::new().with("command", name).with("call-id", "call")
-}
-
 fn publish(lines: &str) -> Dict {
     command("publish")
         .with("from-tag", "P")

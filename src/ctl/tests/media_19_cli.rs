@@ -291,11 +291,7 @@ fn calls_are_ended_and_debugged_by_their_ids() {
 #[test]
 fn those_who_may_not_read_reach_no_call_that_they_cannot_name() {
     let operated = Operated::with_call();
-    let bench = &operated.bench;
-    let run = |line: &str| {
-        let console = &operated.console;
-        console.run(&bench.calls, line, Role::Stranger, bench.now)
-    };
+    let run = |line: &str| operated.run_as(Role::Stranger, line);
     for line in [
         "list sessions all",
         "list sessions own",
@@ -308,7 +304,8 @@ fn those_who_may_not_read_reach_no_call_that_they_cannot_name() {
     ] {
         assert!(run(line).contains("--control-read"), "{line}");
     }
-    assert_eq!((bench.calls.own_count(), bench.calls.count()), (1, 1));
+    let calls = &operated.bench.calls;
+    assert_eq!((calls.own_count(), calls.count()), (1, 1));
     let done = "\nCall Id (call) successfully terminated by operator.\n\n";
     assert_eq!(run("terminate call"), done);
 }

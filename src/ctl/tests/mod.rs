@@ -77,9 +77,12 @@ impl Operated {
     }
 
     fn run(&self, line: &str) -> String {
+        self.run_as(Role::Reader, line)
+    }
+
+    fn run_as(&self, role: Role, line: &str) -> String {
         let bench = &self.bench;
-        self.console
-            .run(&bench.calls, line, Role::Reader, bench.now)
+        self.console.run(&bench.calls, line, role, bench.now)
     }
 }
 
@@ -151,11 +154,7 @@ fn calls_are_listed_by_kind() {
 #[test]
 fn strangers_learn_of_no_call_that_they_do_not_know() {
     let operated = Operated::with_call();
-    let bench = &operated.bench;
-    let run = |line: &str| {
-        let console = &operated.console;
-        console.run(&bench.calls, line, Role::Stranger, bench.now)
-    };
+    let run = |line: &str| operated.run_as(Role::Stranger, line);
     for line in [
         "list sessions all",
         "get sessions own",

@@ -50,6 +50,11 @@ fn anywhere() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
 }
 
+fn http_server() -> HttpServer {
+    let options = HttpOptions::default();
+    HttpServer::start(anywhere(), options, shared(), Arc::new(Pages)).unwrap()
+}
+
 #[test]
 fn a_datagram_is_cookie_space_payload() {
     let server = UdpServer::start(anywhere(), 1, shared()).unwrap();
@@ -233,13 +238,7 @@ fn http(server: &HttpServer, request: &str) -> (String, String, String) {
 
 #[test]
 fn http_has_these_resources() {
-    let server = HttpServer::start(
-        anywhere(),
-        HttpOptions::default(),
-        shared(),
-        Arc::new(Pages),
-    )
-    .unwrap();
+    let server = http_server();
     let json = r#"{"command":"ping"}"#;
     let pong = r#"{"result":"pong"}"#;
     let ping = "d7:command4:pinge";
@@ -338,13 +337,7 @@ fn http_has_these_resources() {
 
 #[test]
 fn a_post_says_what_and_how_long_it_is() {
-    let server = HttpServer::start(
-        anywhere(),
-        HttpOptions::default(),
-        shared(),
-        Arc::new(Pages),
-    )
-    .unwrap();
+    let server = http_server();
     for (headers, body, status) in [
         ("Content-Length: 19\r\n", "a d7:command4:pinge", "404"),
         ("Content-Type: application/x-rtpengine-ng\r\n", "", "411"),
@@ -362,13 +355,7 @@ fn a_post_says_what_and_how_long_it_is() {
 
 #[test]
 fn websockets_have_subprotocols() {
-    let server = HttpServer::start(
-        anywhere(),
-        HttpOptions::default(),
-        shared(),
-        Arc::new(Pages),
-    )
-    .unwrap();
+    let server = http_server();
     for (protocol, message, expected) in [
         (
             "ng.rtpengine.com",
