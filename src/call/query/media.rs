@@ -124,11 +124,13 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
             "reverse legacy OSRTP",
         ),
     ];
-    for (is_set, name) in listed {
-        if is_set {
-            list.put(name);
-        }
-    }
+    put_set(list, &listed);
+}
+
+/// The names of what is set.
+fn put_set(list: &mut ListWriter<'_>, listed: &[(bool, &str)]) {
+    let set = listed.iter().filter(|(is_set, _)| *is_set);
+    set.for_each(|&(_, name)| list.put(name));
 }
 
 fn describe_stream(
@@ -187,13 +189,7 @@ fn describe_stream(
         (leg.source_rules.strict_source, "strict source address"),
         (leg.source_rules.media_handover, "media handover"),
     ];
-    dict.list("flags", |list| {
-        for (is_set, name) in listed {
-            if is_set {
-                list.put(name);
-            }
-        }
-    });
+    dict.list("flags", |list| put_set(list, &listed));
     let received = [
         counted(|stats| &stats.packets_in),
         counted(|stats| &stats.bytes_in),
