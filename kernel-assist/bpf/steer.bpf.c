@@ -2,7 +2,8 @@
 //
 // `steer` runs in the socket look-up of the network namespace, after connected sockets and before bound ones. A port
 // that is not leased behaves as if this program were not there. `holders` asks whether ports belong to a socket of
-// anybody, before they are leased.
+// anybody, before they are leased. `bind4` and `bind6` keep leased ports from other processes: a socket that one of
+// them bound to a leased port would hear nothing, and one that it also connected would take the media of the peer.
 //
 // Built by kernel-assist/bpf/build; the layout of the structures is repeated in src/layout.rs.
 
@@ -14,6 +15,9 @@
 #include <bpf/bpf_helpers.h>
 
 #define AF_INET 2
+#define AF_INET6 10
+#define SOCK_DGRAM 2
+#define EADDRINUSE 98
 
 #define STATE_OPEN 1u
 #define STATE_GATED 2u
@@ -197,6 +201,113 @@ int holders(struct xdp_md *ctx)
 		}
 	}
 	return held;
+}
+
+#define MAX_ADDRESSES 256
+
+// An address with ports in the table, for programs that look at all of them.
+struct steer_listed {
+	struct steer_address address;
+	struct steer_range range;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ADDRESSES);
+	__type(key, __u32);
+	__type(value, struct steer_listed);
+} listed SEC(".maps");
+
+// Whose the leased ports are. The process is known by a socket: who binds the socket with this cookie is the owner.
+// So it does not matter in which pid namespace it runs.
+struct steer_owner {
+	__u64 cookie;
+	// The network namespace that the ports are of.
+	__u64 netns;
+	// Set by the program.
+	__u32 process;
+	// Entries of `listed`.
+	__u32 addresses;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_owner);
+} owner SEC(".maps");
+
+static __always_inline int is_leased(const struct steer_range *range, __u32 port)
+{
+	if (port < range->first || port > range->last)
+		return 0;
+	__u32 index = range->base + (port - range->first);
+	struct steer_port *entry = bpf_map_lookup_elem(&ports, &index);
+	return entry && (*(volatile __u32 *)&entry->state & (STATE_LEASED | STATE_OPEN));
+}
+
+// 1 lets the bind go on.
+static __always_inline int may_bind(struct bpf_sock_addr *ctx, const struct steer_address *local, int is_any, int is_v4)
+{
+	__u32 zero = 0;
+	struct steer_owner *own = bpf_map_lookup_elem(&owner, &zero);
+	if (!own || ctx->type != SOCK_DGRAM || bpf_get_netns_cookie(ctx) != own->netns)
+		return 1;
+	__u32 process = bpf_get_current_pid_tgid() >> 32;
+	if (bpf_get_socket_cookie(ctx) == own->cookie)
+		own->process = process;
+	if (process == own->process)
+		return 1;
+	__u32 port = bpf_ntohs((__u16)ctx->user_port);
+	if (!port)
+		return 1;
+	if (!is_any) {
+		struct steer_range *range = bpf_map_lookup_elem(&addresses, local);
+		if (!range || !is_leased(range, port))
+			return 1;
+	} else {
+		int is_held = 0;
+		for (__u32 i = 0; i < MAX_ADDRESSES && i < own->addresses; i++) {
+			// The verifier follows the counter only in a register.
+			__u32 number = i;
+			struct steer_listed *one = bpf_map_lookup_elem(&listed, &number);
+			if (!one)
+				break;
+			// The wildcard of IPv4 takes the port of IPv4 addresses alone.
+			const __u64 *words = (const __u64 *)one->address.bytes;
+			int is_mapped = !words[0] && *(const __u32 *)(one->address.bytes + 8) == bpf_htonl(0xffff);
+			if ((is_mapped || !is_v4) && is_leased(&one->range, port)) {
+				is_held = 1;
+				break;
+			}
+		}
+		if (!is_held)
+			return 1;
+	}
+	bpf_set_retval(-EADDRINUSE);
+	return 0;
+}
+
+SEC("cgroup/bind4")
+int bind4(struct bpf_sock_addr *ctx)
+{
+	struct steer_address local __attribute__((aligned(8)));
+	__u32 address = ctx->user_ip4;
+	map_v4(&local, address);
+	return may_bind(ctx, &local, address == 0, 1);
+}
+
+SEC("cgroup/bind6")
+int bind6(struct bpf_sock_addr *ctx)
+{
+	struct steer_address local __attribute__((aligned(8)));
+	__u32 *words = (__u32 *)local.bytes;
+	words[0] = ctx->user_ip6[0];
+	words[1] = ctx->user_ip6[1];
+	words[2] = ctx->user_ip6[2];
+	words[3] = ctx->user_ip6[3];
+	int is_any = !(words[0] | words[1] | words[2] | words[3]);
+	return may_bind(ctx, &local, is_any, 0);
 }
 
 char LICENSE[] SEC("license") = "MIT OR Apache-2.0";

@@ -79,7 +79,33 @@ impl From<SocketAddr> for Question {
     }
 }
 
+/// An address with ports in the table, for programs that look at all of them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The address.
+    pub address: Address,
+    /// Its ports.
+    pub range: Range,
+}
+
+/// Whose the leased ports are.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Cookie of a socket (SO_COOKIE): the process that binds it is the owner.
+    pub cookie: u64,
+    /// Cookie of the network namespace that the ports are of (SO_NETNS_COOKIE).
+    pub netns: u64,
+    /// The owner's process id as the kernel counts it; the program sets it.
+    pub process: u32,
+    /// Number of [`Listed`] addresses.
+    pub addresses: u32,
+}
+
 const _: () = assert!(size_of::<Address>() == 16);
+const _: () = assert!(size_of::<Listed>() == 24);
+const _: () = assert!(size_of::<Owner>() == 24);
 const _: () = assert!(size_of::<Range>() == 8);
 const _: () = assert!(size_of::<Port>() == 32);
 const _: () = assert!(size_of::<Question>() == 20);

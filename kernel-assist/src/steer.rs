@@ -6,16 +6,18 @@
 //! one source through and costs strangers nothing but the look-up (spec: dataplane §5).
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::sync::atomic::fence;
 
-use aya::maps::{HashMap, Map, SockMap};
-use aya::programs::{ProgramError, SkLookup, Xdp};
+use aya::maps::{Array, HashMap, Map, SockMap};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, SkLookup, Xdp};
 use aya::{Ebpf, EbpfLoader, Pod};
+use socket2::SockRef;
 
 use crate::layout::{self, Address, GATED, LEASED, MAX_QUESTIONS, OPEN, Question, SOCKET_SHIFT};
 use crate::sys::{self, PortTable};
@@ -77,8 +79,8 @@ pub struct Steering {
     ports: PortTable,
     holders: OwnedFd,
     sockets: SockMap<aya::maps::MapData>,
-    // Keeps the programs and their link to the namespace.
-    _programs: Ebpf,
+    // Keeps the programs and their links to the namespace and to the control group.
+    programs: Ebpf,
 }
 
 impl fmt::Debug for Steering {
@@ -102,6 +104,10 @@ mod pod {
     unsafe impl Pod for Address {}
     // SAFETY: integers without padding between or behind them.
     unsafe impl Pod for layout::Range {}
+    // SAFETY: as above.
+    unsafe impl Pod for layout::Listed {}
+    // SAFETY: as above.
+    unsafe impl Pod for layout::Owner {}
 }
 
 impl Steering {
@@ -119,13 +125,14 @@ impl Steering {
             .map_max_entries("ports", entries)
             .map_max_entries("sockets", sockets)
             .load(OBJECT)?;
-        let table = programs.take_map("addresses");
+        // Maps stay where they are: programs that are loaded later name them.
+        let table = programs.map_mut("addresses");
         let table = table.ok_or(SteerError::Missing("map of addresses"))?;
-        let mut table: HashMap<_, Address, layout::Range> = HashMap::try_from(table)?;
+        let mut table = HashMap::<_, Address, layout::Range>::try_from(table)?;
         for steered in &addresses {
             table.insert(Address::from(steered.address), steered.range, 0)?;
         }
-        let Some(Map::Array(ports)) = programs.take_map("ports") else {
+        let Some(Map::Array(ports)) = programs.map("ports") else {
             return Err(SteerError::Missing("array of ports"));
         };
         let length = usize::try_from(entries).unwrap_or(0);
@@ -150,8 +157,56 @@ impl Steering {
             ports,
             holders,
             sockets,
-            _programs: programs,
+            programs,
         })
+    }
+
+    /// From now on a leased port cannot be bound by another process of this network namespace: it is
+    /// told that the address is in use, as if the port had a socket. The wildcard address of IPv6
+    /// counts for both families. Holds for all processes below `cgroup`, the root of the control
+    /// groups of version 2 ([`cgroup_root`]), until `self` is dropped.
+    ///
+    /// # Errors
+    /// The system refuses the programs (before Linux 5.18) or their place; nothing is kept then,
+    /// and steering goes on.
+    pub fn keep_from_others(&mut self, cgroup: &Path) -> Result<(), SteerError> {
+        let refused = |what| move |source| SteerError::System { what, source };
+        let group = File::open(cgroup).map_err(refused("cannot open the control group"))?;
+        let socket = UdpSocket::from(
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)
+                .map_err(refused("cannot open a socket"))?,
+        );
+        let map = self.programs.map_mut("listed");
+        let mut listed = Array::try_from(map.ok_or(SteerError::Missing("list of addresses"))?)?;
+        for (index, steered) in (0..).zip(&self.addresses) {
+            let address = Address::from(steered.address);
+            let range = steered.range;
+            listed.set(index, layout::Listed { address, range }, 0)?;
+        }
+        let cookie = sys::socket_cookie(socket.as_fd()).map_err(refused("no socket cookie"))?;
+        let netns = sys::netns_cookie(socket.as_fd());
+        let owner = layout::Owner {
+            cookie,
+            netns: netns.map_err(refused("no cookie of the network namespace"))?,
+            process: 0,
+            addresses: u32::try_from(self.addresses.len()).unwrap_or(0),
+        };
+        let map = self.programs.map_mut("owner");
+        let mut map = Array::try_from(map.ok_or(SteerError::Missing("map of the owner"))?)?;
+        map.set(0, owner, 0)?;
+        for name in ["bind4", "bind6"] {
+            let program = self.programs.program_mut(name);
+            let program: &mut CgroupSockAddr =
+                program.ok_or(SteerError::Missing(name))?.try_into()?;
+            program.load()?;
+            // A link stands beside those of others whatever the mode.
+            program.attach(&group, CgroupAttachMode::Single)?;
+        }
+        // The program learns from this socket which process is the owner.
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        SockRef::from(&socket)
+            .bind(&any.into())
+            .map_err(refused("cannot bind a socket"))
     }
 
     /// Makes `socket` the one of this number: [`SOCKETS_PER_WORKER`] for each worker. It must be a
@@ -180,7 +235,7 @@ impl Steering {
         if locals.len() > MAX_QUESTIONS {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let nobody = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+        let nobody = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
         let mut questions = [Question::from(nobody); MAX_QUESTIONS];
         for (question, &local) in questions.iter_mut().zip(locals) {
             *question = local.into();
@@ -249,6 +304,20 @@ impl Steering {
     }
 }
 
+/// Where the control groups of version 2 begin, as this process sees them.
+pub fn cgroup_root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    cgroup_root_in(&mounts)
+}
+
+fn cgroup_root_in(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (place, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(place))
+    })
+}
+
 /// The program that says who holds a port; run by hand, never attached.
 fn load_holders(programs: &mut Ebpf) -> Result<OwnedFd, SteerError> {
     let holders = programs.program_mut("holders");
@@ -314,6 +383,15 @@ mod tests {
             ranges,
             [(a, range(0, 2000, 3001)), (b, range(1002, 5000, 5009))]
         );
+    }
+
+    #[test]
+    fn control_groups_of_version_2_are_found_wherever_they_are() {
+        let both = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw 0 0\n\
+                    cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        let found = cgroup_root_in(both);
+        assert_eq!(found, Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(cgroup_root_in("proc /proc proc rw 0 0\n"), None);
     }
 
     #[test]

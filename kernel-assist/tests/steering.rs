@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use windlass_kernel_assist::rights;
-use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Steering};
+use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Steering, cgroup_root};
 
 /// Ports of the tests, below those that the system gives out.
 const FIRST: u16 = 21_000;
@@ -15,7 +15,9 @@ const FIRST: u16 = 21_000;
 /// One test at a time: they use the same ports.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap()
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// `None` without the rights for it: said, and a failure in CI.
@@ -153,4 +155,67 @@ fn the_committed_object_is_what_the_source_gives() {
     );
     std::fs::remove_file(&built).unwrap();
     assert!(built_bytes == committed, "run {folder}/build and commit");
+}
+
+/// Binds what the environment names, for the test below: another process than that.
+#[test]
+fn bind_as_another_process() {
+    if let Ok(address) = std::env::var("WINDLASS_TEST_BIND") {
+        UdpSocket::bind(address).unwrap();
+    }
+}
+
+fn can_another_process_bind(address: &str) -> bool {
+    let tests = std::env::current_exe().unwrap();
+    let mut other = Command::new(tests);
+    other.args(["--nocapture", "--exact", "bind_as_another_process"]);
+    let output = other.env("WINDLASS_TEST_BIND", address).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_bound = output.status.success();
+    assert!(is_bound || text.contains("AddrInUse"), "{text}");
+    is_bound
+}
+
+#[test]
+fn leased_ports_are_kept_from_other_processes() {
+    let _alone = alone();
+    let Some(mut steering) = attach(&["127.0.0.1", "::1"], 1) else {
+        return;
+    };
+    let Some(root) = cgroup_root() else {
+        println!("skipped: no control groups of version 2");
+        return;
+    };
+    let (leased, free) = (FIRST + 40, FIRST + 42);
+    let slot = |address: &str, port| steering.slot(format!("{address}:{port}").parse().unwrap());
+    let (v4, v6) = (
+        slot("127.0.0.1", leased).unwrap(),
+        slot("[::1]", leased).unwrap(),
+    );
+    assert!(steering.claim(v4));
+    // Without the programs a socket on a leased port is possible.
+    assert!(can_another_process_bind(&format!("127.0.0.1:{leased}")));
+
+    steering.keep_from_others(&root).unwrap();
+    for wanted in ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "[::]"] {
+        let address = format!("{wanted}:{leased}");
+        assert!(!can_another_process_bind(&address), "{address}");
+    }
+    for wanted in ["127.0.0.2", "[::1]"] {
+        let address = format!("{wanted}:{leased}");
+        assert!(can_another_process_bind(&address), "{address}");
+    }
+    for port in [0, free] {
+        assert!(can_another_process_bind(&format!("0.0.0.0:{port}")));
+    }
+    // The owner may: it sends long datagrams so.
+    drop(UdpSocket::bind(format!("127.0.0.1:{leased}")).unwrap());
+
+    steering.close(v4);
+    assert!(can_another_process_bind(&format!("0.0.0.0:{leased}")));
+    assert!(steering.claim(v6));
+    assert!(can_another_process_bind(&format!("0.0.0.0:{leased}")));
+    assert!(!can_another_process_bind(&format!("[::]:{leased}")));
+    drop(steering);
+    assert!(can_another_process_bind(&format!("[::]:{leased}")));
 }
