@@ -72,7 +72,8 @@ A configuration file:
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints 'ok' and exits with 0, or prints FILE:LINE:COLUMN: MISTAKE for every mistake and exits
-with 1. Reads nothing but the file: whether the addresses are local is checked by 'run'.")]
+with 1. What will trouble the relay on this host (ports that the system gives away, too few open
+files) is said on standard error. Whether the addresses are local is checked by 'run'.")]
 pub(crate) struct CheckArgs {
     /// The configuration file (TOML)
     #[arg(value_name = "FILE")]
@@ -161,7 +162,10 @@ impl Drop for Pidfile {
 
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     match Config::inspect(&args.file) {
-        Ok(_) => {
+        Ok(config) => {
+            for warning in preflight::warnings(&config) {
+                eprintln!("warning: {warning}");
+            }
             print("ok\n")?;
             Ok(ExitCode::SUCCESS)
         }

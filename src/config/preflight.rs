@@ -82,13 +82,16 @@ pub fn check(
         }
     }
     let ranges = || config.interfaces.iter().map(|interface| interface.ports);
-    if let Some(clash) = first_clash(ranges(), host) {
+    let may_reserve = !host.missing_rights.contains(&"CAP_NET_ADMIN");
+    let reserves = config.dataplane.reserve_ports && may_reserve;
+    if !reserves && let Some(clash) = first_clash(ranges(), host) {
         let PortRange { min, max } = clash;
         let (low, high) = (host.ephemeral.start(), host.ephemeral.end());
         findings.warnings.push(format!(
             "media ports {min}-{max} overlap {low}-{high}, from which the system serves sockets \
-             that ask for any port: now and then a port will be taken; keep them apart with: \
-             sysctl -w net.ipv4.ip_local_reserved_ports={min}-{max}"
+             that ask for any port: now and then a port will be taken, and what such a socket has of a port that is \
+             steered hears nothing; keep them apart with: {}",
+            reserve_line(host, clash)
         ));
     }
     let missing = host.missing_rights.join(", ");
@@ -111,6 +114,12 @@ pub fn check(
     findings
 }
 
+/// What will trouble the relay on this host, as far as that can be told without binding anything:
+/// what `windlass check` shows beside the mistakes of the file.
+pub fn warnings(config: &Config) -> Vec<String> {
+    check(config, &Host::read(), |_| Ok(())).warnings
+}
+
 /// Reads the host, checks, raises the limit of open files to what the hard limit allows.
 ///
 /// # Errors
@@ -129,6 +138,16 @@ pub fn run(config: &Config) -> Result<Vec<String>, String> {
             .push(format!("the limit of open files cannot be raised: {error}"));
     }
     Ok(findings.warnings)
+}
+
+/// The command that reserves a range beside those that are reserved.
+fn reserve_line(host: &Host, PortRange { min, max }: PortRange) -> String {
+    let kept = host.reserved.iter().map(|range| {
+        let (low, high) = (range.start(), range.end());
+        format!("{low}-{high},")
+    });
+    let kept: String = kept.collect();
+    format!("sysctl -w net.ipv4.ip_local_reserved_ports={kept}{min}-{max}")
 }
 
 fn refusal(address: IpAddr, error: &io::Error) -> String {
@@ -192,7 +211,7 @@ mod tests {
             ephemeral: 32_768..=60_999,
             reserved: Vec::new(),
             files: 1_000_000,
-            missing_rights: vec!["CAP_BPF"],
+            missing_rights: vec!["CAP_NET_ADMIN", "CAP_BPF"],
         }
     }
 
@@ -252,6 +271,27 @@ mod tests {
             ..host()
         };
         assert_eq!(check(&config, &wholly, |_| Ok(())), Findings::default());
+    }
+
+    #[test]
+    fn ports_that_the_relay_reserves_itself_do_not_warn() {
+        let mut config = config("127.0.0.1", 30_000, 39_999);
+        let able = Host {
+            missing_rights: Vec::new(),
+            reserved: parse_port_list("5060"),
+            ..host()
+        };
+        assert_eq!(check(&config, &able, |_| Ok(())), Findings::default());
+        config.dataplane.reserve_ports = false;
+        let found = check(&config, &able, |_| Ok(()));
+        let line = "sysctl -w net.ipv4.ip_local_reserved_ports=5060-5060,30000-39999";
+        assert!(found.warnings[0].contains(line), "{}", found.warnings[0]);
+        config.dataplane.reserve_ports = true;
+        let unable = Host {
+            missing_rights: vec!["CAP_NET_ADMIN"],
+            ..able
+        };
+        assert_eq!(check(&config, &unable, |_| Ok(())).warnings.len(), 1);
     }
 
     #[test]

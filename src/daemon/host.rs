@@ -12,7 +12,7 @@ use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
 use crate::config::topic;
 use crate::config::{Config, Interface};
-use crate::dataplane::Steering;
+use crate::dataplane::{SteeredPorts, Steering};
 use crate::media::certificate::Certificate;
 use crate::media::quality::Model;
 use crate::media::report::{Basis, Scoring};
@@ -57,7 +57,10 @@ pub(super) fn steering(config: &Config) -> Steering {
             let ports = &interface.ports;
             (interface.address, ports.min, ports.max)
         };
-        interfaces.map(range).collect()
+        SteeredPorts {
+            ranges: interfaces.map(range).collect(),
+            refuse_binds: config.dataplane.refuse_binds,
+        }
     };
     match config.dataplane.steering {
         topic::Steering::Auto => Steering::Auto(ports()),

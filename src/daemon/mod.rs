@@ -19,6 +19,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_kernel_assist::reserve::Reservation;
 use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpServer, UdpServer};
 
@@ -100,6 +101,8 @@ pub struct Daemon {
     timers: Option<Timers>,
     calls: Arc<Calls>,
     operator: Arc<Operator>,
+    // Media ports are given back last.
+    _reservation: Option<Reservation>,
 }
 
 impl fmt::Debug for Daemon {
@@ -136,6 +139,7 @@ impl Daemon {
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
         };
+        let reservation = reserve_ports(config);
         let dataplane = Dataplane::start(workers, started, services, &host::steering(config));
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
@@ -197,6 +201,7 @@ impl Daemon {
             timers: Some(timers),
             calls,
             operator,
+            _reservation: reservation,
         })
     }
 
@@ -233,6 +238,27 @@ impl Daemon {
         drop(self.timers.take());
         self.calls.end_those(Whose::All, now());
     }
+}
+
+/// Keeps the media ports from sockets that ask for any port, if that is asked for and needed.
+fn reserve_ports(config: &Config) -> Option<Reservation> {
+    if !config.dataplane.reserve_ports {
+        return None;
+    }
+    let ranges = config.interfaces.iter().map(|one| one.ports);
+    let ranges: Vec<_> = ranges.map(|ports| ports.min..=ports.max).collect();
+    let reservation = Reservation::add(&ranges);
+    let told = |error: io::Error| {
+        // Without the right for it the checks before the start said what to do.
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            tracing::warn!(
+                %error,
+                "media ports cannot be reserved: where they overlap net.ipv4.ip_local_port_range, \
+                 add them to net.ipv4.ip_local_reserved_ports on the host"
+            );
+        }
+    };
+    reservation.map_err(told).ok()
 }
 
 /// Where calls are recorded to, if anywhere.

@@ -90,10 +90,19 @@ pub enum Steering {
     /// A socket per port.
     #[default]
     Off,
-    /// Steered where this host lets us; these are the ports.
-    Auto(Vec<PortRange>),
+    /// Steered where this host lets us.
+    Auto(SteeredPorts),
     /// Steered, or it does not start.
-    Required(Vec<PortRange>),
+    Required(SteeredPorts),
+}
+
+/// Ports without sockets.
+#[derive(Clone, Debug, Default)]
+pub struct SteeredPorts {
+    /// All media addresses with their ports.
+    pub ranges: Vec<PortRange>,
+    /// Whether other processes are kept from binding a port that is in use, where this host lets us.
+    pub refuse_binds: bool,
 }
 
 /// A local address with its first and last port.
@@ -101,13 +110,21 @@ pub type PortRange = (IpAddr, u16, u16);
 
 impl Steering {
     fn rungs(&self, workers: usize) -> io::Result<Rungs> {
-        let (ranges, is_required) = match self {
+        let (ports, is_required) = match self {
             Self::Off => return Ok(Rungs::sockets()),
-            Self::Auto(ranges) => (ranges, false),
-            Self::Required(ranges) => (ranges, true),
+            Self::Auto(ports) => (ports, false),
+            Self::Required(ports) => (ports, true),
         };
-        match Rungs::steered(ranges, workers) {
-            Ok(rungs) => {
+        match Rungs::steered(ports, workers) {
+            Ok((rungs, exposed)) => {
+                if let Some(reason) = exposed {
+                    tracing::warn!(
+                        reason,
+                        "a process of this host can bind a media port that is in use, and take the \
+                         media of its call: keep local users off this host, or set steering = \
+                         \"off\" in [dataplane]"
+                    );
+                }
                 tracing::info!(workers, "ports are steered: no socket per port");
                 Ok(rungs)
             }

@@ -51,6 +51,14 @@ impl ReturnPort for Returned {
     }
 }
 
+/// Steering that is required, of these ports. No program at bind(2): tests run side by side.
+pub(super) fn steered(ranges: Vec<PortRange>) -> Steering {
+    Steering::Required(SteeredPorts {
+        ranges,
+        refuse_binds: false,
+    })
+}
+
 /// Whether this host need not let us steer ports: in CI it must, if it gives us the rights at all.
 pub(super) fn may_skip_steering() -> bool {
     let is_ci = std::env::var("CI").as_deref() == Ok("true");
@@ -81,7 +89,7 @@ impl Bench {
         let started = clock();
         let range = |local: SocketAddr| (local.ip(), local.port(), local.port());
         let steering = match is_steered {
-            true => Steering::Required(locals.map(range).to_vec()),
+            true => steered(locals.map(range).to_vec()),
             false => Steering::Off,
         };
         let dataplane = Dataplane::start(1, started, services, &steering);

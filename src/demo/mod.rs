@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use windlass_ng::Dict;
 use windlass_ng::client::{Client, ClientError, ClientOptions};
 
+use crate::config::topic::Dataplane;
 use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
@@ -205,6 +206,12 @@ impl Place {
                 direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
                 address_family: bridges.then_some(AddressFamily::Ip6),
             }),
+            // A demonstration changes nothing of the host.
+            dataplane: Dataplane {
+                reserve_ports: false,
+                refuse_binds: false,
+                ..Dataplane::default()
+            },
             ..Config::default()
         })
     }

@@ -1,6 +1,6 @@
 //! How packets are moved.
 
-use crate::config::codec::Word;
+use crate::config::codec::{Flag, Word};
 use crate::config::setting::settings;
 
 settings! {
@@ -9,6 +9,12 @@ settings! {
         /// Whether the datagrams of all ports are steered to a few sockets by an eBPF program, or
         /// every port has a socket of its own.
         steering: Steering = Steering::Auto, Word(&STEERING), "steering";
+        /// Whether the media ports are kept from sockets that ask the system for any port, while
+        /// the relay runs (net.ipv4.ip_local_reserved_ports); needs CAP_NET_ADMIN.
+        reserve_ports: bool = true, Flag, "reserve_ports";
+        /// Whether other processes of this host are kept from binding a steered port that is in
+        /// use, where the system lets us (an eBPF program at the root of the control groups).
+        refuse_binds: bool = true, Flag, "refuse_binds";
     }
 }
 

@@ -8,11 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::Waker;
-use windlass_kernel_assist::steer::Steering;
+use windlass_kernel_assist::steer::{Steering, cgroup_root};
 
 use super::epoll::{self, Epoll, EpollWait};
 use super::steered::{self, Queues, Steered, SteeredPort};
 use super::{Backend, Unsent};
+use crate::dataplane::SteeredPorts;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::flow::port::{OpenPort, PortHandle};
 use crate::flow::stats::WorkerStats;
@@ -47,21 +48,21 @@ impl Rungs {
         }
     }
 
-    /// Steers the ports of these ranges.
+    /// Steers these ports; and why other processes can still bind them, if they should not.
     ///
     /// # Errors
     /// Why this host does not let us, in words.
     pub(in crate::dataplane) fn steered(
-        ranges: &[(IpAddr, u16, u16)],
+        ports: &SteeredPorts,
         workers: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<(Self, Option<String>), String> {
         // A link-local address is one of an interface, which neither the table nor a raw packet
         // names: its ports have sockets.
         let is_steered = |(address, ..): &&(IpAddr, u16, u16)| match address {
             IpAddr::V4(_) => true,
             IpAddr::V6(v6) => !v6.is_unicast_link_local(),
         };
-        let ranges: Vec<_> = ranges.iter().filter(is_steered).copied().collect();
+        let ranges: Vec<_> = ports.ranges.iter().filter(is_steered).copied().collect();
         let ranges = ranges.as_slice();
         let mut steering = Steering::attach(ranges, workers).map_err(|error| in_words(&error))?;
         let queues = (0..workers).map(|worker| {
@@ -75,10 +76,14 @@ impl Rungs {
             steered::may_send_from(address)
                 .map_err(|error| format!("no raw socket on {address}: {error}"))?;
         }
-        Ok(Self {
+        let exposed = ports
+            .refuse_binds
+            .then(|| refuse_binds(&mut steering).err());
+        let rungs = Self {
             steering: Some(Arc::new(steering)),
             queues,
-        })
+        };
+        Ok((rungs, exposed.flatten()))
     }
 
     /// What opens ports for all workers.
@@ -106,6 +111,12 @@ impl Rungs {
         };
         Ok((Ladder { sockets, steered }, wait, waker))
     }
+}
+
+fn refuse_binds(steering: &mut Steering) -> Result<(), String> {
+    let root = cgroup_root().ok_or("no control groups of version 2 are mounted")?;
+    let kept = steering.keep_from_others(&root);
+    kept.map_err(|error| in_words(&error))
 }
 
 /// An error with what is behind it, as far as it does not say that itself: which right is missing

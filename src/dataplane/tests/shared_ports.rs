@@ -111,7 +111,7 @@ fn strangers_at_a_settled_port_are_kept_out_and_counted() {
 #[test]
 fn all_ports_of_an_address_can_be_steered() {
     let elsewhere = "192.0.2.1".parse().unwrap();
-    let steering = Steering::Required(vec![(elsewhere, 1, u16::MAX)]);
+    let steering = steered(vec![(elsewhere, 1, u16::MAX)]);
     match Dataplane::start(20, clock(), Services::default(), &steering) {
         Ok(_) => {}
         Err(error) => {
@@ -132,7 +132,7 @@ fn a_link_local_address_does_not_keep_others_from_being_steered() {
         ("fe80::1".parse().unwrap(), 30_000, 30_001),
         (local.ip(), local.port(), local.port()),
     ];
-    let steering = Steering::Required(ranges);
+    let steering = steered(ranges);
     let started = Dataplane::start(1, bench.started, Services::default(), &steering);
     let (dataplane, _events) = started.unwrap();
     assert!(dataplane.opener().open(local).is_ok());
