@@ -64,9 +64,6 @@ impl Scene<'_> {
 
     /// `active` and `standby`.
     pub(super) fn set_ownership(self, is_ours: bool) -> Printed {
-        if self.role == Role::Stranger {
-            return Ok(format!("{NOT_ALL}\n"));
-        }
         Ok(match is_ours {
             true => {
                 self.calls.take_over_all(self.now);

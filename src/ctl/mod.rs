@@ -179,6 +179,9 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn run(self, words: &[&str]) -> Printed {
         let (&command, words) = words.split_first().ok_or(Fault::Incomplete)?;
+        if self.role == Role::Stranger && !is_for_all(command) {
+            return Ok(format!("{NOT_ALL}\n"));
+        }
         match command {
             "list" | "get" => self.list(words),
             "set" => self.set(words),
@@ -194,6 +197,15 @@ impl Scene<'_> {
             other => Err(Fault::unknown(other, words)),
         }
     }
+}
+
+/// Whether whoever is answered may give a command: it shows values, or does something to a call
+/// whose id is known. Everything else acts on the relay or on all calls at once.
+fn is_for_all(command: &str) -> bool {
+    matches!(
+        command,
+        "list" | "get" | "terminate" | "call" | "debug" | "usage" | "help"
+    )
 }
 
 /// What a command prints.

@@ -301,9 +301,35 @@ fn those_who_may_not_read_reach_no_call_that_they_cannot_name() {
         "terminate foreign",
         "active",
         "standby",
+        "set finaltimeout 1",
+        "set maxsessions 0",
+        "set timeout 1",
+        "set loglevel 8",
+        "set controltos 46",
+        "set redisdisable 1",
+        "params start",
+        "params current",
+        "params diff",
+        "params revert",
+        "ksadd 1",
+        "ksrm 1",
+        "kslist",
+        "media add file /etc/passwd",
+        "media evict players",
+        "a command of tomorrow",
     ] {
         assert!(run(line).contains("--control-read"), "{line}");
     }
+    for line in [
+        "list maxsessions",
+        "get timeout",
+        "call call info",
+        "debug call",
+        "help",
+    ] {
+        assert_eq!(run(line), operated.run(line), "{line}");
+    }
+    assert_eq!(operated.run("params diff"), "");
     let calls = &operated.bench.calls;
     assert_eq!((calls.own_count(), calls.count()), (1, 1));
     let done = "\nCall Id (call) successfully terminated by operator.\n\n";
