@@ -12,5 +12,6 @@ pub mod dataplane;
 pub mod demo;
 pub mod explain;
 pub mod flow;
+pub mod limits;
 pub mod media;
 pub mod observe;

@@ -31,6 +31,7 @@ use crate::flow::port::PortLease;
 use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan};
 use crate::observe::load::LoadExceeded;
+use crate::observe::pcap::NotRecorded;
 
 /// The data plane, as calls see it.
 pub trait Forwarding: Send + Sync {
@@ -76,9 +77,18 @@ pub struct ForwardingError {
 
 /// Where recordings go; `()` is nowhere.
 pub trait Recorder: Send + Sync {
-    /// Starts the recording of a call and says where it is written; `None`: nothing is recorded
-    /// here. `random` makes its name unique, `file` is a name that the proxy wants.
-    fn open(&self, call: u64, id: &CallId, random: u64, file: Option<&str>) -> Option<String>;
+    /// Starts the recording of a call and says where it is written. `random` makes its name
+    /// unique, `file` is a name that the proxy wants.
+    ///
+    /// # Errors
+    /// [`NotRecorded`].
+    fn open(
+        &self,
+        call: u64,
+        id: &CallId,
+        random: u64,
+        file: Option<&str>,
+    ) -> Result<String, NotRecorded>;
 
     /// An SDP of a call that is being recorded.
     fn sdp(&self, call: u64, sdp: RecordedSdp<'_>);
@@ -104,8 +114,8 @@ pub struct RecordedSdp<'a> {
 }
 
 impl Recorder for () {
-    fn open(&self, _: u64, _: &CallId, _: u64, _: Option<&str>) -> Option<String> {
-        None
+    fn open(&self, _: u64, _: &CallId, _: u64, _: Option<&str>) -> Result<String, NotRecorded> {
+        Err(NotRecorded::NoDirectory)
     }
 
     fn sdp(&self, _: u64, _: RecordedSdp<'_>) {}

@@ -148,7 +148,7 @@ impl Calls {
             let is_paused = call.is_recording_paused();
             tracing::info!(call_id = %call.id, action = action.name(), "DTMF code");
             match action {
-                Action::Start => self.start_recording(call, None, random),
+                Action::Start => self.record_by_code(call, random),
                 Action::Stop => self.stop_recording(call, false, now),
                 Action::StartStop if is_running || is_paused => {
                     self.stop_recording(call, false, now);
@@ -159,7 +159,7 @@ impl Calls {
                 }
                 Action::PauseResume if !is_paused => {}
                 Action::StartStop | Action::PauseResume | Action::StartPauseResume => {
-                    self.start_recording(call, None, random);
+                    self.record_by_code(call, random);
                 }
             }
         }

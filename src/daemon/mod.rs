@@ -31,7 +31,7 @@ use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::{Recorded, Recordings};
 use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
-use crate::observe::pcap::{PcapFormat, Recorder, RecorderOptions};
+use crate::observe::pcap::{PcapFormat, Recorder, RecorderLimits, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
 
 use console::{Operator, ThisProcess};
@@ -276,7 +276,11 @@ fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
             RecordingFormat::Raw => PcapFormat::Raw,
             RecordingFormat::Ethernet => PcapFormat::Ethernet,
         },
-        ..RecorderOptions::default()
+        limits: RecorderLimits {
+            queue_bytes: usize::try_from(config.recording.queue_bytes).unwrap_or(usize::MAX),
+            file_bytes: config.recording.file_bytes,
+            free_bytes: config.recording.free_bytes,
+        },
     };
     let recorder = Recorder::start(Path::new(dir), options).map_err(|source| Error::Recording {
         dir: dir.clone(),

@@ -11,7 +11,7 @@ use windlass_ng::CallId;
 
 use crate::call::{self, RecordedSdp};
 use crate::dataplane::tap::{PacketTap, Recordings};
-use crate::observe::pcap::{Ending, Recorder, Recording, SdpEntry, SdpMode};
+use crate::observe::pcap::{Ending, NotRecorded, Recorder, Recording, SdpEntry, SdpMode};
 
 /// All recordings that are open, by the number of their call.
 pub(super) struct OpenRecordings {
@@ -46,14 +46,19 @@ impl fmt::Debug for OpenRecordings {
 }
 
 impl call::Recorder for OpenRecordings {
-    fn open(&self, call: u64, id: &CallId, random: u64, file: Option<&str>) -> Option<String> {
-        let recording = self
-            .recorder
-            .open(id.as_bytes(), random, file.map(Path::new));
+    fn open(
+        &self,
+        call: u64,
+        id: &CallId,
+        random: u64,
+        file: Option<&str>,
+    ) -> Result<String, NotRecorded> {
+        let file = file.map(Path::new);
+        let recording = self.recorder.open(id.as_bytes(), random, file)?;
         let file = recording.file().display().to_string();
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(call, recording);
-        Some(file)
+        Ok(file)
     }
 
     fn sdp(&self, call: u64, sdp: RecordedSdp<'_>) {

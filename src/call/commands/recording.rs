@@ -6,6 +6,7 @@ use windlass_ng::{Command, Dict, Reply, Request};
 use super::{Refused, Scene};
 use crate::call::serve::Calls;
 use crate::call::state::{Call, Now, Recording};
+use crate::observe::pcap::NotRecorded;
 
 impl Calls {
     pub(super) fn record(&self, call: &mut Call, scene: &mut Scene<'_>) -> Result<Reply, Refused> {
@@ -23,7 +24,11 @@ impl Calls {
         match request.command {
             Command::StartRecording => {
                 let file = request.recording.file.as_deref();
-                self.start_recording(call, file, scene.rng.next_u64());
+                let started = self.start_recording(call, file, scene.rng.next_u64());
+                // Without a directory nothing is recorded, as with rtpengine.
+                if started == Err(NotRecorded::Outside) {
+                    return Err("recording-file is not in the recording directory");
+                }
             }
             Command::PauseRecording => call.pause_recording(),
             _ if request.recording.pause => call.pause_recording(),
@@ -43,7 +48,9 @@ impl Calls {
         match request.recording.record_call {
             // A paused recording goes on by `start recording` alone.
             Some(RecordCall::Start) if !call.is_recording_paused() => {
-                self.start_recording(call, request.recording.file.as_deref(), random);
+                // The call goes on; the log has the reason.
+                let file = request.recording.file.as_deref();
+                let _ = self.start_recording(call, file, random);
             }
             Some(RecordCall::Start) | None => {}
             Some(RecordCall::Stop) => self.stop_recording(call, false, now),
@@ -52,28 +59,33 @@ impl Calls {
     }
 
     /// Starts a recording, or goes on with one that is paused.
+    ///
+    /// # Errors
+    /// Why the call is not recorded; told in the log.
     pub(in crate::call) fn start_recording(
         &self,
         call: &mut Call,
         file: Option<&str>,
         random: u64,
-    ) {
+    ) -> Result<(), NotRecorded> {
         if let Some(recording) = call.recording_mut() {
             recording.is_paused = false;
-            return;
+            return Ok(());
         }
-        match self.recorder.open(call.number, &call.id, random, file) {
-            Some(file) => {
-                call.extras_mut().recording = Some(Recording {
-                    file,
-                    is_paused: false,
-                });
-            }
-            None => tracing::error!(
-                call_id = %call.id,
-                "not recorded: there is no recording directory"
-            ),
-        }
+        let opened = self.recorder.open(call.number, &call.id, random, file);
+        let file = opened.inspect_err(|reason| {
+            tracing::error!(call_id = %call.id, file, "not recorded: {reason}");
+        })?;
+        call.extras_mut().recording = Some(Recording {
+            file,
+            is_paused: false,
+        });
+        Ok(())
+    }
+
+    /// Starts a recording that a DTMF code asks for; the log says why there is none.
+    pub(in crate::call) fn record_by_code(&self, call: &mut Call, random: u64) {
+        let _ = self.start_recording(call, None, random);
     }
 
     /// Ends a recording, or throws it away.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use windlass_ng::CallId;
 
+use crate::observe::pcap::NotRecorded;
+
 use super::{Bench, answer, audio, command, offer};
 use crate::call::{RecordedSdp, Recorder};
 
@@ -15,8 +17,8 @@ type Told = (Option<String>, bool, Duration, String);
 struct Notes(Mutex<Vec<Told>>);
 
 impl Recorder for Notes {
-    fn open(&self, _: u64, _: &CallId, _: u64, _: Option<&str>) -> Option<String> {
-        Some("/recordings/x.pcap".to_owned())
+    fn open(&self, _: u64, _: &CallId, _: u64, _: Option<&str>) -> Result<String, NotRecorded> {
+        Ok("/recordings/x.pcap".to_owned())
     }
 
     fn sdp(&self, _: u64, sdp: RecordedSdp<'_>) {

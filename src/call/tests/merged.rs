@@ -4,13 +4,15 @@ use super::*;
 use crate::call::{RecordedSdp, Recorder, Whose};
 use windlass_ng::CallId;
 
+use crate::observe::pcap::NotRecorded;
+
 /// Numbers of the calls whose recordings are finished.
 #[derive(Default)]
 struct Finished(Mutex<Vec<u64>>);
 
 impl Recorder for Finished {
-    fn open(&self, call: u64, _: &CallId, _: u64, _: Option<&str>) -> Option<String> {
-        Some(format!("/recordings/{call}"))
+    fn open(&self, call: u64, _: &CallId, _: u64, _: Option<&str>) -> Result<String, NotRecorded> {
+        Ok(format!("/recordings/{call}"))
     }
 
     fn sdp(&self, _: u64, _: RecordedSdp<'_>) {}

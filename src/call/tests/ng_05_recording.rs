@@ -5,6 +5,8 @@ use super::*;
 use crate::call::{RecordedSdp, Recorder};
 use windlass_ng::CallId;
 
+use crate::observe::pcap::NotRecorded;
+
 const HOST: &str = "198.51.100.10";
 const OTHER: &str = "198.51.100.20";
 
@@ -19,9 +21,12 @@ impl Tape {
 }
 
 impl Recorder for Tape {
-    fn open(&self, _: u64, _: &CallId, _: u64, file: Option<&str>) -> Option<String> {
+    fn open(&self, _: u64, _: &CallId, _: u64, file: Option<&str>) -> Result<String, NotRecorded> {
+        if file.is_some_and(|file| !file.starts_with("/recordings/")) {
+            return Err(NotRecorded::Outside);
+        }
         self.0.lock().unwrap().push("open");
-        Some(file.unwrap_or("/recordings/x.pcap").to_owned())
+        Ok(file.unwrap_or("/recordings/x.pcap").to_owned())
     }
 
     fn sdp(&self, _: u64, _: RecordedSdp<'_>) {}
@@ -74,6 +79,18 @@ fn replies_name_the_files() {
         reply.get("recordings"),
         Some(&strings(&["/recordings/own.pcap"]))
     );
+}
+
+#[test]
+fn a_file_outside_of_the_directory_is_refused_and_the_call_goes_on() {
+    let (mut bench, tape) = bench();
+    let outside = |dict: Dict| dict.with("recording-file", "/etc/passwd");
+    let reply = bench.ask(outside(offered().with("record-call", "yes")));
+    assert_eq!(keys(&reply, ""), ["sdp", "result"]);
+    let reply = bench.ask(outside(command("start recording")));
+    let reason = "recording-file is not in the recording directory";
+    assert_eq!(reply.get("error-reason"), Some(&reason.into()));
+    assert_eq!(tape.told(), [""; 0]);
 }
 
 #[test]

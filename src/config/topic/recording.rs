@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::YEAR_MS;
-use crate::config::codec::{Flag, Maybe, Millis, Not, Word, text};
+use crate::config::codec::{Flag, Maybe, Millis, Not, Whole, Word, text};
 use crate::config::host_port::HostPort;
 use crate::config::setting::settings;
+use crate::limits;
 
 settings! {
     /// Recording of calls (spec: media-behaviour §13).
@@ -18,6 +19,12 @@ settings! {
         /// What stands before RTP in a capture file.
         format: RecordingFormat = RecordingFormat::Raw, Word(&FORMAT), "format",
             "recording-format";
+        /// Bytes of the packets of one recording, at most.
+        file_bytes: u64 = limits::RECORDING_BYTES, Whole(65_536..=1 << 50), "file_bytes";
+        /// Bytes that recordings leave free on their disk.
+        free_bytes: u64 = limits::RECORDING_FREE_BYTES, Whole(0..=1 << 50), "free_bytes";
+        /// Bytes that may wait for the disk, of all recordings together.
+        queue_bytes: u32 = limits::RECORDER_QUEUE_BYTES, Whole(65_536..=1 << 31), "queue_bytes";
         /// Media is recorded as it leaves, not as it comes.
         egress: bool = false, Flag, "egress", "record-egress";
         /// Media is recorded both as it comes and as it leaves.

@@ -16,9 +16,13 @@ impl Directory {
         Self(path)
     }
 
-    fn recorder(&self, queue_packets: usize) -> Recorder {
+    fn recorder(&self) -> Recorder {
+        self.limited(RecorderOptions::default().limits)
+    }
+
+    fn limited(&self, limits: RecorderLimits) -> Recorder {
         let options = RecorderOptions {
-            queue_packets,
+            limits,
             ..RecorderOptions::default()
         };
         Recorder::start(&self.0, options).unwrap()
@@ -71,8 +75,8 @@ fn ending() -> Ending {
 #[test]
 fn a_recording_is_a_pcap_and_its_metadata() {
     let directory = Directory::new("whole");
-    let recorder = directory.recorder(100);
-    let recording = recorder.open(b"a@b", 0xabc, None);
+    let recorder = directory.recorder();
+    let recording = recorder.open(b"a@b", 0xabc, None).unwrap();
     let expected = directory.0.join("pcaps/a%40b-0000000000000abc.pcap");
     assert_eq!(recording.file(), expected);
     recording.sdp(sdp(SdpMode::Offer));
@@ -112,8 +116,8 @@ fn a_recording_is_a_pcap_and_its_metadata() {
 #[test]
 fn a_discarded_recording_leaves_nothing() {
     let directory = Directory::new("discard");
-    let recorder = directory.recorder(100);
-    let recording = recorder.open(b"a", 1, None);
+    let recorder = directory.recorder();
+    let recording = recorder.open(b"a", 1, None).unwrap();
     send(&recording, b"x");
     recording.discard();
     recording.finish(ending());
@@ -126,11 +130,11 @@ fn a_discarded_recording_leaves_nothing() {
 #[test]
 fn a_recording_that_is_forgotten_stays_in_tmp() {
     let directory = Directory::new("forgotten");
-    let recorder = directory.recorder(100);
-    let recording = recorder.open(b"a", 1, None);
+    let recorder = directory.recorder();
+    let recording = recorder.open(b"a", 1, None).unwrap();
     send(&recording, b"x");
     drop(recording);
-    let running = recorder.open(b"b", 2, None);
+    let running = recorder.open(b"b", 2, None).unwrap();
     drop(recorder);
     // The writer is gone; nothing waits for it and nothing fails.
     send(&running, b"x");
@@ -144,8 +148,11 @@ fn a_recording_that_is_forgotten_stays_in_tmp() {
 #[test]
 fn packets_beyond_the_queue_are_dropped_and_counted() {
     let directory = Directory::new("full");
-    let recorder = directory.recorder(0);
-    let recording = recorder.open(b"a", 1, None);
+    let recorder = directory.limited(RecorderLimits {
+        queue_bytes: 0,
+        ..RecorderOptions::default().limits
+    });
+    let recording = recorder.open(b"a", 1, None).unwrap();
     for _ in 0..3 {
         send(&recording, b"x");
     }
@@ -162,11 +169,15 @@ fn packets_beyond_the_queue_are_dropped_and_counted() {
 #[test]
 fn a_chosen_file_takes_the_packets() {
     let directory = Directory::new("chosen");
-    let recorder = directory.recorder(100);
+    let recorder = directory.recorder();
     let file = directory.0.join("chosen.pcap");
-    fs::write(&file, vec![0; 5000]).unwrap();
-    let recording = recorder.open(b"a", 1, Some(&file));
-    assert_eq!(recording.file(), file);
+    for chosen in [file.as_path(), Path::new("pcaps/relative.pcap")] {
+        let recording = recorder.open(b"a", 1, Some(chosen)).unwrap();
+        assert_eq!(recording.file(), directory.0.join(chosen));
+        send(&recording, b"x");
+        recording.discard();
+    }
+    let recording = recorder.open(b"a", 2, Some(&file)).unwrap();
     send(&recording, b"x");
     recording.finish(ending());
     drop(recorder);
@@ -175,22 +186,110 @@ fn a_chosen_file_takes_the_packets() {
 }
 
 #[test]
-fn a_full_disk_is_counted_and_stops_nothing() {
-    let directory = Directory::new("disk");
-    let recorder = directory.recorder(100);
+fn nothing_outside_of_the_directory_is_written_or_removed() {
+    let directory = Directory::new("outside");
+    let other = Directory::new("outside-other");
+    fs::create_dir_all(&other.0).unwrap();
+    let precious = other.0.join("precious");
+    fs::write(&precious, b"precious").unwrap();
+    let recorder = directory.recorder();
+    let back = directory.0.join("..").join(other.0.file_name().unwrap());
+    for outside in [
+        precious.clone(),
+        other.0.join("new.pcap"),
+        back.join("precious"),
+        directory.0.join("pcaps/../../x"),
+        directory.0.clone(),
+        PathBuf::from("../x.pcap"),
+        PathBuf::from("/dev/full"),
+    ] {
+        let refused = recorder.open(b"a", 1, Some(&outside)).unwrap_err();
+        assert_eq!(refused, NotRecorded::Outside, "{}", outside.display());
+    }
+    // Links inside of the directory lead nowhere either.
+    std::os::unix::fs::symlink(&other.0, directory.0.join("dir")).unwrap();
+    std::os::unix::fs::symlink(&precious, directory.0.join("link.pcap")).unwrap();
     let shared = Arc::clone(&recorder.queue.shared);
-    let failing = recorder.open(b"a", 1, Some(Path::new("/dev/full")));
-    send(&failing, b"x");
-    failing.finish(ending());
-    let nowhere = recorder.open(b"b", 2, Some(&directory.0.join("none/b.pcap")));
+    for (random, linked) in [(1, "dir/precious"), (2, "dir/new.pcap"), (3, "link.pcap")] {
+        let recording = recorder
+            .open(b"a", random, Some(Path::new(linked)))
+            .unwrap();
+        send(&recording, b"x");
+        recording.discard();
+    }
+    drop(recorder);
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(&other.0).unwrap().count(), 1);
+    assert_eq!(shared.errors.load(Ordering::Relaxed), 3);
+    assert_eq!(shared.lost.load(Ordering::Relaxed), 3);
+}
+
+#[test]
+fn an_existing_file_is_neither_overwritten_nor_removed() {
+    let directory = Directory::new("taken");
+    let recorder = directory.recorder();
+    let file = directory.0.join("taken.pcap");
+    fs::write(&file, b"before").unwrap();
+    let recording = recorder.open(b"a", 1, Some(&file)).unwrap();
+    send(&recording, b"x");
+    recording.discard();
+    drop(recorder);
+    assert_eq!(fs::read(&file).unwrap(), b"before");
+}
+
+#[test]
+fn a_recording_ends_at_its_bytes_and_where_the_disk_is_full() {
+    let limits = RecorderOptions::default().limits;
+    let record = 16 + 28 + 100;
+    let rows = [
+        (
+            RecorderLimits {
+                file_bytes: 3 * record,
+                ..limits
+            },
+            3,
+        ),
+        (
+            RecorderLimits {
+                free_bytes: u64::MAX,
+                ..limits
+            },
+            0,
+        ),
+    ];
+    for (number, (limits, kept)) in rows.into_iter().enumerate() {
+        let directory = Directory::new(&format!("quota-{number}"));
+        let recorder = directory.limited(limits);
+        let shared = Arc::clone(&recorder.queue.shared);
+        let recording = recorder.open(b"a", 1, None).unwrap();
+        for _ in 0..5 {
+            send(&recording, &[0; 100]);
+        }
+        let file = recording.file().to_path_buf();
+        recording.finish(ending());
+        drop(recorder);
+        assert_eq!(fs::read(file).unwrap().len() as u64, 24 + kept * record);
+        assert_eq!(shared.lost.load(Ordering::Relaxed), 5 - kept);
+        assert_eq!(shared.waiting.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_made_is_counted_and_stops_nothing() {
+    let directory = Directory::new("disk");
+    let recorder = directory.recorder();
+    let shared = Arc::clone(&recorder.queue.shared);
+    let nowhere = recorder
+        .open(b"b", 2, Some(&directory.0.join("none/b.pcap")))
+        .unwrap();
     send(&nowhere, b"x");
-    nowhere.discard();
-    let good = recorder.open(b"c", 3, None);
+    nowhere.finish(ending());
+    let good = recorder.open(b"c", 3, None).unwrap();
     send(&good, b"x");
     good.finish(ending());
     drop(recorder);
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    assert_eq!((read(&shared.errors), read(&shared.lost)), (2, 2));
+    assert_eq!((read(&shared.errors), read(&shared.lost)), (1, 1));
     assert_eq!(read(&shared.written), 1);
     // The metadata of a recording without packets is put in place all the same.
     assert_eq!(directory.files("metadata").len(), 2);
@@ -199,12 +298,12 @@ fn a_full_disk_is_counted_and_stops_nothing() {
 #[test]
 fn a_name_that_exists_is_not_overwritten() {
     let directory = Directory::new("exists");
-    let recorder = directory.recorder(100);
+    let recorder = directory.recorder();
     let shared = Arc::clone(&recorder.queue.shared);
     let pcap = directory.0.join("pcaps/a-0000000000000001.pcap");
     fs::write(&pcap, b"before").unwrap();
-    recorder.open(b"a", 1, None).finish(ending());
-    recorder.open(b"a", 1, None).discard();
+    recorder.open(b"a", 1, None).unwrap().finish(ending());
+    recorder.open(b"a", 1, None).unwrap().discard();
     drop(recorder);
     assert_eq!(fs::read(&pcap).unwrap(), b"before");
     assert_eq!(shared.errors.load(Ordering::Relaxed), 2);

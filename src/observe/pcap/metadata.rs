@@ -40,6 +40,11 @@ pub struct Ending {
 }
 
 impl SdpEntry {
+    /// What it takes of the queue, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.body.len() + self.label.as_ref().map_or(0, String::len)
+    }
+
     /// `next_packet` is the number that the next packet of the file will have, from 1.
     pub(super) fn text(&self, next_packet: u64) -> Vec<u8> {
         let mut text = "\n".to_owned();

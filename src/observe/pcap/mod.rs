@@ -15,9 +15,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use self::beneath::Root;
 use self::name::{DIRECTORIES, Paths};
-use self::writer::{Job, Writer};
+use self::writer::{Job, Writer, packet_weight};
+use crate::limits;
 
+mod beneath;
 mod frame;
 #[cfg(test)]
 mod media_13_recording;
@@ -42,18 +45,43 @@ pub enum PcapFormat {
 pub struct RecorderOptions {
     /// Form of the files.
     pub format: PcapFormat,
-    /// Packets that may wait for the disk, of all calls together. About 350 bytes each.
-    pub queue_packets: usize,
+    /// What it may take.
+    pub limits: RecorderLimits,
+}
+
+/// What recordings may take of memory and disk.
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderLimits {
+    /// Bytes that may wait for the disk, of all calls together; what is beyond is dropped.
+    pub queue_bytes: usize,
+    /// Bytes of the packets of one recording; what is beyond is lost.
+    pub file_bytes: u64,
+    /// Bytes that stay free on the disk: recordings end where they would take them.
+    pub free_bytes: u64,
 }
 
 impl Default for RecorderOptions {
-    /// Raw; half a second of 500 recorded calls.
     fn default() -> Self {
         Self {
             format: PcapFormat::default(),
-            queue_packets: 50_000,
+            limits: RecorderLimits {
+                queue_bytes: usize::try_from(limits::RECORDER_QUEUE_BYTES).unwrap_or(usize::MAX),
+                file_bytes: limits::RECORDING_BYTES,
+                free_bytes: limits::RECORDING_FREE_BYTES,
+            },
         }
     }
+}
+
+/// Why a call is not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRecorded {
+    /// No recording directory is configured.
+    #[error("there is no recording directory")]
+    NoDirectory,
+    /// The wanted file is not in the recording directory, or in none that exists there.
+    #[error("recording-file is not in the recording directory")]
+    Outside,
 }
 
 /// What became of the packets so far.
@@ -67,8 +95,8 @@ pub struct RecorderCounters {
     pub lost: u64,
     /// Files that could not be made, written or renamed.
     pub errors: u64,
-    /// Packets that wait for the disk now.
-    pub waiting: u64,
+    /// Bytes that wait for the disk now.
+    pub waiting_bytes: u64,
 }
 
 /// Writes recordings.
@@ -83,8 +111,8 @@ pub struct Recorder {
 /// The way to the writer.
 #[derive(Clone, Debug)]
 struct Queue {
-    /// Without a bound of its own: what a call cannot do without is never refused, and there is
-    /// little of it. Packets are held back by `shared.waiting`.
+    /// Without a bound of its own: packets and SDP are held back by the bytes in `shared.waiting`,
+    /// and of the rest each call sends two.
     jobs: Sender<Job>,
     shared: Arc<Shared>,
 }
@@ -92,7 +120,9 @@ struct Queue {
 /// What writer and handles both see.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Bytes.
     capacity: usize,
+    /// Bytes in the queue.
     waiting: AtomicUsize,
     written: AtomicU64,
     dropped: AtomicU64,
@@ -111,10 +141,11 @@ impl Recorder {
         }
         let (sender, jobs) = channel();
         let shared = Arc::new(Shared {
-            capacity: options.queue_packets,
+            capacity: options.limits.queue_bytes,
             ..Shared::default()
         });
-        let writer = Writer::new(options.format, Arc::clone(&shared));
+        let root = Root::open(dir)?;
+        let writer = Writer::new(options.format, options.limits, root, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || writer.run(&jobs))?;
@@ -130,9 +161,24 @@ impl Recorder {
     }
 
     /// Begins a recording. `random` tells the recordings of one call-id apart; `file` is where the
-    /// packets go instead of `pcaps` (`recording-file`; an existing file is overwritten).
-    pub fn open(&self, call_id: &[u8], random: u64, file: Option<&Path>) -> Recording {
-        let paths = Paths::of(&self.dir, call_id, random, file);
+    /// packets go instead of `pcaps` (`recording-file`): a path in the recording directory, or
+    /// relative to it. An existing file is never touched.
+    ///
+    /// # Errors
+    /// [`NotRecorded::Outside`].
+    pub fn open(
+        &self,
+        call_id: &[u8],
+        random: u64,
+        file: Option<&Path>,
+    ) -> Result<Recording, NotRecorded> {
+        let file = file.map(|file| self.dir.join(file));
+        if let Some(file) = &file
+            && beneath::beneath(&self.dir, file).is_none()
+        {
+            return Err(NotRecorded::Outside);
+        }
+        let paths = Paths::of(&self.dir, call_id, random, file.as_deref());
         let handle = Handle {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             file: paths.pcap.clone(),
@@ -142,9 +188,8 @@ impl Recorder {
         handle.send(Job::Open {
             id: handle.id,
             paths,
-            overwrite: file.is_some(),
         });
-        Recording(Arc::new(handle))
+        Ok(Recording(Arc::new(handle)))
     }
 
     /// What became of the packets so far.
@@ -157,7 +202,7 @@ impl Recorder {
             dropped: read(&shared.dropped),
             lost: read(&shared.lost),
             errors: read(&shared.errors),
-            waiting: u64::try_from(waiting).unwrap_or(u64::MAX),
+            waiting_bytes: u64::try_from(waiting).unwrap_or(u64::MAX),
         }
     }
 }
@@ -196,12 +241,10 @@ impl Recording {
         &self.0.file
     }
 
-    /// Notes an SDP body.
+    /// Notes an SDP body; dropped and counted like a packet.
     pub fn sdp(&self, entry: SdpEntry) {
-        self.0.send(Job::Sdp {
-            id: self.0.id,
-            entry,
-        });
+        let id = self.0.id;
+        self.0.queue(entry.weight(), Job::Sdp { id, entry });
     }
 
     /// Records the payload of a datagram, decrypted if it was SRTP. Copies it and returns at once;
@@ -216,10 +259,8 @@ impl Recording {
         if self.0.closed.load(Ordering::Relaxed) {
             return;
         }
-        let shared = &self.0.queue.shared;
-        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= shared.capacity {
-            shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
+        let weight = packet_weight(payload);
+        if !self.0.reserve(weight) {
             return;
         }
         let job = Job::Packet {
@@ -228,9 +269,7 @@ impl Recording {
             ends: (source, destination),
             payload: payload.into(),
         };
-        if !self.0.send(job) {
-            shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.send_reserved(weight, job);
     }
 
     /// Ends the recording and puts the metadata in its place. Later packets are ignored.
@@ -252,6 +291,34 @@ impl Recording {
 }
 
 impl Handle {
+    /// Sends what takes this many bytes of the queue, if there is room.
+    fn queue(&self, weight: usize, job: Job) {
+        if self.reserve(weight) {
+            self.send_reserved(weight, job);
+        }
+    }
+
+    /// Whether there is room in the queue; counted as dropped if not.
+    fn reserve(&self, weight: usize) -> bool {
+        let shared = &self.queue.shared;
+        let before = shared.waiting.fetch_add(weight, Ordering::Relaxed);
+        let has_room = before.saturating_add(weight) <= shared.capacity;
+        if !has_room {
+            shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+            shared.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    fn send_reserved(&self, weight: usize, job: Job) {
+        if !self.send(job) {
+            self.queue
+                .shared
+                .waiting
+                .fetch_sub(weight, Ordering::Relaxed);
+        }
+    }
+
     /// Whether there is a writer still.
     fn send(&self, job: Job) -> bool {
         self.queue.jobs.send(job).is_ok()

@@ -1,18 +1,18 @@
 //! The thread that owns the files.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::beneath::{Made, Root};
 use super::name::Paths;
-use super::{Ending, PcapFormat, SdpEntry, Shared, frame};
+use super::{Ending, PcapFormat, RecorderLimits, SdpEntry, Shared, frame};
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -20,7 +20,6 @@ pub(super) enum Job {
     Open {
         id: u64,
         paths: Paths,
-        overwrite: bool,
     },
     Sdp {
         id: u64,
@@ -48,6 +47,9 @@ pub(super) enum Job {
 
 pub(super) struct Writer {
     format: PcapFormat,
+    root: Root,
+    limits: RecorderLimits,
+    disk: Disk,
     shared: Arc<Shared>,
     open: HashMap<u64, Files>,
     /// Recordings with packets in memory that are not in the file yet.
@@ -64,10 +66,12 @@ struct Files {
     paths: Paths,
     pcap: Option<BufWriter<File>>,
     metadata: Option<File>,
-    /// The file at the path is this recording's, not one that was there before.
-    made_pcap: bool,
-    made_metadata: bool,
+    /// The file at the path is this recording's, not one that was there before: which one it is.
+    made_pcap: Option<(u64, u64)>,
+    made_metadata: Option<(u64, u64)>,
     packets: u64,
+    /// Bytes of the packets.
+    bytes: u64,
     unflushed: bool,
 }
 
@@ -78,9 +82,21 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 const BUFFER: usize = 32 * 1024;
 
 impl Writer {
-    pub(super) fn new(format: PcapFormat, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        format: PcapFormat,
+        limits: RecorderLimits,
+        root: Root,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let disk = Disk {
+            keep_free: limits.free_bytes,
+            credit: 0,
+        };
         Self {
             format,
+            root,
+            limits,
+            disk,
             shared,
             open: HashMap::new(),
             unflushed: Vec::new(),
@@ -112,12 +128,11 @@ impl Writer {
 
     fn take(&mut self, job: Job) {
         match job {
-            Job::Open {
-                id,
-                paths,
-                overwrite,
-            } => self.begin(id, paths, overwrite),
+            Job::Open { id, paths } => self.begin(id, paths),
             Job::Sdp { id, entry } => {
+                self.shared
+                    .waiting
+                    .fetch_sub(entry.weight(), Ordering::Relaxed);
                 if let Some(files) = self.open.get(&id) {
                     let text = entry.text(files.packets + 1);
                     self.note(id, &text);
@@ -129,7 +144,8 @@ impl Writer {
                 ends,
                 payload,
             } => {
-                self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                let weight = packet_weight(&payload);
+                self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
                 self.packet(id, time, ends, &payload);
             }
             Job::Finish { id, ending } => self.finish(id, &ending),
@@ -142,18 +158,19 @@ impl Writer {
         }
     }
 
-    fn begin(&mut self, id: u64, paths: Paths, overwrite: bool) {
-        let pcap = create(&paths.pcap, overwrite);
-        let made_pcap = pcap.is_ok();
-        let pcap = pcap.and_then(|file| {
-            let mut file = BufWriter::with_capacity(BUFFER, file);
+    fn begin(&mut self, id: u64, paths: Paths) {
+        let pcap = self.root.create(&paths.pcap);
+        let made_pcap = pcap.as_ref().ok().map(Made::identity);
+        let pcap = pcap.and_then(|made| {
+            let mut file = BufWriter::with_capacity(BUFFER, made.file);
             file.write_all(&frame::file_header(self.format))?;
             file.flush()?;
             Ok(file)
         });
-        let metadata = create(&paths.running, false);
-        let made_metadata = metadata.is_ok();
-        let metadata = metadata.and_then(|mut file| {
+        let metadata = self.root.create(&paths.running);
+        let made_metadata = metadata.as_ref().ok().map(Made::identity);
+        let metadata = metadata.and_then(|made| {
+            let mut file = made.file;
             let mut text = paths.pcap.as_os_str().as_encoded_bytes().to_vec();
             text.extend_from_slice(b"\n\n");
             file.write_all(&text)?;
@@ -166,6 +183,7 @@ impl Writer {
             made_pcap,
             made_metadata,
             packets: 0,
+            bytes: 0,
             unflushed: false,
         };
         self.open.insert(id, files);
@@ -187,6 +205,26 @@ impl Writer {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        let length = self.record.len() as u64;
+        if files.bytes + length > self.limits.file_bytes || !self.disk.has_room(&self.root, length)
+        {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            let full = match files.bytes + length > self.limits.file_bytes {
+                true => format!("longer than {} bytes", self.limits.file_bytes),
+                false => format!(
+                    "less than {} bytes free on the disk",
+                    self.limits.free_bytes
+                ),
+            };
+            let path = files.paths.pcap.clone();
+            self.flush_one(id);
+            if let Some(files) = self.open.get_mut(&id) {
+                files.pcap = None;
+            }
+            self.failed(&path, &io::Error::new(io::ErrorKind::StorageFull, full));
+            return;
+        }
+        files.bytes += length;
         if let Err(error) = pcap.write_all(&self.record) {
             let path = files.paths.pcap.clone();
             discard_buffer(&mut files.pcap);
@@ -222,7 +260,7 @@ impl Writer {
         let Some(files) = self.open.remove(&id) else {
             return;
         };
-        if !files.made_metadata {
+        if files.made_metadata.is_none() {
             return;
         }
         let whole = files.pcap.is_some() && files.metadata.is_some();
@@ -230,7 +268,7 @@ impl Writer {
             running, metadata, ..
         } = &files.paths;
         // Whatever could be written is put where it is looked for.
-        match fs::rename(running, metadata) {
+        match self.root.rename(running, metadata) {
             Ok(()) => self.reported &= !whole,
             Err(error) => self.failed(metadata, &error),
         }
@@ -246,9 +284,9 @@ impl Writer {
             (files.made_metadata, &files.paths.running),
         ];
         for (made, path) in mine {
-            // `recording-file` may name a device.
-            let is_file = made && fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-            if is_file && let Err(error) = fs::remove_file(path) {
+            if let Some(identity) = made
+                && let Err(error) = self.root.remove(path, identity)
+            {
                 self.failed(path, &error);
             }
         }
@@ -299,16 +337,34 @@ fn discard_buffer(pcap: &mut Option<BufWriter<File>>) {
     }
 }
 
-fn create(path: &PathBuf, overwrite: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // A pipe without a reader must not stop all recordings.
-    options.write(true).custom_flags(libc::O_NONBLOCK);
-    if overwrite {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
+/// How full the disk is, asked now and then.
+struct Disk {
+    keep_free: u64,
+    /// Bytes that may be written before it is asked again.
+    credit: u64,
+}
+
+/// Bytes between two questions to the disk.
+const DISK_STEP: u64 = 4 << 20;
+
+impl Disk {
+    fn has_room(&mut self, root: &Root, length: u64) -> bool {
+        if self.credit >= length {
+            self.credit -= length;
+            return true;
+        }
+        // A disk that does not say how full it is refuses by itself.
+        let free = root.free_bytes().unwrap_or(u64::MAX);
+        self.credit = DISK_STEP.min(free.saturating_sub(self.keep_free));
+        let has_room = self.credit >= length;
+        self.credit = self.credit.saturating_sub(length);
+        has_room
     }
-    options.open(path)
+}
+
+/// What a packet takes of the queue, in bytes.
+pub(super) fn packet_weight(payload: &[u8]) -> usize {
+    size_of::<Job>() + payload.len()
 }
 
 #[expect(

@@ -1,0 +1,11 @@
+//! Bounds of the engine, each with its reason (law 4 of ARCHITECTURE.md).
+
+/// Bytes of packets and SDP that may wait for the recording disk, of all calls together: three
+/// seconds of 500 calls in G.711, both ways, with what the queue needs around a packet.
+pub const RECORDER_QUEUE_BYTES: u32 = 64 << 20;
+
+/// Bytes of one recording: half a day of a call in G.711, so that only what is no call ends there.
+pub const RECORDING_BYTES: u64 = 1 << 30;
+
+/// Bytes that recordings leave free on their disk, for everything else that lives there.
+pub const RECORDING_FREE_BYTES: u64 = 256 << 20;
