@@ -14,11 +14,9 @@ use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::digits::{DigitBlock, DigitRule};
-use crate::flow::{
-    Carries, Component, FlowSpec, Guards, Learning, Payload, PeerSpec, Reports, Sink, SinkRules,
-    Taps,
-};
+use crate::flow::{Carries, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps};
 use crate::media::g711;
+use crate::media::latch::{Learning, PeerSpec};
 
 /// What applies to every call where its signalling does not say otherwise.
 #[derive(Clone, Debug, Default)]

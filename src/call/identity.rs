@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use windlass_sdp::{Fingerprint, HashFunction, Text};
 
-use crate::media::certificate::Certificate;
+use crate::media::certificate::{Certificate, Hash};
 
 /// Drawn once when the relay starts.
 #[derive(Debug)]
@@ -50,7 +50,17 @@ impl Identity {
 
     /// Fingerprint of the certificate (RFC 8122).
     pub(crate) fn fingerprint(&self, hash: HashFunction) -> Fingerprint {
-        self.certificate.fingerprint(hash)
+        let with = match hash {
+            HashFunction::Sha1 => Hash::Sha1,
+            HashFunction::Sha224 => Hash::Sha224,
+            HashFunction::Sha256 => Hash::Sha256,
+            HashFunction::Sha384 => Hash::Sha384,
+            HashFunction::Sha512 => Hash::Sha512,
+        };
+        Fingerprint {
+            hash,
+            digest: self.certificate.digest(with),
+        }
     }
 
     /// Foundation of host candidates on a local address: the same in all calls.

@@ -11,8 +11,8 @@ use super::Now;
 use super::digit_block::DigitTrigger;
 use super::media::Media;
 use super::ports::Family;
-use crate::flow::Learning;
 use crate::flow::digits::DigitBlock;
+use crate::media::latch::Learning;
 
 /// Index of a leg in its call; stable for the life of the call.
 pub(crate) type LegIndex = usize;

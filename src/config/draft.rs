@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::setting::Group;
 use super::topic::{self, for_each_group};
 use super::{AddressFamily, LogFormat};
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 
 /// A configuration before it is checked; what was not said is `None`.
 #[derive(Clone, Debug, Default)]

@@ -15,7 +15,7 @@ use super::reader::{Reader, Value};
 use super::setting::take;
 use super::topic::YEAR;
 use super::{AddressFamily, Config, LogFormat};
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 
 /// Reads the file, if any, lays the flags over it and checks the whole.
 pub(super) fn load(path: Option<&Path>, flags: &Flags, names: &Names) -> Result<Config, Problems> {

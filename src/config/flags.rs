@@ -9,7 +9,7 @@ use super::LogFormat;
 use super::draft::{Draft, DraftInterface};
 use super::names::LocalName;
 use super::problem::{Place, Placed};
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 
 /// Settings from the command line; what is given here overrides the file.
 #[derive(Clone, Debug, Default, clap::Args)]

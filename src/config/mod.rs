@@ -34,7 +34,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 use access::Access;
 use names::Names;
 use topic::{

@@ -15,10 +15,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::flow::port::ReturnPort;
 use crate::flow::stats::{DropReason, FlowStats};
-use crate::flow::{
-    Carries, Component, FlowChange, FlowSpec, Guards, Learning, Payload, PayloadTypes, PeerSpec,
-    Sink,
-};
+use crate::flow::{Carries, Component, FlowChange, FlowSpec, Guards, Payload, PayloadTypes, Sink};
+use crate::media::latch::{Learning, PeerSpec};
 
 use limits::{
     a_phone_that_was_away_loses_nothing_when_it_is_back,

@@ -7,7 +7,8 @@ use super::books::{Mark, Page};
 use super::text::printable;
 use crate::call::CallPicture;
 use crate::flow::digits::DigitRule;
-use crate::flow::{Carries, Component, FlowSpec, Learning, Payload, PayloadTypes, Sink, SinkRules};
+use crate::flow::{Carries, Component, FlowSpec, Payload, PayloadTypes, Sink, SinkRules};
+use crate::media::latch::Learning;
 
 /// Prints what a command made of the flows of a call.
 pub(super) fn print(page: &Page, call: Option<&CallPicture>) -> String {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
 use super::quality::Quality;
+use crate::media::latch::Refusal;
 
 /// How many sources of one flow have counters of their own; the packets of further ones count in
 /// the flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
@@ -234,6 +235,15 @@ impl DropReason {
             Self::Withheld => "withheld",
             Self::Looping => "looping",
             Self::Short => "short",
+        }
+    }
+}
+
+impl From<Refusal> for DropReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnexpectedSource => Self::UnexpectedSource,
+            Refusal::Unproven => Self::Unproven,
         }
     }
 }

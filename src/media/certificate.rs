@@ -3,13 +3,27 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use windlass_sdp::{Fingerprint, HashFunction};
 
 /// A certificate with its private key.
 #[derive(Clone)]
 pub struct Certificate {
     der: Vec<u8>,
     key: Vec<u8>,
+}
+
+/// Hash function of a fingerprint (RFC 8122 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// 20 bytes; only for old peers.
+    Sha1,
+    /// 28 bytes.
+    Sha224,
+    /// 32 bytes.
+    Sha256,
+    /// 48 bytes.
+    Sha384,
+    /// 64 bytes.
+    Sha512,
 }
 
 /// The certificate could not be made.
@@ -46,25 +60,22 @@ impl Certificate {
     }
 
     /// Digest of the certificate (RFC 8122 §5).
-    pub fn fingerprint(&self, hash: HashFunction) -> Fingerprint {
+    pub fn digest(&self, hash: Hash) -> Vec<u8> {
         let algorithm = match hash {
-            HashFunction::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            HashFunction::Sha224 => &digest::SHA224,
-            HashFunction::Sha256 => &digest::SHA256,
-            HashFunction::Sha384 => &digest::SHA384,
-            HashFunction::Sha512 => &digest::SHA512,
+            Hash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Hash::Sha224 => &digest::SHA224,
+            Hash::Sha256 => &digest::SHA256,
+            Hash::Sha384 => &digest::SHA384,
+            Hash::Sha512 => &digest::SHA512,
         };
-        Fingerprint {
-            hash,
-            digest: digest::digest(algorithm, &self.der).as_ref().to_vec(),
-        }
+        digest::digest(algorithm, &self.der).as_ref().to_vec()
     }
 }
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digest = self.fingerprint(HashFunction::Sha256);
-        write!(f, "Certificate({digest})")
+        let digest = self.digest(Hash::Sha256);
+        write!(f, "Certificate({digest:02x?})")
     }
 }
 
@@ -76,10 +87,16 @@ mod tests {
     fn every_hash_has_its_length_and_certificates_differ() {
         let one = Certificate::generate("windlass").unwrap();
         let other = Certificate::generate("windlass").unwrap();
-        for hash in HashFunction::ALL {
-            let digest = one.fingerprint(hash).digest;
-            assert_eq!(digest.len(), hash.digest_len());
-            assert_ne!(digest, other.fingerprint(hash).digest);
+        let lengths = [
+            (Hash::Sha1, 20),
+            (Hash::Sha224, 28),
+            (Hash::Sha256, 32),
+            (Hash::Sha384, 48),
+            (Hash::Sha512, 64),
+        ];
+        for (hash, length) in lengths {
+            assert_eq!(one.digest(hash).len(), length);
+            assert_ne!(one.digest(hash), other.digest(hash));
         }
         assert!(!format!("{one:?}").contains("key"));
     }

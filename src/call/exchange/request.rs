@@ -12,7 +12,7 @@ use crate::call::leg::Leg;
 use crate::call::media::Endpoint;
 use crate::call::ports::{Family, Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 
 impl Call {
     pub(super) fn apply_request(

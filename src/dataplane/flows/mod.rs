@@ -260,8 +260,8 @@ impl<B: Backend> Flows<B> {
             let event = Happening::Source(event);
             self.events.tell(entry.call, entry.lease.local(), event);
         }
-        if let Verdict::Drop(reason) = verdict {
-            return entry.count_drop(reason);
+        if let Verdict::Drop(refusal) = verdict {
+            return entry.count_drop(refusal.into());
         }
         let uptime = now.saturating_duration_since(self.started);
         let uptime_us = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::candidates::Candidates;
+use super::peer::{PeerSpec, Refusal};
 use super::run::{self, Run};
 use super::{Arrival, Event, Kind, SILENCE, Verdict, WINDOW};
-use crate::flow::PeerSpec;
-use crate::flow::stats::DropReason;
 
 /// A rebinding of the peer's NAT is believed after its old address was silent for this long.
 const REBIND_SILENCE: Duration = Duration::from_millis(60);
@@ -274,7 +273,7 @@ impl Guarded {
         mover.packets += 1;
         if mover.packets < needed {
             self.keep_mover(mover, now, arrival);
-            return Verdict::Drop(DropReason::Unproven);
+            return Verdict::Drop(Refusal::Unproven);
         }
         self.mover = None;
         if let Some(current) = &mut self.current {
@@ -310,7 +309,7 @@ impl Guarded {
         }
         // RTCP has no runs; a stranger's is believed only after its RTP.
         if rank >= 3 && matches!(arrival.kind, Kind::Rtcp { .. }) {
-            return Verdict::Drop(DropReason::Unproven);
+            return Verdict::Drop(Refusal::Unproven);
         }
         let candidate = if rank >= 3 {
             self.candidates.count(now, arrival)
@@ -319,7 +318,7 @@ impl Guarded {
         };
         let proven = candidate.is_some_and(|candidate| candidate.run.is_complete());
         if rank >= 3 && !proven {
-            return Verdict::Drop(DropReason::Unproven);
+            return Verdict::Drop(Refusal::Unproven);
         }
         let first_at = candidate.map_or(now, |candidate| candidate.first_at);
         let mut source = Source {
@@ -415,7 +414,7 @@ impl Guarded {
             self.told_unexpected = true;
             *event = Some(Event::Unexpected(arrival.from));
         }
-        Verdict::Drop(DropReason::UnexpectedSource)
+        Verdict::Drop(Refusal::UnexpectedSource)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod guarded;
+mod peer;
 mod reference;
 mod run;
 #[cfg(test)]
@@ -15,8 +16,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::flow::stats::DropReason;
-use crate::flow::{Learning, PeerSpec};
+pub use peer::{Learning, PeerSpec, Refusal};
 
 use guarded::Guarded;
 use reference::Reference;
@@ -66,7 +66,7 @@ pub enum Verdict {
     /// It may pass.
     Accept,
     /// It may not.
-    Drop(DropReason),
+    Drop(Refusal),
 }
 
 /// What somebody may want to know about a flow's source.

@@ -4,9 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::peer::{Learning, PeerSpec, Refusal};
 use super::{Arrival, Event, Kind, Verdict, WINDOW};
-use crate::flow::stats::DropReason;
-use crate::flow::{Learning, PeerSpec};
 
 /// The latch of the reference modes.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +83,7 @@ impl Reference {
                     self.best = Some(rank);
                     self.learned = Some(from);
                 } else if peer.strict_source {
-                    return Verdict::Drop(DropReason::UnexpectedSource);
+                    return Verdict::Drop(Refusal::UnexpectedSource);
                 }
                 self.confirmed = rank == 0 || window_over;
             }
@@ -109,7 +108,7 @@ impl Reference {
             return Verdict::Accept;
         }
         if peer.strict_source {
-            return Verdict::Drop(DropReason::UnexpectedSource);
+            return Verdict::Drop(Refusal::UnexpectedSource);
         }
         if peer.media_handover {
             let before = self.learned.replace(from).unwrap_or(signalled);

@@ -9,7 +9,7 @@ use crate::config::topic::{
     RecordingFormat, RecordingMethod, RedisFormat, Signature, SsrcReporting,
 };
 use crate::config::{Config, LogFormat, compat};
-use crate::flow::Learning;
+use crate::media::latch::Learning;
 use crate::observe::levels::Levels;
 
 type Landed = fn(&Config) -> bool;

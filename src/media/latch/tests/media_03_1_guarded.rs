@@ -290,7 +290,7 @@ fn rtcp_is_taken_from_the_address_that_rtp_is_settled_on() {
     let mut scene = Scene::new(Some("192.168.1.10:4001"), |peer| {
         peer.signalled_private = true
     });
-    assert_eq!(scene.packet(NAT, RTCP), Verdict::Drop(DropReason::Unproven));
+    assert_eq!(scene.packet(NAT, RTCP), Verdict::Drop(Refusal::Unproven));
     scene.sibling = Some(at(NAT));
     let from = "198.51.100.7:41777";
     assert_eq!(scene.packet(from, RTCP), Verdict::Accept);

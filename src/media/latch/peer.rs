@@ -1,0 +1,66 @@
+//! Input of the latch: what signalling says of a party, and what the latch answers
+//! (spec: media-behaviour §3, §3.1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// What is known of the party that a flow talks to, and how its source is learned
+/// (spec: media-behaviour §3).
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub struct PeerSpec {
+    /// The address and port of its SDP; `None` until its SDP is known.
+    pub signalled: Option<SocketAddr>,
+    /// `signalled` is private and not in the scope of the local interface, so the party is
+    /// behind NAT as seen from here.
+    pub signalled_private: bool,
+    /// The SIP source address (`received-from`), when it can be the party's own.
+    pub received_from: Option<IpAddr>,
+    /// Whether the SDP says that the party sends media (not recvonly, inactive, or held by
+    /// a zero address).
+    pub sends: bool,
+    /// Whether media may be sent to the party (not port 0, not an unspecified address).
+    pub wants: bool,
+    /// Whether the party knows the port: it has been shown our SDP.
+    pub is_shown: bool,
+    /// How the source is learned.
+    pub learning: Learning,
+    /// The destination stays the signalled one whatever source is learned.
+    pub asymmetric: bool,
+    /// Packets from any source but the learned one are dropped.
+    pub strict_source: bool,
+    /// A changed source is followed.
+    pub media_handover: bool,
+    /// Nothing is sent to the party before something came from it.
+    pub nat_wait: bool,
+    /// Dummy packets go to the party until something came from it.
+    pub pierce_nat: bool,
+    /// When signalling last touched the party. A later value than the one in force opens the
+    /// learning window again in the modes that count from the last signalling; what was learned
+    /// is reset only when `signalled` differs.
+    pub signalled_at: Instant,
+}
+
+/// How the source of a stream is learned (spec: media-behaviour §3, §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Learning {
+    /// Windlass's default: ranks of sources, runs, and a settled peer.
+    #[default]
+    Guarded,
+    /// The best-ranked source within 3 s of the last signalling.
+    Heuristic,
+    /// Every new source within 3 s of the last signalling, then the next packet settles.
+    Delayed,
+    /// The first source.
+    Immediate,
+    /// None: media goes where SDP says.
+    Off,
+}
+
+/// Why a packet is refused for its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The source is not the party.
+    UnexpectedSource,
+    /// The source is not known well enough yet: its run is incomplete.
+    Unproven,
+}
