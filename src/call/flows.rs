@@ -1,6 +1,7 @@
 //! From the state of a call to the flows that it asks for.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use windlass_ng::request::VscCodes;
@@ -8,7 +9,6 @@ use windlass_ng::request::VscCodes;
 use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
-use super::scope;
 use super::state::Call;
 use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
@@ -17,6 +17,7 @@ use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::{Carries, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps};
 use crate::media::g711;
 use crate::media::latch::{Learning, PeerSpec};
+use crate::media::reach::{self, Reach};
 
 /// What applies to every call where its signalling does not say otherwise.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Defaults {
     pub tos: Option<u8>,
     /// Addresses of proxies in front: a SIP source that is one of them is not the phone's.
     pub signalling_hops: Vec<IpAddr>,
+    /// Where media may not go.
+    pub reach: Arc<reach::Rules>,
     /// The SIP source stands in for the addresses of SDP (`--sip-source`).
     pub sip_source: bool,
     /// We leave the start of DTLS to a party that leaves it to us (`--dtls-passive`).
@@ -205,7 +208,7 @@ impl<'a> Place<'a> {
         });
         // Ports on an address of the other family cannot reach what SDP named; ICE says where to.
         let signalled = signalled.filter(|s| s.is_ipv4() == local.is_ipv4() || !media.has_ice());
-        let is_private = signalled.is_some_and(|s| scope::is_private_from(s.ip(), local));
+        let is_private = signalled.is_some_and(|s| reach::is_private_from(s.ip(), local));
         let rules = &leg.source_rules;
         let learning = rules.learning.unwrap_or(self.defaults.learning);
         PeerSpec {
@@ -220,7 +223,8 @@ impl<'a> Place<'a> {
             wants: self
                 .members()
                 .any(|member| !member.rejected && !member.zero_address)
-                && signalled.is_some_and(|s| !scope::is_forbidden(s, local)),
+                && signalled.is_some(),
+            reach: Reach::new(local, self.defaults.reach.clone()),
             // `guarded` goes by its table alone; an answer changes none of its flows.
             is_shown: learning == Learning::Guarded || !leg.is_unseen,
             learning,
@@ -237,7 +241,7 @@ impl<'a> Place<'a> {
     fn may_be_the_partys_own(&self, from: IpAddr, signalled_private: bool, local: IpAddr) -> bool {
         !self.defaults.signalling_hops.contains(&from)
             && self.call.created_from.ip() != from
-            && !(signalled_private && scope::is_private_from(from, local))
+            && !(signalled_private && reach::is_private_from(from, local))
     }
 
     /// The medias that receive what arrives for one media here: the same m= line of every leg

@@ -22,7 +22,6 @@ mod picture;
 pub mod ports;
 mod print;
 mod query;
-mod scope;
 mod serve;
 mod settings;
 mod standby;

@@ -77,6 +77,11 @@ impl Network {
         Some(Self { address, prefix })
     }
 
+    /// The address of the network, and how many of its bits count.
+    pub fn parts(self) -> (IpAddr, u8) {
+        (self.address, self.prefix)
+    }
+
     /// Whether an address is of the network.
     pub fn contains(self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4()

@@ -74,6 +74,7 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
             learning: draft.learning.map(|l| l.value).unwrap_or_default(),
             signalling_hops: values(draft.signalling_hops.unwrap_or_default()),
             tos: draft.tos.map_or(0, |tos| tos.value),
+            destinations: draft.destinations,
         },
         timeouts,
         limits: Limits {

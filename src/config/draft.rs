@@ -25,6 +25,8 @@ pub(super) struct Draft {
     pub(super) learning: Option<Placed<Learning>>,
     pub(super) signalling_hops: Option<Vec<Placed<IpAddr>>>,
     pub(super) tos: Option<Placed<u8>>,
+    /// The part of `[media]` that stands on its own.
+    pub(super) destinations: topic::Destinations,
     pub(super) timeout_media: Option<Placed<u64>>,
     pub(super) timeout_silent: Option<Placed<u64>>,
     pub(super) timeout_offer: Option<Placed<u64>>,

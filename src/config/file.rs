@@ -12,8 +12,8 @@ use super::flags::Flags;
 use super::names::Names;
 use super::problem::{Place, Placed, Problem, Problems};
 use super::reader::{Reader, Value};
-use super::setting::take;
-use super::topic::YEAR;
+use super::setting::{Group as _, take};
+use super::topic::{Destinations, YEAR};
 use super::{AddressFamily, Config, LogFormat};
 use crate::media::latch::Learning;
 
@@ -124,7 +124,9 @@ impl Reader<'_> {
             draft.ng_udp = self.list(ng, "udp", SOCKET_ADDRESS);
             draft.ng_tcp = self.list(ng, "tcp", SOCKET_ADDRESS);
         }
-        if let Some(media) = self.section(root, "media", &["learning", "signalling_hops", "tos"]) {
+        let media = [&["learning", "signalling_hops", "tos"], Destinations::KEYS].concat();
+        if let Some(media) = self.section(root, "media", &media) {
+            draft.destinations.read(self, media);
             draft.learning = self.word(media, "learning", &LEARNING);
             draft.signalling_hops = self.list(media, "signalling_hops", ADDRESS);
             draft.tos = self.number(media, "tos", 0..=255);

@@ -139,9 +139,8 @@ impl Config {
         names
     }
 
-    /// The ports of an interface that no media may have: those excluded by the operator, and those
-    /// of control listeners on the same address.
-    pub fn kept_ports(&self, interface: &Interface) -> BTreeSet<u16> {
+    /// Every address that this process is to listen on for something else than media.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
         let control = &self.control;
         let listeners = [
             &self.ng.udp,
@@ -151,13 +150,23 @@ impl Config {
             &control.https,
         ];
         let edge = self.edge.iter().flat_map(|edge| &edge.listen);
-        let own = listeners.into_iter().flatten().chain(edge);
-        let own = own.filter(|listener| {
+        listeners
+            .into_iter()
+            .flatten()
+            .chain(edge)
+            .copied()
+            .collect()
+    }
+
+    /// The ports of an interface that no media may have: those excluded by the operator, and those
+    /// of control listeners on the same address.
+    pub fn kept_ports(&self, interface: &Interface) -> BTreeSet<u16> {
+        let own = self.listeners().into_iter().filter(|listener| {
             let ip = listener.ip();
             ip == interface.address
                 || ip.is_unspecified() && ip.is_ipv4() == interface.address.is_ipv4()
         });
-        let own = own.map(SocketAddr::port);
+        let own = own.map(|listener| listener.port());
         let kept = interface.exclude_ports.iter().copied().chain(own);
         kept.filter(|port| interface.ports.contains(*port))
             .collect()
@@ -276,7 +285,7 @@ impl Default for Ng {
 }
 
 /// How media is treated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Media {
     /// How the source of a stream is learned when the request does not say.
     pub learning: Learning,
@@ -285,6 +294,8 @@ pub struct Media {
     pub signalling_hops: Vec<IpAddr>,
     /// TOS or traffic class of sent media; 0 leaves the system's default.
     pub tos: u8,
+    /// Where media may go.
+    pub destinations: topic::Destinations,
 }
 
 /// When what is forgotten goes away (spec: media-behaviour §4).

@@ -164,6 +164,12 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
+/// Every address of this host.
+pub(crate) fn host_addresses() -> Vec<IpAddr> {
+    let interfaces = local_interfaces().into_iter();
+    interfaces.map(|interface| interface.address).collect()
+}
+
 fn local_interfaces() -> Vec<LocalInterface> {
     let Ok(found) = nix::ifaddrs::getifaddrs() else {
         return Vec::new();

@@ -221,6 +221,26 @@ fn port_ranges_consist_of_pairs() {
 }
 
 #[test]
+fn networks_and_host_ports_bound_where_media_goes() {
+    let media = |lines: &str| format!("{INTERFACE}[media]\n{lines}");
+    let text =
+        media("forbid = [\"10.0.0.0/8\", \"2001:db8::/32\"]\nhost_ports = [\"10000-20000\"]");
+    let config = parse(&text, &Flags::default()).unwrap();
+    let destinations = &config.media.destinations;
+    assert_eq!(destinations.forbid.len(), 2);
+    assert_eq!(destinations.forbid[0].to_string(), "10.0.0.0/8");
+    assert_eq!(destinations.host_ports[0].to_string(), "10000-20000");
+    assert_problems(
+        &media("forbid = [\"10.0.0.0/8\", \"10.0.0.1/8\"]"),
+        &[("4:25", "\"10.0.0.1/8\", expected a network such as")],
+    );
+    for bad in ["0", "7-", "9-8", "65536", "a"] {
+        let text = media(&format!("host_ports = [\"{bad}\"]"));
+        assert_problems(&text, &[("4:15", "expected a port or ports")]);
+    }
+}
+
+#[test]
 fn one_address_belongs_to_a_name_once() {
     let twice = format!("{INTERFACE}{INTERFACE}");
     assert_problems(&twice, &[("4:11", "has 192.0.2.1 already")]);

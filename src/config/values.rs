@@ -14,6 +14,7 @@ macro_rules! grouped {
             /// left out.
             pub fn options(&self) -> Vec<(&'static str, String)> {
                 let mut options = self.plain_options();
+                options.extend(self.media.destinations.options());
                 $(options.extend(self.$field.options());)*
                 options
             }

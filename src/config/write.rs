@@ -7,6 +7,7 @@ use super::codec::{Above, Codec, quoted};
 use super::draft::{Draft, DraftInterface};
 use super::file::LEARNING;
 use super::problem::Placed;
+use super::setting::Group as _;
 
 /// Writes everything but the edge and the log format, which no other product's file has.
 pub(super) fn write(draft: &Draft) -> String {
@@ -44,6 +45,9 @@ pub(super) fn write(draft: &Draft) -> String {
     });
     lines.push("signalling_hops", hops);
     lines.number("tos", draft.tos.as_ref());
+    for (key, value) in draft.destinations.lines() {
+        lines.push(key, Some(value));
+    }
     section(&mut out, "[media]", lines.0);
 
     let mut lines = Lines::default();

@@ -1,5 +1,6 @@
 //! What a configuration means for calls: addresses, identity, defaults.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -15,6 +16,7 @@ use crate::config::{Config, Interface};
 use crate::dataplane::{SteeredPorts, Steering};
 use crate::media::certificate::Certificate;
 use crate::media::quality::Model;
+use crate::media::reach::{self, MediaPorts, Prefix};
 use crate::media::report::{Basis, Scoring};
 use crate::observe::load::LoadLimits;
 
@@ -69,8 +71,33 @@ pub(super) fn steering(config: &Config) -> Steering {
     }
 }
 
-pub(crate) fn defaults(config: &Config) -> call::Defaults {
+/// Where media may not go. `host`: the addresses of this host.
+pub(crate) fn reach(config: &Config, host: Vec<IpAddr>) -> reach::Rules {
+    let ports = config.interfaces.iter().map(|interface| MediaPorts {
+        address: interface.address,
+        advertised: interface.advertised(),
+        min: interface.ports.min,
+        max: interface.ports.max,
+    });
+    let destinations = &config.media.destinations;
+    let forbidden = destinations.forbid.iter().map(|network| {
+        let (address, bits) = network.parts();
+        Prefix { address, bits }
+    });
+    let beside = destinations.host_ports.iter();
+    reach::Rules {
+        media: ports.collect(),
+        host,
+        beside: beside.map(|ports| (ports.first, ports.last)).collect(),
+        forbidden: forbidden.collect(),
+        listeners: config.listeners(),
+        ..reach::Rules::default()
+    }
+}
+
+pub(crate) fn defaults(config: &Config, reach: Arc<reach::Rules>) -> call::Defaults {
     call::Defaults {
+        reach,
         learning: config.media.learning,
         tos: Some(config.media.tos).filter(|&tos| tos > 0),
         signalling_hops: config.media.signalling_hops.clone(),

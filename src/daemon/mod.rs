@@ -26,6 +26,7 @@ use windlass_ng::server::{TcpServer, UdpServer};
 use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now, Whose};
 use crate::config::Config;
+use crate::config::names::host_addresses;
 use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::{Recorded, Recordings};
@@ -128,6 +129,7 @@ impl Daemon {
             None => Arc::new(()),
         };
         let identity = host::identity(config)?;
+        let reach = Arc::new(host::reach(config, host_addresses()));
         let services = Services {
             recordings: taps,
             recorded: match (config.recording.both, config.recording.egress) {
@@ -151,7 +153,7 @@ impl Daemon {
             interfaces,
             identity,
             Arc::new(Link(dataplane)),
-            host::defaults(config),
+            host::defaults(config, reach.clone()),
             host::timeouts(config),
             host::limits(config),
             started,
@@ -195,14 +197,18 @@ impl Daemon {
                 Some(EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?)
             }
         };
-        Ok(Self {
+        let daemon = Self {
             edge,
             listeners,
             timers: Some(timers),
             calls,
             operator,
             _reservation: reservation,
-        })
+        };
+        let control = daemon.listeners.addresses().into_iter();
+        let control = control.map(|(_, address)| address);
+        reach.listen(control.chain(daemon.edge()).collect());
+        Ok(daemon)
     }
 
     /// Where ng requests are taken over UDP.

@@ -17,6 +17,7 @@ use crate::flow::port::ReturnPort;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, Component, FlowChange, FlowSpec, Guards, Payload, PayloadTypes, Sink};
 use crate::media::latch::{Learning, PeerSpec};
+use crate::media::reach::Reach;
 
 use limits::{
     a_phone_that_was_away_loses_nothing_when_it_is_back,
@@ -132,6 +133,7 @@ impl Bench {
                 received_from: None,
                 sends: true,
                 wants: true,
+                reach: Reach::new(self.locals[side].ip(), Arc::default()),
                 is_shown: true,
                 learning: Learning::Guarded,
                 asymmetric: false,

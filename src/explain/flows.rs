@@ -135,6 +135,9 @@ impl Words<'_> {
             Some(peer) => match peer.signalled {
                 Some(signalled) => {
                     let _ = write!(text, " at {signalled}");
+                    if let Some(barred) = peer.reach.barred(signalled) {
+                        let _ = write!(text, ", which is not sent there ({})", barred.as_str());
+                    }
                 }
                 None => text.push_str(" as soon as it is known where that is"),
             },

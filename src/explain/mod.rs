@@ -92,7 +92,8 @@ impl Explainer {
             interfaces,
             identity,
             books.clone(),
-            host::defaults(config),
+            // What else the host of this configuration has is not known here.
+            host::defaults(config, Arc::new(host::reach(config, Vec::new()))),
             host::timeouts(config),
             host::limits(config),
             now.instant,

@@ -9,6 +9,7 @@ pub mod g711;
 pub mod latch;
 pub mod own_report;
 pub mod quality;
+pub mod reach;
 pub mod red;
 pub mod report;
 pub mod rtcp;

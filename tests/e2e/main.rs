@@ -16,6 +16,7 @@ mod hostile;
 mod kamailio_calls;
 mod kamailio_scenarios;
 mod links;
+mod media_destinations;
 mod nat_latching;
 
 mod ng_protocol;

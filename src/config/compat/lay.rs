@@ -11,6 +11,7 @@ use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
 use crate::config::problem::{Place, Placed, Problem};
+use crate::config::setting::Group as _;
 use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
 use crate::observe::levels::Levels;
 use crate::observe::log::level_name;
@@ -68,7 +69,10 @@ impl Layer<'_> {
                 // Given again, the last one counts.
                 _ => last.value.clone(),
             };
-            if let Some(Err(expected)) = self.draft.groups.set(row.name, &text) {
+            let destinations = &mut self.draft.destinations;
+            let taken = destinations.set(row.name, &text);
+            let taken = taken.or_else(|| self.draft.groups.set(row.name, &text));
+            if let Some(Err(expected)) = taken {
                 self.problems
                     .push(wrong(row.name, &text, last.at, &expected));
             }

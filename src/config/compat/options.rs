@@ -127,7 +127,7 @@ const fn value(name: &'static str, value: &'static str, help: &'static str) -> O
 /// All of them (spec: media-behaviour §20), and two of our own: rtpengine has none that says who may
 /// ask.
 #[rustfmt::skip]
-pub(super) static OPTIONS: [OptionRow; 224] = [
+pub(super) static OPTIONS: [OptionRow; 226] = [
     // Start.
     value("config-file", "FILE", "settings are read from; none: from no file"),
     value("config-section", "NAME", "its section [rtpengine]"),
@@ -149,6 +149,8 @@ pub(super) static OPTIONS: [OptionRow; 224] = [
     list("listen-http", "[IP:]PORT", "HTTP and WebSocket"),
     list("listen-https", "[IP:]PORT", "HTTPS and secure WebSocket"),
     list("control-allow", "NETWORK", "(not in rtpengine) whose control requests are answered"),
+    list("media-forbid", "NETWORK", "(not in rtpengine) media is never sent there"),
+    list("media-host-ports", "PORTS", "(not in rtpengine) media ports of others on this host"),
     list("control-read", "NETWORK", "(not in rtpengine) who may list the ids of calls"),
     value("https-cert", "FILE", "certificate of HTTPS, PEM"),
     value("https-key", "FILE", "its private key, PEM"),

@@ -1,9 +1,12 @@
 //! How SDP is read and media is secured, measured and smoothed.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::YEAR_MS;
-use crate::config::codec::{Flag, Identifier, Maybe, Millis, Whole, Word, identifier, text};
+use crate::config::access::Network;
+use crate::config::codec::{Flag, Identifier, List, Maybe, Millis, Whole, Word, identifier, text};
 use crate::config::setting::settings;
 
 settings! {
@@ -25,6 +28,56 @@ settings! {
         b2b_url: Option<String> = None, Maybe(text("a URL")), "b2b_url", "b2b-url";
         /// Which call is made there: 0 SEMS, 1 call-id, 2 Kamailio dialogs.
         xmlrpc_format: u8 = 0, Whole(0..=2), "xmlrpc_format", "xmlrpc-format";
+    }
+}
+
+settings! {
+    /// Where media may go (spec: security promise 11).
+    pub struct Destinations ["media"] {
+        /// Networks that media is never sent to, whatever SDP names or packets come from there.
+        forbid: Vec<Network> = Vec::new(), List(text("a network such as \"10.0.0.0/8\"")), "forbid",
+            "media-forbid";
+        /// Ports of this host, besides our own, that media may be sent to: of a media server
+        /// beside the relay.
+        host_ports: Vec<Ports> = Vec::new(), List(text("a port or ports such as \"10000-20000\"")),
+            "host_ports", "media-host-ports";
+    }
+}
+
+/// A port, or all from one to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+/// A text that names no ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a port or ports such as 10000-20000")]
+pub struct PortsError;
+
+impl FromStr for Ports {
+    type Err = PortsError;
+
+    fn from_str(text: &str) -> Result<Self, PortsError> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.parse::<u16>().map_err(|_| PortsError);
+        let (first, last) = (port(first)?, port(last)?);
+        match 0 < first && first <= last {
+            true => Ok(Self { first, last }),
+            false => Err(PortsError),
+        }
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
     }
 }
 

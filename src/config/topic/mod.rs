@@ -13,8 +13,8 @@ pub use control::{Control, Pmtu};
 pub use dataplane::{Dataplane, Steering};
 pub use export::{Graphite, Homer, HomerProtocol, Mqtt, MqttScope};
 pub use media::{
-    CertificateCipher, Dtls, JitterBuffer, MosBasis, MosModel, Quality, Signalling, Signature,
-    SsrcReporting,
+    CertificateCipher, Destinations, Dtls, JitterBuffer, MosBasis, MosModel, Ports, PortsError,
+    Quality, Signalling, Signature, SsrcReporting,
 };
 pub use output::{CallPrefix, Facility, FacilityError, Process, Syslog};
 pub use recording::{Dtmf, Recording, RecordingFormat, RecordingMethod};

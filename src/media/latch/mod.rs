@@ -95,6 +95,9 @@ pub enum Event {
 pub struct Latch {
     peer: PeerSpec,
     mode: Mode,
+    /// Where media should go, and where it goes: the same, or nowhere.
+    wanted: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,7 +119,14 @@ impl Latch {
     /// A latch that knows what signalling said.
     pub fn new(peer: PeerSpec) -> Self {
         let mode = Mode::of(&peer);
-        Self { peer, mode }
+        let mut latch = Self {
+            peer,
+            mode,
+            wanted: None,
+            destination: None,
+        };
+        latch.set_destination();
+        latch
     }
 
     /// Signalling touched the party. What was learned stays, unless the party moved.
@@ -132,6 +142,9 @@ impl Latch {
             Mode::Guarded(_) => {}
             Mode::Reference(reference) => reference.signalled(moved, signalled),
         }
+        self.wanted = None;
+        self.destination = None;
+        self.set_destination();
     }
 
     /// Judges one packet, and learns from it. An event, if any, is put into `event`.
@@ -141,10 +154,12 @@ impl Latch {
         arrival: &Arrival,
         event: &mut Option<Event>,
     ) -> Verdict {
-        match &mut self.mode {
+        let verdict = match &mut self.mode {
             Mode::Guarded(guarded) => guarded.on_packet(&self.peer, now, arrival, event),
             Mode::Reference(reference) => reference.on_packet(&self.peer, now, arrival, event),
-        }
+        };
+        self.set_destination();
+        verdict
     }
 
     /// Lets time act: candidates that had to wait, and sources that fell silent.
@@ -152,10 +167,25 @@ impl Latch {
         if let Mode::Guarded(guarded) = &mut self.mode {
             guarded.handle_timeout(&self.peer, now, event);
         }
+        self.set_destination();
     }
 
     /// Where media for the party goes; `None`: nowhere.
     pub fn destination(&self) -> Option<SocketAddr> {
+        self.destination
+    }
+
+    /// Notes where media goes from now on. Whether it may go there is asked once per address.
+    fn set_destination(&mut self) {
+        let wanted = self.wanted_destination();
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            self.destination = wanted.filter(|to| self.peer.reach.barred(*to).is_none());
+        }
+    }
+
+    /// Where signalling and learning would have media go.
+    fn wanted_destination(&self) -> Option<SocketAddr> {
         if !self.peer.wants {
             return None;
         }

@@ -4,6 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::media::reach::Reach;
+
 /// What is known of the party that a flow talks to, and how its source is learned
 /// (spec: media-behaviour §3).
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -18,8 +20,10 @@ pub struct PeerSpec {
     /// Whether the SDP says that the party sends media (not recvonly, inactive, or held by
     /// a zero address).
     pub sends: bool,
-    /// Whether media may be sent to the party (not port 0, not an unspecified address).
+    /// Whether the party takes media by its SDP (not port 0, not an unspecified address).
     pub wants: bool,
+    /// Where media for the party may go, be the destination signalled or learned.
+    pub reach: Reach,
     /// Whether the party knows the port: it has been shown our SDP.
     pub is_shown: bool,
     /// How the source is learned.

@@ -89,6 +89,8 @@ fn every_option_has_its_names() {
         others,
         [
             "control-allow",
+            "media-forbid",
+            "media-host-ports",
             "control-read",
             "redis-delete-async",
             "redis-delete-async-interval"

@@ -57,7 +57,7 @@ const ELSEWHERE: [&str; 11] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [(&str, &str, Landed); 114] = [
+const TABLE: [(&str, &str, Landed); 116] = [
     ("pidfile", "/run/x.pid", |c| is(c.process.pidfile.as_deref(), "/run/x.pid")),
     ("interface", "ext/192.0.2.1!198.51.100.1", |c| c.interfaces[0].name == "ext" && c.interfaces[0].advertised().to_string() == "198.51.100.1"),
     ("save-interface-ports", "true", |c| c.signalling.save_interface_ports),
@@ -73,6 +73,8 @@ const TABLE: [(&str, &str, Landed); 114] = [
     ("https-key", "/k.pem", |c| is(c.control.https_key.as_deref(), "/k.pem")),
     ("control-allow", "10.0.0.0/8;192.0.2.1", |c| list(&c.control.allow) == "10.0.0.0/8 192.0.2.1"),
     ("control-read", "10.0.0.7", |c| list(&c.control.read) == "10.0.0.7"),
+    ("media-forbid", "10.0.0.0/8;2001:db8::/32", |c| list(&c.media.destinations.forbid) == "10.0.0.0/8 2001:db8::/32"),
+    ("media-host-ports", "10000-20000;7000", |c| list(&c.media.destinations.host_ports) == "10000-20000 7000"),
     ("http-idle-timeout", "7", |c| c.control.http_idle_timeout == secs(7)),
     ("control-tos", "96", |c| c.control.tos == 96),
     ("control-pmtu", "dont", |c| c.control.pmtu == Some(Pmtu::Dont)),
@@ -223,7 +225,7 @@ fn every_used_option_is_in_the_table() {
     }
     assert_eq!(
         OPTIONS.iter().filter(|row| row.is_used).count(),
-        114 + 15 + 11
+        116 + 15 + 11
     );
 }
 

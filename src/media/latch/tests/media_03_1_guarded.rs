@@ -233,6 +233,26 @@ fn anything_else_is_dropped_and_told_once() {
 }
 
 #[test]
+fn media_goes_to_no_forbidden_address_signalled_or_learned() {
+    let closed = "192.0.2.7:4000";
+    let mut signalled = Scene::new(Some(closed), |_| {});
+    assert_eq!(signalled.latch.destination(), None);
+    assert!(signalled.rtp(closed, 1, 1) && signalled.latch.is_settled());
+    assert_eq!(signalled.latch.destination(), None);
+    // A source that is learned, while what was signalled is open.
+    let mut learned = Scene::new(Some(PRIVATE), |_| {});
+    assert!(learned.goes_to(PRIVATE));
+    assert_eq!(learned.stream(closed, 1, 1, 10), 7);
+    assert!(learned.latch.is_settled());
+    assert_eq!(learned.latch.destination(), None);
+    // A party that shows the loopback address of its own host is found behind its NAT.
+    let mut own = Scene::new(Some("127.0.0.1:4000"), |peer| peer.signalled_private = true);
+    assert_eq!(own.latch.destination(), None);
+    own.stream(NAT, 1, 1, 4);
+    assert!(own.goes_to(NAT));
+}
+
+#[test]
 fn a_moved_party_keeps_its_old_source_until_the_new_one_settles() {
     let mut scene = Scene::new(Some(PUBLIC), |_| {});
     scene.stream(PUBLIC, 1, 1, 4);

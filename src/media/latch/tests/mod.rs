@@ -4,9 +4,11 @@ mod media_03_1_guarded;
 mod media_03_learning;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::media::reach::{Prefix, Reach, Rules};
 
 const NAT: &str = "198.51.100.7:41000";
 const THIEF: &str = "203.0.113.66:5000";
@@ -20,6 +22,18 @@ struct Scene {
     now: Instant,
     events: Vec<Event>,
     sibling: Option<SocketAddr>,
+}
+
+/// The operator forbids 192.0.2.0/24.
+fn rules() -> Arc<Rules> {
+    let forbidden = Prefix {
+        address: [192, 0, 2, 0].into(),
+        bits: 24,
+    };
+    Arc::new(Rules {
+        forbidden: vec![forbidden],
+        ..Rules::default()
+    })
 }
 
 fn at(text: &str) -> SocketAddr {
@@ -36,6 +50,7 @@ impl Scene {
             received_from: None,
             sends: true,
             wants: true,
+            reach: Reach::new([203, 0, 113, 1].into(), rules()),
             is_shown: true,
             learning: Learning::Guarded,
             asymmetric: false,
