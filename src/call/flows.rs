@@ -14,7 +14,9 @@ use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::digits::{DigitBlock, DigitRule};
-use crate::flow::{Carries, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps};
+use crate::flow::{
+    Carries, Change, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps, Withhold,
+};
 use crate::media::g711;
 use crate::media::latch::{Learning, PeerSpec};
 use crate::media::reach::{self, Reach};
@@ -194,10 +196,16 @@ impl<'a> Place<'a> {
                 types = types.union(listener.media.formats.types);
             }
         }
-        Payload::Rtp {
-            types,
-            clock_rate: self.media.formats.clock_rate,
+        let clock_rate = self.media.formats.clock_rate;
+        match self.is_sealed() {
+            true => Payload::Sealed { types, clock_rate },
+            false => Payload::Rtp { types, clock_rate },
         }
+    }
+
+    /// SRTP arrives on these ports: nothing of ours can be put into it.
+    fn is_sealed(&self) -> bool {
+        self.members().any(Media::is_secure)
     }
 
     fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {
@@ -326,8 +334,9 @@ impl<'a> Place<'a> {
                 match (component, payload) {
                     (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
                     (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
-                    (Component::Rtcp, Payload::Rtp { .. }) if makes_reports => {}
-                    (Component::Rtp, Payload::Rtp { .. }) => {
+                    (Component::Rtcp, Payload::Rtp { .. } | Payload::Sealed { .. })
+                        if makes_reports => {}
+                    (Component::Rtp, Payload::Rtp { .. } | Payload::Sealed { .. }) => {
                         // A flow of one media is closed as a whole; see `receive`.
                         if member.recv || !is_bundle {
                             add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
@@ -336,7 +345,7 @@ impl<'a> Place<'a> {
                             add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                         }
                     }
-                    (Component::Rtcp, Payload::Rtp { .. }) => {
+                    (Component::Rtcp, Payload::Rtp { .. } | Payload::Sealed { .. }) => {
                         add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                     }
                 }
@@ -352,16 +361,20 @@ impl<'a> Place<'a> {
         let is_spared = self.media.transport.has_feedback()
             && is_told
             && !listener.media.transport.has_feedback()
-            && !listener.media.formats.has_feedback;
+            && !listener.media.formats.has_feedback
+            && !self.is_sealed();
         is_spared.then(|| {
             Box::new(SinkRules {
-                drop_feedback: true,
+                change: Change {
+                    drop_feedback: true,
+                    ..Change::default()
+                },
                 ..SinkRules::default()
             })
         })
     }
 
-    /// What is withheld from a listener, or changed for it.
+    /// What is withheld from a listener and, unless it is sealed, changed for it.
     fn rules(
         &self,
         member: &Media,
@@ -374,55 +387,31 @@ impl<'a> Place<'a> {
             .muted_from(self.leg_index)
             .or(self.leg.muted())
             .or(self.call.muted());
+        let is_sealed = self.is_sealed();
         let hidden = member
             .extras
             .as_deref()
+            .filter(|_| !is_sealed)
             .map(|extras| extras.hidden_extensions.as_slice());
         let hidden = hidden.unwrap_or_default();
         if muted == Muted::default() && !is_bundle && hidden.is_empty() {
             return None;
         }
         let Formats { types, events, .. } = member.formats;
-        let (digits, mut voiced) = self.digits(member, muted.dtmf);
-        // Before any audio was heard, it is best coded as the listener wants it.
-        let wanted = listener.media.formats.types;
-        let is_unwanted = |payload_type| !wanted.contains(payload_type);
-        voiced
-            .voices
-            .sort_by_key(|voice| is_unwanted(voice.payload_type));
-        Some(Box::new(SinkRules {
+        let withhold = Withhold {
             types: is_bundle.then_some(types.union(listener.media.formats.types)),
             drop_media: muted.media,
-            digits,
-            voices: voiced.voices,
-            voiced_events: voiced.events,
-            redundant: voiced.redundant,
-            events: events.union(listener.media.formats.events),
-            drop_feedback: false,
-            silence: if muted.silenced {
-                silence(member)
-            } else {
-                Vec::new()
+            digits: match is_sealed {
+                true => withheld(muted.dtmf),
+                false => muted.dtmf,
             },
-            hidden_extensions: hidden.to_vec(),
-        }))
-    }
-
-    /// What becomes of the digits of a media, and what can go out in their place.
-    fn digits(&self, member: &Media, block: DigitBlock) -> (DigitBlock, Voiced) {
-        if block == DigitBlock::default() {
-            return (block, Voiced::default());
-        }
-        // Nothing of ours can be put into what is encrypted.
-        let feasible = |rule: DigitRule| match rule.replaces() && member.is_secure() {
-            true => DigitRule::Drop,
-            false => rule,
+            events: events.union(listener.media.formats.events),
         };
-        let block = DigitBlock {
-            rule: feasible(block.rule),
-            until: block.until.map(|(end, after)| (end, feasible(after))),
+        let change = match is_sealed {
+            true => Change::default(),
+            false => change(member, listener, muted, hidden),
         };
-        (block, Voiced::of(member))
+        Some(Box::new(SinkRules { withhold, change }))
     }
 
     /// Reports of our own to the party.
@@ -468,6 +457,43 @@ impl<'a> Place<'a> {
             recording: is_recorded.then_some(self.call.number),
             events: has_events.then_some(events),
         }))
+    }
+}
+
+/// What a block comes to where nothing can take the place of a digit: it is dropped.
+fn withheld(block: DigitBlock) -> DigitBlock {
+    let feasible = |rule: DigitRule| match rule.replaces() {
+        true => DigitRule::Drop,
+        false => rule,
+    };
+    DigitBlock {
+        rule: feasible(block.rule),
+        until: block.until.map(|(end, after)| (end, feasible(after))),
+    }
+}
+
+/// What is edited in the packets of a plain media on their way to a listener.
+fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) -> Change {
+    let mut voiced = match muted.dtmf == DigitBlock::default() {
+        true => Voiced::default(),
+        false => Voiced::of(member),
+    };
+    // Before any audio was heard, it is best coded as the listener wants it.
+    let wanted = listener.media.formats.types;
+    let is_unwanted = |payload_type| !wanted.contains(payload_type);
+    voiced
+        .voices
+        .sort_by_key(|voice| is_unwanted(voice.payload_type));
+    Change {
+        voices: voiced.voices,
+        voiced_events: voiced.events,
+        redundant: voiced.redundant,
+        drop_feedback: false,
+        silence: match muted.silenced {
+            true => silence(member),
+            false => Vec::new(),
+        },
+        hidden_extensions: hidden.to_vec(),
     }
 }
 

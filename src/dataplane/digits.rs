@@ -30,9 +30,10 @@ pub(super) enum Step {
 
 impl Step {
     pub(super) fn of(rules: &SinkRules, header: &RtpHeader, packet: &[u8], now: Instant) -> Self {
-        let rule = rules.digits.at(now);
+        let (withhold, rules) = (&rules.withhold, &rules.change);
+        let rule = withhold.digits.at(now);
         let payload_type = header.payload_type;
-        if rules.events.contains(payload_type) {
+        if withhold.events.contains(payload_type) {
             let is_voiced = rules.voiced_events.contains(payload_type);
             let voice = rules.voices.first().copied().filter(|_| is_voiced);
             return match rule {
@@ -44,7 +45,7 @@ impl Step {
         }
         if rule != DigitRule::Pass && rules.redundant.contains(payload_type) {
             let payload = packet.get(header.payload_at..).unwrap_or_default();
-            if red::payload_types(payload).any(|packed| rules.events.contains(packed)) {
+            if red::payload_types(payload).any(|packed| withhold.events.contains(packed)) {
                 return Self::Packed;
             }
         }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::flow::PayloadTypes;
 use crate::flow::digits::DigitBlock;
+use crate::flow::{Change, PayloadTypes, Withhold};
 use crate::media::dtmf::Digit;
 
 /// The source, and where its event begins.
@@ -13,11 +13,16 @@ fn rules(rule: DigitRule) -> SinkRules {
     let mut events = PayloadTypes::default();
     events.insert(101);
     SinkRules {
-        events,
-        voiced_events: events,
-        voices: vec![voice(8, Law::A), voice(0, Law::Mu)],
-        digits: DigitBlock::from_now_on(rule),
-        ..SinkRules::default()
+        withhold: Withhold {
+            events,
+            digits: DigitBlock::from_now_on(rule),
+            ..Withhold::default()
+        },
+        change: Change {
+            voiced_events: events,
+            voices: vec![voice(8, Law::A), voice(0, Law::Mu)],
+            ..Change::default()
+        },
     }
 }
 
@@ -184,7 +189,7 @@ fn an_event_is_withheld_where_its_audio_is_beyond_us() {
     let sent = pass(&mut digits, Some(&rules), event(5, 160, false));
     assert_eq!(sent, Err(Fate::Withhold));
     // Neither where events have a clock of their own.
-    rules.voiced_events = PayloadTypes::default();
+    rules.change.voiced_events = PayloadTypes::default();
     let sent = pass(&mut Digits::default(), Some(&rules), event(5, 160, false));
     assert_eq!(sent, Err(Fate::Withhold));
 }
@@ -245,7 +250,10 @@ fn a_digit_may_last_for_ever() {
     for segment in 0..66_000_u32 {
         let begin = BEGIN.wrapping_add(segment.wrapping_mul(u32::from(u16::MAX)));
         let (header, packet) = event_at(begin, 5, u16::MAX, false);
-        let step = Step::Event(rules.digits.rule, rules.voices.first().copied());
+        let step = Step::Event(
+            rules.withhold.digits.rule,
+            rules.change.voices.first().copied(),
+        );
         let fate = digits.on_packet(step, &header, &packet[header.payload_at..]);
         assert!(matches!(fate, Fate::Replace(_)), "{segment}: {fate:?}");
     }
@@ -254,7 +262,7 @@ fn a_digit_may_last_for_ever() {
 #[test]
 fn events_that_are_packed_into_audio_are_found() {
     let mut rules = rules(DigitRule::Drop);
-    rules.redundant.insert(120);
+    rules.change.redundant.insert(120);
     let mut digits = Digits::default();
     let packed = packet(
         120,
@@ -266,7 +274,7 @@ fn events_that_are_packed_into_audio_are_found() {
     assert_eq!(sent, Err(Fate::Withhold));
     let audio = packet(120, 2, BEGIN, &[0x80 | 8, 0, 0, 1, 8, 0xd5, 0xd5]);
     assert_eq!(pass(&mut digits, Some(&rules), audio.clone()), Ok(audio.1));
-    rules.digits = DigitBlock::default();
+    rules.withhold.digits = DigitBlock::default();
     assert_eq!(
         pass(&mut digits, Some(&rules), packed.clone()),
         Ok(packed.1)

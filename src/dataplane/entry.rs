@@ -16,7 +16,7 @@ use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
-use crate::media::rtp::{self, RtpHeader};
+use crate::media::rtp::{self, Received, RtpHeader};
 
 /// One flow in force.
 #[derive(Debug)]
@@ -248,7 +248,7 @@ impl Entry {
     /// Clock of the media in Hz; 0 if unknown.
     pub(super) fn clock_rate(&self) -> u32 {
         match self.payload {
-            Payload::Rtp { clock_rate, .. } => clock_rate,
+            Payload::Rtp { clock_rate, .. } | Payload::Sealed { clock_rate, .. } => clock_rate,
             Payload::Opaque => 0,
         }
     }
@@ -310,11 +310,11 @@ impl Entry {
     pub(super) fn refuses(
         &mut self,
         datagram: &[u8],
-        header: Option<&RtpHeader>,
+        received: Option<&Received>,
         now: Instant,
     ) -> Option<DropReason> {
         let guard = self.services.as_deref_mut()?.guard.as_deref_mut()?;
-        guard.refuses(datagram, header, now)
+        guard.refuses(datagram, received, now)
     }
 
     /// Tells the reports to the party what went to it.
@@ -339,7 +339,8 @@ impl Entry {
     }
 
     /// Counts an RTP packet of an accepted source.
-    pub(super) fn account(&mut self, header: &RtpHeader, bytes: usize, uptime_us: u64) {
+    pub(super) fn account(&mut self, header: &Received, bytes: usize, uptime_us: u64) {
+        let clock_rate = u64::from(self.clock_rate());
         let known = self
             .receptions
             .iter()
@@ -358,10 +359,6 @@ impl Entry {
         else {
             return;
         };
-        let clock_rate = match self.payload {
-            Payload::Rtp { clock_rate, .. } => u64::from(clock_rate),
-            Payload::Opaque => 0,
-        };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "timestamps wrap, so does this"
@@ -373,7 +370,7 @@ impl Entry {
     }
 }
 
-fn publish_source(stats: &SsrcStats, reception: &Reception, header: &RtpHeader, bytes: usize) {
+fn publish_source(stats: &SsrcStats, reception: &Reception, header: &Received, bytes: usize) {
     stats.ssrc.store(reception.ssrc, Relaxed);
     FlowStats::add(&stats.packets, 1);
     FlowStats::add(&stats.bytes, bytes as u64);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::flow::Guards;
 use crate::flow::stats::DropReason;
-use crate::media::rtp::{self, RtpHeader};
+use crate::media::rtp::Received;
 
 /// Bytes by which packets are told apart.
 const MARK: usize = 28;
@@ -51,18 +51,18 @@ impl Guard {
         }
     }
 
-    /// Why a packet is refused, if it is. `header` is that of an RTP packet.
+    /// Why a packet is refused, if it is. `received` is that of RTP or SRTP.
     pub(super) fn refuses(
         &mut self,
         datagram: &[u8],
-        header: Option<&RtpHeader>,
+        received: Option<&Received>,
         now: Instant,
     ) -> Option<DropReason> {
         if self.guards.loops && self.is_looping(datagram, now) {
             return Some(DropReason::Looping);
         }
         let is_short =
-            self.guards.short && header.is_some_and(|header| self.is_short(datagram, header));
+            self.guards.short && received.is_some_and(|received| self.is_short(received));
         is_short.then_some(DropReason::Short)
     }
 
@@ -88,9 +88,9 @@ impl Guard {
         false
     }
 
-    fn is_short(&mut self, datagram: &[u8], header: &RtpHeader) -> bool {
-        let size = rtp::payload_length(datagram, header);
-        let payload_type = header.payload_type;
+    fn is_short(&mut self, received: &Received) -> bool {
+        let size = received.payload_bytes;
+        let payload_type = received.payload_type;
         let mut sizes = self.sizes.iter_mut();
         let Some(known) = sizes.find(|known| known.payload_type == payload_type) else {
             if self.sizes.len() < MAX_SIZES {
@@ -121,6 +121,7 @@ impl Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::rtp::RtpHeader;
 
     fn packet(payload_type: u8, sequence: u16, size: usize) -> Vec<u8> {
         let mut packet = vec![0x80, payload_type];
@@ -131,7 +132,7 @@ mod tests {
 
     fn refuses(guard: &mut Guard, packet: &[u8], now: Instant) -> Option<DropReason> {
         let header = RtpHeader::parse(packet).unwrap();
-        guard.refuses(packet, Some(&header), now)
+        guard.refuses(packet, Some(&header.arrival(packet)), now)
     }
 
     #[expect(clippy::disallowed_methods, reason = "tests need a start of time")]

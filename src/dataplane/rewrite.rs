@@ -1,9 +1,11 @@
 //! What one sink changes of a packet, or withholds.
 
-use crate::flow::SinkRules;
+use std::time::Instant;
+
+use crate::flow::{Change, SinkRules, Withhold};
 use crate::media::extension;
 use crate::media::report;
-use crate::media::rtp::{self, RtpHeader};
+use crate::media::rtp::{self, RtpHeader, SealedHeader};
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +25,10 @@ pub(super) fn apply(
     datagram: &[u8],
     scratch: &mut Vec<u8>,
 ) -> Rewritten {
-    if !rules.is_meant_for(header.payload_type) {
+    if !rules.withhold.is_meant_for(header.payload_type) {
         return Rewritten::Withheld;
     }
+    let rules = &rules.change;
     let silence = rules
         .silence
         .iter()
@@ -47,12 +50,16 @@ pub(super) fn apply(
     Rewritten::Changed
 }
 
+/// Applies the rules of a sink to an SRTP packet.
+pub(super) fn apply_to_sealed(rules: &Withhold, header: &SealedHeader, now: Instant) -> Rewritten {
+    match rules.passes_sealed(header.payload_type(), now) {
+        true => Rewritten::Unchanged,
+        false => Rewritten::Withheld,
+    }
+}
+
 /// Applies the rules of a sink to an RTCP compound.
-pub(super) fn apply_to_report(
-    rules: &SinkRules,
-    compound: &[u8],
-    scratch: &mut Vec<u8>,
-) -> Rewritten {
+pub(super) fn apply_to_report(rules: &Change, compound: &[u8], scratch: &mut Vec<u8>) -> Rewritten {
     if !rules.drop_feedback || !report::without_feedback(compound, scratch) {
         return Rewritten::Unchanged;
     }
@@ -81,8 +88,11 @@ mod tests {
         let mut events = PayloadTypes::default();
         events.insert(101);
         let rules = SinkRules {
-            drop_media: true,
-            events,
+            withhold: Withhold {
+                drop_media: true,
+                events,
+                ..Withhold::default()
+            },
             ..SinkRules::default()
         };
         assert_eq!(run(&rules, &PACKET).0, Rewritten::Withheld);
@@ -94,7 +104,10 @@ mod tests {
     #[test]
     fn silence_fills_the_payload_alone() {
         let rules = SinkRules {
-            silence: vec![(0, 0xff)],
+            change: Change {
+                silence: vec![(0, 0xff)],
+                ..Change::default()
+            },
             ..SinkRules::default()
         };
         let (rewritten, packet) = run(&rules, &PACKET);

@@ -247,6 +247,11 @@ fn party(flow: &FlowSpec) -> String {
 fn takes(flow: &FlowSpec) -> String {
     let mut text = match &flow.payload {
         Payload::Opaque => "any datagram, unread".to_owned(),
+        Payload::Sealed { .. } if flow.component == Component::Rtcp => "SRTCP".to_owned(),
+        Payload::Sealed { types, .. } => match numbers(*types) {
+            list if list.is_empty() => "SRTP and SRTCP".to_owned(),
+            list => format!("SRTP of {list}, and SRTCP"),
+        },
         Payload::Rtp { .. } if flow.component == Component::Rtcp => "RTCP".to_owned(),
         Payload::Rtp { types, .. } => match numbers(*types) {
             list if list.is_empty() => "RTP and RTCP".to_owned(),
@@ -270,25 +275,30 @@ fn takes(flow: &FlowSpec) -> String {
 /// What is withheld from a sink, or changed for it.
 fn rules_text(rules: &SinkRules) -> String {
     let mut parts = Vec::new();
-    if let Some(types) = rules.types {
+    if let Some(types) = rules.withhold.types {
         parts.push(format!("only {}", numbers(types)));
     }
-    if rules.drop_media {
+    if rules.withhold.drop_media {
         parts.push("without media (blocked)".to_owned());
     }
-    match rules.digits.rule {
+    match rules.withhold.digits.rule {
         DigitRule::Pass => {}
         DigitRule::Drop => parts.push("without DTMF events (blocked)".to_owned()),
         rule => parts.push(format!("DTMF events replaced ({})", rule.name())),
     }
-    if let Some((_, after)) = rules.digits.until {
+    if let Some((_, after)) = rules.withhold.digits.until {
         parts.push(format!("for some time, then {}", after.name()));
     }
-    if !rules.silence.is_empty() {
+    if !rules.change.silence.is_empty() {
         parts.push("silenced".to_owned());
     }
-    if !rules.hidden_extensions.is_empty() {
-        let ids: Vec<String> = rules.hidden_extensions.iter().map(u8::to_string).collect();
+    if !rules.change.hidden_extensions.is_empty() {
+        let ids: Vec<String> = rules
+            .change
+            .hidden_extensions
+            .iter()
+            .map(u8::to_string)
+            .collect();
         parts.push(format!("without header extension {}", ids.join(" ")));
     }
     parts.join(", ")

@@ -9,6 +9,7 @@ pub mod quality;
 pub mod stats;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use self::digits::{DigitBlock, DigitRule, Voice};
 use crate::media::dtmf::Digit;
@@ -122,6 +123,14 @@ pub enum Payload {
         /// Clock of the first of them in Hz, for jitter; 0 if unknown.
         clock_rate: u32,
     },
+    /// SRTP and SRTCP that pass under the keys of the parties. Header and payload are
+    /// authenticated (RFC 3711 §3.1), so a packet goes as it is or not at all.
+    Sealed {
+        /// Negotiated payload types, by bit.
+        types: PayloadTypes,
+        /// Clock of the first of them in Hz, for jitter; 0 if unknown.
+        clock_rate: u32,
+    },
     /// Datagrams are not looked into (T.38 udptl, unknown transports, encrypted end to end).
     Opaque,
 }
@@ -183,23 +192,39 @@ pub struct Sink {
     pub rules: Option<Box<SinkRules>>,
 }
 
-/// What a sink withholds and changes.
+/// Rules of a sink. [`Withhold`] applies to RTP and SRTP alike; [`Change`] needs a packet that may
+/// be edited, which the data plane has of [`Payload::Rtp`] alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SinkRules {
+    /// Packets that do not go out.
+    pub withhold: Withhold,
+    /// What is edited in packets that do.
+    pub change: Change,
+}
+
+/// Packets that a sink withholds, by what stands in their RTP header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Withhold {
     /// RTP of other payload types is not for this sink (bundles).
     pub types: Option<PayloadTypes>,
     /// RTP other than events is withheld.
     pub drop_media: bool,
-    /// What becomes of events.
+    /// What becomes of events. Where packets cannot be edited, every rule but
+    /// [`DigitRule::Pass`] withholds them.
     pub digits: DigitBlock,
+    /// The payload types of events.
+    pub events: PayloadTypes,
+}
+
+/// What a sink edits in the packets that go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Change {
     /// Payload types of redundant audio, which may have events packed in (RFC 2198).
     pub redundant: PayloadTypes,
     /// Audio that can go out in place of events, in order of preference.
     pub voices: Vec<Voice>,
     /// Events that have the clock of `voices`.
     pub voiced_events: PayloadTypes,
-    /// The payload types of events.
-    pub events: PayloadTypes,
     /// Payload types whose payload is filled with a byte, and the byte: silence.
     pub silence: Vec<(u8, u8)>,
     /// RTCP feedback packets are taken out (RFC 4585).
@@ -208,12 +233,19 @@ pub struct SinkRules {
     pub hidden_extensions: Vec<u8>,
 }
 
-impl SinkRules {
+impl Withhold {
     /// Whether something goes out for RTP of a payload type.
     pub fn passes(&self, payload_type: u8) -> bool {
         let is_event = self.events.contains(payload_type);
         let is_dropped = is_event && self.digits.rule == DigitRule::Drop;
         !is_dropped && self.is_meant_for(payload_type)
+    }
+
+    /// Whether a sealed packet goes out: an event that is under any rule does not.
+    pub fn passes_sealed(&self, payload_type: u8, now: Instant) -> bool {
+        let is_event = self.events.contains(payload_type);
+        let is_ruled = is_event && self.digits.at(now) != DigitRule::Pass;
+        !is_ruled && self.is_meant_for(payload_type)
     }
 
     /// The same, whatever becomes of digits.

@@ -17,6 +17,59 @@ pub struct RtpHeader {
     pub payload_at: usize,
 }
 
+/// The header of an SRTP packet (RFC 3711 §3.1): it can be read, and nothing can be edited by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedHeader(RtpHeader);
+
+impl SealedHeader {
+    /// Checks version, CSRC list and extension against the packet. Padding is encrypted: its
+    /// length cannot be read, as the last byte belongs to the authentication tag.
+    ///
+    /// # Errors
+    /// [`RtpError`].
+    pub fn parse(packet: &[u8]) -> Result<Self, RtpError> {
+        Ok(Self(RtpHeader::parse_unpadded(packet)?))
+    }
+
+    /// Payload type, 0–127.
+    pub fn payload_type(&self) -> u8 {
+        self.0.payload_type
+    }
+
+    /// The reception as statistics count it.
+    pub fn arrival(&self, packet: &[u8]) -> Received {
+        let payload_bytes = packet.len().saturating_sub(self.0.payload_at);
+        Received::of(&self.0, payload_bytes)
+    }
+}
+
+/// What statistics and guards are told of an RTP or SRTP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Payload type, 0–127.
+    pub payload_type: u8,
+    /// Sequence number.
+    pub sequence: u16,
+    /// Timestamp in units of the payload's clock.
+    pub timestamp: u32,
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Bytes behind the header; without padding, if that can be read.
+    pub payload_bytes: usize,
+}
+
+impl Received {
+    fn of(header: &RtpHeader, payload_bytes: usize) -> Self {
+        Self {
+            payload_type: header.payload_type,
+            sequence: header.sequence,
+            timestamp: header.timestamp,
+            ssrc: header.ssrc,
+            payload_bytes,
+        }
+    }
+}
+
 /// Why a datagram is no RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtpError {
@@ -40,6 +93,23 @@ impl RtpHeader {
     /// # Errors
     /// [`RtpError`].
     pub fn parse(packet: &[u8]) -> Result<Self, RtpError> {
+        let header = Self::parse_unpadded(packet)?;
+        if packet.first().is_some_and(|flags| flags & 0x20 != 0) {
+            let payload = packet.get(header.payload_at..).unwrap_or_default();
+            let padding = usize::from(payload.last().copied().ok_or(RtpError::Padding)?);
+            if padding == 0 || padding > payload.len() {
+                return Err(RtpError::Padding);
+            }
+        }
+        Ok(header)
+    }
+
+    /// The reception as statistics count it.
+    pub fn arrival(&self, packet: &[u8]) -> Received {
+        Received::of(self, payload_length(packet, self))
+    }
+
+    fn parse_unpadded(packet: &[u8]) -> Result<Self, RtpError> {
         let truncated = RtpError::Truncated(packet.len());
         let fixed: &[u8; HEADER_LENGTH] = packet.first_chunk().ok_or(truncated)?;
         let [flags, marker_type, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;
@@ -52,12 +122,8 @@ impl RtpHeader {
             let [_, _, high, low] = *extension.ok_or(truncated)?;
             payload_at += 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
         }
-        let payload = packet.get(payload_at..).ok_or(truncated)?;
-        if flags & 0x20 != 0 {
-            let padding = usize::from(payload.last().copied().ok_or(RtpError::Padding)?);
-            if padding == 0 || padding > payload.len() {
-                return Err(RtpError::Padding);
-            }
+        if payload_at > packet.len() {
+            return Err(truncated);
         }
         Ok(Self {
             marker: marker_type & 0x80 != 0,
@@ -159,6 +225,17 @@ mod tests {
         assert_eq!(packet(0xa0, &[0, 0]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 3]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 2]), Ok(12));
+    }
+
+    #[test]
+    fn padding_of_srtp_is_not_read() {
+        let mut packet = vec![0xa0, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 1, 2, 3, 0xff];
+        assert_eq!(RtpHeader::parse(&packet), Err(RtpError::Padding));
+        let header = SealedHeader::parse(&packet).unwrap();
+        assert_eq!(header.payload_type(), 8);
+        assert_eq!(header.arrival(&packet).payload_bytes, 4);
+        packet.truncate(11);
+        assert_eq!(SealedHeader::parse(&packet), Err(RtpError::Truncated(11)));
     }
 
     proptest::proptest! {

@@ -29,6 +29,12 @@ impl Calls {
         if order.rules().any(DigitRule::is_audio) && !order.is_voiced_for(call, selected) {
             return Err(NO_VOICE);
         }
+        if order.rules().any(DigitRule::replaces) {
+            call.tell_sealed(
+                selected,
+                "has its DTMF dropped, not replaced: SRTP passes unchanged",
+            );
+        }
         match selected {
             Selected::Leg(index) => {
                 if let Some(leg) = call.legs.get_mut(index) {

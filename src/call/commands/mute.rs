@@ -6,6 +6,7 @@ use windlass_ng::{Command, Dict, Reply};
 use super::select::{PartyFlow, Selected};
 use super::{Refused, Scene};
 use crate::call::leg::{Leg, Muted};
+use crate::call::media::Media;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
 
@@ -37,6 +38,9 @@ impl Calls {
                     call.legs.iter_mut().for_each(|leg| clear(leg, set));
                 }
             }
+        }
+        if request.command == Command::SilenceMedia {
+            call.tell_sealed(selected, "is not silenced: SRTP passes unchanged");
         }
         Ok(Reply::ok(Dict::new()))
     }
@@ -74,6 +78,16 @@ impl Calls {
 }
 
 impl Call {
+    /// Warns of media that a command cannot act on, since it is encrypted by the parties.
+    pub(super) fn tell_sealed(&self, selected: Selected, outcome: &str) {
+        for (index, leg) in self.legs.iter().enumerate() {
+            let is_meant = selected == Selected::Call || selected == Selected::Leg(index);
+            if is_meant && leg.is_here() && leg.medias.iter().any(Media::is_secure) {
+                tracing::warn!(call_id = %self.id, "media {outcome}");
+            }
+        }
+    }
+
     fn mute_flow(&mut self, flow: PartyFlow, set: impl Fn(&mut Muted)) {
         let Some(sink) = self.legs.get_mut(flow.sink) else {
             return;

@@ -113,6 +113,10 @@ impl Call {
                 };
                 by_offer || media.extra(is_subscribed)
             };
+            // Nothing plain leaves where media is encrypted, or passes unread.
+            if media.is_secure() || media.is_passed_through() || !media.transport.is_rtp() {
+                return None;
+            }
             let (_, _, from) = medias.iter().find(hears)?;
             let said = media.said.as_ref()?.read()?;
             let mut codecs = said.codecs.iter();

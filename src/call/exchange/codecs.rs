@@ -32,6 +32,9 @@ impl MediaExchange<'_> {
             .filter(|extmap| is_hidden(extmap, request))
             .map(|extmap| extmap.id)
             .collect();
+        if !hidden.is_empty() && self.sender.is_secure() {
+            tracing::warn!("header extensions are left out of SDP alone: SRTP passes unchanged");
+        }
         if !hidden.is_empty() || self.sender.extras.is_some() {
             self.sender.extras_mut().hidden_extensions = hidden;
         }

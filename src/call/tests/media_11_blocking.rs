@@ -12,9 +12,9 @@ fn withheld(bench: &Bench, signalled: &str) -> [bool; 3] {
         return [false; 3];
     };
     [
-        rules.drop_media,
-        rules.digits.at(bench.now.instant) == DigitRule::Drop,
-        !rules.silence.is_empty(),
+        rules.withhold.drop_media,
+        rules.withhold.digits.at(bench.now.instant) == DigitRule::Drop,
+        !rules.change.silence.is_empty(),
     ]
 }
 

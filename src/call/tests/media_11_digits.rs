@@ -10,7 +10,10 @@ use crate::media::g711::{Law, Tone};
 fn block(bench: &Bench, signalled: &str) -> DigitBlock {
     let flow = flow_of(bench, signalled);
     let mut rules = flow.sinks.iter().filter_map(|sink| sink.rules.as_deref());
-    rules.next().map(|rules| rules.digits).unwrap_or_default()
+    rules
+        .next()
+        .map(|rules| rules.withhold.digits)
+        .unwrap_or_default()
 }
 
 fn rule(bench: &Bench, signalled: &str) -> DigitRule {
@@ -97,8 +100,8 @@ fn audio_in_place_of_digits_is_coded_as_the_party_does() {
         payload_type: 8,
         law: Law::A,
     };
-    assert_eq!(rules.voices, [voice]);
-    assert!(rules.voiced_events.contains(101) && rules.passes(101));
+    assert_eq!(rules.change.voices, [voice]);
+    assert!(rules.change.voiced_events.contains(101) && rules.withhold.passes(101));
 
     // The party would rather send PCMU, and the other one takes PCMA alone.
     let mut bench = Bench::new();
@@ -110,7 +113,7 @@ fn audio_in_place_of_digits_is_coded_as_the_party_does() {
     ));
     bench.ask(command("block DTMF").with("DTMF-security", "silence"));
     let flow = flow_of(&bench, FROM);
-    let voices = &flow.sinks[0].rules.as_deref().unwrap().voices;
+    let voices = &flow.sinks[0].rules.as_deref().unwrap().change.voices;
     let types: Vec<u8> = voices.iter().map(|voice| voice.payload_type).collect();
     assert_eq!(types, [8, 0]);
 
@@ -278,7 +281,7 @@ fn redundant_audio_is_searched_for_digits() {
     assert_eq!(reason(&bench.ask(directional())), "ok");
     let flow = flow_of(&bench, FROM);
     let rules = flow.sinks[0].rules.as_deref().unwrap();
-    assert!(rules.redundant.contains(120) && !rules.redundant.contains(8));
+    assert!(rules.change.redundant.contains(120) && !rules.change.redundant.contains(8));
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod sdp_11_not_rtp;
 mod sdp_12_codecs;
 mod sdp_12_codecs_more;
 mod sdp_13_publish;
+mod sealed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -59,7 +59,7 @@ pub(super) fn passes(bench: &Bench, signalled: &str) -> (bool, bool) {
         .find(|sink| sink.carries == Carries::Rtp)
         .unwrap();
     let rules = sink.rules.as_deref();
-    let passes = |payload_type| rules.is_none_or(|rules| rules.passes(payload_type));
+    let passes = |payload_type| rules.is_none_or(|rules| rules.withhold.passes(payload_type));
     (passes(8), passes(101))
 }
 
@@ -123,7 +123,7 @@ fn silence_fills_known_codecs() {
         .iter()
         .find_map(|sink| sink.rules.as_deref())
         .unwrap();
-    assert_eq!(rules.silence, [(8, 0xd5)]);
+    assert_eq!(rules.change.silence, [(8, 0xd5)]);
     assert!(
         flow_of(&bench, FROM)
             .sinks

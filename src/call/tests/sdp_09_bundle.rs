@@ -36,8 +36,8 @@ fn an_accepted_bundle_is_answered_on_one_port() {
         .filter_map(|sink| sink.rules.as_ref())
         .collect();
     assert_eq!(sinks.len(), 2);
-    assert!(sinks[0].passes(8) && !sinks[0].passes(96));
-    assert!(sinks[1].passes(96) && !sinks[1].passes(8));
+    assert!(sinks[0].withhold.passes(8) && !sinks[0].withhold.passes(96));
+    assert!(sinks[1].withhold.passes(96) && !sinks[1].withhold.passes(8));
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn extensions_are_stripped_and_masked() {
         .filter_map(|sink| sink.rules.as_ref());
     assert_eq!(
         hidden
-            .map(|rules| rules.hidden_extensions.clone())
+            .map(|rules| rules.change.hidden_extensions.clone())
             .collect::<Vec<_>>(),
         [vec![1]]
     );

@@ -270,8 +270,8 @@ impl<B: Backend> Flows<B> {
             .last_packet_ms
             .store(uptime_us / 1000 + 1, Relaxed);
         entry.last_at = now;
-        if let Reading::Rtp { header, negotiated } = &reading {
-            entry.account(header, datagram.len(), uptime_us);
+        if let Some((received, negotiated)) = reading.received(datagram) {
+            entry.account(&received, datagram.len(), uptime_us);
             if !entry.is_bound && entry.latch.sole_source(now) == Some(from) {
                 entry.is_bound = self
                     .backend
@@ -298,7 +298,7 @@ impl<B: Backend> Flows<B> {
                 self.events.tell(entry.call, entry.lease.local(), event);
             }
         }
-        if !entry.receive && !matches!(reading, Reading::Rtcp) {
+        if !entry.receive && !reading.is_rtcp() {
             return entry.count_drop(DropReason::NotReceiving);
         }
         if matches!(reading, Reading::Rtcp) {

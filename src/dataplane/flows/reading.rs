@@ -4,39 +4,72 @@ use crate::flow::Payload;
 use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::Kind;
 use crate::media::rtcp;
-use crate::media::rtp::RtpHeader;
+use crate::media::rtp::{Received, RtpHeader, SealedHeader};
 
 /// A datagram, understood.
 pub(super) enum Reading {
-    Rtp { header: RtpHeader, negotiated: bool },
+    Rtp {
+        header: RtpHeader,
+        negotiated: bool,
+    },
     Rtcp,
+    /// SRTP that passes: nothing of it may change.
+    Sealed {
+        header: SealedHeader,
+        negotiated: bool,
+    },
+    /// SRTCP that passes.
+    SealedRtcp,
     Opaque,
 }
 
 impl Reading {
     /// What it is to a latch. `of_rtcp`: it came to a port that is for RTCP alone.
     pub(super) fn kind(&self, datagram: &[u8], of_rtcp: bool) -> Kind {
+        if self.is_rtcp() {
+            let stray = !of_rtcp && datagram.get(1) != Some(&rtcp::APP);
+            return Kind::Rtcp { stray };
+        }
+        match self.received(datagram) {
+            Some((received, negotiated)) => Kind::Rtp {
+                ssrc: received.ssrc,
+                sequence: received.sequence,
+                negotiated,
+            },
+            None => Kind::Opaque,
+        }
+    }
+
+    pub(super) fn is_rtcp(&self) -> bool {
+        matches!(self, Self::Rtcp | Self::SealedRtcp)
+    }
+
+    /// What is counted of RTP or SRTP, and whether its payload type is negotiated.
+    pub(super) fn received(&self, datagram: &[u8]) -> Option<(Received, bool)> {
         match self {
-            Self::Rtp { header, negotiated } => Kind::Rtp {
-                ssrc: header.ssrc,
-                sequence: header.sequence,
-                negotiated: *negotiated,
-            },
-            Self::Rtcp => Kind::Rtcp {
-                stray: !of_rtcp && datagram.get(1) != Some(&rtcp::APP),
-            },
-            Self::Opaque => Kind::Opaque,
+            Self::Rtp { header, negotiated } => Some((header.arrival(datagram), *negotiated)),
+            Self::Sealed { header, negotiated } => Some((header.arrival(datagram), *negotiated)),
+            Self::Rtcp | Self::SealedRtcp | Self::Opaque => None,
         }
     }
 }
 
 /// Reads a datagram as its flow's media is to be read; `None`: it is nothing of the kind.
 pub(super) fn read(payload: &Payload, datagram: &[u8]) -> Option<Reading> {
-    let Payload::Rtp { types, .. } = payload else {
-        return (!datagram.is_empty()).then_some(Reading::Opaque);
+    let (types, is_sealed) = match payload {
+        Payload::Rtp { types, .. } => (types, false),
+        Payload::Sealed { types, .. } => (types, true),
+        Payload::Opaque => return (!datagram.is_empty()).then_some(Reading::Opaque),
     };
     match protocol(datagram) {
-        Protocol::Rtcp => rtcp::is_compound(datagram).then_some(Reading::Rtcp),
+        Protocol::Rtcp if !rtcp::is_compound(datagram) => None,
+        Protocol::Rtcp if is_sealed => Some(Reading::SealedRtcp),
+        Protocol::Rtcp => Some(Reading::Rtcp),
+        Protocol::Rtp if is_sealed => {
+            let header = SealedHeader::parse(datagram).ok()?;
+            let negotiated = types.contains(header.payload_type());
+            Some(Reading::Sealed { header, negotiated })
+        }
         Protocol::Rtp => {
             let header = RtpHeader::parse(datagram).ok()?;
             let negotiated = types.contains(header.payload_type);

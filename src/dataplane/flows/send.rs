@@ -11,7 +11,7 @@ use crate::dataplane::play;
 use crate::dataplane::rewrite::{self, Rewritten};
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::flow::{Carries, Injection};
-use crate::media::rtp::RtpHeader;
+use crate::media::rtp::{Received, RtpHeader};
 
 impl<B: Backend> Flows<B> {
     pub(super) fn send_to_sinks(
@@ -21,13 +21,10 @@ impl<B: Backend> Flows<B> {
         reading: &Reading,
         now: Instant,
     ) {
-        let is_rtcp = matches!(reading, Reading::Rtcp);
-        let header = match reading {
-            Reading::Rtp { header, .. } => Some(header),
-            Reading::Rtcp | Reading::Opaque => None,
-        };
+        let is_rtcp = reading.is_rtcp();
+        let received = reading.received(original).map(|(received, _)| received);
         if let Some(entry) = self.entries.get_mut(index)
-            && let Some(reason) = entry.refuses(original, header, now)
+            && let Some(reason) = entry.refuses(original, received.as_ref(), now)
         {
             return entry.count_drop(reason);
         }
@@ -61,7 +58,10 @@ impl<B: Backend> Flows<B> {
                     rewrite::apply(rules, header, original, &mut self.scratch)
                 }
                 (Some(rules), Reading::Rtcp) => {
-                    rewrite::apply_to_report(rules, original, &mut self.scratch)
+                    rewrite::apply_to_report(&rules.change, original, &mut self.scratch)
+                }
+                (Some(rules), Reading::Sealed { header, .. }) => {
+                    rewrite::apply_to_sealed(&rules.withhold, header, now)
                 }
                 _ => Rewritten::Unchanged,
             };
@@ -107,8 +107,10 @@ impl<B: Backend> Flows<B> {
                     if self.recorded.takes_egress() {
                         sender.record_sent(destination, datagram);
                     }
+                    if let Some(received) = &received {
+                        count_sent(&sender.stats, received, datagram);
+                    }
                     if let Reading::Rtp { header, .. } = reading {
-                        count_sent(&sender.stats, header, datagram);
                         let octets = datagram.len().saturating_sub(header.payload_at);
                         sender.count_sent(header.ssrc, header.timestamp, octets, now);
                     }
@@ -178,7 +180,7 @@ impl<B: Backend> Flows<B> {
                     continue;
                 };
                 if sent.is_ok() {
-                    count_sent(&entry.stats, &header, &packet);
+                    count_sent(&entry.stats, &header.arrival(&packet), &packet);
                     if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress)
                     {
                         recording.packet(entry.lease.local(), destination, &packet);
@@ -200,12 +202,12 @@ impl<B: Backend> Flows<B> {
 }
 
 /// Counts an RTP packet by its source. Its number may have changed on the way.
-fn count_sent(stats: &FlowStats, header: &RtpHeader, datagram: &[u8]) {
+fn count_sent(stats: &FlowStats, received: &Received, datagram: &[u8]) {
     let sequence = datagram.get(2..).and_then(|rest| rest.first_chunk::<2>());
     stats.count_sent(SentPacket {
-        ssrc: header.ssrc,
-        sequence: sequence.map_or(header.sequence, |bytes| u16::from_be_bytes(*bytes)),
-        timestamp: header.timestamp,
+        ssrc: received.ssrc,
+        sequence: sequence.map_or(received.sequence, |bytes| u16::from_be_bytes(*bytes)),
+        timestamp: received.timestamp,
         bytes: datagram.len(),
     });
 }

@@ -2,6 +2,8 @@
 //! and 9).
 
 use super::*;
+use crate::flow::digits::{DigitBlock, DigitRule};
+use crate::flow::{Change, SinkRules, Withhold};
 
 pub(super) fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
     let stats = bench.install(|_| {});
@@ -23,6 +25,43 @@ pub(super) fn an_opaque_flow_carries_anything(bench: Bench) {
     bench.send(0, &large);
     assert_eq!(bench.hear(1).0, large);
     assert!(stats[0].ssrcs.get().is_none(), "no RTP, no sources");
+}
+
+pub(super) fn srtp_passes_as_it_is_or_not_at_all(bench: Bench) {
+    let mut events = PayloadTypes::default();
+    events.insert(101);
+    bench.install(|spec| {
+        spec.payload = Payload::Sealed {
+            types: events,
+            clock_rate: 8000,
+        };
+        // Rules that would edit plain RTP.
+        spec.sinks[0].rules = Some(Box::new(SinkRules {
+            withhold: Withhold {
+                events,
+                digits: DigitBlock::from_now_on(DigitRule::Silence),
+                ..Withhold::default()
+            },
+            change: Change {
+                silence: vec![(8, 0xd5)],
+                hidden_extensions: vec![1],
+                drop_feedback: true,
+                ..Change::default()
+            },
+        }));
+    });
+    let mut padded = rtp(1);
+    padded[0] |= 0x20;
+    // The last byte belongs to the authentication tag.
+    *padded.last_mut().unwrap() = 0xff;
+    bench.send(0, &padded);
+    assert_eq!(bench.hear(1).0, padded);
+    let mut event = rtp(2);
+    event[1] = 101;
+    bench.send(0, &event);
+    let feedback = [0x81, 205, 0, 2, 0, 0, 0, 7, 9, 9, 9, 9];
+    bench.send(0, &feedback);
+    assert_eq!(bench.hear(1).0, feedback);
 }
 
 pub(super) fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {

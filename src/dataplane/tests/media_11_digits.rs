@@ -1,8 +1,8 @@
 //! What takes the place of digits (media-behaviour §11), with real sockets.
 
 use super::*;
-use crate::flow::SinkRules;
 use crate::flow::digits::{DigitBlock, DigitRule, Voice};
+use crate::flow::{Change, SinkRules, Withhold};
 use crate::media::dtmf::Digit;
 use crate::media::g711::Law;
 
@@ -22,11 +22,16 @@ fn ruled(spec: &mut FlowSpec, digits: DigitBlock) {
         law: Law::A,
     };
     spec.sinks[0].rules = Some(Box::new(SinkRules {
-        events: events(),
-        digits,
-        voices: vec![voice],
-        voiced_events: events(),
-        ..SinkRules::default()
+        withhold: Withhold {
+            events: events(),
+            digits,
+            ..Withhold::default()
+        },
+        change: Change {
+            voices: vec![voice],
+            voiced_events: events(),
+            ..Change::default()
+        },
     }));
 }
 
