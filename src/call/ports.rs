@@ -112,6 +112,13 @@ impl Interfaces {
         &self.addresses
     }
 
+    /// Whether an address and port is leased to a call now.
+    pub fn is_leased(&self, endpoint: SocketAddr) -> bool {
+        let ip = endpoint.ip().to_canonical();
+        let mut own = self.addresses.iter().filter(|own| own.address == ip);
+        own.any(|own| own.pool.has_leased(endpoint.port()))
+    }
+
     /// Whether an address and port may be one of the relay's own.
     pub fn is_ours(&self, endpoint: SocketAddr) -> bool {
         self.addresses.iter().any(|own| {
@@ -373,6 +380,11 @@ impl PortPool {
     /// Number of leased ports.
     pub fn used(&self) -> usize {
         self.lock().used - self.kept
+    }
+
+    /// Whether a port of the range is leased.
+    fn has_leased(&self, port: u16) -> bool {
+        (self.min..=self.max).contains(&port) && self.is_leased(&self.lock(), port)
     }
 
     /// Number of ports that are not leased.

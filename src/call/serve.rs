@@ -159,6 +159,11 @@ impl fmt::Debug for Calls {
 }
 
 impl Calls {
+    /// Whether an address and port is one that the media of a call uses now.
+    pub fn is_media_port(&self, endpoint: SocketAddr) -> bool {
+        self.interfaces.is_leased(endpoint)
+    }
+
     /// No calls yet.
     pub fn new(
         interfaces: Interfaces,

@@ -14,6 +14,7 @@ use windlass_ng::{
 
 use super::Error;
 use super::console::{CliServer, Operator};
+use crate::call::Calls;
 use crate::config::Config;
 use crate::config::access;
 
@@ -138,7 +139,7 @@ fn tls(config: &Config) -> Result<Tls, Error> {
 }
 
 /// Who may speak to the listeners, as the configuration says.
-pub(super) fn access(config: &Config) -> Arc<Access> {
+pub(super) fn access(config: &Config, calls: &Arc<Calls>) -> Arc<Access> {
     let networks = |networks: &[access::Network]| -> Vec<Network> {
         let loopback = ["127.0.0.0/8", "::1"].map(str::to_owned);
         let texts = networks.iter().map(ToString::to_string).chain(loopback);
@@ -151,6 +152,8 @@ pub(super) fn access(config: &Config) -> Arc<Access> {
     };
     let hint = |source| format!("[control] allow = [\"{source}\"], or --control-allow={source},");
     let access = Access::new(rule).with_udp_reply_cap(UDP_STRANGER_REPLY_BYTES);
+    let calls = Arc::clone(calls);
+    let access = access.with_media_ports(move |source| calls.is_media_port(source));
     Arc::new(access.with_hint(hint))
 }
 

@@ -172,7 +172,7 @@ impl Daemon {
             console: Console::new(config, process.clone(), &calls),
         });
         let shared = Shared::new(Arc::new(Commands(operator.clone())));
-        let shared = Arc::new(shared.with_access(listen::access(config)));
+        let shared = Arc::new(shared.with_access(listen::access(config, &calls)));
         shared.set_templates(host::templates(config));
         let listeners = Listeners::start(config, &shared, &operator)?;
         process.listens(listeners.udp.iter().map(UdpServer::tos).collect());

@@ -6,7 +6,7 @@ mod network;
 use std::{
     collections::HashSet,
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -55,10 +55,12 @@ pub struct Access {
     udp_reply_cap: Option<usize>,
     hint: Box<Hint>,
     on_link: Mutex<OnLink>,
+    is_media: Box<IsMedia>,
     refused: AtomicU64,
     logged: Mutex<HashSet<IpAddr, foldhash::fast::RandomState>>,
 }
 
+type IsMedia = dyn Fn(SocketAddr) -> bool + Send + Sync;
 type Hint = dyn Fn(IpAddr) -> String + Send + Sync;
 
 #[derive(Default)]
@@ -75,6 +77,7 @@ impl Access {
             udp_reply_cap: None,
             hint: Box::new(|source| format!("allow = [\"{source}\"]")),
             on_link: Mutex::default(),
+            is_media: Box::new(|_| false),
             refused: AtomicU64::new(0),
             logged: Mutex::default(),
         }
@@ -84,6 +87,17 @@ impl Access {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Fn(IpAddr) -> String + Send + Sync + 'static) -> Self {
         self.hint = Box::new(hint);
+        self
+    }
+
+    /// Names the ports that media of the relay leaves from. Datagrams from there are never
+    /// requests: they are what a stranger has the relay send.
+    #[must_use]
+    pub fn with_media_ports(
+        mut self,
+        is_media: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.is_media = Box::new(is_media);
         self
     }
 
@@ -119,6 +133,9 @@ impl Access {
 
     fn grant(&self, source: &Source, now: Instant) -> Grant {
         let ip = source.addr.ip().to_canonical();
+        if source.transport == Transport::Udp && (self.is_media)(source.addr) {
+            return Grant::Refused;
+        }
         let rule = self.rule.read().unwrap_or_else(PoisonError::into_inner);
         match &*rule {
             Rule::Allow(networks) if networks.iter().any(|network| network.contains(ip)) => {
@@ -219,6 +236,20 @@ mod tests {
 
     fn networks(texts: &[&str]) -> Vec<Network> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn media_of_the_relay_is_never_a_request() {
+        let media = SocketAddr::from(([10, 0, 0, 1], 30_000));
+        let access = Access::new(Rule::Open).with_media_ports(move |source| source == media);
+        let mut from = source("10.0.0.1");
+        assert_eq!(access.check(&from, Instant::now()), Grant::Full);
+        from.addr = media;
+        assert_eq!(access.check(&from, Instant::now()), Grant::Refused);
+        // What arrives over a connection was not sent by a media port.
+        from.transport = Transport::Tcp;
+        assert_eq!(access.check(&from, Instant::now()), Grant::Full);
+        assert_eq!(access.refused(), 1);
     }
 
     #[test]
