@@ -124,6 +124,11 @@ impl Leg {
         extras.is_some_and(|extras| extras.trigger.is_some())
     }
 
+    /// The numbers of its m= lines.
+    pub(crate) fn lines(&self) -> Vec<usize> {
+        self.medias.iter().map(|media| media.line).collect()
+    }
+
     /// Whether the leg can be found by tag and branch and has sockets.
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self.presence, Presence::Gone)

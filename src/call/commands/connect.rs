@@ -1,18 +1,24 @@
 //! `connect`, `mesh` and `inject` (spec: ng-protocol §5): who hears whom, by command.
 
-use windlass_ng::{CallId, Command, Dict, Reply, Tag, errors};
+use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, errors};
 
 use super::subscribe::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::leg::LegIndex;
+use crate::call::leg::{Leg, LegIndex};
 use crate::call::serve::Calls;
 use crate::call::state::Call;
+use crate::call::table::lock;
 
 impl Calls {
     pub(super) fn connect(&self, scene: Scene<'_>) -> Reply {
         let request = scene.request;
         let id = match request.require_call_id() {
             Ok(id) => id.clone(),
+            Err(reason) => return Reply::error(reason),
+        };
+        // Sources are those of this call as it is before it takes another one in.
+        let (number, sources) = match self.connected(&id, request) {
+            Ok(selected) => selected,
             Err(reason) => return Reply::error(reason),
         };
         if let Some(other) = request
@@ -31,26 +37,42 @@ impl Calls {
             return Reply::error(reason);
         }
         self.on_call_named(&id, scene, errors::UNKNOWN_CALL_IDS, |_, call, scene| {
-            let request = scene.request;
-            let to = request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
-            let mut sources: Vec<LegIndex> = Vec::new();
-            for source in call.source_medias(request)? {
-                if !sources.contains(&source.leg) {
-                    sources.push(source.leg);
-                }
+            if call.number != number {
+                return Err(errors::UNKNOWN_CALL_IDS);
             }
-            let sink = call.leg_by_tag(to).ok_or(errors::TO_TAG_NOT_FOUND)?;
-            call.detach(sink);
+            let flags = &scene.request.flags;
+            let to = scene.request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
+            let sink = call.leg_or_new(to, scene)?;
             for source in sources.into_iter().filter(|source| *source != sink) {
-                call.hear(sink, source);
-                if !request.flags.directional() {
-                    call.detach(source);
-                    call.hear(source, sink);
+                if flags.directional() {
+                    call.hear(sink, source);
+                    if flags.bidirectional() {
+                        call.hear(source, sink);
+                    }
+                } else {
+                    call.transfer(source, sink);
                 }
                 call.associate(sink, source);
             }
             Ok(Reply::ok(Dict::new()))
         })
+    }
+
+    /// The number of a call, and the parties in it that `connect` names as sources.
+    fn connected(&self, id: &CallId, request: &Request) -> Result<(u64, Vec<LegIndex>), Refused> {
+        let entry = self.table.find(id).ok_or(errors::UNKNOWN_CALL_IDS)?;
+        let mut slot = lock(&entry);
+        let call = slot.as_mut().ok_or(errors::UNKNOWN_CALL_IDS)?;
+        if request.to_tag.is_none() {
+            return Err(errors::NO_TO_TAG);
+        }
+        let mut sources: Vec<LegIndex> = Vec::new();
+        for source in call.source_medias(request)? {
+            if !sources.contains(&source.leg) {
+                sources.push(source.leg);
+            }
+        }
+        Ok((call.number, sources))
     }
 
     pub(super) fn mesh(&self, scene: Scene<'_>) -> Reply {
@@ -134,18 +156,112 @@ impl Calls {
 }
 
 impl Call {
-    /// Lets a party hear another, media by media. Gives back whether there was any.
+    /// The lines of two parties that belong together, by positions: those of one mid and type,
+    /// else the first free one of the type from the same position on, going round (spec:
+    /// ng-protocol §5, `connect`).
+    fn joints(&self, source: LegIndex, sink: LegIndex) -> Vec<(usize, usize)> {
+        let medias = |leg: LegIndex| self.legs.get(leg).map_or(&[][..], |leg| &leg.medias);
+        let (sources, sinks) = (medias(source), medias(sink));
+        let mut is_free: Vec<bool> = sinks.iter().map(|media| !media.rejected).collect();
+        let mut joints = Vec::new();
+        for (at, media) in sources.iter().enumerate() {
+            if media.rejected {
+                continue;
+            }
+            let is_alike = |position: &usize| {
+                is_free.get(*position) == Some(&true)
+                    && sinks.get(*position).is_some_and(|other| {
+                        other.kind == media.kind && other.kind_text == media.kind_text
+                    })
+            };
+            let is_named = |position: &usize| {
+                let mid = sinks.get(*position).map(|other| &other.mid);
+                media.mid.is_some() && mid == Some(&media.mid)
+            };
+            let count = sinks.len();
+            let round = (0..count).map(|step| (at + step) % count);
+            let alike: Vec<usize> = round.filter(is_alike).collect();
+            let named = alike.iter().copied().find(is_named);
+            let Some(found) = named.or_else(|| alike.first().copied()) else {
+                continue;
+            };
+            if let Some(free) = is_free.get_mut(found) {
+                *free = false;
+            }
+            joints.push((at, found));
+        }
+        joints
+    }
+
+    /// Lets a party hear another one beside whom it hears. Gives back whether they have lines that
+    /// belong together.
     fn hear(&mut self, sink: LegIndex, source: LegIndex) -> bool {
-        let count = |leg: LegIndex| self.legs.get(leg).map_or(0, |leg| leg.medias.len());
-        let medias = count(sink).min(count(source));
-        for media in 0..medias {
+        let joints = self.joints(source, sink);
+        for &(from, to) in &joints {
+            if self.is_heard(sink, to, source, from) {
+                continue;
+            }
             let (sink, source) = (
-                SourceMedia { leg: sink, media },
-                SourceMedia { leg: source, media },
+                SourceMedia {
+                    leg: sink,
+                    media: to,
+                },
+                SourceMedia {
+                    leg: source,
+                    media: from,
+                },
             );
             self.subscribe_media(sink, source, true);
         }
-        medias > 0
+        !joints.is_empty()
+    }
+
+    /// Whether one media hears another by offer and answer.
+    fn is_heard(&self, sink: LegIndex, to: usize, source: LegIndex, from: usize) -> bool {
+        let line = |leg: LegIndex, media: usize| Some(self.legs.get(leg)?.medias.get(media)?.line);
+        let hears = |leg: &Leg| leg.sources.contains(&source);
+        self.legs.get(sink).is_some_and(hears) && line(sink, to) == line(source, from)
+    }
+
+    /// Joins two parties like offer and answer, line by line: what either line had to do with
+    /// others by offer and answer ends.
+    fn transfer(&mut self, source: LegIndex, sink: LegIndex) {
+        for (from, to) in self.joints(source, sink) {
+            // Lines of one number are joined, so a new one parts them from all others.
+            let line = self.next_line();
+            for (leg, media) in [(source, from), (sink, to)] {
+                let media = self
+                    .legs
+                    .get_mut(leg)
+                    .and_then(|leg| leg.medias.get_mut(media));
+                if let Some(media) = media {
+                    media.line = line;
+                }
+            }
+            for (leg, other) in [(source, sink), (sink, source)] {
+                if let Some(leg) = self.legs.get_mut(leg)
+                    && !leg.sources.contains(&other)
+                {
+                    leg.sources.push(other);
+                }
+            }
+        }
+        self.part_strangers();
+    }
+
+    /// Ends what offer and answer joined where no line is left in common.
+    fn part_strangers(&mut self) {
+        let lines: Vec<Vec<usize>> = self.legs.iter().map(Leg::lines).collect();
+        for (index, leg) in self.legs.iter_mut().enumerate() {
+            let own = lines.get(index);
+            leg.sources.retain(|&source| {
+                let theirs = lines.get(source);
+                let (Some(own), Some(theirs)) = (own, theirs) else {
+                    return false;
+                };
+                own.iter().any(|line| theirs.contains(line))
+            });
+        }
     }
 
     /// Lets a party hear nobody any more.
@@ -178,30 +294,21 @@ impl Call {
         let request = scene.request;
         let find = |call: &Self, tag: &Tag, reason: Refused| call.leg_by_tag(tag).ok_or(reason);
         let mut pairs: Vec<(LegIndex, LegIndex)> = Vec::new();
-        if request.rare.tags.is_empty() {
-            let here: Vec<LegIndex> = (0..self.legs.len())
-                .filter(|&leg| {
-                    self.legs
-                        .get(leg)
-                        .is_some_and(|leg| leg.is_here() && leg.tag.is_some())
-                })
-                .collect();
-            for &from in &here {
-                pairs.extend(here.iter().filter(|to| **to != from).map(|&to| (from, to)));
-            }
-        }
+        let mut speakers: Vec<LegIndex> = Vec::new();
         for entry in &request.rare.tags {
             let from = find(self, &entry.from, errors::MESH_FROM_TAG)?;
+            speakers.push(from);
             for to in &entry.to {
                 pairs.push((from, find(self, to, errors::MESH_TO_TAG)?));
             }
         }
         if request.flags.unsubscribe() {
-            let mut sinks: Vec<LegIndex> = pairs.iter().map(|(_, to)| *to).collect();
-            if request.flags.bidirectional() {
-                sinks.extend(pairs.iter().map(|(from, _)| *from));
+            for speaker in speakers {
+                self.detach(speaker);
+                if request.flags.bidirectional() {
+                    (0..self.legs.len()).for_each(|sink| self.unsubscribe_from(sink, speaker));
+                }
             }
-            sinks.into_iter().for_each(|sink| self.detach(sink));
         }
         for (from, to) in pairs.into_iter().filter(|(from, to)| from != to) {
             self.hear(to, from);

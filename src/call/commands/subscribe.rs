@@ -268,10 +268,14 @@ impl Call {
             match self.select(request)? {
                 Selected::Leg(leg) => vec![leg],
                 Selected::Call => {
-                    let tags = request.from_tags.iter();
-                    let legs: Option<Vec<LegIndex>> =
-                        tags.map(|tag| self.leg_by_tag(tag)).collect();
-                    legs.ok_or(errors::FROM_TAG_UNKNOWN)?
+                    let find = |tag: &Tag| {
+                        let leg = self.leg_by_tag(tag);
+                        if leg.is_none() {
+                            tracing::warn!(call_id = %self.id, %tag, "no party of this tag; skipped");
+                        }
+                        leg
+                    };
+                    request.from_tags.iter().filter_map(find).collect()
                 }
             }
         };

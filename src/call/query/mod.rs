@@ -5,6 +5,7 @@ mod media;
 pub(crate) use media::codec_in_use;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -123,9 +124,16 @@ impl Call {
             let sources =
                 selected().flat_map(|(_, leg)| leg.medias.iter().flat_map(media::ingress));
             let sources = Encoded::dict(|dict| {
+                // Several medias may hear one source: the first gives the entry.
+                let mut known = HashSet::new();
                 for source in sources {
-                    let key = source.ssrc.load(Relaxed).to_string();
-                    dict.dict(key, |dict| media::describe_source(source, clock, dict));
+                    let ssrc = source.ssrc.load(Relaxed);
+                    if !known.insert(ssrc) {
+                        continue;
+                    }
+                    dict.dict(ssrc.to_string(), |dict| {
+                        media::describe_source(source, clock, dict)
+                    });
                 }
             });
             reply.push("SSRC", sources);

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
 mod bounds;
+mod joined;
 mod leaks;
 mod lifecycle;
 mod masks;

@@ -197,7 +197,8 @@ fn connections_have_directions() {
         );
         assert!(hears(&bench, TO, THIRD));
         assert_eq!(hears(&bench, THIRD, TO), back, "{flags:?}");
-        assert!(!hears(&bench, TO, FROM), "T hears nobody else any more");
+        // A transfer ends what T heard; a directional connection adds to it.
+        assert_eq!(hears(&bench, TO, FROM), !back, "{flags:?}");
     }
 }
 
