@@ -9,7 +9,7 @@ use windlass_sdp::{Direction, Text};
 use super::alone::{Alone, Word, anywhere, bare};
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{endpoints, published_codec, sip_source};
+use crate::call::exchange::{endpoints, published_codecs, sip_source};
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
@@ -101,9 +101,7 @@ impl Calls {
                 false => Direction::Inactive,
             };
             let mut answer = bare(description, direction);
-            answer.codecs = published_codec(&description.codecs, request)
-                .into_iter()
-                .collect();
+            answer.codecs = published_codecs(&description.codecs, request);
             answers.push(answer);
             let (Some(endpoint), Some(answer)) =
                 (endpoint.filter(|_| !media.rejected), answers.last())

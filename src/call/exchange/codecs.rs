@@ -100,23 +100,53 @@ pub(crate) fn offered_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
     restored(left, input, request)
 }
 
-/// The one codec that a publisher is to send (ng-protocol §5): the first of its `accept` list that
-/// it offers, else the first that a codec engine could convert for subscribers; `any` takes
-/// whatever comes first. A publisher of nothing else is relayed as it is.
-pub(crate) fn published_codec(input: &[Codec], request: &Request) -> Option<Codec> {
+/// The codecs that a publisher is to send (ng-protocol §5, Publish codec choice): the first of its
+/// `accept` list that it offers, else the first that a codec engine could convert for subscribers;
+/// with `any` whatever comes first. The supplementary codecs of its clock rate stay beside it.
+/// `all` keeps every convertible codec, with `any` the whole list. A publisher of nothing else is
+/// relayed as it is.
+pub(crate) fn published_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
     let offered = offered_codecs(input, request);
     let accepted = &request.codec.accept;
+    let has = |word: &str| {
+        let mut specs = accepted.iter();
+        specs.any(|spec| spec.name.eq_ignore_ascii_case(word))
+    };
+    let is_kept = |codec: &Codec| has("any") || is_convertible(codec) || is_supplementary(codec);
+    if has("all")
+        && offered
+            .iter()
+            .any(|codec| is_kept(codec) && !is_supplementary(codec))
+    {
+        return offered
+            .iter()
+            .filter(|codec| is_kept(codec))
+            .cloned()
+            .collect();
+    }
+    let main = || offered.iter().filter(|codec| !is_supplementary(codec));
     let preferred = accepted
         .iter()
-        .find_map(|spec| offered.iter().find(|codec| spec_matches(spec, codec)));
-    let takes_any = accepted.iter().any(CodecSpec::is_any);
-    let convertible = || {
-        offered
-            .iter()
-            .find(|codec| takes_any || is_convertible(codec))
+        .find_map(|spec| main().find(|codec| spec_matches(spec, codec)));
+    let convertible = || main().find(|codec| has("any") || is_convertible(codec));
+    let chosen = preferred.or_else(convertible).or_else(|| main().next());
+    let Some(chosen) = chosen.or_else(|| offered.first()) else {
+        return Vec::new();
     };
-    let chosen = preferred.or_else(convertible);
-    chosen.or_else(|| offered.first()).cloned()
+    let goes_beside =
+        |codec: &&Codec| is_supplementary(codec) && codec.clock_rate == chosen.clock_rate;
+    offered
+        .iter()
+        .filter(|codec| codec.payload_type == chosen.payload_type || goes_beside(codec))
+        .cloned()
+        .collect()
+}
+
+/// Whether a codec goes beside another one: events, comfort noise, redundancy.
+fn is_supplementary(codec: &Codec) -> bool {
+    ["telephone-event", "CN", "red"]
+        .iter()
+        .any(|name| codec.name.eq_ignore_ascii_case(name))
 }
 
 /// Whether the reference can decode the codec (media-behaviour §14).

@@ -31,7 +31,7 @@ use super::ports::{Interfaces, LeaseError};
 use super::state::Call;
 use crate::flow::port::PortLease;
 
-pub(crate) use codecs::{answered_codecs, is_hidden, offered_codecs, published_codec};
+pub(crate) use codecs::{answered_codecs, is_hidden, offered_codecs, published_codecs};
 pub(crate) use lines::{MAX_LINES, is_bypassed};
 
 /// The relay that a call runs on, as far as signalling needs it.

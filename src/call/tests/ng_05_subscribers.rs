@@ -203,6 +203,24 @@ fn connections_have_directions() {
 }
 
 #[test]
+fn supplementary_codecs_of_a_publisher_stay_beside_the_chosen_one() {
+    let maps = "a=rtpmap:96 red/8000\na=rtpmap:97 red/48000\n\
+                a=rtpmap:101 telephone-event/8000\na=rtpmap:110 telephone-event/48000\n";
+    let shown = |formats: &str, maps: &str, accept: &[&str]| {
+        let sdp = PUBLISHED.replace("8 0\n", &format!("{formats}\n")) + maps;
+        let codec = Dict::new().with("accept", strings(accept));
+        let request = command("publish").with("sdp", sdp.replace('\n', "\r\n"));
+        let shown = Bench::new().sdp(request.with("codec", codec));
+        let line = shown.lines().find(|line| line.starts_with("m=")).unwrap();
+        line.split("RTP/AVP ").nth(1).unwrap().trim().to_owned()
+    };
+    assert_eq!(shown("8 96 97 101 110", maps, &[]), "8 96 101");
+    let unknown = "a=rtpmap:96 foo/8000\na=rtpmap:101 telephone-event/8000\n";
+    assert_eq!(shown("8 0 96 101", unknown, &["all"]), "8 0 101");
+    assert_eq!(shown("8 0 96 101", unknown, &["all", "any"]), "8 0 96 101");
+}
+
+#[test]
 fn a_publisher_is_to_send_one_codec() {
     let accept = |names: &[&str]| Dict::new().with("accept", strings(names));
     let maps =

@@ -17,7 +17,7 @@ const SENDER: &str = "m=audio 5000 RTP/AVP 8 0 101\nb=AS:32\na=rtpmap:101 teleph
     a=foo:bar\na=sendonly\n";
 
 #[test]
-fn a_publisher_is_answered_with_one_codec() {
+fn a_publisher_is_answered_with_one_codec_and_its_events() {
     for (flags, direction) in [(&[][..], "recvonly"), (&["bidirectional"], "sendrecv")] {
         let sdp = Bench::new().sdp(publish(SENDER).with("flags", strings(flags)));
         let origin = sdp.lines().nth(1).unwrap().to_owned();
@@ -25,8 +25,8 @@ fn a_publisher_is_answered_with_one_codec() {
         assert_eq!(
             numbered(&sdp.replace(&origin, "o=")),
             format!(
-                "v=0\no=\ns=windlass-1\nt=0 0\nm=audio PORT0 RTP/AVP 8\nc=IN IP4 203.0.113.1\n\
-                 a=rtpmap:8 PCMA/8000\na={direction}\na=rtcp:PORT1\n"
+                "v=0\no=\ns=windlass-1\nt=0 0\nm=audio PORT0 RTP/AVP 8 101\nc=IN IP4 203.0.113.1\n\
+                 a=rtpmap:8 PCMA/8000\na=rtpmap:101 telephone-event/8000\na={direction}\na=rtcp:PORT1\n"
             )
         );
     }
@@ -59,12 +59,13 @@ fn a_subscriber_to_a_publisher_is_offered_what_was_agreed() {
 o=alice 7 8 IN IP4 198.51.100.30
 s=call
 t=0 0
-m=audio PORT0 RTP/AVP 8
+m=audio PORT0 RTP/AVP 8 101
 i=what
 c=IN IP4 203.0.113.1
 b=AS:32
 a=label:cam
 a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
 a=foo:bar
 a=sendonly
 a=rtcp:PORT1
@@ -107,7 +108,7 @@ fn a_publishers_mux_is_taken() {
 fn a_publisher_chooses_no_codec_that_is_stripped() {
     let codec = Dict::new().with("strip", strings(&["PCMA"]));
     let sdp = Bench::new().sdp(publish(SENDER).with("codec", codec));
-    assert!(sdp.contains(" RTP/AVP 0\n"), "{sdp}");
+    assert!(sdp.contains(" RTP/AVP 0 101\n"), "{sdp}");
 }
 
 fn connected() -> Bench {
