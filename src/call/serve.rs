@@ -237,8 +237,6 @@ impl Calls {
             .is_some_and(|max| self.own_count() >= max);
         if is_full {
             self.statistics.offer_rejected();
-        }
-        if is_full {
             return Some(errors::SESSION_LIMIT);
         }
         match self.overload.load(Relaxed) {
