@@ -127,6 +127,7 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
     let (request, flags) = (context.request, &context.request.flags);
     let rules = &mut leg.source_rules;
     if is_sender {
+        // They are about the author of the SDP alone.
         rules.asymmetric = flags.asymmetric();
         rules.strict_source = flags.strict_source();
         rules.media_handover = flags.media_handover();
@@ -135,11 +136,6 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
             // A proxy that names itself does not say where the phone is.
             rules.received_from = Some(from).filter(|&from| from != context.source.ip());
         }
-    } else {
-        // The other party's own message may have set them; ours only adds.
-        rules.asymmetric |= flags.asymmetric();
-        rules.strict_source |= flags.strict_source();
-        rules.media_handover |= flags.media_handover();
     }
     rules.unidirectional |= flags.unidirectional();
     rules.pierce_nat |= flags.pierce_nat();

@@ -51,6 +51,27 @@ fn flags_on_sources_reach_the_latch() {
 }
 
 #[test]
+fn flags_on_sources_are_about_their_author_alone() {
+    let flags = ["strict-source", "media-handover", "asymmetric"];
+    let set = |bench: &Bench, signalled| {
+        let peer = flow_of(bench, signalled).peer;
+        [peer.strict_source, peer.media_handover, peer.asymmetric]
+    };
+    let (caller, callee) = ("198.51.100.2:4000", "198.51.100.7:5000");
+    let mut bench = Bench::new();
+    bench.ask(offer(&audio(CALLER, 4000, "")));
+    bench.ask(answer(&audio(CALLEE, 5000, "")).with("flags", strings(&flags)));
+    assert_eq!(set(&bench, caller), [false; 3]);
+    assert_eq!(set(&bench, callee), [true; 3]);
+    bench.ask(offer(&audio(CALLER, 4000, "")).with("flags", strings(&flags)));
+    assert_eq!(set(&bench, caller), [true; 3]);
+    // The callee's next SDP speaks for the callee again, and for nobody else.
+    bench.ask(answer(&audio(CALLEE, 5000, "")));
+    assert_eq!(set(&bench, caller), [true; 3]);
+    assert_eq!(set(&bench, callee), [false; 3]);
+}
+
+#[test]
 fn an_address_that_is_a_proxys_is_no_phones() {
     const PROXY: &str = "192.0.2.50";
     for (named, known) in [(PROXY, None), ("192.0.2.60", Some("192.0.2.60"))] {

@@ -363,11 +363,6 @@ pub(super) const KNOWN_DIFFERENCES: &[Difference] = &[
         equalise: equal::relation_of_rtcp,
     },
     Difference {
-        what: "asymmetric, strict-source and media-handover show in a query for the sender alone",
-        why: "Windlass sets them for both legs of the exchange; the flags are not compared",
-        equalise: |_, _, _| {},
-    },
-    Difference {
         what: "what a delete with a delay leaves for the next command",
         why: "a party marked for deletion has no associations any more; a story ends with a delete \
               of tags",
