@@ -222,6 +222,7 @@ impl<'a> Place<'a> {
         PeerSpec {
             signalled,
             signalled_private: is_private,
+            trusts_signalled: rules.trusts_signalled,
             received_from: rules
                 .received_from
                 .filter(|&from| self.may_be_the_partys_own(from, is_private, local)),

@@ -195,6 +195,8 @@ pub(crate) enum Presence {
 pub(crate) struct SourceRules {
     pub(crate) learning: Option<Learning>,
     pub(crate) received_from: Option<IpAddr>,
+    /// The party's last SDP came with `trust-address`.
+    pub(crate) trusts_signalled: bool,
     pub(crate) asymmetric: bool,
     pub(crate) unidirectional: bool,
     pub(crate) pierce_nat: bool,

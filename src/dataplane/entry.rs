@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::digits::{Digits, Fate, Replacement, Step};
 use super::guard::Guard;
@@ -17,6 +17,9 @@ use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
 use crate::media::rtp::{self, Received, RtpHeader};
+
+/// A port that could not be bound to its peer is tried again after this time.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// One flow in force.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub(super) struct Entry {
     tos: Option<u8>,
     /// The port is bound to its peer.
     pub(super) is_bound: bool,
+    /// When that failed last.
+    pub(super) not_bound_at: Option<Instant>,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
 }
@@ -141,6 +146,7 @@ impl Entry {
             receptions: Vec::new(),
             tos: spec.tos,
             is_bound: false,
+            not_bound_at: None,
             last_at,
         };
         entry.set_guards(spec.guards);
@@ -182,6 +188,12 @@ impl Entry {
         let targets = self.sinks.iter().map(|sink| find(sink.via));
         self.targets.extend(targets);
         self.sibling = self.sibling_local.and_then(find);
+    }
+
+    /// Whether the port may be bound to its peer: what failed is not tried for every packet.
+    pub(super) fn may_bind(&self, now: Instant) -> bool {
+        let failed = self.not_bound_at;
+        failed.is_none_or(|at| now.saturating_duration_since(at) >= BIND_AGAIN)
     }
 
     /// Where datagrams for the party may go now.

@@ -9,6 +9,7 @@ mod digits;
 mod entry;
 mod flows;
 mod guard;
+mod left;
 mod play;
 mod reporter;
 mod rewrite;
@@ -215,10 +216,17 @@ impl Dataplane {
             started,
             lost_events,
         };
+        let left = Arc::<left::LeftSources>::default();
         for index in 0..workers {
             let stats = Arc::<WorkerStats>::default();
             let (backend, wait, waker) = rungs.worker(index, Arc::clone(&stats))?;
-            let flows = Mutex::new(Flows::new(backend, sink.clone(), services.clone(), started));
+            let flows = Mutex::new(Flows::new(
+                backend,
+                sink.clone(),
+                services.clone(),
+                left.clone(),
+                started,
+            ));
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),

@@ -130,6 +130,7 @@ impl Bench {
             peer: PeerSpec {
                 signalled: Some(self.phones[side].local_addr().unwrap()),
                 signalled_private: false,
+                trusts_signalled: false,
                 received_from: None,
                 sends: true,
                 wants: true,

@@ -30,7 +30,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    fn new(ports: (u16, u16)) -> Self {
         let network = Network::new(&["phone", "nat", "relay", "strange", "office"]);
         network.join(("phone", "192.168.50.2/24"), ("nat", "192.168.50.1/24"));
         network.join(("nat", "198.51.100.7/24"), ("relay", "198.51.100.1/24"));
@@ -49,11 +49,14 @@ impl Scene {
             "nat",
             "nft add rule ip nat post oifname to-relay masquerade random",
         );
-        let interfaces = "[[interface]]\nname = \"ext\"\naddress = \"203.0.113.1\"\n\
-                          [[interface]]\nname = \"int\"\naddress = \"10.9.0.1\"\n\
-                          [ports]\nmin = 30000\nmax = 30099\n";
+        let interfaces = format!(
+            "[[interface]]\nname = \"ext\"\naddress = \"203.0.113.1\"\n\
+             [[interface]]\nname = \"int\"\naddress = \"10.9.0.1\"\n\
+             [ports]\nmin = {}\nmax = {}\n[timeouts]\ndelete_delay = 0\n",
+            ports.0, ports.1
+        );
         let command = network.command("relay", env!("CARGO_BIN_EXE_windlass"));
-        let relay = Relay::launch(command, interfaces, "");
+        let relay = Relay::launch(command, &interfaces, "");
         let phone = network.inside("phone", || Phone::new("192.168.50.2"));
         let office = network.inside("office", || Phone::new("10.9.0.2"));
         let stranger = network.inside("strange", || UdpSocket::bind("203.0.113.66:0").unwrap());
@@ -151,6 +154,10 @@ fn listen(socket: &UdpSocket) -> Heard {
 }
 
 fn scene() -> Option<(std::fs::File, Scene)> {
+    scene_with((*PORTS.start(), *PORTS.end()))
+}
+
+fn scene_with(ports: (u16, u16)) -> Option<(std::fs::File, Scene)> {
     if !is_root() || !has_program("/usr/sbin/nft") || !has_program("/usr/sbin/ip") {
         return None;
     }
@@ -160,7 +167,7 @@ fn scene() -> Option<(std::fs::File, Scene)> {
         println!("skipped: this kernel has no nftables");
         return None;
     }
-    Some((lock, Scene::new()))
+    Some((lock, Scene::new(ports)))
 }
 
 #[test]
@@ -244,4 +251,70 @@ fn a_phone_behind_nat_is_heard_without_any_hint() {
         String::from_utf8_lossy(&text).contains("198.51.100.7"),
         "the NAT is the endpoint"
     );
+}
+
+impl Scene {
+    /// Consistent RTP of the stranger to one port, as of a phone.
+    fn intrude(&self, port: SocketAddr, first: u16, packets: u16) {
+        for sequence in first..first + packets {
+            let mut packet = vec![0x80, 8];
+            packet.extend_from_slice(&sequence.to_be_bytes());
+            packet.extend_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+            packet.extend_from_slice(&[6, 6, 6, 6]);
+            packet.extend_from_slice(&[0x66; 160]);
+            self.stranger.send_to(&packet, port).unwrap();
+            std::thread::park_timeout(Duration::from_millis(4));
+        }
+    }
+}
+
+#[test]
+fn a_pause_of_the_phone_lets_no_stranger_in() {
+    let Some((_lock, mut scene)) = scene() else {
+        return;
+    };
+    let (to_phone, to_office) = scene.call("mute", Some("198.51.100.7"));
+    let [phone, office] = scene.talk(to_phone, to_office);
+    assert_eq!((phone.speech, office.speech), (PACKETS, PACKETS));
+    std::thread::park_timeout(Duration::from_millis(3300));
+    scene.intrude(to_phone, 100, 20);
+    assert_eq!(
+        listen(&scene.office.rtp).strange,
+        0,
+        "the stranger was heard"
+    );
+    let [phone, office] = scene.talk(to_phone, to_office);
+    assert_eq!((phone.speech, office.speech), (PACKETS, PACKETS));
+    assert_eq!(scene.stranger_heard(), 0, "the stranger got media");
+}
+
+#[test]
+fn a_phone_that_goes_on_is_not_heard_in_the_next_call_on_its_port() {
+    // Ports of two calls: the one after the next has the same as the first.
+    let Some((_lock, mut scene)) = scene_with((31_000, 31_003)) else {
+        return;
+    };
+    let (to_phone, to_office) = scene.call("first", None);
+    scene.talk(to_phone, to_office);
+    let delete = |scene: &Scene, id: &str| {
+        let delete = Dict::new().with("command", "delete").with("call-id", id);
+        scene.ask(&delete.with("delete-delay", 0));
+    };
+    delete(&scene, "first");
+    scene.call("between", None);
+    delete(&scene, "between");
+    // Another phone, which is silent yet; the first one has not heard the BYE.
+    let next = scene.network.inside("phone", || Phone::new("192.168.50.2"));
+    let mut first = std::mem::replace(&mut scene.phone, next);
+    let (again, _) = scene.call("next", None);
+    assert_eq!(again, to_phone, "the port is another");
+    first.speak(to_phone, PACKETS);
+    assert_eq!(
+        listen(&scene.office.rtp).speech,
+        0,
+        "the first phone was heard"
+    );
+    scene.phone.speak(to_phone, PACKETS);
+    let heard = listen(&scene.office.rtp).speech;
+    assert!(heard >= PACKETS - 4, "{heard}");
 }

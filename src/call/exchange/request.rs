@@ -129,6 +129,7 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
     if is_sender {
         // They are about the author of the SDP alone.
         rules.asymmetric = flags.asymmetric();
+        rules.trusts_signalled = flags.trust_address() && !flags.sip_source_address();
         rules.strict_source = flags.strict_source();
         rules.media_handover = flags.media_handover();
         rules.block_short |= flags.block_short();

@@ -84,3 +84,21 @@ fn an_address_that_is_a_proxys_is_no_phones() {
         assert_eq!(from, known.map(|known| known.parse().unwrap()), "{named}");
     }
 }
+
+#[test]
+fn an_address_is_trusted_for_moves_as_the_partys_last_sdp_says() {
+    for (flags, trusted) in [
+        (&["trust-address"][..], true),
+        (&["trust-address", "SIP-source-address"], false),
+        (&[], false),
+    ] {
+        let mut bench = Bench::new();
+        bench.ask(offer(&audio(CALLER, 4000, "")).with("flags", strings(flags)));
+        bench.ask(answer(&audio(CALLEE, 5000, "")));
+        assert_eq!(
+            flow_of(&bench, "198.51.100.2:4000").peer.trusts_signalled,
+            trusted
+        );
+        assert!(!flow_of(&bench, "198.51.100.7:5000").peer.trusts_signalled);
+    }
+}

@@ -45,7 +45,7 @@ impl<B: Backend> Flows<B> {
                     let lease = leases.swap_remove(position);
                     let local = spec.local;
                     let reports = spec.reports.clone();
-                    self.install(spec, lease, plan.call)?;
+                    self.install(spec, lease, plan.call, now)?;
                     self.set_reports(local, reports, now);
                     self.pierce(local);
                 }
@@ -70,7 +70,7 @@ impl<B: Backend> Flows<B> {
                     self.set_reports(local, reports, now);
                     self.pierce(local);
                 }
-                FlowChange::Remove(local) => removed.extend(self.remove(local)),
+                FlowChange::Remove(local) => removed.extend(self.remove(local, now)),
             }
         }
         // Ports that were leased and dropped again within one command.
@@ -78,11 +78,20 @@ impl<B: Backend> Flows<B> {
         Ok(removed)
     }
 
-    fn install(&mut self, spec: FlowSpec, lease: PortLease, call: u64) -> Result<(), String> {
+    fn install(
+        &mut self,
+        spec: FlowSpec,
+        lease: PortLease,
+        call: u64,
+        now: Instant,
+    ) -> Result<(), String> {
         let local = spec.local;
         let slot = self.entries.vacant_entry();
         let index = slot.key();
         let mut entry = Entry::new(spec, lease, call);
+        if let Some(left) = self.left.on(local, now) {
+            entry.latch.follow(&left);
+        }
         let tap = recording(&*self.recordings, &entry);
         entry.set_recording(tap);
         if let Some(tos) = entry.tos()
@@ -98,7 +107,7 @@ impl<B: Backend> Flows<B> {
         Ok(())
     }
 
-    fn remove(&mut self, local: SocketAddr) -> Option<PortLease> {
+    fn remove(&mut self, local: SocketAddr, now: Instant) -> Option<PortLease> {
         let index = self.by_local.remove(&local)?;
         let mut entry = self.entries.try_remove(index)?;
         if let Some(siblings) = self.by_call.get_mut(&entry.call) {
@@ -107,6 +116,9 @@ impl<B: Backend> Flows<B> {
         if entry.is_bound {
             self.bound -= 1;
             count_kept_out(&mut self.backend, &mut entry);
+        }
+        if let Some(left) = entry.latch.leave(now) {
+            self.left.note(local, left, now);
         }
         self.backend.release(entry.lease.handle_mut());
         Some(entry.lease)

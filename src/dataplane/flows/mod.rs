@@ -20,6 +20,7 @@ use slab::Slab;
 
 use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::entry::Entry;
+use super::left::LeftSources;
 use super::reporter::Reporting;
 use super::sys::recv::RecvBatch;
 use super::tap::{Recorded, Recordings};
@@ -39,8 +40,8 @@ pub(super) const DATAGRAM_BYTES: usize = 9216;
 /// unassigned payload type 127 (spec: ng-protocol §7, `pierce-NAT`).
 const NAT_OPENER: [u8; 12] = [0x80, 0x7f, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// A flow whose port is bound to its peer and that is silent for this long hears everybody again
-/// (spec: media-behaviour §3.1, NAT rebinding).
+/// How often flows whose port is bound to its peer are looked at: those that were silent for long
+/// enough hear everybody again (spec: media-behaviour §3.1, NAT rebinding).
 pub(super) const BOUND_SILENCE: Duration = Duration::from_millis(60);
 
 /// Events of all workers on their way to control; those that find no room are counted.
@@ -77,6 +78,8 @@ pub(super) struct Flows<B> {
     /// Flows whose port is bound to its peer.
     pub(in crate::dataplane) bound: usize,
     pub(in crate::dataplane) released_at: Instant,
+    /// Sources that earlier calls left behind on their ports.
+    pub(in crate::dataplane) left: Arc<LeftSources>,
     /// Datagrams taken in so far.
     pub(in crate::dataplane) received: u64,
     /// What the system refused to send in this turn.
@@ -101,9 +104,16 @@ pub(super) enum Queue {
 }
 
 impl<B: Backend> Flows<B> {
-    pub(super) fn new(backend: B, events: EventSink, services: Services, started: Instant) -> Self {
+    pub(super) fn new(
+        backend: B,
+        events: EventSink,
+        services: Services,
+        left: Arc<LeftSources>,
+        started: Instant,
+    ) -> Self {
         Self {
             backend,
+            left,
             events,
             recordings: services.recordings,
             recorded: services.recorded,
@@ -272,11 +282,11 @@ impl<B: Backend> Flows<B> {
         entry.last_at = now;
         if let Some((received, negotiated)) = reading.received(datagram) {
             entry.account(&received, datagram.len(), uptime_us);
-            if !entry.is_bound && entry.latch.sole_source(now) == Some(from) {
-                entry.is_bound = self
-                    .backend
-                    .bind_peer(entry.lease.handle_mut(), Some(from))
-                    .is_ok();
+            if !entry.is_bound && entry.may_bind(now) && entry.latch.sole_source(now) == Some(from)
+            {
+                let bound = self.backend.bind_peer(entry.lease.handle_mut(), Some(from));
+                entry.is_bound = bound.is_ok();
+                entry.not_bound_at = bound.is_err().then_some(now);
                 self.bound += usize::from(entry.is_bound);
             }
             if !negotiated {
@@ -323,8 +333,8 @@ impl<B: Backend> Flows<B> {
         }
         self.released_at = now;
         for (_, entry) in &mut self.entries {
-            let silent = now.saturating_duration_since(entry.last_at) >= BOUND_SILENCE;
-            if entry.is_bound && silent {
+            let silence = now.saturating_duration_since(entry.last_at);
+            if entry.is_bound && silence >= entry.latch.gate_silence() {
                 release(&mut self.backend, entry);
                 self.bound -= 1;
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::candidates::Candidates;
 use super::peer::{PeerSpec, Refusal};
 use super::run::{self, Run};
-use super::{Arrival, Event, Kind, SILENCE, Verdict, WINDOW};
+use super::{Arrival, Event, Kind, Left, SILENCE, Verdict, WINDOW};
 
 /// A rebinding of the peer's NAT is believed after its old address was silent for this long.
 const REBIND_SILENCE: Duration = Duration::from_millis(60);
@@ -17,6 +17,17 @@ const REBIND_RUN: usize = 2;
 
 /// A handover to another address needs this much silence of the old one.
 const HANDOVER_SILENCE: Duration = Duration::from_secs(1);
+
+/// Packets of the source that a party left are let through for this long, as long as nothing came
+/// from where it went: the last words before a move.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A gate for one source stays shut for at least this long after its last packet.
+const GATE_SILENCE: Duration = Duration::from_millis(60);
+
+/// Gaps between packets after which such a gate opens, and the longest it stays shut.
+const GATE_GAPS: u32 = 3;
+const MAX_GATE_SILENCE: Duration = Duration::from_secs(1);
 
 /// Sequence numbers that continue a stream after a rebinding.
 const MAX_CONTINUITY: u16 = 50;
@@ -37,8 +48,15 @@ pub(super) struct Guarded {
     /// The settled source before: it keeps flowing while learning is open again, and wins back
     /// what silence lost it.
     former: Option<Box<Source>>,
-    /// Signalling moved the party; `former` is in force until the new source settles.
+    /// Signalling moved the party within its NAT; `former` is in force until the new source
+    /// settles.
     reopened: bool,
+    /// Where media goes is not known: the party went behind another NAT.
+    lost: bool,
+    /// A source that belongs to somebody else.
+    shunned: Option<Box<Shunned>>,
+    /// Reports of the party came from another port than its media.
+    hears_stray: bool,
     /// Made when the first source has to prove itself: most flows never see one.
     candidates: Candidates,
     /// The source that continues the silent peer's stream.
@@ -71,6 +89,16 @@ impl Source {
         self.run.observe(now, kind);
         self.proven |= self.run.is_complete();
     }
+}
+
+/// A source that the port was settled on for somebody else: it is not to be heard as a stranger.
+#[derive(Clone, Copy, Debug)]
+struct Shunned {
+    address: SocketAddr,
+    ssrc: Option<u32>,
+    until: Instant,
+    /// Until then its last words pass.
+    last_words: Option<Instant>,
 }
 
 /// A source that goes on where the silent peer stopped.
@@ -107,39 +135,96 @@ impl Guarded {
         followed.next().map(|source| source.address)
     }
 
-    /// The settled source, when no rule but its silence could replace it.
+    /// Whether nothing that signalling says tells where media goes.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// The settled source and its SSRC.
+    pub(super) fn settled_source(&self) -> Option<(SocketAddr, Option<u32>)> {
+        let settled = match &self.current {
+            Some(current) if self.settled => Some(current),
+            _ => self.former.as_deref(),
+        };
+        settled.map(|source| (source.address, source.run.ssrc()))
+    }
+
+    /// The source belongs to somebody else: an earlier call on this port.
+    pub(super) fn shun(&mut self, address: SocketAddr, ssrc: Option<u32>, until: Instant) {
+        self.shunned = Some(Box::new(Shunned {
+            address,
+            ssrc,
+            until,
+            last_words: None,
+        }));
+    }
+
+    /// How long the settled source must be silent before a gate for it alone opens.
+    pub(super) fn gate_silence(&self) -> Duration {
+        let gap = self
+            .current
+            .as_ref()
+            .map(|current| current.run.longest_gap());
+        let patience = gap.unwrap_or_default().saturating_mul(GATE_GAPS);
+        patience.clamp(GATE_SILENCE, MAX_GATE_SILENCE)
+    }
+
+    /// The settled source, when no rule but its silence could replace it. A gate knows one port:
+    /// a party whose reports come from another has none.
     pub(super) fn sole_source(&self, peer: &PeerSpec, now: Instant) -> Option<SocketAddr> {
         let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
-        let is_sole = self.settled && self.former.is_none() && window_over;
+        let is_sole = self.settled && self.former.is_none() && window_over && !self.hears_stray;
         self.current
             .filter(|_| is_sole)
             .map(|current| current.address)
     }
 
     /// Signalling moved the party, or told its address for the first time.
-    pub(super) fn reopen(&mut self, peer: &PeerSpec, now: Instant) {
+    pub(super) fn reopen(&mut self, before: &PeerSpec, peer: &PeerSpec, now: Instant) {
         self.candidates.clear();
-        match self.current.take() {
-            Some(settled) if self.settled => {
+        self.mover = None;
+        let current = self.current.take();
+        let was_settled = std::mem::take(&mut self.settled);
+        let settled = match current {
+            Some(current) if was_settled => Some(current),
+            _ => self.former.as_deref().copied(),
+        };
+        self.former = None;
+        self.reopened = false;
+        self.lost = false;
+        if let Some(settled) = settled {
+            // A party that was found where it said, though that is private, is not behind a NAT
+            // as seen from here.
+            let is_reachable = settled.rank == 0 && before.signalled == Some(settled.address);
+            let is_public = !peer.signalled_private || peer.trusts_signalled || is_reachable;
+            if is_public || !peer.sends {
+                self.shunned = Some(Box::new(Shunned {
+                    address: settled.address,
+                    ssrc: settled.run.ssrc(),
+                    until: now + Left::TIME,
+                    last_words: Some(now + LAST_WORDS),
+                }));
+            } else if may_be_nat_of(settled.address, before, peer) {
                 self.former = Some(Box::new(settled));
                 self.reopened = true;
-                self.settled = false;
+            } else {
+                self.lost = true;
             }
-            Some(mut open) => {
-                let again = Arrival {
-                    from: open.address,
-                    kind: Kind::Opaque,
-                    sibling: None,
-                };
-                open.rank = rank(peer, &again);
-                open.followed = is_followed_at_once(open.rank, peer);
-                // A stranger to the new address is judged anew.
-                if open.rank <= 3 {
-                    self.current = Some(open);
-                    self.try_settle(peer, now, &mut None);
-                }
+            return;
+        }
+        if let Some(mut open) = current {
+            let again = Arrival {
+                from: open.address,
+                kind: Kind::Opaque,
+                sibling: None,
+            };
+            open.rank = rank(peer, &again);
+            open.followed = is_followed_at_once(open.rank, peer);
+            // A stranger to the new address is judged anew.
+            if open.rank <= 3 {
+                self.current = Some(open);
+                self.try_settle(peer, now, &mut None);
             }
-            None => {}
         }
     }
 
@@ -150,7 +235,6 @@ impl Guarded {
         arrival: &Arrival,
         event: &mut Option<Event>,
     ) -> Verdict {
-        let rank = rank(peer, arrival);
         if let Some(current) = &mut self.current
             && current.address == arrival.from
         {
@@ -161,6 +245,7 @@ impl Guarded {
             }
             return Verdict::Accept;
         }
+        let rank = rank(peer, arrival);
         if let Some(former) = &mut self.former
             && former.address == arrival.from
             && (rank > 0 || !self.reopened)
@@ -172,7 +257,13 @@ impl Guarded {
             return Verdict::Accept;
         }
         if arrival.kind == (Kind::Rtcp { stray: true }) && self.is_home_to(arrival.from, rank) {
+            self.hears_stray = true;
             return Verdict::Accept;
+        }
+        if rank >= 3
+            && let Some(verdict) = self.judge_shunned(now, arrival, event)
+        {
+            return verdict;
         }
         match self.current {
             Some(current) if self.settled => {
@@ -188,6 +279,32 @@ impl Guarded {
         match &self.current {
             Some(current) if self.settled => current.address.ip() == from.ip(),
             _ => rank <= 2,
+        }
+    }
+
+    /// What becomes of a packet of a source that belongs to somebody else; `None`: it is not one.
+    fn judge_shunned(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        event: &mut Option<Event>,
+    ) -> Option<Verdict> {
+        let shunned = self.shunned.as_deref().copied()?;
+        if now >= shunned.until {
+            self.shunned = None;
+            return None;
+        }
+        let is_same = match arrival.kind {
+            Kind::Rtp { ssrc, .. } => shunned.ssrc == Some(ssrc),
+            Kind::Rtcp { .. } | Kind::Opaque => true,
+        };
+        if shunned.address != arrival.from || !is_same {
+            return None;
+        }
+        let has_successor = self.current.is_some();
+        match shunned.last_words {
+            Some(until) if now < until && !has_successor => Some(Verdict::Accept),
+            _ => Some(self.refuse(now, arrival, event)),
         }
     }
 
@@ -234,7 +351,8 @@ impl Guarded {
             // packets may be far from the peer's last one.
             self.keep_mover(mover, now, arrival);
         }
-        if current.is_silent(now, SILENCE) {
+        // Silence lets nobody in who fits worse than the one who is silent.
+        if current.is_silent(now, SILENCE) && rank <= current.rank {
             return self.judge_open(peer, now, arrival, rank, event);
         }
         self.refuse(now, arrival, event)
@@ -358,7 +476,12 @@ impl Guarded {
             3 if peer.received_from.is_none() => true,
             3 => {
                 let alone = !self.candidates.has_others(current.address);
-                alone && now.saturating_duration_since(current.first_at) >= WINDOW
+                let known = peer.received_from;
+                let fits = known.is_some_and(|known| known.is_ipv4() == current.address.is_ipv4());
+                alone
+                    && fits
+                    && peer.sends
+                    && now.saturating_duration_since(current.first_at) >= WINDOW
             }
             _ => false,
         };
@@ -366,6 +489,7 @@ impl Guarded {
             return;
         }
         current.followed = true;
+        self.lost = false;
         let against_signalling = current.rank == 3 && peer.received_from.is_some();
         *event = Some(match against_signalling {
             true => Event::AgainstSignalling(current.address),
@@ -389,15 +513,18 @@ impl Guarded {
         if !self.settled {
             self.try_settle(peer, now, event);
         }
-        // The party left its old address for the signalled one, where it only listens.
+        // The party kept its NAT after all: it still speaks from there.
+        let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
         if self.reopened
-            && self
+            && window_over
+            && self.current.is_none()
+            && let Some(former) = self
                 .former
-                .as_deref()
-                .is_some_and(|former| former.is_silent(now, SILENCE))
+                .take_if(|former| !former.is_silent(now, SILENCE))
         {
+            self.current = Some(*former);
+            self.settled = true;
             self.reopened = false;
-            self.former = None;
         }
         self.candidates.forget_silent(now);
     }
@@ -433,6 +560,13 @@ fn rank(peer: &PeerSpec, arrival: &Arrival) -> Rank {
         Some(sibling) if sibling.ip() == from.ip() => by_signalling.min(1),
         _ => by_signalling,
     }
+}
+
+/// Whether a source can still be the NAT of a party whose private address changed.
+fn may_be_nat_of(source: SocketAddr, before: &PeerSpec, peer: &PeerSpec) -> bool {
+    let host = |peer: &PeerSpec| peer.signalled.map(|signalled| signalled.ip());
+    let same_way = peer.received_from.is_none() || peer.received_from == before.received_from;
+    same_way && host(peer) == host(before) || peer.received_from == Some(source.ip())
 }
 
 fn is_followed_at_once(rank: Rank, peer: &PeerSpec) -> bool {

@@ -90,6 +90,26 @@ pub enum Event {
     AgainstSignalling(SocketAddr),
 }
 
+/// The source that a call leaves behind on a port: a phone that did not hear of its end goes on
+/// sending.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    source: SocketAddr,
+    ssrc: Option<u32>,
+    signalled: Option<SocketAddr>,
+    at: Instant,
+}
+
+impl Left {
+    /// For how long it counts.
+    pub const TIME: Duration = Duration::from_secs(60);
+
+    /// Whether it still counts.
+    pub fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < Self::TIME
+    }
+}
+
 /// The source gate of one flow.
 #[derive(Clone, Debug)]
 pub struct Latch {
@@ -138,7 +158,7 @@ impl Latch {
         let moved = before.signalled != self.peer.signalled;
         let signalled = before.signalled_at != self.peer.signalled_at;
         match &mut self.mode {
-            Mode::Guarded(guarded) if moved => guarded.reopen(&self.peer, now),
+            Mode::Guarded(guarded) if moved => guarded.reopen(&before, &self.peer, now),
             Mode::Guarded(_) => {}
             Mode::Reference(reference) => reference.signalled(moved, signalled),
         }
@@ -196,7 +216,8 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.followed(),
             Mode::Reference(reference) => reference.followed(),
         };
-        learned.or(self.peer.signalled)
+        let is_lost = matches!(&self.mode, Mode::Guarded(guarded) if guarded.is_lost());
+        learned.or_else(|| self.peer.signalled.filter(|_| !is_lost))
     }
 
     /// The one source that can be heard now, and where media goes: learning is over, and nothing
@@ -207,6 +228,38 @@ impl Latch {
                 guarded.sole_source(&self.peer, now)
             }
             _ => None,
+        }
+    }
+
+    /// How long its sole source must be silent before others are to be heard.
+    pub fn gate_silence(&self) -> Duration {
+        match &self.mode {
+            Mode::Guarded(guarded) => guarded.gate_silence(),
+            Mode::Reference(_) => Duration::ZERO,
+        }
+    }
+
+    /// What the next call on the port has to know of this one; `None`: nothing.
+    pub fn leave(&self, now: Instant) -> Option<Left> {
+        let Mode::Guarded(guarded) = &self.mode else {
+            return None;
+        };
+        let (source, ssrc) = guarded.settled_source()?;
+        Some(Left {
+            source,
+            ssrc,
+            signalled: self.peer.signalled,
+            at: now,
+        })
+    }
+
+    /// Takes notice of an earlier call on the port: its source is not to be heard in this one.
+    /// The same party is, be it in another call.
+    pub fn follow(&mut self, left: &Left) {
+        if let Mode::Guarded(guarded) = &mut self.mode
+            && left.signalled != self.peer.signalled
+        {
+            guarded.shun(left.source, left.ssrc, left.at + Left::TIME);
         }
     }
 

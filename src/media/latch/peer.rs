@@ -15,6 +15,8 @@ pub struct PeerSpec {
     /// `signalled` is private and not in the scope of the local interface, so the party is
     /// behind NAT as seen from here.
     pub signalled_private: bool,
+    /// A move to `signalled` counts at once, even if that is private (`trust-address`).
+    pub trusts_signalled: bool,
     /// The SIP source address (`received-from`), when it can be the party's own.
     pub received_from: Option<IpAddr>,
     /// Whether the SDP says that the party sends media (not recvonly, inactive, or held by

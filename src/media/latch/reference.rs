@@ -50,6 +50,13 @@ impl Reference {
         event: &mut Option<Event>,
     ) -> Verdict {
         let from = arrival.from;
+        // Where nothing is learned, nothing has to be waited for.
+        if peer.learning == Learning::Off
+            && peer.strict_source
+            && peer.signalled.is_some_and(|signalled| signalled != from)
+        {
+            return Verdict::Drop(Refusal::UnexpectedSource);
+        }
         // Nothing is learned from a party whose SDP is not known, nor of one that does not know
         // ours, nor from RTCP on an RTP port.
         let Some(signalled) = peer.signalled.filter(|_| peer.is_shown) else {
@@ -104,7 +111,9 @@ impl Reference {
         signalled: SocketAddr,
         event: &mut Option<Event>,
     ) -> Verdict {
-        if self.learned == Some(from) || from == signalled {
+        // Of an asymmetric line, only the learned source counts once there is one.
+        let is_signalled = from == signalled && !(peer.asymmetric && peer.strict_source);
+        if self.learned.unwrap_or(signalled) == from || is_signalled {
             return Verdict::Accept;
         }
         if peer.strict_source {

@@ -66,6 +66,17 @@ impl Run {
         self.last_at = now;
     }
 
+    /// The SSRC of the last packet; `None`: it was not RTP.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        self.ssrc
+    }
+
+    /// The longest of the last gaps between packets.
+    pub(super) fn longest_gap(&self) -> Duration {
+        let longest = self.gaps.iter().max().copied().unwrap_or_default();
+        Duration::from_micros(longest.into())
+    }
+
     /// How many packets follow each other, as far as it matters.
     pub(super) fn length(&self) -> usize {
         usize::from(self.packets).min(LENGTH)

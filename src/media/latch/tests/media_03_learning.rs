@@ -130,7 +130,7 @@ fn asymmetric_records_the_source_and_sends_as_signalled() {
     });
     assert!(scene.rtp(NAT, 1, 1));
     assert!(scene.goes_to(PUBLIC) && scene.latch.learned() == Some(at(NAT)));
-    assert!(scene.rtp(NAT, 1, 2) && scene.rtp(PUBLIC, 1, 3));
+    assert!(scene.rtp(NAT, 1, 2) && !scene.rtp(PUBLIC, 1, 3));
     assert!(!scene.rtp(THIEF, 1, 4));
 }
 
@@ -148,4 +148,21 @@ fn a_party_is_heard_in_every_mode_with_its_first_packet() {
         assert!(scene.rtp(PUBLIC, 1, 1));
         assert!(scene.latch.has_heard_party(), "{learning:?}");
     }
+}
+
+#[test]
+fn without_learning_strict_source_holds_from_the_first_packet() {
+    let mut scene = reference(Learning::Off, |peer| peer.strict_source = true);
+    assert!(!scene.rtp("198.51.100.10:4010", 1, 1));
+    assert!(scene.rtp(PUBLIC, 1, 2) && !scene.rtp("198.51.100.10:4010", 1, 3));
+}
+
+#[test]
+fn before_anything_is_learned_an_asymmetric_source_is_the_signalled_one() {
+    let mut scene = reference(Learning::Off, |peer| {
+        peer.asymmetric = true;
+        peer.strict_source = true;
+    });
+    assert!(scene.rtp(PUBLIC, 1, 1) && scene.rtp(PUBLIC, 1, 2));
+    assert!(!scene.rtp(NAT, 1, 3));
 }

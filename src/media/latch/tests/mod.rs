@@ -1,6 +1,7 @@
 //! A latch in virtual time.
 
 mod media_03_1_guarded;
+mod media_03_1_moves;
 mod media_03_learning;
 
 use std::net::SocketAddr;
@@ -47,6 +48,7 @@ impl Scene {
         let mut peer = PeerSpec {
             signalled: signalled.map(at),
             signalled_private: signalled == Some(PRIVATE),
+            trusts_signalled: false,
             received_from: None,
             sends: true,
             wants: true,
