@@ -1,5 +1,6 @@
 //! Lines and tokens: what every other file of the parser reads with (RFC 8866 §5).
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// One line: its number from 1, its letter and what follows the `=`.
@@ -58,6 +59,11 @@ pub(crate) fn number<T: FromStr>(bytes: &[u8]) -> Option<T> {
 /// Whatever parses from its text form, such as an IP address.
 pub(crate) fn parse<T: FromStr>(bytes: &[u8]) -> Option<T> {
     str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// An IP address. An IPv4-mapped one (RFC 4291 §2.5.5.2) is read as IPv4.
+pub(crate) fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    parse::<IpAddr>(bytes).map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -115,6 +115,12 @@ impl Media {
         self.port == 0
     }
 
+    /// Whether the line is only there as part of a bundle (RFC 9143 §6).
+    pub fn is_bundle_only(&self) -> bool {
+        let mut attributes = self.attributes.iter();
+        attributes.any(|attribute| attribute.name() == b"bundle-only")
+    }
+
     /// Whether keys we can use come with a transport that does not ask for them (RFC 8643).
     pub fn is_osrtp(&self) -> bool {
         self.transport.is_rtp()
@@ -127,15 +133,11 @@ impl Media {
         self.transport.is_srtp() || self.is_osrtp()
     }
 
-    /// Whether `address` is the "not yet known" of trickle ICE: unspecified with port 9.
-    pub fn is_trickle_address(&self, address: IpAddr) -> bool {
-        self.port == 9 && address.is_unspecified()
-    }
-
-    /// Whether ICE candidates will follow, by option or by the address `address`.
+    /// Whether ICE candidates will follow, by option or by the address `address`: unspecified
+    /// with port 9 is "not yet known". Without ICE there is nothing to follow.
     pub fn is_trickle(&self, address: Option<IpAddr>) -> bool {
-        self.ice.has_option("trickle")
-            || address.is_some_and(|address| self.is_trickle_address(address))
+        let is_unknown = address.is_some_and(|address| self.port == 9 && address.is_unspecified());
+        self.ice.ufrag.is_some() && (self.ice.has_option("trickle") || is_unknown)
     }
 
     /// Where RTCP goes if RTP goes to `rtp`: `a=rtcp` if it counts, else the next port. `None`
@@ -150,9 +152,11 @@ impl Media {
         }
     }
 
-    /// Whether RTCP shares the port of RTP, by `a=rtcp-mux` or because `a=rtcp` names `rtp`.
+    /// Whether RTCP shares the port of RTP, by `a=rtcp-mux` or because `a=rtcp` names `rtp`. An
+    /// endpoint that is not yet known (RFC 8840 §4.1.3) says nothing of that.
     pub fn is_rtcp_muxed(&self, rtp: SocketAddr) -> bool {
-        self.rtcp_mux || self.rtcp_endpoint(rtp) == Some(rtp)
+        let is_known = rtp.port() != 9 || !rtp.ip().is_unspecified();
+        self.rtcp_mux || is_known && self.rtcp_endpoint(rtp) == Some(rtp)
     }
 
     /// The codec of `payload_type`.

@@ -43,7 +43,8 @@ impl Parser {
         let source = self.source.clone();
         for (number, text) in lines(source.as_bytes()) {
             if text.is_empty() {
-                if self.options.reject_invalid {
+                let cuts_media = || lines(source.as_bytes()).skip(number).any(is_media);
+                if self.options.reject_invalid || cuts_media() {
                     return Err(ParseError::new(number, Reason::EmptyLine));
                 }
                 break;
@@ -173,6 +174,11 @@ impl Parser {
         self.in_media = true;
         Ok(())
     }
+}
+
+/// Whether a numbered line begins a media.
+fn is_media((_, text): (usize, &[u8])) -> bool {
+    text.starts_with(b"m=")
 }
 
 fn read_in_part(

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use crate::line::{first_token, number};
+use crate::attribute::format;
+use crate::line::{first_token, number, split_at_byte};
 use crate::text::{Source, Text};
 
 /// One payload type of a media, in the order of its `m=` line.
@@ -62,6 +63,25 @@ impl Codec {
             && self.channels_or_one() == other.channels_or_one()
     }
 
+    /// Whether this codec of an answer is `offered`: the same encoding with parameters that go
+    /// together, as far as they decide on the bit stream.
+    pub fn answers(&self, offered: &Self) -> bool {
+        let is_g729 = |codec: &Self| {
+            codec.name.eq_ignore_ascii_case("G729") || codec.name.eq_ignore_ascii_case("G729a")
+        };
+        let is_name =
+            self.name.eq_ignore_ascii_case(&offered.name) || is_g729(self) && is_g729(offered);
+        is_name
+            && self.clock_rate == offered.clock_rate
+            && self.channels_or_one() == offered.channels_or_one()
+            && format::answers(self, offered)
+    }
+
+    /// The parameters as they are printed: of opus the known ones, in a fixed order.
+    pub fn printed_fmtp(&self) -> Vec<Text> {
+        format::printed(self)
+    }
+
     /// Whether this is RFC 4733 `telephone-event`.
     pub fn is_telephone_event(&self) -> bool {
         self.name.eq_ignore_ascii_case("telephone-event")
@@ -72,6 +92,12 @@ impl Codec {
 pub(crate) fn payload_type_of(value: &[u8]) -> Option<(u8, &[u8])> {
     let (payload_type, rest) = first_token(value);
     Some((number(payload_type).filter(|&pt| pt < 128)?, rest))
+}
+
+/// The same for an `a=fmtp`: one blank ends the payload type, all behind it is the text.
+pub(crate) fn format_of(value: &[u8]) -> Option<(u8, &[u8])> {
+    let (payload_type, text) = split_at_byte(value.trim_ascii_start(), b' ')?;
+    Some((number(payload_type).filter(|&pt| pt < 128)?, text))
 }
 
 /// `name/clock[/channels]`, the second half of an rtpmap.

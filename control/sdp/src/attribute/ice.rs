@@ -1,9 +1,9 @@
 //! ICE signalling (RFC 8839, RFC 8838 trickle, RFC 8445).
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::line::{number, parse, tokens};
+use crate::line::{ip_address, number, tokens};
 use crate::text::{Source, Text};
 
 /// What one media says about ICE, session values filled in.
@@ -93,7 +93,7 @@ impl Candidate {
         let component = number(tokens.next()?).filter(|id| (1..=256).contains(id))?;
         let transport = source.text(tokens.next()?);
         let priority = number(tokens.next()?)?;
-        let ip: IpAddr = parse(tokens.next()?)?;
+        let ip = ip_address(tokens.next()?)?;
         let port = number(tokens.next()?)?;
         if !tokens.next()?.eq_ignore_ascii_case(b"typ") {
             return None;
@@ -106,7 +106,7 @@ impl Candidate {
             // A name without a value is what some phones end their lines with.
             let Some(value) = tokens.next() else { break };
             match name {
-                b"raddr" => related_ip = parse::<IpAddr>(value),
+                b"raddr" => related_ip = ip_address(value),
                 b"rport" => related_port = number::<u16>(value),
                 _ => {
                     if !extensions.is_empty() {

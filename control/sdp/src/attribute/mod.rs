@@ -7,6 +7,7 @@ mod crypto;
 mod direction;
 mod dtls;
 mod extmap;
+mod format;
 mod ice;
 mod rtcp;
 

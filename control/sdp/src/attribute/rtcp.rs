@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::line::{number, parse, tokens};
+use crate::line::{ip_address, number, parse, tokens};
 
 /// One `a=rtcp` line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ pub(crate) fn address_of(net: &[u8], family: &[u8], address: &[u8]) -> Option<Ip
         return None;
     }
     let address = address.split(|&byte| byte == b'/').next()?;
-    let address: IpAddr = parse(address)?;
-    let matches = match address {
+    let written: IpAddr = parse(address)?;
+    let matches = match written {
         IpAddr::V4(_) => family.eq_ignore_ascii_case(b"IP4"),
         IpAddr::V6(_) => family.eq_ignore_ascii_case(b"IP6"),
     };
-    matches.then_some(address)
+    ip_address(address).filter(|_| matches)
 }

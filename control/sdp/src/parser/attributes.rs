@@ -1,6 +1,6 @@
 //! Reading `a=` lines: which name means what at which level, and what falls back to the session.
 
-use crate::attribute::codec::{encoding, payload_type_of};
+use crate::attribute::codec::{encoding, format_of, payload_type_of};
 use crate::attribute::{
     Attribute, AttributeClass, Candidate, Codec, CryptoLine, Direction, Extmap, Fingerprint,
     RtcpAttribute, Setup,
@@ -190,8 +190,8 @@ impl MediaReader {
         match name {
             b"rtpmap" => self.read_rtpmap(value, source),
             b"fmtp" => {
-                if let Some((payload_type, format)) = payload_type_of(value)
-                    && !format.is_empty()
+                if let Some((payload_type, format)) = format_of(value)
+                    && !format.trim_ascii().is_empty()
                     && let Some(codec) = self.codec_mut(payload_type)
                 {
                     codec.fmtp.push(source.text(format));

@@ -121,7 +121,7 @@ impl Media {
         media.codecs = from.codecs.clone();
         media.extmap_allow_mixed = from.extmap_allow_mixed;
         media.extmaps = from.extmaps.clone();
-        media.generics = texts(from.generics());
+        media.generics = feedback_first(from.generics());
         media.direction = DirectionLine::Print(from.direction_or_default());
         media.ptime = from.ptime;
         media.maxptime = from.maxptime;
@@ -143,8 +143,16 @@ impl Media {
             Some(direction) => DirectionLine::Print(direction),
             None => DirectionLine::CopiedAmongGenerics,
         };
-        self.generics = texts(from.generics_with_direction());
+        self.generics = feedback_first(from.generics_with_direction());
     }
+}
+
+/// Carried attributes with those of `rtcp-fb:*`, which belong to the codecs, before all others.
+fn feedback_first<'a>(attributes: impl Iterator<Item = &'a Attribute>) -> Vec<Text> {
+    let (mut first, others): (Vec<&Attribute>, Vec<&Attribute>) =
+        attributes.partition(|attribute| attribute.name() == b"rtcp-fb");
+    first.extend(others);
+    texts(first.into_iter())
 }
 
 /// The direction of a media that has it from the session.

@@ -131,7 +131,8 @@ impl Media {
                     decimal(out, codec.payload_type);
                 }
             }
-            Formats::Text(formats) if formats.is_empty() => {}
+            // RFC 8866 §5.14: an m= line without a format is none.
+            Formats::Text(formats) if formats.is_empty() => out.extend_from_slice(b" 0"),
             Formats::Text(formats) => {
                 out.push(b' ');
                 out.extend_from_slice(formats.as_bytes());
@@ -181,7 +182,7 @@ impl Media {
                     }
                 });
             }
-            for fmtp in &codec.fmtp {
+            for fmtp in &codec.printed_fmtp() {
                 printer.attribute(|out| {
                     out.extend_from_slice(b"fmtp:");
                     decimal(out, pt);
