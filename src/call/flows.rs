@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use windlass_ng::request::VscCodes;
 
+use super::exchange::mid_of;
 use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
 use super::media::{EndpointMap, Formats, Media, Port, PortSet};
@@ -14,6 +15,7 @@ use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::digits::{DigitBlock, DigitRule};
+use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
 use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps, Withhold,
 };
@@ -171,7 +173,10 @@ impl<'a> Place<'a> {
 
     /// The medias whose packets arrive on these ports: one, or those of a bundle.
     fn members(&self) -> impl Iterator<Item = &'a Media> {
-        let (head, own) = (self.media_index, self.media.line);
+        // A port that a line had before its bundle is served like the shared one.
+        let extras = self.media.extras.as_deref();
+        let head = extras.and_then(|extras| extras.bundle_head);
+        let (head, own) = (head.unwrap_or(self.media_index), self.media.line);
         let medias = self.leg.medias.iter();
         medias.filter(move |media| {
             media.line == own
@@ -395,7 +400,9 @@ impl<'a> Place<'a> {
             .filter(|_| !is_sealed)
             .map(|extras| extras.hidden_extensions.as_slice());
         let hidden = hidden.unwrap_or_default();
-        if muted == Muted::default() && !is_bundle && hidden.is_empty() {
+        let extensions = extension_rules(member, listener.media);
+        let is_plain = !is_bundle && hidden.is_empty() && extensions.is_none();
+        if muted == Muted::default() && is_plain {
             return None;
         }
         let Formats { types, events, .. } = member.formats;
@@ -410,7 +417,11 @@ impl<'a> Place<'a> {
         };
         let change = match is_sealed {
             true => Change::default(),
-            false => change(member, listener, muted, hidden),
+            false => Change {
+                extensions,
+                source_mid: mid_element(member).filter(|_| is_bundle),
+                ..change(member, listener, muted, hidden)
+            },
         };
         Some(Box::new(SinkRules { withhold, change }))
     }
@@ -495,7 +506,39 @@ fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) 
             false => Vec::new(),
         },
         hidden_extensions: hidden.to_vec(),
+        ..Change::default()
     }
+}
+
+/// What becomes of the header extensions from one line to another. What is encrypted is
+/// authenticated with them.
+fn extension_rules(from: &Media, to: &Media) -> Option<ExtensionRules> {
+    let list = |media: &Media| -> ExtensionIds {
+        let extras = media.extras.as_deref();
+        let list = extras.map(|extras| extras.extensions.list.iter());
+        list.into_iter().flatten().map(|extmap| extmap.id).collect()
+    };
+    let (sender, receiver) = (list(from), list(to));
+    let is_empty = sender == ExtensionIds::default() && receiver == ExtensionIds::default();
+    if is_empty || from.is_secure() || !from.transport.is_rtp() {
+        return None;
+    }
+    Some(ExtensionRules {
+        sender,
+        receiver,
+        allows_mixed: !to.extra(|extras| extras.extensions.excludes_mixed),
+        mid: mid_element(to),
+    })
+}
+
+/// The MID element of a line: it has the extension, and a mid that fits.
+fn mid_element(media: &Media) -> Option<MidElement> {
+    let id = mid_of(&media.extras.as_deref()?.extensions.list)?;
+    let value = media.mid.as_ref()?.as_bytes();
+    (1..=255).contains(&value.len()).then(|| MidElement {
+        id,
+        value: value.into(),
+    })
 }
 
 /// The byte that is silence, for every payload type that has one.

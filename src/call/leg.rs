@@ -148,6 +148,8 @@ pub(crate) struct LegExtras {
     pub(crate) meant_for: Option<Tag>,
     /// The call-id that the leg came with, if the call was merged.
     pub(crate) call_id: Option<CallId>,
+    /// The party bundles lines of its SDPs (RFC 9143), until that is turned down.
+    pub(crate) bundles: bool,
     /// The leg is left out of recordings.
     pub(crate) is_unrecorded: bool,
     /// A code of the party's own digits that changes what becomes of them.

@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use windlass_sdp::{
-    Candidate, Codec, CryptoLine, Fingerprint, HashFunction, MediaKind, ParseOptions,
+    Candidate, Codec, CryptoLine, Extmap, Fingerprint, HashFunction, MediaKind, ParseOptions,
     SessionDescription, Setup, Text, Transport,
 };
+
+use super::ports::Family;
 
 use crate::flow::PayloadTypes;
 use crate::flow::stats::FlowStats;
@@ -39,6 +41,12 @@ pub(crate) struct Media {
     /// Transport, ICE and mux between us and the party were settled by an offer with a port: a
     /// later one starts from them.
     pub(crate) is_settled: bool,
+    /// The family of the address in the party's last SDP, also that of a rejected line.
+    pub(crate) family: Option<Family>,
+    /// `a=ptime` of the line, the same for both parties until an option sets it.
+    pub(crate) packet_time: PacketTime,
+    /// An offer of ours opened the line with the party (query: `ICE controlling`).
+    pub(crate) is_offered_to: bool,
     /// RTP and RTCP multiplexing between us and this party (RFC 5761).
     pub(crate) mux: Mux,
     /// Where the party wants RTP and RTCP, by its SDP.
@@ -67,6 +75,9 @@ impl Media {
             zero_address: false,
             rejected: false,
             is_settled: false,
+            family: None,
+            packet_time: PacketTime::Unsaid,
+            is_offered_to: false,
             mux: Mux::default(),
             endpoint: None,
             formats: Formats::default(),
@@ -246,8 +257,8 @@ pub(crate) struct Extras {
     pub(crate) ignored: PayloadTypes,
     /// Header extensions of the party that the other side does not get.
     pub(crate) hidden_extensions: Vec<u8>,
-    /// Packet time to print, in ms.
-    pub(crate) ptime: Option<u32>,
+    /// Header extensions of the line with this party.
+    pub(crate) extensions: Extensions,
     /// What arrives goes back to where it came from (media-echo).
     pub(crate) echo: bool,
     /// Reports of our own are asked for (generate-RTCP).
@@ -260,6 +271,42 @@ pub(crate) struct Extras {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Address of a media that does not pass here, as the party gave it.
     pub(crate) bypass_address: Option<IpAddr>,
+}
+
+/// Packet time that is printed to a party, in ms. What an option sets, no SDP changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PacketTime {
+    /// Nobody named one.
+    #[default]
+    Unsaid,
+    /// The last `a=ptime` of either party.
+    Said(u32),
+    /// `ptime` or `ptime-reverse` of a request.
+    Set(u32),
+}
+
+impl PacketTime {
+    pub(crate) fn millis(self) -> Option<u32> {
+        match self {
+            Self::Unsaid => None,
+            Self::Said(millis) | Self::Set(millis) => Some(millis),
+        }
+    }
+}
+
+/// Header extensions of one line of one party (RFC 8285; spec: sdp-rewriting §2, header
+/// extensions).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extensions {
+    /// The party's list: what it said, or what it is shown.
+    pub(crate) list: Vec<Extmap>,
+    /// Extensions of its last offer that it is shown again in the answer, whatever the answerer
+    /// says: masked ones, and the MID of a bundle.
+    pub(crate) accepted: Vec<Extmap>,
+    /// Extensions that we put into its list, which are not passed on when it repeats them.
+    pub(crate) ours: Vec<Extmap>,
+    /// Its last SDP has extensions without `a=extmap-allow-mixed`.
+    pub(crate) excludes_mixed: bool,
 }
 
 /// A media that this one hears beside those of offer and answer.
@@ -291,6 +338,8 @@ pub(crate) struct Sdes {
     pub(crate) ours: Vec<CryptoLine>,
     /// SDES is in use.
     pub(crate) is_active: bool,
+    /// `offerer_pref` moved a line to the front: the answer takes that one.
+    pub(crate) prefers_first: bool,
     /// It wins over DTLS in the answer to the party (`SDES=prefer`).
     pub(crate) is_preferred: bool,
 }
@@ -333,6 +382,8 @@ pub(crate) struct Ice {
     pub(crate) trickle: bool,
     /// `a=ice-options` has `ice2`.
     pub(crate) ice2: bool,
+    /// The party's own `a=ice-options` had it, in its last SDP.
+    pub(crate) their_ice2: bool,
     /// We nominate.
     pub(crate) controlling: bool,
     /// The party's candidates so far.
@@ -374,8 +425,10 @@ pub(crate) struct Mux {
     pub(crate) agreed: bool,
     /// It is sure to come about, so no RTCP port is opened beside.
     pub(crate) single: bool,
-    /// What to answer to the party's own offer of it.
+    /// What the party's own last offer is answered: whether its RTCP port may go.
     pub(crate) policy: MuxPolicy,
+    /// What the last offer *to* the party says about the answer to its offerer.
+    pub(crate) offerer_policy: MuxPolicy,
 }
 
 /// What to answer to a party that offered rtcp-mux (ng-protocol §8.3).

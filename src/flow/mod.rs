@@ -4,6 +4,7 @@
 //! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`].
 
 pub mod digits;
+pub mod extensions;
 pub mod port;
 pub mod quality;
 pub mod stats;
@@ -153,6 +154,11 @@ impl PayloadTypes {
         Self(self.0 | other.0)
     }
 
+    /// Whether some payload type is in both sets.
+    pub fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether the payload type is in the set.
     pub fn contains(self, payload_type: u8) -> bool {
         payload_type < 128 && self.0 >> payload_type & 1 == 1
@@ -231,6 +237,10 @@ pub struct Change {
     pub drop_feedback: bool,
     /// Header extensions that are taken out (RFC 8285 identifiers).
     pub hidden_extensions: Vec<u8>,
+    /// The extension lists of both lines; `None`: neither has one.
+    pub extensions: Option<extensions::ExtensionRules>,
+    /// The MID of the sender's line in its bundle: what names this line in its packets.
+    pub source_mid: Option<extensions::MidElement>,
 }
 
 impl Withhold {

@@ -6,6 +6,7 @@ use windlass_ng::request::CodecSpec;
 use windlass_sdp::Codec;
 
 use super::MediaExchange;
+use super::extensions::is_named;
 use crate::call::dialogue::Role;
 use crate::flow::PayloadTypes;
 
@@ -25,11 +26,12 @@ impl MediaExchange<'_> {
         if ignored != PayloadTypes::default() || self.sender.extras.is_some() {
             self.sender.extras_mut().ignored = ignored;
         }
+        let options = &request.extmap;
         let hidden: Vec<u8> = self
             .description
             .extmaps
             .iter()
-            .filter(|extmap| is_hidden(extmap, request))
+            .filter(|extmap| is_named(extmap, &options.strip) || is_named(extmap, &options.mask))
             .map(|extmap| extmap.id)
             .collect();
         if !hidden.is_empty() && self.sender.is_secure() {
@@ -38,25 +40,7 @@ impl MediaExchange<'_> {
         if !hidden.is_empty() || self.sender.extras.is_some() {
             self.sender.extras_mut().hidden_extensions = hidden;
         }
-        for (media, ptime) in [
-            (&mut *self.sender, request.ptime_reverse),
-            (&mut *self.receiver, request.ptime),
-        ] {
-            if ptime.is_some() || media.extra(|extras| extras.ptime.is_some()) {
-                media.extras_mut().ptime = ptime;
-            }
-        }
     }
-}
-
-/// Whether a header extension of an offer is kept from its receiver: in SDP and in packets.
-pub(crate) fn is_hidden(extmap: &windlass_sdp::Extmap, request: &Request) -> bool {
-    let options = &request.extmap;
-    options
-        .strip
-        .iter()
-        .chain(&options.mask)
-        .any(|name| name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name))
 }
 
 /// The codecs of an offer, from those that the offerer named. Empty: none is left, and that is
@@ -197,11 +181,14 @@ pub(crate) fn answered_codecs(
     if offered.is_empty() {
         return answered;
     }
+    // The offerer did not declare any other number than those of its offer.
+    let any_number = request.flags.allow_asymmetric_codecs();
     let is_offered = |codec: &&Codec| {
         offered.iter().any(|other| {
+            let is_number = other.payload_type == codec.payload_type;
             let is_same = match codec.is_known() {
-                true => other.is_same_encoding(codec),
-                false => other.payload_type == codec.payload_type,
+                true => (is_number || any_number) && codec.answers(other),
+                false => is_number,
             };
             is_same && !ignored.contains(other.payload_type)
         })

@@ -35,7 +35,7 @@ impl MediaExchange<'_> {
         let Some(fingerprint) = description
             .fingerprint
             .clone()
-            .filter(|_| description.is_encrypted())
+            .filter(|_| self.sender.is_secure())
         else {
             if let Some(extras) = self.sender.extras.as_deref_mut() {
                 extras.dtls = None;
@@ -124,12 +124,17 @@ impl MediaExchange<'_> {
             theirs: None,
             ours: Setup::Actpass,
             their_tls_id: None,
-            tls_id: hex(rng, TLS_ID_BYTES).into(),
+            tls_id: tls_id(rng),
             hash,
             omit_tls_id: false,
             prefers_passive: false,
         })
     }
+}
+
+/// A new `tls-id` (RFC 8842 §4).
+pub(super) fn tls_id(rng: &mut dyn rand::RngCore) -> windlass_sdp::Text {
+    hex(rng, TLS_ID_BYTES).into()
 }
 
 enum Side {

@@ -56,6 +56,7 @@ impl MediaExchange<'_> {
         }
         ice.theirs = Some(theirs);
         ice.peer_lite = said.lite;
+        ice.their_ice2 = said.has_option("ice2");
         if is_offer {
             ice.trickle = self.description.is_trickle(Some(endpoint.rtp.ip()));
         }

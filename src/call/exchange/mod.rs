@@ -7,6 +7,7 @@
 mod bundle;
 mod codecs;
 mod dtls;
+mod extensions;
 mod ice;
 mod lines;
 mod mux;
@@ -26,12 +27,13 @@ use super::Now;
 use super::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
 use super::flows::Defaults;
 use super::identity::Identity;
-use super::media::{Endpoint, Formats, Media, Said};
-use super::ports::{Interfaces, LeaseError};
+use super::media::{Endpoint, Formats, Media, PacketTime, Said};
+use super::ports::{Family, Interfaces, LeaseError};
 use super::state::Call;
 use crate::flow::port::PortLease;
 
-pub(crate) use codecs::{answered_codecs, is_hidden, offered_codecs, published_codecs};
+pub(crate) use codecs::{answered_codecs, offered_codecs, published_codecs};
+pub(crate) use extensions::{is_named as is_extension_named, mid_of};
 pub(crate) use lines::{MAX_LINES, is_bypassed};
 
 /// The relay that a call runs on, as far as signalling needs it.
@@ -82,9 +84,10 @@ impl Call {
         context: &mut Context<'_>,
     ) -> Result<Parties, ExchangeError> {
         let source = sip_source(sdp, context.request, context.host.defaults);
-        let endpoints = endpoints(sdp, source)?;
+        let mut endpoints = endpoints(sdp, source)?;
         self.adopt_alias(text, &endpoints, context);
         let parties = self.resolve(context.dialogue, context.now)?;
+        self.share_head_endpoints(parties, sdp, &mut endpoints, context);
         self.take_part(parties, text, sdp, &endpoints, context)?;
         Ok(parties)
     }
@@ -141,7 +144,9 @@ impl Call {
             };
             exchange.run(said, endpoint, Some(sdp));
         }
-        self.bundle(parties, sdp, context.request, context.dialogue.role);
+        let role = context.dialogue.role;
+        self.bundle(parties, sdp, context.request, role);
+        self.pass_extensions(parties, sdp, &lines, context.request, role);
         for line in &lines {
             self.open_line(parties, line, context)?;
         }
@@ -178,10 +183,16 @@ impl MediaExchange<'_> {
         self.adopt_mid();
         self.sender.said = Some(said);
         self.set_kind();
+        let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
+        if let Some(address) = address
+            && !self.description.ice.is_present()
+        {
+            self.sender.family = Some(Family::of(address));
+        }
+        let is_rejected = endpoint.is_none();
         let endpoint = endpoint.filter(|_| !self.is_turned_down());
         let Some(endpoint) = endpoint else {
-            let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
-            self.turn_down(address);
+            self.turn_down(address, is_rejected);
             return;
         };
         for media in [&mut *self.sender, &mut *self.receiver] {
@@ -204,6 +215,12 @@ impl MediaExchange<'_> {
         self.negotiate_dtls(settled_on_sdes);
         self.negotiate_ice(endpoint);
         self.filter_codecs();
+        self.take_extensions();
+        self.set_packet_time();
+        if self.is_first && self.role == Role::Offer && self.description.transport.is_rtp() {
+            // A party that was offered to first stays the one that was.
+            self.receiver.is_offered_to |= !self.sender.is_offered_to;
+        }
         self.set_direction(endpoint);
         let is_ours = self.host.interfaces.is_ours(endpoint.rtp);
         if is_ours || self.sender.extras.is_some() {
@@ -242,8 +259,7 @@ impl MediaExchange<'_> {
         let leaves_us_out = self.role == Role::Offer
             && self.request.ice.mode == Some(windlass_ng::request::IceMode::ForceRelay)
             && !self.description.ice.is_present();
-        self.description.is_rejected()
-            || self.answers_otherwise()
+        self.answers_otherwise()
             || is_bypassed(self.description)
             || leaves_us_out
             || self.role == Role::Answer
@@ -257,6 +273,7 @@ impl MediaExchange<'_> {
     fn answers_otherwise(&self) -> bool {
         self.role == Role::Answer
             && !self.request.transport_protocol_accept
+            && !(self.request.transport_protocol.is_some() && self.description.transport.is_rtp())
             && self.description.transport.is_rtp() != self.receiver.transport.is_rtp()
     }
 
@@ -267,9 +284,8 @@ impl MediaExchange<'_> {
     }
 
     /// Port 0, or a media that does not pass here: no ports on either side.
-    fn turn_down(&mut self, address: Option<IpAddr>) {
-        let bypasses =
-            !self.description.is_rejected() && !self.is_removed() && !self.answers_otherwise();
+    fn turn_down(&mut self, address: Option<IpAddr>, is_rejected: bool) {
+        let bypasses = !is_rejected && !self.is_removed() && !self.answers_otherwise();
         for media in [&mut *self.sender, &mut *self.receiver] {
             media.reject();
             if bypasses || media.extra(|extras| extras.bypass_address.is_some()) {
@@ -280,10 +296,30 @@ impl MediaExchange<'_> {
         // with what was settled before.
         if self.role == Role::Offer {
             let said = &self.description.transport;
-            self.sender.transport.clone_from(said);
-            if !self.receiver.is_settled || bypasses {
-                self.receiver.transport.clone_from(said);
+            for media in [&mut *self.sender, &mut *self.receiver] {
+                if !media.is_settled || bypasses {
+                    media.transport.clone_from(said);
+                }
             }
+        }
+    }
+
+    /// `a=ptime` of either party is the line's, until a request sets one for a party.
+    fn set_packet_time(&mut self) {
+        let request = self.request;
+        let offered = |millis: Option<u32>| millis.filter(|_| self.role == Role::Offer);
+        let set = [offered(request.ptime_reverse), offered(request.ptime)];
+        let said = self.description.ptime;
+        for (media, set) in [&mut *self.sender, &mut *self.receiver]
+            .into_iter()
+            .zip(set)
+        {
+            media.packet_time = match (set, media.packet_time, said) {
+                (Some(millis), ..) => PacketTime::Set(millis),
+                (None, set @ PacketTime::Set(_), _) => set,
+                (None, _, Some(millis)) => PacketTime::Said(millis),
+                (None, before, None) => before,
+            };
         }
     }
 
@@ -329,7 +365,8 @@ pub(crate) fn sip_source(
     let flags = &request.flags;
     let wanted = flags.sip_source_address() || defaults.sip_source && !flags.trust_address();
     let has_ice = sdp.media.iter().any(|media| media.ice.is_present());
-    request.received_from.filter(|_| wanted && !has_ice)
+    let source = request.received_from.filter(|_| wanted && !has_ice)?;
+    Some(source.to_canonical())
 }
 
 /// Where the party wants each media (sdp-rewriting §1); `None` where it wants none.

@@ -42,6 +42,8 @@ impl MediaExchange<'_> {
             receiver.mux.ours = theirs || options.offer || options.require || already;
             receiver.mux.single = options.require || already;
         }
+        // The offerer may have several branches: what its offer to one says counts for that one.
+        receiver.mux.offerer_policy = sender.mux.policy;
     }
 
     /// What an answer says, for both legs.
@@ -50,7 +52,7 @@ impl MediaExchange<'_> {
         sender.mux.theirs = theirs;
         sender.mux.agreed = sender.mux.ours && theirs;
         receiver.mux.agreed = receiver.mux.theirs
-            && match receiver.mux.policy {
+            && match sender.mux.offerer_policy {
                 MuxPolicy::Accept => true,
                 MuxPolicy::Reject => false,
                 MuxPolicy::Follow => sender.mux.agreed,

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rand::RngCore;
+
+use super::dtls::tls_id;
 use super::lines::Line;
 use super::{Context, ExchangeError};
 use crate::call::dialogue::{Parties, Role};
@@ -33,7 +36,15 @@ impl Call {
         else {
             return Ok(());
         };
-        let is_latched = !sender.recv || sender.has_ice();
+        // The ports inside a bundle say nothing of those that the other side sends to.
+        let is_bundled = sender.extra(|extras| extras.bundle_head.is_some());
+        let receiver = line.receiver.and_then(|index| {
+            self.legs
+                .get(parties.receiver)
+                .and_then(|leg| leg.medias.get(index))
+        });
+        // Whoever does not send to its ports, or learns of others by ICE, keeps them.
+        let is_latched = is_bundled || receiver.is_some_and(|to| !to.recv || to.has_ice());
         // The ports of a sender are opened with its offer, for whoever answers first.
         let wanted = [
             (parties.sender, Some(line.sender), None),
@@ -78,18 +89,13 @@ impl Call {
         }
         let interfaces = context.host.interfaces;
         if media.shares_ports_of_another(index) {
-            media.maps.clear();
             return Ok(());
         }
         let on = interfaces
             .select(name.as_deref(), family)
             .ok_or(ExchangeError::NoInterface)?;
         media.release_spare_rtcp(context.dialogue.role);
-        let moves = media.ports().is_some_and(|map| map.interface != on.name);
-        if moves && context.dialogue.role == Role::Offer && media.has_ice() {
-            // Candidates on another interface are another generation (RFC 8445 §9).
-            media.extras_mut().ice.ours = Some(identity::credentials(context.rng));
-        }
+        let before = media.ports().map(|map| map.main.rtp.local);
         let latches = rules.port_latching || is_latched && !rules.no_port_latching;
         let position = match media.find_ports(key, on, latches) {
             Some(position) => position,
@@ -109,6 +115,10 @@ impl Call {
             }
         };
         media.selected = position;
+        let after = media.ports().map(|map| map.main.rtp.local);
+        if before.is_some() && before != after {
+            media.start_anew(context.rng);
+        }
         let (has_ice, one_port) = (
             media.has_ice() || media.is_passed_through(),
             media.needs_one_port(),
@@ -164,15 +174,15 @@ impl Leg {
         let ports = media.and_then(Media::ports);
         let in_use = ports.map(|map| Family::of(map.main.rtp.local.ip()));
         // With ICE running, a change of family would break it.
-        let asked = self
-            .family
-            .filter(|_| in_use.is_none() || !media.is_some_and(Media::has_ice));
+        let has_ice = media.is_some_and(Media::has_ice);
+        let asked = self.family.filter(|_| in_use.is_none() || !has_ice);
+        let said = media.and_then(|media| media.family).filter(|_| !has_ice);
         let own = || {
             media?
                 .endpoint
                 .map(|endpoint| Family::of(endpoint.rtp.ip()))
         };
-        asked.or(in_use).or_else(own)
+        asked.or(said).or(in_use).or_else(own)
     }
 }
 
@@ -204,6 +214,20 @@ impl Media {
                         .position(|map| fits(map) && map.key.is_none())
                 })
             }
+        }
+    }
+
+    /// Other ports are another generation of ICE (RFC 8445 §9), and without ICE another DTLS
+    /// association (RFC 8842 §4): a peer would keep the one whose keys the port does not have.
+    fn start_anew(&mut self, rng: &mut dyn RngCore) {
+        let has_ice = self.has_ice();
+        let Some(extras) = self.extras.as_deref_mut() else {
+            return;
+        };
+        if has_ice {
+            extras.ice.ours = Some(identity::credentials(rng));
+        } else if let Some(dtls) = extras.dtls.as_mut() {
+            dtls.tls_id = tls_id(rng);
         }
     }
 

@@ -135,6 +135,7 @@ fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
         rules.block_short |= flags.block_short();
         if let Some(from) = request.received_from {
             // A proxy that names itself does not say where the phone is.
+            let from = from.to_canonical();
             rules.received_from = Some(from).filter(|&from| from != context.source.ip());
         }
     }

@@ -12,7 +12,7 @@ impl MediaExchange<'_> {
     pub(super) fn negotiate_sdes(&mut self) {
         let mut lines = self.description.crypto.clone();
         lines.retain(|line| line.suite.is_known());
-        if !self.description.is_encrypted() || self.sender.is_passed_through() {
+        if !self.sender.is_secure() || self.sender.is_passed_through() {
             lines.clear();
         }
         if !lines.is_empty() || self.sender.extra(|extras| extras.sdes.is_active) {
@@ -32,16 +32,20 @@ impl MediaExchange<'_> {
             extras.sdes.prune(options);
             extras.sdes.is_preferred = options.prefer;
         }
+        let theirs = self.sender.extras.as_deref();
+        let received = theirs
+            .map(|extras| extras.sdes.theirs.clone())
+            .unwrap_or_default();
+        if let Some(extras) = self.sender.extras.as_deref_mut() {
+            extras.sdes.prefers_first = false;
+            extras.sdes.prefer(options);
+        }
         if !self.receiver.is_secure() || self.receiver.is_passed_through() {
             if let Some(extras) = self.receiver.extras.as_deref_mut() {
                 extras.sdes = Sdes::default();
             }
             return;
         }
-        let theirs = self.sender.extras.as_deref();
-        let received = theirs
-            .map(|extras| extras.sdes.theirs.clone())
-            .unwrap_or_default();
         let is_first = self.is_first;
         let extras = self.receiver.extras_mut();
         let is_decided = !is_first && (extras.sdes.is_active || extras.dtls.is_some());
@@ -62,8 +66,15 @@ impl MediaExchange<'_> {
             // What the answerer did not take up is off, also for the next offer.
             let answered = !extras.sdes.theirs.is_empty();
             extras.sdes.is_active = answered;
+            let agreed = extras.sdes.theirs.first().map(|line| line.tag);
+            let ours = &mut extras.sdes.ours;
             if !answered {
-                extras.sdes.ours.clear();
+                ours.clear();
+            } else if let Some(agreed) = agreed
+                && ours.iter().any(|line| line.tag == agreed)
+            {
+                // The key of what was agreed on stays for later offers; the others are new then.
+                ours.retain(|line| line.tag == agreed);
             }
         }
         let chosen = self.sender.extras.as_deref();
@@ -77,13 +88,14 @@ impl MediaExchange<'_> {
         }
         sdes.is_active = true;
         sdes.prune(options);
+        sdes.prefer(options);
         let line = answer_line(sdes, chosen.as_ref(), options, self.rng);
         sdes.ours = line.into_iter().collect();
     }
 }
 
 impl Sdes {
-    /// Orders the party's lines by preference and leaves out what is not wanted, but never all.
+    /// Leaves out of the party's lines what is not wanted, but never all.
     fn prune(&mut self, options: &SdesOptions) {
         let takes = |line: &&CryptoLine| options.no_new || options.takes(line);
         let wanted: Vec<CryptoLine> = self.theirs.iter().filter(takes).cloned().collect();
@@ -92,7 +104,13 @@ impl Sdes {
         } else {
             self.theirs = wanted;
         }
+    }
+
+    /// Orders the party's lines by preference for the answer (`offerer_pref`).
+    fn prefer(&mut self, options: &SdesOptions) {
+        let first = self.theirs.first().map(|line| line.tag);
         self.theirs = ordered(std::mem::take(&mut self.theirs), &options.offerer_pref);
+        self.prefers_first |= self.theirs.first().map(|line| line.tag) != first;
     }
 }
 
@@ -113,7 +131,10 @@ impl Takes for SdesOptions {
                 .known_name()
                 .is_some_and(|name| Self::names_suite(list, name))
         };
-        (self.only.is_empty() || named(&self.only)) && !named(&self.no)
+        match self.only.is_empty() {
+            true => !named(&self.no),
+            false => named(&self.only),
+        }
     }
 }
 
@@ -166,7 +187,13 @@ fn answer_line(
     {
         return Some(before.clone());
     }
-    let copied = chosen.and_then(|chosen| {
+    let is_preferred = |line: &&CryptoLine| {
+        !sdes.prefers_first
+            || offered
+                .first()
+                .is_some_and(|first| first.suite == line.suite)
+    };
+    let copied = chosen.filter(is_preferred).and_then(|chosen| {
         let tag = offered.iter().find(|line| line.suite == chosen.suite)?.tag;
         Some(CryptoLine {
             tag,

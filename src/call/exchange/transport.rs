@@ -6,18 +6,25 @@ use windlass_sdp::Transport;
 
 use super::MediaExchange;
 use crate::call::dialogue::Role;
-use crate::call::media::{LegacyPair, Media, Passthrough};
+use crate::call::media::{LegacyPair, Media, Passthrough, Sdes};
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_transport(&mut self) {
         let said = &self.description.transport;
         let changed = self.sender.transport != *said;
+        // An answer cannot make plain RTP into OSRTP: that was not offered.
+        let may_be_osrtp = self.role == Role::Offer || self.sender.is_secure();
         self.sender.transport.clone_from(said);
-        set_osrtp(self.sender, self.description.is_osrtp());
+        set_osrtp(self.sender, self.description.is_osrtp() && may_be_osrtp);
         if self.role == Role::Answer {
-            if self.request.transport_protocol_accept {
-                self.receiver.transport.clone_from(said);
+            match self.request.transport_protocol {
+                Some(wanted) if said.is_rtp() => self.receiver.transport = transport(wanted),
+                _ if self.request.transport_protocol_accept => {
+                    self.receiver.transport.clone_from(said);
+                }
+                _ => {}
             }
+            self.reject_osrtp();
             return;
         }
         if self.is_first || changed {
@@ -43,6 +50,20 @@ impl MediaExchange<'_> {
         }
     }
 
+    /// An offer of OSRTP that is answered in plain is turned down (RFC 8643 §3.1): both sides are
+    /// plain from then on, unless the request accepts it in the answerer's place.
+    fn reject_osrtp(&mut self) {
+        let is_plain = !self.sender.is_secure() && !self.request.osrtp.accept;
+        if is_plain
+            && let Some(extras) = self.receiver.extras.as_deref_mut()
+            && extras.osrtp
+        {
+            extras.osrtp = false;
+            extras.sdes = Sdes::default();
+            extras.dtls = None;
+        }
+    }
+
     /// Keys and candidates of the sender that go to the receiver as they are.
     pub(super) fn negotiate_passthrough(&mut self) {
         let has_ice = self.description.ice.is_present();
@@ -52,11 +73,22 @@ impl MediaExchange<'_> {
             (Role::Offer, _, Some(IceMode::ForceRelay)) if has_ice => Some(Passthrough::Relay),
             (Role::Offer, _, _) => None,
             (Role::Answer, Some(false), _) => None,
-            (Role::Answer, _, _) => {
+            (Role::Answer, _, mode) => {
+                let wanted = match mode {
+                    Some(IceMode::Optional) => Some(Passthrough::Optional),
+                    Some(IceMode::ForceRelay) => Some(Passthrough::Relay),
+                    _ => None,
+                };
                 let offered = self.receiver.extras.as_deref();
-                let offered = offered.and_then(|extras| extras.passthrough);
-                // An answerer without ICE takes our address; the offerer then deals with us alone.
-                offered.filter(|offered| has_ice || *offered == Passthrough::Plain)
+                let both = has_ice && offered.is_some_and(|extras| extras.ice.theirs.is_some());
+                match (offered.and_then(|extras| extras.passthrough), wanted) {
+                    (Some(Passthrough::Plain), _) => Some(Passthrough::Plain),
+                    (_, Some(wanted)) if both => Some(wanted),
+                    (passed @ Some(_), Some(_)) => passed,
+                    // An answerer without ICE takes our address; the offerer then deals with us
+                    // alone.
+                    (passed, _) => passed.filter(|_| has_ice),
+                }
             }
         };
         if self.role == Role::Answer

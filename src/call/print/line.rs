@@ -9,13 +9,10 @@ use windlass_sdp::{Codec, Direction, Extmap, Text, Transport};
 use super::candidates::Source;
 use super::{Texts, shown};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{Host, answered_codecs, is_hidden, offered_codecs};
+use crate::call::exchange::{Host, answered_codecs, is_extension_named, offered_codecs};
 use crate::call::leg::Leg;
 use crate::call::media::{EndpointMap, LegacyPair, Media, Passthrough};
 use crate::call::ports::Family;
-
-/// URI of the mid header extension (RFC 9143 §15.1).
-const MID_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 /// One m= line of the receiver, and what it is printed from.
 pub(super) struct MediaLine<'a> {
@@ -73,8 +70,12 @@ impl MediaLine<'_> {
     }
 
     fn print(&self) -> write::Media {
+        // What an answer leaves out is not turned down: the offerer sees its own line again.
+        let own = || self.texts.of(self.shown);
+        let left_out = || own().filter(|_| self.role == Role::Answer);
         let said = self.said.or_else(|| self.texts.of(self.source?));
-        let mut media = match said.or_else(|| self.texts.of(self.shown)) {
+        let said = said.or_else(left_out);
+        let mut media = match said.or_else(own) {
             Some(said) => write::Media::carried(said, Carry::All),
             None => write::Media::new(self.shown.kind, self.shown.transport.name(), 0),
         };
@@ -127,6 +128,12 @@ impl MediaLine<'_> {
     /// Port 0 and an unspecified address.
     fn rejected(&self, mut media: write::Media) -> write::Media {
         media.rejected = true;
+        // What the receiver said of the line itself stays (RFC 3264 §6).
+        if let Some(own) = self.texts.of(self.shown)
+            && self.said.is_none()
+        {
+            media.formats = Formats::Text(own.formats.clone());
+        }
         media.connection = Some(match self.family() {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -144,17 +151,20 @@ impl MediaLine<'_> {
         kind: Passthrough,
     ) {
         media.port = said.port;
+        let theirs = self.source.and_then(|source| source.endpoint);
         media.connection = self
-            .source
-            .and_then(|source| source.endpoint)
-            .map(|endpoint| endpoint.rtp.ip());
+            .request
+            .media_address
+            .or_else(|| theirs.map(|endpoint| endpoint.rtp.ip()));
         media.transport = said.transport.name();
         media.formats = Formats::Text(said.formats.clone());
         media.mid = None;
         media.copy_attributes(said);
-        media.candidates = self
-            .source_of(map)
-            .candidates(Some(kind), &said.ice.candidates);
+        if said.ice.is_present() {
+            media.candidates = self
+                .source_of(map)
+                .candidates(Some(kind), &said.ice.candidates);
+        }
         media.end_of_candidates = said.ice.end_of_candidates;
     }
 
@@ -170,7 +180,8 @@ impl MediaLine<'_> {
             true => Formats::Text(said.formats.clone()),
             false => Formats::Codecs,
         };
-        self.fill_extensions(media, said);
+        self.fill_extensions(media);
+        media.ptime = self.shown.packet_time.millis().or(media.ptime);
         if self.request.flags.original_sendrecv() {
             media.copy_direction(said);
         } else {
@@ -182,11 +193,13 @@ impl MediaLine<'_> {
         let Some(extras) = self.shown.extras.as_deref() else {
             return;
         };
-        media.ptime = extras.ptime.or(media.ptime);
-        media.bundle_only = extras.bundle_only && self.role == Role::Offer;
-        if media.bundle_only {
+        let shares = extras.bundle_offered && self.shown.shares_ports_of_another(self.index);
+        media.bundle_only = (extras.bundle_only || shares) && self.role == Role::Offer;
+        if extras.bundle_only && media.bundle_only {
             media.port = 0;
-            // Said in its place; what the sender said of it is copied among the generics.
+        }
+        if media.bundle_only || said.is_rejected() {
+            // Said in its place; the sender's own is copied among the generics.
             media.generics.retain(|text| *text != "bundle-only");
         }
         if passthrough.is_some() {
@@ -219,7 +232,8 @@ impl MediaLine<'_> {
         if let (true, Some(ours)) = (head.has_ice(), &extras.ice.ours) {
             media.ice_ufrag = Some(ours.ufrag.clone());
             media.ice_pwd = Some(ours.pwd.clone());
-            media.ice_options = match (extras.ice.trickle, extras.ice.ice2) {
+            media.ice_options = match (extras.ice.trickle, extras.ice.ice2 || extras.ice.their_ice2)
+            {
                 (true, true) => Some("trickle ice2".into()),
                 (true, false) => Some("trickle".into()),
                 (false, true) => Some("ice2".into()),
@@ -230,45 +244,31 @@ impl MediaLine<'_> {
         }
     }
 
-    /// Header extensions: the sender's, less those that are stripped or masked; the mid's with a
-    /// bundle of ours.
-    fn fill_extensions(&self, media: &mut write::Media, said: &windlass_sdp::Media) {
-        if self.role == Role::Offer {
+    /// Header extensions: the receiver's list, which the exchange made; what is of our own making
+    /// has those of its description.
+    fn fill_extensions(&self, media: &mut write::Media) {
+        let extensions = self
+            .shown
+            .extras
+            .as_deref()
+            .map(|extras| &extras.extensions);
+        if self.said.is_some() {
+            let strip = &self.request.extmap.strip;
             media
                 .extmaps
-                .retain(|extmap| !is_hidden(extmap, self.request));
-        } else {
-            let strip = &self.request.extmap.strip;
-            let offered = self.texts.of(self.shown).map(|offer| &offer.extmaps);
-            media.extmaps.retain(|extmap| {
-                // What we added to the offer (the mid of a bundle) is between us and the answerer.
-                let is_offered = offered
-                    .is_none_or(|offered| offered.iter().any(|other| other.uri == extmap.uri));
-                is_offered
-                    && !strip.iter().any(|name| {
-                        name.eq_ignore_ascii_case("all") || extmap.uri.eq_ignore_ascii_case(name)
-                    })
-            });
-        }
-        // Not said where the sender has extensions and did not say it, nor where none of them is
-        // left to be mixed.
-        media.extmap_allow_mixed = match said.extmaps.is_empty() {
-            true => said.extmap_allow_mixed || !media.extmaps.is_empty(),
-            false => said.extmap_allow_mixed && !media.extmaps.is_empty(),
-        };
-        let offers_bundle = self.role == Role::Offer && self.shown.extra(|e| e.bundle_offered);
-        if offers_bundle
-            && !media
-                .extmaps
-                .iter()
-                .any(|e| e.uri.eq_ignore_ascii_case(MID_EXTENSION))
-        {
-            let free = (1..15).find(|id| !media.extmaps.iter().any(|extmap| extmap.id == *id));
-            if let Some(id) = free {
-                media.extmap_allow_mixed |= media.extmaps.is_empty();
-                media.extmaps.push(Extmap::new(id, MID_EXTENSION));
+                .retain(|extmap| !is_extension_named(extmap, strip));
+            for ours in extensions.iter().flat_map(|known| &known.ours) {
+                let is_free = |id: &u8| media.extmaps.iter().all(|extmap| extmap.id != *id);
+                let mut ids = std::iter::once(ours.id).chain((1..15).filter(|id| *id != ours.id));
+                if let Some(id) = ids.find(is_free) {
+                    media.extmaps.push(Extmap { id, ..ours.clone() });
+                }
             }
+        } else {
+            media.extmaps = extensions.map_or_else(Vec::new, |known| known.list.clone());
         }
+        let excludes_mixed = extensions.is_some_and(|known| known.excludes_mixed);
+        media.extmap_allow_mixed = !media.extmaps.is_empty() && !excludes_mixed;
     }
 
     /// The media whose ports this one has: its own, or the first of its bundle.
@@ -317,9 +317,12 @@ impl MediaLine<'_> {
             .unwrap_or(Family::V4)
     }
 
-    /// Our address, or nowhere while the sender is held by a zero address (§6).
+    /// Our address, or nowhere while the sender is held by a zero address (§6), or has not said
+    /// where it is: its answer left the line out.
     fn address(&self, advertised: IpAddr) -> IpAddr {
-        let held = self.source.is_some_and(|source| source.zero_address);
+        let is_unknown =
+            self.said.is_none() && self.source.is_none_or(|source| source.endpoint.is_none());
+        let held = is_unknown || self.source.is_some_and(|source| source.zero_address);
         let shows_zero = held && !self.request.replace.zero_address && !self.shown.has_ice();
         match advertised {
             _ if !shows_zero => shown(advertised, self.request),

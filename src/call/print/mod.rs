@@ -245,7 +245,7 @@ impl<'a> Texts<'a> {
         for media in &receiver.medias {
             let has_source = sender.medias.iter().any(|source| source.line == media.line);
             if let Some(said) = &media.said
-                && (role == Role::Answer || !has_source)
+                && (role == Role::Answer || !has_source || media.rejected)
             {
                 texts.add(said);
             }

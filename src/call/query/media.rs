@@ -9,7 +9,7 @@ use windlass_sdp::Setup;
 use super::{Egress, PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
 use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
-use crate::call::media::{LegacyPair, Media};
+use crate::call::media::{LegacyPair, Media, PacketTime};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::{FlowStats, SsrcStats};
@@ -100,7 +100,10 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
         (media.has_ice(), "ICE"),
         (extra(|e| e.ice.is_active && e.ice.trickle), "trickle ICE"),
         (
-            extra(|e| e.ice.is_active && e.ice.controlling),
+            match media.has_ice() {
+                true => extra(|extras| extras.ice.controlling),
+                false => media.transport.is_rtp() && media.is_offered_to,
+            },
             "ICE controlling",
         ),
         (
@@ -110,7 +113,10 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
         (extra(|e| e.ice.is_active && e.ice.lite), "ICE-lite self"),
         (rules.unidirectional, "unidirectional"),
         (extra(|extras| extras.is_loop_checked), "loop check"),
-        (extra(|extras| extras.ptime.is_some()), "ptime-override"),
+        (
+            matches!(media.packet_time, PacketTime::Set(_)),
+            "ptime-override",
+        ),
         (media.transport.has_feedback(), "RTCP feedback"),
         (extra(|extras| extras.makes_reports), "RTCP generator"),
         (extra(|extras| extras.echo), "echo"),

@@ -196,8 +196,8 @@ fn ports_follow_the_endpoint_of_the_other_party() {
             true,
         ),
         (2100, "a=inactive\n", Dict::new(), true),
-        (2100, "a=recvonly\n", Dict::new(), true),
-        (2100, "a=sendonly\n", Dict::new(), false),
+        (2100, "a=recvonly\n", Dict::new(), false),
+        (2100, "a=sendonly\n", Dict::new(), true),
         (
             2100,
             "a=inactive\n",

@@ -116,10 +116,12 @@ fn a_connection_is_an_internet_address() {
 
 #[test]
 fn reading_stops_at_an_empty_line() {
-    let sdp = shown(&format!(
-        "{HEAD}{MEDIA}\nthis is no SDP\nm=video 2002 RTP/AVP 96\n"
-    ));
+    let sdp = shown(&format!("{HEAD}{MEDIA}\nthis is no SDP\n"));
     assert_eq!(sdp.matches("m=").count(), 1, "{sdp}");
+    // A media behind it would be lost without a word.
+    let cut = format!("{HEAD}{MEDIA}\nthis is no SDP\nm=video 2002 RTP/AVP 96\n");
+    let reply = Bench::new().ask(offer(&cut));
+    assert!(said(&reply).starts_with("Failed to parse SDP"), "{reply:?}");
 }
 
 #[test]
@@ -297,8 +299,12 @@ fn the_strongest_direction_of_the_nearest_level_counts() {
 
 #[test]
 fn a_zero_address_with_port_9_is_not_a_hold() {
+    let ice = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
     for (host, family) in [("0.0.0.0", "IP4 203.0.113.1"), ("::", "IP6 2001:db8::1")] {
-        let sdp = shown(&audio(host, 9, ""));
+        let held = shown(&audio(host, 9, "a=rtcp:9\n"));
+        assert!(held.contains("\na=sendonly\n"), "{held}");
+        assert!(!held.contains("rtcp-mux"), "{held}");
+        let sdp = shown(&audio(host, 9, ice));
         assert!(sdp.contains("\na=sendrecv\n"), "{sdp}");
         assert!(sdp.contains(&format!("\nc=IN {family}\n")), "{sdp}");
         let sdp = shown(&audio(host, 10, ""));

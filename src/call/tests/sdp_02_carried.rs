@@ -33,7 +33,7 @@ fn bandwidths_have_an_order() {
 #[test]
 fn unknown_attributes_are_copied_in_their_order() {
     let session = "a=tool:foo\na=foo\na=x:y z\na=msid-semantic: WMS *\n";
-    let media = "a=bundle-only\na=msid:a b\na=ssrc:1 cname:x\na=rtcp-fb:* nack\na=rid:1 send\n\
+    let media = "a=rtcp-fb:* nack\na=bundle-only\na=msid:a b\na=ssrc:1 cname:x\na=rid:1 send\n\
         a=simulcast:send 1\na=imageattr:96 send *\na=rtcp-rsize\na=cfg:1\n";
     let sdp = audio("198.51.100.10", 2000, media).replace("t=0 0\n", &format!("t=0 0\n{session}"));
     let sdp = shown(&sdp);

@@ -249,7 +249,8 @@ fn osrtp_of_a_client_is_answered_with_one_line() {
     let mut bench = Bench::new();
     let opportunistic = format!("{RTP}a=crypto:4 AES_CM_128_HMAC_SHA1_80 inline:{KEY_1}\n");
     bench.sdp(offer(&caller(&opportunistic)).with("transport-protocol", "RTP/AVP"));
-    let sdp = bench.sdp(answer(&callee("m=audio 3000 RTP/AVP 8\n")));
+    let accepted = answer(&callee("m=audio 3000 RTP/AVP 8\n"));
+    let sdp = bench.sdp(accepted.with("OSRTP", strings(&["accept"])));
     assert!(sdp.contains(" RTP/AVP 8\n"), "{sdp}");
     assert_eq!(tags(&sdp), [4]);
 }

@@ -233,7 +233,9 @@ fn rfc_8643_is_answered_as_rtp_with_one_line() {
     let mut bench = Bench::new();
     bench.sdp(from_a(&offered).with("transport-protocol", "RTP/AVP"));
     assert_eq!(
-        masked_medias(&bench.sdp(from_b("m=audio 3000 RTP/AVP 8\n"))),
+        masked_medias(
+            &bench.sdp(from_b("m=audio 3000 RTP/AVP 8\n").with("OSRTP", strings(&["accept"])))
+        ),
         "m=audio PORT0 RTP/AVP 8\nc=IN IP4 203.0.113.1\na=rtpmap:8 PCMA/8000\na=sendrecv\n\
          a=rtcp:PORT1\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:<40>\n"
     );

@@ -46,12 +46,12 @@ fn msrp_passes_by() {
 
 #[test]
 fn a_data_channel_is_opaque() {
-    let lines = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\nc=IN IP4 0.0.0.0\n\
+    let lines = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\nc=IN IP4 198.51.100.7\n\
         a=setup:actpass\na=mid:d\na=fingerprint:sha-256 AA\na=sctp-port:5000\n";
     let (bench, shown) = relayed(lines);
     let expected = lines
         .replace("application 9", "application PORT0")
-        .replace("0.0.0.0", "203.0.113.1");
+        .replace("198.51.100.7", "203.0.113.1");
     assert_eq!(shown, [expected.clone(), expected]);
     assert_eq!(bench.leased(), 4);
 }
