@@ -53,6 +53,12 @@ pub struct Tables {
     pub transactions: usize,
     /// Messages of one call that wait for the media relay.
     pub parked_per_call: usize,
+    /// Bytes of all requests being relayed; more are answered 503.
+    pub bytes: usize,
+    /// The same of one source that is not the upstream.
+    pub bytes_per_source: usize,
+    /// Calls of one such source that are not answered yet.
+    pub setups_per_source: usize,
 }
 
 /// Parameters of the ng requests. The *client side* is everything that is not the upstream.
@@ -109,6 +115,9 @@ impl Default for Tables {
             dialogs: 100_000,
             transactions: 500_000,
             parked_per_call: 64,
+            bytes: 256 << 20,
+            bytes_per_source: 32 << 20,
+            setups_per_source: 500,
         }
     }
 }

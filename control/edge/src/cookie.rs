@@ -2,6 +2,9 @@
 //! cookies, and the keyed hash behind both.
 
 use std::fmt::Write as _;
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher24;
 
 /// SipHash-2-4 with a key of its own, so that values survive a change of the standard library and,
 /// one day, a restart.
@@ -11,69 +14,17 @@ pub(crate) struct Key(pub(crate) u64, pub(crate) u64);
 impl Key {
     /// Hashes `parts`, each with its length, so that moving a byte between parts changes the hash.
     pub(crate) fn hash<'a>(self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
-        let mut state = State::new(self);
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
         for part in parts {
-            state.word(part.len() as u64);
-            let mut chunks = part.chunks_exact(8);
-            for chunk in &mut chunks {
-                state.word(read(chunk));
-            }
-            state.word(read(chunks.remainder()));
+            hasher.write_u64(part.len() as u64);
+            hasher.write(part);
         }
-        state.finish()
+        hasher.finish()
     }
 }
 
-struct State([u64; 4]);
-
-impl State {
-    fn new(Key(k0, k1): Key) -> Self {
-        Self([
-            k0 ^ 0x736f_6d65_7073_6575,
-            k1 ^ 0x646f_7261_6e64_6f6d,
-            k0 ^ 0x6c79_6765_6e65_7261,
-            k1 ^ 0x7465_6462_7974_6573,
-        ])
-    }
-
-    fn word(&mut self, word: u64) {
-        self.0[3] ^= word;
-        self.round();
-        self.round();
-        self.0[0] ^= word;
-    }
-
-    fn round(&mut self) {
-        let [a, b, c, d] = &mut self.0;
-        *a = a.wrapping_add(*b);
-        *b = b.rotate_left(13) ^ *a;
-        *a = a.rotate_left(32);
-        *c = c.wrapping_add(*d);
-        *d = d.rotate_left(16) ^ *c;
-        *a = a.wrapping_add(*d);
-        *d = d.rotate_left(21) ^ *a;
-        *c = c.wrapping_add(*b);
-        *b = b.rotate_left(17) ^ *c;
-        *c = c.rotate_left(32);
-    }
-
-    fn finish(mut self) -> u64 {
-        self.0[2] ^= 0xff;
-        for _ in 0..4 {
-            self.round();
-        }
-        self.0.iter().fold(0, |all, word| all ^ word)
-    }
-}
-
-fn read(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
-}
-
-/// `z9hG4bK`, the shard, the transaction and the loop hash (RFC 5393 §4.2).
+/// `z9hG4bK`, the shard, the transaction, the loop hash (RFC 5393 §4.2), and a keyed hash over
+/// them: a response whose branch we did not write is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
     pub(crate) shard: u8,
@@ -82,25 +33,37 @@ pub(crate) struct Branch {
 }
 
 impl Branch {
-    pub(crate) fn write(self, out: &mut String) {
+    pub(crate) fn write(self, key: Key, out: &mut String) {
         let Self {
             shard,
             transaction,
             loop_hash,
         } = self;
-        let _ = write!(out, "z9hG4bK{shard:02x}{transaction:016x}{loop_hash:016x}");
+        let mac = self.mac(key);
+        let _ = write!(
+            out,
+            "z9hG4bK{shard:02x}{transaction:016x}{loop_hash:016x}{mac:016x}"
+        );
     }
 
-    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+    /// The branch, if it was written with this key.
+    pub(crate) fn read(text: &[u8], key: Key) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
         let hex = text
             .strip_prefix("z9hG4bK")
-            .filter(|h| h.len() == 34 && h.is_ascii())?;
-        Some(Self {
+            .filter(|h| h.len() == 50 && h.is_ascii())?;
+        let branch = Self {
             shard: u8::from_str_radix(hex.get(..2)?, 16).ok()?,
             transaction: u64::from_str_radix(hex.get(2..18)?, 16).ok()?,
-            loop_hash: u64::from_str_radix(hex.get(18..)?, 16).ok()?,
-        })
+            loop_hash: u64::from_str_radix(hex.get(18..34)?, 16).ok()?,
+        };
+        let mac = u64::from_str_radix(hex.get(34..)?, 16).ok()?;
+        (mac == branch.mac(key)).then_some(branch)
+    }
+
+    fn mac(self, key: Key) -> u64 {
+        let numbers = [self.transaction.to_be_bytes(), self.loop_hash.to_be_bytes()];
+        key.hash([&b"branch"[..], &[self.shard], numbers.as_flattened()])
     }
 }
 
@@ -159,9 +122,28 @@ mod tests {
             loop_hash: 7,
         };
         let mut text = String::new();
-        branch.write(&mut text);
-        assert_eq!(Branch::read(text.as_bytes()), Some(branch));
-        assert_eq!(Branch::read(b"z9hG4bK"), None);
+        let key = Key(1, 2);
+        branch.write(key, &mut text);
+        assert_eq!(Branch::read(text.as_bytes(), key), Some(branch));
+        assert_eq!(Branch::read(b"z9hG4bK", key), None);
+    }
+
+    #[test]
+    fn a_branch_that_we_did_not_write_is_none() {
+        let key = Key(1, 2);
+        let mut text = String::new();
+        let branch = Branch {
+            shard: 0,
+            transaction: 5,
+            loop_hash: 0,
+        };
+        branch.write(key, &mut text);
+        assert_eq!(Branch::read(text.as_bytes(), Key(1, 3)), None);
+        for position in 7..text.len() {
+            let mut other = text.clone().into_bytes();
+            other[position] = if other[position] == b'0' { b'1' } else { b'0' };
+            assert_eq!(Branch::read(&other, key), None, "{position}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod config;
 mod cookie;
 mod dialog;
 mod edge;
+mod limits;
 mod message;
 mod proxy;
 mod relay;

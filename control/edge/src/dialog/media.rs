@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::message::body::{self, Body};
 use crate::message::{HeaderId, Message, Method, Span};
 use crate::proxy::Route;
-use crate::relay::MediaCommand;
+use crate::relay::{MediaCommand, MediaRequest};
 
 /// One message on its way through the edge.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) enum Job {
     },
     /// Not a message: the relay forgets the call.
     Delete,
+    /// Not a message: a change was refused, and the relay is told the agreed session again.
+    Restore(VecDeque<MediaRequest>),
 }
 
 /// A job at the relay.
@@ -53,6 +55,11 @@ pub(crate) struct MediaState {
     /// The callee made the offer; ACK or PRACK brings the answer.
     late_offer: bool,
     answered_late: bool,
+    /// The last offer and answer at the relay.
+    proposed: Option<MediaRequest>,
+    answered: Option<MediaRequest>,
+    /// The offer and the answer that are in force (RFC 3261 §14.1: a refused change leaves them).
+    agreed: Option<Box<[MediaRequest; 2]>>,
     /// Results for repeated messages.
     seen: VecDeque<(u64, Arc<[u8]>)>,
 }
@@ -167,6 +174,34 @@ impl MediaState {
         }
     }
 
+    /// The relay is told this.
+    pub(crate) fn ask(&mut self, request: &MediaRequest) {
+        match request.command {
+            MediaCommand::Offer => {
+                self.proposed = Some(request.clone());
+                self.answered = None;
+            }
+            MediaCommand::Answer => self.answered = Some(request.clone()),
+            MediaCommand::Delete => {}
+        }
+    }
+
+    /// What was offered and answered last is in force.
+    pub(crate) fn agree(&mut self) {
+        if let (Some(offer), Some(answer)) = (self.proposed.take(), self.answered.take()) {
+            self.agreed = Some(Box::new([offer, answer]));
+        }
+    }
+
+    /// The change that was offered last is refused: what the relay is to be told, if anything.
+    pub(crate) fn restore(&mut self) -> Option<VecDeque<MediaRequest>> {
+        self.proposed = None;
+        self.answered = None;
+        // Had it been the same message again, it would be known.
+        self.seen.clear();
+        Some(self.agreed.as_deref()?.to_vec().into())
+    }
+
     /// The last thing the relay settled was an answer brought by ACK or PRACK.
     pub(crate) fn last_was_answer(&self) -> bool {
         self.answered_late
@@ -175,6 +210,9 @@ impl MediaState {
     /// A new session begins under the same call.
     pub(crate) fn forget_session(&mut self) {
         self.late_offer = false;
+        self.proposed = None;
+        self.answered = None;
+        self.agreed = None;
         self.seen.clear();
     }
 }

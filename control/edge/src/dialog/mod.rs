@@ -6,9 +6,11 @@
 
 pub(crate) mod media;
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::limits;
 use crate::message::Message;
 use media::MediaState;
 
@@ -58,9 +60,19 @@ pub(crate) struct Party {
 #[derive(Debug)]
 pub(crate) struct Dialog {
     pub(crate) key: Box<[u8]>,
-    pub(crate) call_id: Vec<u8>,
     pub(crate) caller_tag: Vec<u8>,
     pub(crate) state: State,
+    /// The name of the call at the media relay. It is the call's own: who knows its Call-ID, or
+    /// sends it through here a second time, does not reach its media.
+    pub(crate) media_id: String,
+    /// It was answered, so its media lingers for packets on their way.
+    pub(crate) answered: bool,
+    /// The source that it counts for as a call in set-up.
+    pub(crate) in_setup: Option<IpAddr>,
+    /// Tags of the callees that answered.
+    callee_tags: Vec<Box<[u8]>>,
+    /// The highest CSeq of requests of the caller and of the callee.
+    cseq: [u32; 2],
     caller: Party,
     callee: Party,
     /// The INVITE that opened it, and its CSeq.
@@ -73,14 +85,19 @@ pub(crate) struct Dialog {
 impl Dialog {
     pub(crate) fn new(
         key: &[u8],
+        id: u64,
         invite: &Message,
         transit: u64,
         parties: (Party, Party),
         expires: Instant,
     ) -> Self {
         Self {
+            media_id: media_id(invite.call_id(), id),
+            answered: false,
+            in_setup: None,
+            callee_tags: Vec::new(),
+            cseq: [invite.parsed.cseq, 0],
             key: key.into(),
-            call_id: invite.call_id().to_vec(),
             caller_tag: invite.sender_tag().to_vec(),
             state: State::Early,
             caller: parties.0,
@@ -101,6 +118,8 @@ impl Dialog {
         expires: Instant,
     ) {
         self.state = State::Early;
+        self.callee_tags.clear();
+        self.cseq = [invite.parsed.cseq, 0];
         (self.caller, self.callee) = parties;
         self.invite = transit;
         self.invite_cseq = invite.parsed.cseq;
@@ -113,6 +132,32 @@ impl Dialog {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
         }
+    }
+
+    /// A callee answered with this tag.
+    pub(crate) fn learn_tag(&mut self, tag: &[u8]) {
+        let is_known = self.callee_tags.iter().any(|known| **known == *tag);
+        if !is_known && !tag.is_empty() && self.callee_tags.len() < limits::CALLEE_TAGS {
+            self.callee_tags.push(tag.into());
+        }
+    }
+
+    /// Whether a callee answered with this tag.
+    pub(crate) fn knows_tag(&self, tag: &[u8]) -> bool {
+        self.callee_tags.iter().any(|known| **known == *tag)
+    }
+
+    /// Whether a request of `side` is not older than its last one (RFC 3261 §12.2.2); it is the
+    /// last one from now on.
+    pub(crate) fn takes_cseq(&mut self, side: Side, cseq: u32) -> bool {
+        let [caller, callee] = &mut self.cseq;
+        let last = match side {
+            Side::Caller => caller,
+            Side::Callee => callee,
+        };
+        let is_new = cseq >= *last;
+        *last = cseq.max(*last);
+        is_new
     }
 
     /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
@@ -174,6 +219,20 @@ fn is_private(ip: IpAddr) -> bool {
                 || ip.is_unicast_link_local()
         }
     }
+}
+
+/// The Call-ID as far as it is printable, for people who look for it, and the number of the call.
+fn media_id(call_id: &[u8], id: u64) -> String {
+    let mut text = String::new();
+    for byte in call_id.iter().take(limits::MEDIA_ID_BYTES) {
+        match byte {
+            b'!'..=b'~' if *byte != b'%' => text.push(char::from(*byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(text, "%{byte:02x}")),
+        }
+    }
+    let _ = write!(text, ";edge={id:016x}");
+    text
 }
 
 /// The key of a call: Call-ID and the caller's tag.

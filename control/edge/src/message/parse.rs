@@ -9,6 +9,8 @@ use super::via::Via;
 /// Why a datagram is not a message the edge relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseError {
+    #[error("a line feed, carriage return or NUL inside of a header")]
+    ControlByte,
     #[error("Content-Length is not a number, contradicts itself or exceeds the datagram")]
     ContentLength,
     #[error("CSeq is malformed")]
@@ -122,6 +124,10 @@ impl Parsed {
         let scanned = self.scan_headers(bytes, next, limits);
         // The version or a malformed start line comes first, but a response needs the headers.
         start.and(scanned)?;
+        let head = bytes.get(..self.body.from()).unwrap_or_default();
+        if has_odd_line_ends(head, limits) {
+            return Err(ParseError::ControlByte);
+        }
         self.finish(bytes, limits)
     }
 
@@ -380,6 +386,22 @@ impl Parsed {
         }
         Ok(())
     }
+}
+
+/// Whether the start line and headers hold what another parser may take for the end of a line, or
+/// of the text (RFC 3261 §25.1 has none of them there).
+fn has_odd_line_ends(head: &[u8], limits: &Limits) -> bool {
+    let before = std::iter::once(&b'\r').chain(head);
+    let after = head.iter().skip(1).chain(std::iter::once(&b'\n'));
+    head.iter()
+        .zip(before)
+        .zip(after)
+        .any(|((byte, before), after)| match byte {
+            b'\n' => *before != b'\r' && !limits.lenient_eol,
+            b'\r' => *after != b'\n',
+            // A quoted pair may hold it.
+            byte => *byte == 0 && *before != b'\\',
+        })
 }
 
 /// The line at `at` without its end, and where the next one begins.

@@ -42,7 +42,7 @@ impl Proxy {
             splices.insert(at, &[text.as_bytes()]);
             text.clear();
         }
-        out.branch.write(&mut text);
+        out.branch.write(self.key, &mut text);
         let sent_by = self
             .listeners
             .get(out.route.listener)

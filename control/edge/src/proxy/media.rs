@@ -37,9 +37,19 @@ impl Proxy {
             (Ok(reply), Some(query)) => {
                 let sdp: Arc<[u8]> = reply.sdp.into();
                 dialog.media.settle(&query, sdp.clone());
+                if completes(&job) {
+                    dialog.media.agree();
+                }
                 self.finish(now, job, Some((query.sdp, sdp)));
             }
-            (Ok(_), None) => {}
+            (Ok(_), None) => {
+                // The answer follows the offer before anything else.
+                if let Job::Restore(rest) = job
+                    && !rest.is_empty()
+                {
+                    dialog.media.queue.push_front(Job::Restore(rest));
+                }
+            }
             (Err(error), query) => {
                 Stats::add(&self.stats.media_failures);
                 tracing::warn!(%error, "media relay failed");
@@ -74,7 +84,7 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(job, Job::Delete)
+            || matches!(job, Job::Delete | Job::Restore(_))
         {
             dialog.media.queue.push_back(job);
         } else {
@@ -105,7 +115,18 @@ impl Proxy {
                 self.delete(id);
                 return;
             }
+            Job::Restore(_) => {
+                self.restore(id, job);
+                return;
+            }
         };
+        let passes = matches!(plan, Plan::Pass | Plan::Known(..));
+        if passes
+            && completes(&job)
+            && let Some(dialog) = self.dialogs.get_mut(&id)
+        {
+            dialog.media.agree();
+        }
         match plan {
             Plan::Pass => self.finish(now, job, None),
             Plan::Known(span, sdp) => self.finish(now, job, Some((span, sdp))),
@@ -128,13 +149,14 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete => None,
+            Job::Delete | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
         };
         if let Some(dialog) = self.dialogs.get_mut(&id) {
             dialog.media.active = true;
+            dialog.media.ask(&request);
             dialog.media.busy = Some(Busy {
                 token,
                 job,
@@ -145,6 +167,40 @@ impl Proxy {
                 token,
                 request: Box::new(request),
             });
+        }
+    }
+
+    /// Tells the relay the next message of the agreed session.
+    fn restore(&mut self, id: u64, job: Job) {
+        let token = self.unique();
+        let Job::Restore(mut rest) = job else {
+            return;
+        };
+        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
+        };
+        let Some(request) = rest.pop_front() else {
+            return;
+        };
+        dialog.media.busy = Some(Busy {
+            token,
+            job: Job::Restore(rest),
+            query: None,
+        });
+        self.media_tokens.insert(token, id);
+        self.actions.push_back(Action::Media {
+            token,
+            request: Box::new(request),
+        });
+    }
+
+    /// A change of the session was refused: the session stays as it was (RFC 3261 §14.1).
+    pub(super) fn restore_session(&mut self, now: Instant, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if let Some(agreed) = dialog.media.restore() {
+            self.run(now, Some(id), Job::Restore(agreed));
         }
     }
 
@@ -161,7 +217,7 @@ impl Proxy {
         });
         let request = MediaRequest {
             command: MediaCommand::Delete,
-            call_id: text(&dialog.call_id),
+            call_id: dialog.media_id.clone(),
             from_tag: text(&dialog.caller_tag),
             to_tag: None,
             sdp: None,
@@ -169,7 +225,11 @@ impl Proxy {
             direction: None,
             address_family: None,
             flags: Vec::new(),
-            extra: Vec::new(),
+            // Nobody sends media to the ports of a call that nobody answered.
+            extra: match dialog.answered {
+                true => Vec::new(),
+                false => vec![("delete-delay".to_owned(), "0".to_owned())],
+            },
         };
         self.media_tokens.insert(token, id);
         self.actions.push_back(Action::Media {
@@ -219,7 +279,7 @@ impl Proxy {
         });
         MediaRequest {
             command: query.command,
-            call_id: text(message.call_id()),
+            call_id: dialog.media_id.clone(),
             from_tag: tags.0.unwrap_or_default(),
             to_tag: tags.1,
             sdp: Some(message.text(query.sdp).to_vec()),
@@ -245,7 +305,7 @@ impl Proxy {
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete => {}
+            Job::Delete | Job::Restore(_) => {}
         }
     }
 
@@ -304,7 +364,9 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. } | Job::Delete => self.stats.drop_for(DropReason::Media),
+            Job::Ack { .. } | Job::Delete | Job::Restore(_) => {
+                self.stats.drop_for(DropReason::Media)
+            }
             Job::Response { response, .. } if response.parsed.status() < 200 => {
                 self.stats.drop_for(DropReason::Media);
             }
@@ -393,7 +455,7 @@ impl Proxy {
             transaction,
             loop_hash: 0,
         }
-        .write(&mut branch);
+        .write(self.key, &mut branch);
         let mut out = Vec::with_capacity(512);
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         add(&[
@@ -427,6 +489,18 @@ impl Proxy {
             b"\r\nContent-Length: 0\r\n\r\n",
         ]);
         out
+    }
+}
+
+/// Whether an offer and its answer are in force once this message has passed.
+fn completes(job: &Job) -> bool {
+    match job {
+        Job::Response { response, .. } => {
+            let changes = matches!(response.method(), Method::Invite | Method::Update);
+            changes && (200..300).contains(&response.parsed.status())
+        }
+        Job::Ack { .. } => true,
+        Job::Request { .. } | Job::Delete | Job::Restore(_) => false,
     }
 }
 

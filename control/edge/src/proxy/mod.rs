@@ -11,6 +11,7 @@
 
 mod forward;
 mod media;
+mod memory;
 mod request;
 mod response;
 mod route;
@@ -22,18 +23,19 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::config::Config;
 use crate::cookie::Key;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, Side};
 use crate::message::{Message, Parsed, Splices};
 use crate::relay::MediaRequest;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
+use memory::Memory;
 pub(crate) use route::Listener;
 pub(crate) use transit::Route;
 use transit::Transit;
@@ -69,7 +71,32 @@ pub(crate) struct Proxy {
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
     actions: VecDeque<Action>,
     draining: bool,
+    memory: Memory,
+    /// Calls in set-up by the source of their INVITE.
+    in_setup: InSetup,
     scratch: Scratch,
+}
+
+type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
+
+/// The call counts for its caller until it is answered or over.
+fn enter_setup(counts: &mut InSetup, dialog: &mut Dialog) {
+    leave_setup(counts, dialog);
+    let source = dialog.party(Side::Caller).source.ip();
+    *counts.entry(source).or_default() += 1;
+    dialog.in_setup = Some(source);
+}
+
+fn leave_setup(counts: &mut InSetup, dialog: &mut Dialog) {
+    let Some(source) = dialog.in_setup.take() else {
+        return;
+    };
+    if let Some(count) = counts.get_mut(&source) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&source);
+        }
+    }
 }
 
 /// Who a timer belongs to.
@@ -125,6 +152,8 @@ impl Proxy {
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),
             draining: false,
+            memory: Memory::default(),
+            in_setup: HashMap::default(),
             scratch: Scratch::default(),
         }
     }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Proxy;
 use super::forward::Outgoing;
 use super::route::{Refusal, request_uri};
 use super::transit::{Route, Transit};
+use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
 use crate::dialog::{self, Dialog, Party, Side, State};
+use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Start, Via};
 use crate::stats::{DropReason, Stats};
@@ -84,7 +85,28 @@ impl Proxy {
             return;
         }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
-        let full = self.transits.len() >= self.config.tables.transactions
+        let is_stranger = source != self.config.upstream;
+        if is_stranger && message.bytes.len() > limits::STRANGER_UDP_BYTES {
+            let refusal = (513, "Message Too Large");
+            self.reply_stateless(listener, source, message, refusal, b"");
+            return;
+        }
+        // The request, and the branch by which it leaves.
+        let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
+        let has_memory = self.memory.has_room(
+            source.ip(),
+            weight,
+            (
+                self.config.tables.bytes,
+                self.config.tables.bytes_per_source,
+            ),
+            is_stranger,
+        );
+        let setups = self.in_setup.get(&source.ip()).copied().unwrap_or(0);
+        let too_many = opens_call && is_stranger && setups >= self.config.tables.setups_per_source;
+        let full = !has_memory
+            || too_many
+            || self.transits.len() >= self.config.tables.transactions
             || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
         if full {
             let refusal = (503, "Service Unavailable");
@@ -100,6 +122,14 @@ impl Proxy {
         };
         let id = self.unique();
         let mut dialog = belongs.map(|(dialog, _)| dialog);
+        if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
+            && let Some(dialog) = self.dialogs.get_mut(&id)
+            && !dialog.takes_cseq(side, message.parsed.cseq)
+        {
+            let refusal = (500, "CSeq Out Of Order");
+            self.reply_stateless(listener, source, message, refusal, b"");
+            return;
+        }
         if opens_call {
             match self.open_dialog(now, id, message, listener, source, &route) {
                 Ok(opened) => dialog = Some(opened),
@@ -110,11 +140,6 @@ impl Proxy {
             }
         }
         let side = belongs.map_or(Side::Caller, |(_, side)| side);
-        let refreshes = matches!(message.method(), Method::Invite | Method::Update);
-        let refreshed = belongs.filter(|_| refreshes);
-        if let Some(dialog) = refreshed.and_then(|(id, _)| self.dialogs.get_mut(&id)) {
-            dialog.learn(side, message, source, None);
-        }
         let invite = message.method() == Method::Invite;
         let own_tag = self.tag();
         let request = Message {
@@ -134,6 +159,8 @@ impl Proxy {
             self.send(listener, reply_to, trying);
         }
         self.by_server_key.insert(key.clone(), id);
+        let mut held = 0;
+        self.memory.change(source.ip(), &mut held, weight);
         self.transits.insert(
             id,
             Transit {
@@ -153,6 +180,7 @@ impl Proxy {
                 cancelled: None,
                 refused: None,
                 scheduled: None,
+                weight: held,
             },
         );
         self.run(now, dialog, Job::Request { transit: id });
@@ -181,7 +209,7 @@ impl Proxy {
             .values(HeaderId::Via)
             .filter_map(|value| Via::parse(bytes, value))
             .filter(|via| self.is_own(bytes, via.host, via.port))
-            .filter_map(|via| BranchId::read(via.branch?.of(bytes)))
+            .filter_map(|via| BranchId::read(via.branch?.of(bytes), self.key))
             .any(|branch| branch.loop_hash == hash);
         if looped {
             return Err(((482, "Loop Detected"), Vec::new()));
@@ -233,7 +261,7 @@ impl Proxy {
                 .map(|route| (route, None));
         }
         let set = self.route_set(message);
-        let found = self.find_dialog(message);
+        let found = self.find_dialog(message, &set, source);
         let known = found.and_then(|(id, side)| Some((self.dialogs.get(&id)?, side)));
         match known {
             Some((dialog, side)) => {
@@ -288,17 +316,20 @@ impl Proxy {
                 return Err((482, "Merged Request"));
             }
             dialog.restart(invite, transit, (caller, callee), expires);
+            enter_setup(&mut self.in_setup, dialog);
             self.schedule_dialog(id);
             return Ok(id);
         }
         let id = self.unique();
-        let dialog = Dialog::new(
+        let mut dialog = Dialog::new(
             &self.scratch.key,
+            id,
             invite,
             transit,
             (caller, callee),
             expires,
         );
+        enter_setup(&mut self.in_setup, &mut dialog);
         self.by_call.insert(dialog.key.clone(), id);
         self.dialogs.insert(id, dialog);
         self.schedule_dialog(id);

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Proxy;
 use super::route::is_unroutable;
+use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Job, Plan};
 use crate::dialog::{self, State};
+use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Span, Via};
 use crate::stats::{DropReason, Stats};
@@ -20,14 +21,14 @@ impl Proxy {
         let branch = via
             .branch
             .filter(|_| ours)
-            .and_then(|b| BranchId::read(message.text(b)));
+            .and_then(|b| BranchId::read(message.text(b), self.key));
         let branch = branch.filter(|b| b.shard == self.shard);
         let found = branch.and_then(|b| {
             let transit = self.transits.get_mut(&b.transaction)?;
             Some((b.transaction, transit))
         });
         let Some((id, transit)) = found else {
-            if branch.is_none() || !self.forward_late_2xx(message) {
+            if branch.is_none() || !self.forward_late_2xx(source, message) {
                 self.stats.drop_for(DropReason::StrayResponse);
             }
             return;
@@ -90,7 +91,7 @@ impl Proxy {
 
     /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
     /// us), unless it carries an SDP the relay has not seen. False if it cannot.
-    fn forward_late_2xx(&mut self, message: &Message) -> bool {
+    fn forward_late_2xx(&mut self, source: SocketAddr, message: &Message) -> bool {
         if message.method() != Method::Invite || !(200..300).contains(&message.parsed.status()) {
             return false;
         }
@@ -105,18 +106,24 @@ impl Proxy {
             message.sender_tag(),
             &mut self.scratch.key,
         );
-        let dialog = self
-            .by_call
-            .get(&self.scratch.key[..])
-            .and_then(|id| self.dialogs.get(id));
+        let id = self.by_call.get(&self.scratch.key[..]);
+        let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(id)) else {
+            return false;
+        };
+        // Whoever is neither the upstream nor a party of the call has nothing to answer.
+        let is_party = [dialog::Side::Caller, dialog::Side::Callee]
+            .into_iter()
+            .any(|side| dialog.party(side).source == source);
+        if source != self.config.upstream && !is_party {
+            return false;
+        }
+        dialog.learn_tag(message.to_tag().unwrap_or_default());
         let key = self.key;
-        let plan = dialog.map_or(Plan::Pass, |dialog| {
-            dialog
-                .media
-                .plan_response(message, true, |parts| key.hash(parts.iter().copied()))
-        });
+        let plan = dialog
+            .media
+            .plan_response(message, true, |parts| key.hash(parts.iter().copied()));
         let sdp = match &plan {
-            Plan::Pass if dialog.is_some() || message.parsed.body.is_empty() => None,
+            Plan::Pass => None,
             Plan::Known(span, sdp) => Some((*span, &sdp[..])),
             _ => return false,
         };
@@ -151,11 +158,23 @@ impl Proxy {
         let ok = (200..300).contains(&status);
         if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
-            if method == Method::Invite && status < 300 && has_contact {
-                dialog.learn(side.other(), message, source, hop);
+            if method == Method::Invite && status < 300 {
+                if initial {
+                    dialog.learn_tag(message.to_tag().unwrap_or_default());
+                }
+                if has_contact {
+                    dialog.learn(side.other(), message, source, hop);
+                }
+            }
+            // A refused change teaches nothing of who asked for it.
+            let changes = matches!(method, Method::Invite | Method::Update);
+            if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
+                dialog.learn(side, &transit.request, transit.source, None);
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
+                dialog.answered = true;
+                leave_setup(&mut self.in_setup, dialog);
             }
         }
         let response = Message {
@@ -218,9 +237,20 @@ impl Proxy {
         {
             if status >= 200 && !transit.request.parsed.headers.is_empty() {
                 transit.shrink();
+                self.memory.change(
+                    transit.source.ip(),
+                    &mut transit.weight,
+                    limits::TRANSACTION_BYTES,
+                );
             }
             let (listener, to) = (transit.listener, transit.reply_to);
+            let is_refused_change = status >= 300 && !transit.initial;
+            let restores = is_refused_change && std::mem::take(&mut transit.offered);
+            let dialog = transit.dialog.filter(|_| restores);
             self.send(listener, to, packet);
+            if let Some(dialog) = dialog {
+                self.restore_session(now, dialog);
+            }
         }
         self.schedule(id);
     }
@@ -247,6 +277,7 @@ impl Proxy {
             return;
         };
         dialog.state = State::Ended;
+        leave_setup(&mut self.in_setup, dialog);
         dialog.expires = now + self.config.timers.t4;
         self.schedule_dialog(id);
         self.run(now, Some(id), Job::Delete);

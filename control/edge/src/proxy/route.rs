@@ -105,13 +105,30 @@ impl Proxy {
         uri?.address(bytes)
     }
 
-    /// The call a request with a To tag belongs to, and who sent it.
-    pub(super) fn find_dialog(&mut self, request: &Message) -> Option<(u64, Side)> {
-        let to_tag = request.to_tag()?;
-        for (tag, side) in [(request.sender_tag(), Side::Caller), (to_tag, Side::Callee)] {
-            dialog::key(request.call_id(), tag, &mut self.scratch.key);
-            if let Some(id) = self.by_call.get(&self.scratch.key[..]) {
-                return Some((*id, side));
+    /// The call a request with a To tag belongs to, and who sent it: both tags are of the call, and
+    /// it comes from where the party is or carries the cookie that only parties of the call have
+    /// seen.
+    pub(super) fn find_dialog(
+        &mut self,
+        request: &Message,
+        set: &RouteSet,
+        source: SocketAddr,
+    ) -> Option<(u64, Side)> {
+        let (from_tag, to_tag) = (request.sender_tag(), request.to_tag()?);
+        let ways = [
+            (from_tag, to_tag, Side::Caller),
+            (to_tag, from_tag, Side::Callee),
+        ];
+        for (caller_tag, callee_tag, side) in ways {
+            dialog::key(request.call_id(), caller_tag, &mut self.scratch.key);
+            let Some(&id) = self.by_call.get(&self.scratch.key[..]) else {
+                continue;
+            };
+            let dialog = self.dialogs.get(&id)?;
+            let is_shown = matches!(set.cookie, Some(CookieCheck::Ours(cookie)) if cookie.id == id);
+            let is_from_there = dialog.party(side).source == source;
+            if dialog.knows_tag(callee_tag) && (is_shown || is_from_there) {
+                return Some((id, side));
             }
         }
         None
@@ -136,6 +153,9 @@ impl Proxy {
                 return Err((404, "Not Found"));
             }
             target
+        } else if set.next.is_some() {
+            // A stranger names no way but ours: the upstream would take it for our own.
+            return Err((403, "Forbidden"));
         } else {
             self.config.upstream
         };

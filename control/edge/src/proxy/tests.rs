@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod media;
+mod strangers;
 mod torture;
 
 use std::net::SocketAddr;
@@ -182,6 +183,8 @@ impl World {
         assert!(self.proxy.dialogs.is_empty(), "{:?}", self.proxy.dialogs);
         assert!(self.proxy.by_call.is_empty());
         assert!(self.proxy.media_tokens.is_empty());
+        assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
+        assert!(self.proxy.in_setup.is_empty());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::{Proxy, Timed};
+use super::{Proxy, Timed, leave_setup};
 use crate::dialog::media::Job;
 use crate::message::Method;
 use crate::stats::Stats;
@@ -42,7 +42,9 @@ impl Proxy {
             return;
         };
         if transit.is_over() {
-            if let Some(transit) = self.transits.remove(&id) {
+            if let Some(mut transit) = self.transits.remove(&id) {
+                self.memory
+                    .change(transit.source.ip(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
             }
             return;
@@ -74,7 +76,8 @@ impl Proxy {
             dialog.expires = now + Duration::from_secs(1);
             self.schedule_dialog(id);
             self.run_delete_once(now, id);
-        } else if let Some(dialog) = self.dialogs.remove(&id) {
+        } else if let Some(mut dialog) = self.dialogs.remove(&id) {
+            leave_setup(&mut self.in_setup, &mut dialog);
             self.by_call.remove(&dialog.key);
         }
     }

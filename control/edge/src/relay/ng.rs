@@ -141,7 +141,8 @@ async fn read(socket: Arc<UdpSocket>, pending: Arc<Pending>) {
     }
 }
 
-/// Spec ng-protocol §6. A delete names the call only: it ends with all its branches.
+/// Spec ng-protocol §6. A delete names the caller: with that tag, the call ends with all its
+/// branches.
 fn encode(request: &MediaRequest, out: &mut Vec<u8>) {
     let command = match request.command {
         MediaCommand::Offer => "offer",
@@ -165,8 +166,8 @@ fn encode(request: &MediaRequest, out: &mut Vec<u8>) {
         ("call-id", text(&request.call_id)),
         ("command", text(command)),
     ];
+    entries.push(("from-tag", text(&request.from_tag)));
     if request.command != MediaCommand::Delete {
-        entries.push(("from-tag", text(&request.from_tag)));
         entries.extend(request.to_tag.as_deref().map(|tag| ("to-tag", text(tag))));
         entries.push(("replace", list(&["origin"])));
     }

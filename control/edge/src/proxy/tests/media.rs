@@ -99,10 +99,12 @@ fn callee_reinvites_and_a_refusal_keeps_the_call() {
     );
     assert_eq!(refused[1].line(), "SIP/2.0 488 Not Acceptable Here");
     assert_eq!(
-        world.relay.last().unwrap(),
-        "offer a>b",
-        "nothing is deleted"
+        world.relay[4..],
+        ["offer a>b", "offer b>a", "answer b>a"],
+        "nothing is deleted, and the agreed session is in force again"
     );
+    assert_eq!(world.requests[5], world.requests[2]);
+    assert_eq!(world.requests[6], world.requests[3]);
     assert_eq!(world.proxy.dialogs.len(), 1);
 }
 

@@ -99,8 +99,7 @@ m:\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\n      newva
 fn intmeth() {
     let method = "!interesting-Method0123456789_*+`.%indeed'~";
     let uri = "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com";
-    let display =
-        "To: \"BEL:\u{7} NUL:\u{0} DEL:\u{7f}\"\n <sip:1_unusual.URI~(to-be!sure)@example.com>";
+    let display = "To: \"BEL:\\\u{7} NUL:\\\u{0} DEL:\\\u{7f}\"\n <sip:1_unusual.URI~(to-be!sure)@example.com>";
     let text = with(
         &format!("{method} {uri} SIP/2.0"),
         method,

@@ -1,0 +1,15 @@
+//! Bounds of the edge beside those of [`crate::Config`], each with its reason.
+
+/// Callees whose tags a call remembers: forks of an INVITE. A phone rings on few places.
+pub(crate) const CALLEE_TAGS: usize = 32;
+
+/// Bytes of a Call-ID that are repeated in the name of its media; the number behind them tells the
+/// calls apart.
+pub(crate) const MEDIA_ID_BYTES: usize = 128;
+
+/// Bytes of a request over UDP from anybody but the upstream. SIP over UDP is not meant to be
+/// longer than a link carries (RFC 3261 §18.1.1); some browsers' SDP is.
+pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
+
+/// What a transaction takes beside its messages, in bytes.
+pub(crate) const TRANSACTION_BYTES: usize = 1024;
