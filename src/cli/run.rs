@@ -1,6 +1,6 @@
 //! `windlass run` and `windlass check`.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -145,11 +145,26 @@ struct Pidfile(PathBuf);
 
 impl Pidfile {
     fn write(path: &str) -> io::Result<Self> {
-        std::fs::write(path, format!("{}\n", std::process::id())).map_err(|error| {
+        Self::put(path).map_err(|error| {
             let reason = format!("the pidfile {path} cannot be written: {error}");
             io::Error::new(error.kind(), reason)
         })?;
         Ok(Self(PathBuf::from(path)))
+    }
+
+    /// Writes a new file beside it and renames that: a link at either name is replaced, never
+    /// followed, and a reader sees the whole number.
+    fn put(path: &str) -> io::Result<()> {
+        let beside = format!("{path}.{}", std::process::id());
+        // Of an earlier process with this number.
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = std::fs::File::create_new(&beside)?;
+        let written = writeln!(file, "{}", std::process::id());
+        let put = written.and_then(|()| std::fs::rename(&beside, path));
+        put.inspect_err(|_| drop(std::fs::remove_file(&beside)))
     }
 }
 
@@ -180,7 +195,26 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
 mod tests {
     use clap::Parser;
 
+    use super::Pidfile;
     use crate::cli::{Cli, Command};
+
+    #[test]
+    fn pidfile_replaces_a_link_and_leaves_its_target() {
+        let dir = std::env::temp_dir().join(format!("windlass-pidfile-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (precious, path) = (dir.join("precious"), dir.join("pid"));
+        std::fs::write(&precious, "kept").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        let pidfile = Pidfile::write(path.to_str().unwrap()).unwrap();
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "kept");
+        assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+        let number = format!("{}\n", std::process::id());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), number);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 2);
+        drop(pidfile);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
 
     #[test]
     fn everything_behind_the_compat_flag_is_left_to_it() {
