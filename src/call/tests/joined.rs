@@ -141,3 +141,37 @@ fn a_mesh_without_tags_merges_alone() {
     assert_eq!(bench.calls.count(), 1);
     assert_eq!(hearing(&bench), ["B", "A", "D", "C"]);
 }
+
+#[test]
+fn lines_are_joined_by_their_kind_and_re_offers_follow() {
+    let audio = |port: u16| format!("m=audio {port} RTP/AVP 8\n");
+    let video = |port: u16| format!("m=video {port} RTP/AVP 96\na=rtpmap:96 VP8/90000\n");
+    let says = |name: &'static str, id: &'static str, host: &str, lines: String| {
+        Dict::new()
+            .with("command", name)
+            .with("call-id", id)
+            .with("sdp", party(host, &lines).replace('\n', "\r\n"))
+    };
+    let mut bench = Bench::new();
+    bench.sdp(says("offer", "call", "198.51.100.10", audio(2000)).with("from-tag", "A"));
+    let both = video(3000) + &audio(3002);
+    bench.sdp(says("offer", "other", "198.51.100.30", both).with("from-tag", "C"));
+    let join = command("connect")
+        .with("from-tag", "A")
+        .with("to-tag", "C")
+        .with("to-call-id", "other");
+    assert_eq!(reason(&bench.ask(join)), "ok");
+    let (a, c) = (
+        flow_of(&bench, "198.51.100.10:2000"),
+        flow_of(&bench, "198.51.100.30:3002"),
+    );
+    assert!(a.sinks.iter().any(|sink| sink.via == c.local));
+    assert!(c.sinks.iter().any(|sink| sink.via == a.local));
+    let again = says("offer", "call", "198.51.100.10", audio(2000));
+    let shown = bench.sdp(again.with("from-tag", "A").with("to-tag", "C"));
+    let kinds: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("m=")?.split(' ').next())
+        .collect();
+    assert_eq!(kinds, ["video", "audio"], "{shown}");
+}
