@@ -13,9 +13,11 @@ pub fn is_present(packet: &[u8]) -> bool {
 }
 
 /// Turns the elements with these identifiers into padding, which every receiver skips
-/// (RFC 8285 §4.1.1). The length of the packet stays. Extensions of other profiles stay as well.
+/// (RFC 8285 §4.1.1). The length of the packet stays. Extensions of other profiles stay as well, and
+/// a payload that only looks like one.
 pub fn hide(packet: &mut [u8], identifiers: &[u8]) {
-    let Some(&flags) = packet.first() else { return };
+    let flags = packet.first().copied().filter(|_| is_present(packet));
+    let Some(flags) = flags else { return };
     let at = HEADER_LENGTH + 4 * usize::from(flags & 0x0f);
     let Some(header) = packet.get(at..).and_then(<[u8]>::first_chunk::<4>) else {
         return;
@@ -87,6 +89,15 @@ mod tests {
         let mut hidden = packet(0x1000, &[20, 0, 21, 1, 0xaa, 0, 22, 0]);
         hide(&mut hidden, &[21]);
         assert_eq!(hidden, packet(0x1000, &[20, 0, 0, 0, 0, 0, 22, 0]));
+    }
+
+    #[test]
+    fn a_payload_that_looks_like_an_extension_stays() {
+        let mut plain = packet(ONE_BYTE, &[0x10, 0xaa, 0x21, 0xbb]);
+        plain[0] = 0x80;
+        let mut hidden = plain.clone();
+        hide(&mut hidden, &[1, 2]);
+        assert_eq!(hidden, plain);
     }
 
     #[test]

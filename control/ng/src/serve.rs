@@ -3,7 +3,8 @@
 use std::{
     cell::RefCell,
     fmt,
-    net::SocketAddr,
+    hash::BuildHasher as _,
+    net::{IpAddr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
     time::Instant,
@@ -111,6 +112,7 @@ pub struct Shared {
     handler: Arc<dyn Handler>,
     access: Arc<Access>,
     cookies: CookieCache,
+    hasher: foldhash::quality::RandomState,
     templates: RwLock<Arc<Templates>>,
     warned: Warned,
 }
@@ -127,6 +129,7 @@ impl Shared {
             handler,
             access: Arc::default(),
             cookies,
+            hasher: foldhash::quality::RandomState::default(),
             templates: RwLock::default(),
             warned: Warned::default(),
         }
@@ -165,8 +168,26 @@ impl Shared {
 
     /// Whether a message is the duplicate of a request that is being executed, so that its reply
     /// is waited for.
-    pub(crate) fn is_in_progress(&self, message: &[u8]) -> bool {
-        split_cookie(message).is_some_and(|(cookie, _)| self.cookies.is_in_progress(cookie))
+    pub(crate) fn is_in_progress(&self, message: &[u8], source: &Source) -> bool {
+        split_cookie(message).is_some_and(|(cookie, payload)| {
+            let key = self.cookie_key(cookie, payload, source);
+            self.cookies.is_in_progress(&key)
+        })
+    }
+
+    /// What a duplicate is known by, whatever it comes by: its cookie, who sent it, what it asks.
+    /// The reply to one client is not for another that happens to count alike, and another body is
+    /// another request.
+    fn cookie_key(&self, cookie: &[u8], payload: &[u8], source: &Source) -> Vec<u8> {
+        let mut key = Vec::with_capacity(24 + cookie.len());
+        let ip = match source.addr.ip().to_canonical() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        key.extend_from_slice(&ip.octets());
+        key.extend_from_slice(&self.hasher.hash_one(payload).to_be_bytes());
+        key.extend_from_slice(cookie);
+        key
     }
 
     /// As [`Self::respond`] for a source that has access, with what became of it.
@@ -181,7 +202,10 @@ impl Shared {
             self.drop_message(source, "message without a cookie", now);
             return Answer::NoCookie;
         };
-        let reply = match self.cookies.admit(cookie, now) {
+        let reply = match self
+            .cookies
+            .admit(&self.cookie_key(cookie, payload, source), now)
+        {
             Admission::Resend(reply) => reply,
             Admission::Busy => return Answer::Busy,
             Admission::Execute(ticket) => {

@@ -116,11 +116,37 @@ fn a_duplicate_is_answered_alike_and_not_executed() {
     let recorder = Arc::new(Recorder::default());
     let shared = Shared::new(recorder.clone());
     let first = ask(&shared, b"a d7:command4:pinge");
-    assert_eq!(ask(&shared, b"a d7:command6:deletee"), first);
+    assert_eq!(ask(&shared, b"a d7:command4:pinge"), first);
     assert_eq!(recorder.handled.load(Ordering::Relaxed), 1);
     // Errors are cached too.
     let error = ask(&shared, b"e d7:command3:xxxe");
-    assert_eq!(ask(&shared, b"e d7:command4:pinge"), error);
+    assert_eq!(ask(&shared, b"e d7:command3:xxxe"), error);
+}
+
+#[test]
+fn clients_that_count_alike_do_not_get_each_others_replies() {
+    let recorder = Arc::new(Recorder::default());
+    let shared = Shared::new(recorder.clone());
+    let handled = || recorder.handled.load(Ordering::Relaxed);
+    ask(&shared, b"1 d7:command4:liste").unwrap();
+    // Another request under the cookie, and the same one of another host.
+    let other = ask(&shared, b"1 d7:command4:pinge");
+    assert_eq!(other.as_deref(), Some("1 d6:result4:ponge"));
+    assert_eq!(handled(), 2);
+    let mut neighbour = source();
+    neighbour.addr = ([127, 0, 0, 2], 1).into();
+    #[expect(clippy::disallowed_methods, reason = "any time does")]
+    let now = Instant::now();
+    shared
+        .respond(b"1 d7:command4:liste", &neighbour, now)
+        .unwrap();
+    assert_eq!(handled(), 3);
+    // The same host by another port: a proxy that opened its socket again.
+    neighbour.addr = ([127, 0, 0, 1], 9).into();
+    shared
+        .respond(b"1 d7:command4:liste", &neighbour, now)
+        .unwrap();
+    assert_eq!(handled(), 3);
 }
 
 #[test]

@@ -181,8 +181,16 @@ fn answer_line(
 ) -> Option<CryptoLine> {
     let offered = &sdes.theirs;
     let before = sdes.ours.first();
-    let is_offered = |line: &&CryptoLine| offered.iter().any(|other| other.suite == line.suite);
-    if let Some(before) = before.filter(is_offered)
+    // The tag of an answer is one of its offer, whatever the key was offered under before
+    // (RFC 4568 §5.1.2).
+    let before = before.and_then(|line| {
+        let tag = offered.iter().find(|other| other.suite == line.suite)?.tag;
+        Some(CryptoLine {
+            tag,
+            ..line.clone()
+        })
+    });
+    if let Some(before) = &before
         && options.keep_selected
     {
         return Some(before.clone());
@@ -203,7 +211,7 @@ fn answer_line(
     });
     let mut line = match (copied, before, offered.first()) {
         (Some(line), _, _) => line,
-        (None, Some(before), Some(first)) if before.suite == first.suite => before.clone(),
+        (None, Some(before), Some(first)) if before.suite == first.suite => before,
         (None, _, Some(first)) => CryptoLine {
             // What is left unprotected is agreed on (RFC 4568 §6.3): the answer repeats it.
             parameters: first.parameters.clone(),

@@ -6,16 +6,13 @@ use super::picture::Picture;
 use super::topic::Topic;
 
 /// Flags in a query that only one of both knows, or that say the same of every media.
-const OTHER_FLAGS: [&str; 15] = [
-    "asymmetric",
+const OTHER_FLAGS: [&str; 12] = [
     "transcoding",
     "trickle ICE",
     "rtcp-mux",
     "RTCP",
     "fallback RTCP",
     "SDES",
-    "strict source address",
-    "media handover",
     "ICE controlling",
     "ICE",
     "DTLS role active",

@@ -1,6 +1,6 @@
 //! What differs on purpose, each with its reason.
 
-use windlass_ng::Dict;
+use windlass_ng::{Dict, Value};
 
 use super::equal::{self, both, forget, sorted};
 use super::picture::Picture;
@@ -25,6 +25,12 @@ impl Asked<'_> {
     pub(super) fn mixes_rtcp(&self) -> bool {
         let may = [Topic::Mux, Topic::Ice];
         may.iter().any(|topic| self.topics.contains(topic))
+    }
+
+    /// Codecs are taken away.
+    fn strips(&self) -> bool {
+        let codec = self.request.get("codec").and_then(Value::as_dict);
+        codec.is_some_and(|codec| codec.get("strip").is_some())
     }
 
     pub(super) fn is(&self, command: &str) -> bool {
@@ -85,10 +91,12 @@ pub(super) const KNOWN_DIFFERENCES: &[Difference] = &[
     Difference {
         what: "telephone events alone are no codecs",
         why: "10.5 prints an m= line without formats; later releases what is left",
-        equalise: |_, ours, theirs| {
+        equalise: |asked, ours, theirs| {
             for line in 0..theirs.lines() {
                 let formats = format!("line {line} formats");
-                if theirs.get(&formats) == [""] || ours.get(&formats) == ["101"] {
+                // Once it has printed no format, 10.5 no longer strips in the answer either.
+                let strips = asked.is("answer") && asked.strips();
+                if ours.get(&formats) == ["101"] && (theirs.get(&formats) == [""] || strips) {
                     let what = ["formats", "attributes"].map(|fact| format!("line {line} {fact}"));
                     forget(ours, theirs, |name| what.iter().any(|what| what == name));
                 }
@@ -175,6 +183,27 @@ pub(super) const KNOWN_DIFFERENCES: &[Difference] = &[
                 forget(ours, theirs, |name| {
                     name.ends_with(" protocol") || name.ends_with(" crypto")
                 });
+            }
+        },
+    },
+    Difference {
+        what: "OSRTP that was answered in plain: a line of keys all the same",
+        why: "later releases take it as turned down, unless the request says OSRTP=accept",
+        equalise: |asked, ours, theirs| {
+            if !asked.is("answer") || !asked.topics.contains(&Topic::Opportunistic) {
+                return;
+            }
+            for line in 0..theirs.lines() {
+                let fact = |name: &str| format!("line {line} {name}");
+                let keys = fact("crypto");
+                let is_plain = |picture: &Picture| {
+                    let protocol = picture.get(&fact("protocol")).concat();
+                    matches!(protocol.as_str(), "RTP/AVP" | "RTP/AVPF")
+                };
+                let turned_down = ours.get(&keys).is_empty() && is_plain(ours);
+                if turned_down && theirs.get(&keys).len() == 1 && is_plain(theirs) {
+                    theirs.forget(|name| name == keys);
+                }
             }
         },
     },

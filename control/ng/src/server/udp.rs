@@ -208,7 +208,9 @@ impl Listener {
             };
             let turn = match Turn::of(message) {
                 // Replies to others must not wait with it.
-                Turn::InOrder if self.shared.is_in_progress(message) => Turn::Last,
+                Turn::InOrder if self.shared.is_in_progress(message, &envelope.source()) => {
+                    Turn::Last
+                }
                 turn => turn,
             };
             room.taken.push((envelope, turn, message.len()));

@@ -1,6 +1,6 @@
 //! One client: what its requests get.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -9,7 +9,7 @@ use axum::{
         header::{
             ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
             ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, CONNECTION, CONTENT_LENGTH,
-            CONTENT_TYPE, ORIGIN, UPGRADE, WWW_AUTHENTICATE,
+            CONTENT_TYPE, HOST, ORIGIN, UPGRADE, WWW_AUTHENTICATE,
         },
     },
 };
@@ -58,9 +58,17 @@ impl Client {
 
     /// The response to one request.
     pub(super) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let secret = self.service.options.secret.is_some();
+        let options = &self.service.options;
+        let secret = options.secret.is_some();
+        let readers = match options.origins.is_empty() {
+            true => Some(HeaderValue::from_static("*")),
+            false => {
+                let named = self.is_origin_allowed(request.headers());
+                request.headers().get(ORIGIN).cloned().filter(|_| named)
+            }
+        };
         let mut response = self.route(request).await;
-        share(response.headers_mut(), secret);
+        share(response.headers_mut(), secret, readers);
         response
     }
 
@@ -74,7 +82,7 @@ impl Client {
             return closing(StatusCode::FORBIDDEN, "forbidden\n");
         }
         let headers = request.headers();
-        if !self.is_origin_allowed(headers) {
+        if !self.is_origin_allowed(headers) || !is_host_plausible(request.uri().path(), headers) {
             return closing(StatusCode::FORBIDDEN, "forbidden\n");
         }
         if request.method() == Method::OPTIONS {
@@ -104,7 +112,9 @@ impl Client {
     fn is_origin_allowed(&self, headers: &HeaderMap) -> bool {
         let allowed = &self.service.options.origins;
         let Some(origin) = headers.get(ORIGIN) else {
-            return true;
+            // Browsers leave it out of images and links, and say where those come from.
+            let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+            return allowed.is_empty() || matches!(site, None | Some(b"none" | b"same-origin"));
         };
         allowed.is_empty()
             || allowed
@@ -117,7 +127,12 @@ impl Client {
             return status(StatusCode::OK, "pong\n");
         }
         if let Some(words) = path.strip_prefix("/cli/") {
-            return self.cli_page(cli_line(words)).await;
+            let line = cli_line(words);
+            // Any page can make a browser GET; a change takes a POST.
+            return match shows_only(&line) {
+                true => self.cli_page(line).await,
+                false => status(StatusCode::METHOD_NOT_ALLOWED, "use POST /cli\n"),
+            };
         }
         let path = path.to_owned();
         let work = move |service: &Service, source: &Source| service.resources.get(&path, source);
@@ -215,6 +230,41 @@ impl Client {
     }
 }
 
+/// Whether a line of the command line changes nothing.
+fn shows_only(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    let (first, last) = (words.next(), words.next_back());
+    match first {
+        None | Some("list" | "get" | "usage" | "help" | "kslist") => true,
+        Some("call") => last == Some("info"),
+        Some("params") => last != Some("revert"),
+        Some(_) => false,
+    }
+}
+
+/// Whether the name in `Host` can be one of ours. A page whose name suddenly means this host (DNS
+/// rebinding) asks under a public name of its own; we are asked by address, or by a name of the
+/// local network. What only shows figures is open to any name.
+fn is_host_plausible(path: &str, headers: &HeaderMap) -> bool {
+    if matches!(path, "/ping" | "/metrics") {
+        return true;
+    }
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return true;
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let is_local = |name: &str| {
+        let ends = [".localhost", ".local", ".internal", ".lan", ".home.arpa"];
+        let name = name.to_ascii_lowercase();
+        ends.iter().any(|end| name.ends_with(end))
+    };
+    bare.parse::<IpAddr>().is_ok() || !name.contains('.') || is_local(name)
+}
+
 /// The content type without its parameters.
 fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
@@ -227,15 +277,19 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Lets web pages of any origin read the response, as the reference does.
-fn share(headers: &mut HeaderMap, secret: bool) {
+/// Lets web pages read the response: those of any origin, as the reference does, unless some are
+/// named.
+fn share(headers: &mut HeaderMap, secret: bool, readers: Option<HeaderValue>) {
     let allowed = if secret {
         "Content-Type, Authorization"
     } else {
         "Content-Type"
     };
+    let Some(readers) = readers else {
+        return;
+    };
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, readers);
     for (name, value) in [
-        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (ACCESS_CONTROL_MAX_AGE, "86400"),
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
         (ACCESS_CONTROL_ALLOW_HEADERS, allowed),

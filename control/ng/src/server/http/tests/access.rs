@@ -128,7 +128,68 @@ fn pages_of_other_origins_are_refused_if_some_are_named() {
             "GET /ping HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\n\r\n"
         ))
     };
-    from("https://ops.example.com").expect(200, "text/plain", "pong\n");
-    from("https://example.net").expect(403, "text/plain", "forbidden\n");
-    fixture.ask(PING).expect(200, "text/plain", "pong\n");
+    assert_eq!(from("https://ops.example.com").status, 200);
+    let allowed = from("https://ops.example.com");
+    let readers = allowed.header("access-control-allow-origin");
+    assert_eq!(readers, Some("https://ops.example.com"));
+    let refused = from("https://example.net");
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.header("access-control-allow-origin"), None);
+    // An image of a page has no origin, but the browser says where the page is from.
+    let marked = |site: &str| {
+        fixture.ask(&format!(
+            "GET /cli/list HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: {site}\r\n\r\n"
+        ))
+    };
+    assert_eq!(marked("cross-site").status, 403);
+    assert_eq!(marked("same-site").status, 403);
+    assert_ne!(marked("same-origin").status, 403);
+    assert_ne!(marked("none").status, 403);
+    assert_eq!(fixture.ask(PING).status, 200);
+}
+
+#[test]
+fn what_a_browser_gets_changes_nothing() {
+    let fixture = start(HttpOptions::default());
+    for line in [
+        "terminate+all",
+        "set+maxsessions+0",
+        "call%20x+terminate",
+        "+standby",
+        "debug+x",
+    ] {
+        let response = fixture.get(&format!("/cli/{line}"));
+        assert_eq!(response.status, 405, "{line}");
+    }
+    for line in ["list+sessions", "get+timeout", "help", ""] {
+        assert_ne!(fixture.get(&format!("/cli/{line}")).status, 405, "{line}");
+    }
+}
+
+#[test]
+fn a_page_whose_name_came_to_mean_this_host_is_refused() {
+    let fixture = start(HttpOptions::default());
+    let asks = |host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        fixture.ask(&request).status
+    };
+    for host in [
+        "evil.example",
+        "evil.example:2225",
+        "127.0.0.1.evil.example",
+        "a.b",
+    ] {
+        assert_eq!(asks(host, "/cli/list"), 403, "{host}");
+        assert_eq!(asks(host, "/ping"), 200, "{host}");
+    }
+    for host in [
+        "127.0.0.1:2225",
+        "[::1]:2225",
+        "[::1]",
+        "localhost:1",
+        "relay",
+        "relay.local",
+    ] {
+        assert_ne!(asks(host, "/cli/list"), 403, "{host}");
+    }
 }

@@ -49,7 +49,11 @@ fn ng_with_a_cookie() {
     let reply = &b"b {\"by\":\"WebSocket\",\"result\":\"ok\"}"[..];
     assert_eq!(next(&mut socket), Message::binary(reply));
     // The cookies are those of all transports.
-    let response = fixture.post("/ng", "application/x-rtpengine-ng", "b d7:command4:liste");
+    let response = fixture.post(
+        "/ng",
+        "application/x-rtpengine-ng",
+        "b {\"command\":\"list\"}",
+    );
     assert_eq!(response.body.as_bytes(), reply);
     assert_eq!(fixture.handled(), 2);
 }
