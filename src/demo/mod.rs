@@ -21,8 +21,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use windlass_ng::Dict;
 use windlass_ng::client::{Client, ClientError, ClientOptions};
+use windlass_ng::{Dict, Value};
 
 use crate::config::topic::Dataplane;
 use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
@@ -315,10 +315,17 @@ impl Legs {
 
     /// Asks the relay how it sees both legs.
     fn ask(&self, ng: SocketAddr) -> Result<[RelayView; 2], Error> {
+        let relay = Client::connect(ng, ClientOptions::default())?;
+        // The edge gives each call a name of its own at the relay, which begins with the Call-ID.
+        let calls = relay.request(&Dict::new().with("command", "list"))?;
+        let calls = calls.get("calls").and_then(Value::as_list);
+        let mut names = calls.unwrap_or_default().iter().filter_map(Value::as_str);
+        let prefix = format!("{};", self.call_id);
+        let name = names.find(|name| name.starts_with(&prefix));
         let query = Dict::new()
             .with("command", "query")
-            .with("call-id", self.call_id.as_str());
-        let reply = Client::connect(ng, ClientOptions::default())?.request(&query)?;
+            .with("call-id", name.unwrap_or(&self.call_id));
+        let reply = relay.request(&query)?;
         let [caller, callee] = &self.tags;
         let view =
             |tag: &String| relay_view(&reply, tag).ok_or_else(|| Error::NoStream(tag.clone()));
