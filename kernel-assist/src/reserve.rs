@@ -67,17 +67,6 @@ impl Drop for Reservation {
     }
 }
 
-/// Whether the system already keeps all of these ports from sockets that ask for any.
-pub fn is_reserved(ranges: &[RangeInclusive<u16>]) -> bool {
-    fs::read_to_string(LIST).is_ok_and(|text| {
-        let mut missing = Ports::default();
-        ranges
-            .iter()
-            .for_each(|range| missing.insert(range.clone()));
-        missing.without(&Ports::read(&text)).is_empty()
-    })
-}
-
 /// A set of ports; a bit for each.
 #[derive(Clone, PartialEq, Eq)]
 struct Ports(Box<[u64; 1024]>);
