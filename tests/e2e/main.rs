@@ -9,6 +9,7 @@
 
 mod common;
 mod ctl;
+mod demo;
 mod differential;
 mod dtmf;
 mod edge_calls;
