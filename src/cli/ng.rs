@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::limits::REQUEST_ELEMENTS;
+use windlass_ng::shown::{needs_escape, write_escaped};
 use windlass_ng::{Dict, Value, json};
 
 use super::{Outcome, print};
@@ -65,7 +66,7 @@ pub(crate) fn ng(args: &NgArgs) -> Outcome {
         Err(error) => return Err(format!("{}: {error}", args.relay).into()),
     };
     let text = if args.json {
-        format!("{:#}\n", as_json(&reply)?)
+        escaped_json(&format!("{:#}\n", as_json(&reply)?))
     } else {
         readable(&reply)
     };
@@ -83,6 +84,22 @@ fn ask(relay: SocketAddr, request: &Dict) -> Result<Dict, ClientError> {
 
 fn as_json(reply: &Dict) -> serde_json::Result<serde_json::Value> {
     serde_json::from_slice(&reply.to_json())
+}
+
+/// The same JSON, with what must not reach a terminal as `\uNNNN`. Such a character can stand
+/// inside of strings only; line ends are those between the values.
+fn escaped_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && needs_escape(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 fn request(args: &NgArgs) -> io::Result<Dict> {
@@ -134,16 +151,24 @@ fn parse_pair(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
-/// The reply in lines: nested values indented, several lines of text as they are.
+/// The reply in lines: nested values and several lines of text indented. Names and values that
+/// strangers chose steer no terminal: they are escaped.
 fn readable(reply: &Dict) -> String {
     let mut text = String::new();
     write_dict(&mut text, reply, 0);
     text
 }
 
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_escaped(bytes, &mut text);
+    text
+}
+
 fn write_dict(text: &mut String, dict: &Dict, depth: usize) {
     for (key, value) in dict.iter() {
-        let title = format!("{}:", String::from_utf8_lossy(key));
+        let title = format!("{}:", shown(key));
         write_entry(text, &title, value, depth);
     }
 }
@@ -159,14 +184,15 @@ fn write_entry(text: &mut String, title: &str, value: &Value, depth: usize) {
             let _ = writeln!(text, " {number}");
         }
         Value::Bytes(bytes) => {
-            let words = String::from_utf8_lossy(bytes);
-            if !words.contains('\n') {
-                let _ = writeln!(text, " {words}");
+            if !bytes.contains(&b'\n') {
+                let _ = writeln!(text, " {}", shown(bytes));
                 return;
             }
             text.push('\n');
-            for line in words.lines() {
-                let _ = writeln!(text, "{indent}  {line}");
+            let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+            for line in whole.split(|&byte| byte == b'\n') {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                let _ = writeln!(text, "{indent}  {}", shown(line));
             }
         }
         Value::List(entries) if entries.is_empty() => text.push_str(" []\n"),
@@ -225,6 +251,32 @@ mod tests {
             readable(&reply),
             "result: ok\nsdp:\n  v=0\n  s=-\ncalls:\n  - a\n  - b\ntotals:\n  RTP:\n    packets: 3\n\
              tags: {}\n"
+        );
+    }
+
+    #[test]
+    fn names_of_strangers_steer_no_terminal() {
+        let hostile = "a\u{1b}[2J\u{9b}\u{202e}\u{2028}b\u{e0041}";
+        let reply = Dict::new()
+            .with(hostile, hostile)
+            .with("calls", [hostile].into_iter().collect::<Value>())
+            .with("sdp", format!("v=0\r\ns={hostile}\rx\r\n"));
+        let escaped = "a\\u{1b}[2J\\u{9b}\\u{202e}\\u{2028}b\\u{e0041}";
+        assert_eq!(
+            readable(&reply),
+            format!(
+                "{escaped}: {escaped}\ncalls:\n  - {escaped}\nsdp:\n  v=0\n  s={escaped}\\rx\n"
+            )
+        );
+        let json = as_json(&Dict::new().with("x", hostile)).unwrap();
+        let text = escaped_json(&format!("{json:#}\n"));
+        assert_eq!(
+            text,
+            "{\n  \"x\": \"a\\u001b[2J\\u009b\\u202e\\u2028b\\udb40\\udc41\"\n}\n"
+        );
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
+            json
         );
     }
 

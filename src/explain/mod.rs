@@ -232,7 +232,7 @@ impl Explainer {
     ) {
         match &reply.outcome {
             Outcome::Error(reason) => {
-                let _ = writeln!(text, "\nrefused: {reason}");
+                let _ = writeln!(text, "\nrefused: {}", printable(reason));
                 let options = ParseOptions {
                     fragment: request.flags.fragment(),
                     ..self.parse
@@ -249,7 +249,7 @@ impl Explainer {
                 return;
             }
             Outcome::OkWithWarning(warning) => {
-                let _ = writeln!(text, "\nok, with a warning: {warning}");
+                let _ = writeln!(text, "\nok, with a warning: {}", printable(warning));
             }
             Outcome::Ok => self.fate(text, request, before, after),
             Outcome::Pong => text.push_str("\npong\n"),

@@ -1,5 +1,7 @@
 //! How lines are laid out.
 
+use windlass_ng::shown::needs_escape;
+
 /// The column in which reasons begin, where the line leaves room.
 const REASONS: usize = 50;
 
@@ -32,9 +34,9 @@ pub(super) fn item(out: &mut String, line: &str) {
     out.push('\n');
 }
 
-/// A text with nothing in it that moves a terminal's cursor.
+/// A text with nothing in it that moves a terminal's cursor or turns what stands beside it.
 pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| if needs_escape(c) { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 

@@ -5,6 +5,8 @@ use std::fmt::{self, Display, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use windlass_ng::shown::{Escape, needs_escape};
+
 /// A call that has ended.
 #[derive(Clone, Debug)]
 pub struct CallRecord {
@@ -251,8 +253,8 @@ struct Name<'a>(&'a str);
 impl Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in self.0.chars() {
-            if letter.is_control() {
-                write!(f, "{}", letter.escape_default())?;
+            if needs_escape(letter) {
+                write!(f, "{}", Escape(letter))?;
             } else {
                 f.write_char(letter)?;
             }
@@ -347,13 +349,13 @@ mod tests {
     #[test]
     fn a_name_cannot_begin_another_line() {
         let forged = CallRecord {
-            call_id: "a\r\nci=b\u{0}".to_owned(),
+            call_id: "a\r\nci=b\u{0}\u{2028}\u{202e}".to_owned(),
             parties: Vec::new(),
             ..record()
         };
         let line = forged.line();
         assert!(
-            line.starts_with("ci=a\\r\\nci=b\\u{0}, created_from="),
+            line.starts_with("ci=a\\r\\nci=b\\u{0}\\u{2028}\\u{202e}, created_from="),
             "{line}"
         );
     }

@@ -21,6 +21,7 @@ pub mod reply;
 pub mod request;
 pub mod serve;
 pub mod server;
+pub mod shown;
 pub mod tape;
 pub mod value;
 

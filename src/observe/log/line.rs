@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tracing::Level;
+use windlass_ng::shown::{Escape, needs_escape};
 
 use crate::config::topic::{CallPrefix, Syslog};
 
@@ -132,7 +133,9 @@ fn write_safe(out: &mut String, text: &str) {
     for c in text.chars() {
         match c {
             '\t' => out.push(' '),
-            c if c.is_control() => out.extend(c.escape_default()),
+            c if needs_escape(c) => {
+                let _ = write!(out, "{}", Escape(c));
+            }
             c => out.push(c),
         }
     }
@@ -243,6 +246,10 @@ mod tests {
         assert_eq!(
             form.lines(entry(Some("a\nERR: [core] \u{1b}[2J"), "x")),
             "INFO: [a\\nERR: [core] \\u{1b}[2J]: [control] x\n"
+        );
+        assert_eq!(
+            form.lines(entry(Some("a\u{2028}\u{202e}\u{9b}b"), "\u{feff}\u{e0041}")),
+            "INFO: [a\\u{2028}\\u{202e}\\u{9b}b]: [control] \\u{feff}\\u{e0041}\n"
         );
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use windlass_ng::shown::needs_escape;
+
 use crate::observe::calendar::date;
 
 /// An SDP body that went through the engine.
@@ -51,7 +53,7 @@ impl SdpEntry {
         if let Some(label) = &self.label {
             text.push_str("Label: ");
             // A label stays on its line.
-            text.extend(label.chars().filter(|letter| !letter.is_control()));
+            text.extend(label.chars().filter(|letter| !needs_escape(*letter)));
             text.push('\n');
         }
         let mode = match self.mode {

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use crate::shown::write_escaped;
+
 macro_rules! opaque {
     ($( $(#[$meta:meta])* $Name:ident; )+) => { $(
         $(#[$meta])*
@@ -50,8 +52,8 @@ macro_rules! opaque {
             }
         }
 
-        /// As text; control bytes, backslashes and what is not UTF-8 are escaped, so that a
-        /// hostile name cannot forge a log line.
+        /// As text; what [`crate::shown`] names is escaped, so that a hostile name cannot forge
+        /// a log line.
         impl fmt::Display for $Name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write_escaped(&self.0, f)
@@ -104,23 +106,6 @@ impl fmt::Debug for SdpBody {
     }
 }
 
-/// Writes `bytes` for people: printable text as it is, the rest escaped.
-pub(crate) fn write_escaped(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if c.is_control() || c == '\\' {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                f.write_char(c)?;
-            }
-        }
-        for byte in chunk.invalid() {
-            write!(f, "\\x{byte:02x}")?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +114,10 @@ mod tests {
     fn display_cannot_forge_a_line() {
         let id = CallId::from(&b"a\r\n\x1b[0m\xff\\b\xc3\xa4"[..]);
         assert_eq!(id.to_string(), "a\\r\\n\\u{1b}[0m\\xff\\\\bä");
+        assert_eq!(
+            CallId::from("a\u{2028}b\u{202e}").to_string(),
+            "a\\u{2028}b\\u{202e}"
+        );
         assert_eq!(format!("{:?}", Tag::from("x")), "\"x\"");
         assert_eq!(
             format!("{:?}", SdpBody::from(&b"a=crypto:1"[..])),

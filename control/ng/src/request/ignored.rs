@@ -1,6 +1,6 @@
 //! What of a request was not understood.
 
-use super::ident::write_escaped;
+use crate::shown::write_escaped;
 use crate::{
     limits::{IGNORED_ENTRIES, IGNORED_TEXT_BYTES},
     names,
