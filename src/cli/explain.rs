@@ -11,7 +11,7 @@ use windlass::config::compat::{DEFAULT_FILE, Request, read as read_compat};
 use windlass::config::flags::InterfaceFlag;
 use windlass::config::names::Names;
 use windlass::config::{Config, Flags};
-use windlass::explain::{Explainer, read};
+use windlass::explain::{Explainer, Keys, read};
 
 use super::{Outcome, print};
 
@@ -26,6 +26,10 @@ pub(crate) struct ExplainArgs {
     /// With neither a file nor this, it is 203.0.113.1 and 2001:db8::1
     #[arg(long, value_name = "[NAME/]ADDR[!ADVERTISED]", value_delimiter = ';')]
     interface: Vec<InterfaceFlag>,
+
+    /// Print keys of SRTP and passwords of ICE, of the peers and of the relay, as they are
+    #[arg(long)]
+    show_keys: bool,
 
     /// The requests; standard input without it or with '-'
     #[arg(value_name = "FILE")]
@@ -60,6 +64,9 @@ For every request it prints
   - the flows that the data plane would be told: local port and party, where the party is and how
     it is learned, what it may send, to whom that goes, and what is held back
 
+Keys in SDPs (a=crypto, a=ice-pwd, k=) are redacted without --show-keys: what is printed here ends
+in tickets. The SDP that went in holds them still.
+
 Exits with 1 if a request is refused; the reason is printed, for an SDP with the line that caused
 it, and later requests still run.
 
@@ -80,7 +87,11 @@ pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
     };
     let input = input(args.file.as_deref())?;
     let messages = read::messages(&input)?;
-    let mut explainer = Explainer::new(&config, now())?;
+    let keys = match args.show_keys {
+        true => Keys::Shown,
+        false => Keys::Redacted,
+    };
+    let mut explainer = Explainer::new(&config, now())?.with_keys(keys);
     let mut code = ExitCode::SUCCESS;
     for (index, message) in messages.iter().enumerate() {
         let explanation = explainer.explain(message);

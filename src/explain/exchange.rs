@@ -4,7 +4,7 @@ use windlass_ng::Request;
 use windlass_sdp::{Media, SessionDescription};
 
 use super::compare::{Line, compare, sections};
-use super::text::{annotated, plain};
+use super::text::Keys;
 use crate::call::ports::Interfaces;
 use crate::call::{CallPicture, MediaPicture, PartyPicture, PortPicture};
 
@@ -30,6 +30,7 @@ pub(super) struct Exchange<'a> {
     pub(super) sender: Option<usize>,
     pub(super) receiver: Option<usize>,
     pub(super) interfaces: &'a Interfaces,
+    pub(super) keys: Keys,
 }
 
 /// One m= line of an exchange.
@@ -48,6 +49,7 @@ pub(super) struct MediaLine<'a> {
 impl<'a> Exchange<'a> {
     /// The printed SDP with a reason beside every line that differs from what came in.
     pub(super) fn explain(&self, said: &str, printed: &str) -> String {
+        let keys = self.keys;
         let (said, printed) = (sections(said), sections(printed));
         let mut out = String::new();
         let nothing = Vec::new();
@@ -57,13 +59,15 @@ impl<'a> Exchange<'a> {
         );
         for line in compare(of_said, of_printed) {
             match line {
-                Line::Same(line) => plain(&mut out, line),
+                Line::Same(line) => keys.plain(&mut out, line),
                 Line::Changed { was, now } => {
-                    annotated(&mut out, '~', now, self.session_reason(Some(was), now));
+                    keys.annotated(&mut out, '~', now, self.session_reason(Some(was), now));
                 }
-                Line::Added(now) => annotated(&mut out, '+', now, self.session_reason(None, now)),
+                Line::Added(now) => {
+                    keys.annotated(&mut out, '+', now, self.session_reason(None, now))
+                }
                 Line::Dropped(line) => {
-                    annotated(&mut out, '-', line, Some(self.session_drop(line)))
+                    keys.annotated(&mut out, '-', line, Some(self.session_drop(line)))
                 }
             }
         }
@@ -77,12 +81,14 @@ impl<'a> Exchange<'a> {
             let media = self.media(index, media, source);
             for line in compare(of_said.unwrap_or(&nothing), lines) {
                 match line {
-                    Line::Same(line) => plain(&mut out, line),
+                    Line::Same(line) => keys.plain(&mut out, line),
                     Line::Changed { was, now } => {
-                        annotated(&mut out, '~', now, media.reason(Some(was), now));
+                        keys.annotated(&mut out, '~', now, media.reason(Some(was), now));
                     }
-                    Line::Added(now) => annotated(&mut out, '+', now, media.reason(None, now)),
-                    Line::Dropped(line) => annotated(&mut out, '-', line, Some(media.drop(line))),
+                    Line::Added(now) => keys.annotated(&mut out, '+', now, media.reason(None, now)),
+                    Line::Dropped(line) => {
+                        keys.annotated(&mut out, '-', line, Some(media.drop(line)))
+                    }
                 }
             }
         }
@@ -90,7 +96,7 @@ impl<'a> Exchange<'a> {
             if !pairs.contains(&Some(index))
                 && let Some(line) = lines.first()
             {
-                annotated(&mut out, '-', line, Some(self.unpaired(index)));
+                keys.annotated(&mut out, '-', line, Some(self.unpaired(index)));
             }
         }
         out

@@ -38,7 +38,8 @@ use crate::media::certificate::{Certificate, CertificateError};
 use books::{Books, OpensAll};
 use exchange::{Exchange, Role};
 use read::Message;
-use text::{item, printable};
+pub use text::Keys;
+use text::printable;
 
 /// Runs requests one after the other and says what becomes of each.
 pub struct Explainer {
@@ -51,6 +52,7 @@ pub struct Explainer {
     count: usize,
     /// Cookies so far, each with the number of its request and the reply.
     cookies: HashMap<Vec<u8>, (usize, Explanation)>,
+    keys: Keys,
 }
 
 impl fmt::Debug for Explainer {
@@ -110,7 +112,15 @@ impl Explainer {
             rng,
             count: 0,
             cookies: HashMap::new(),
+            keys: Keys::default(),
         })
+    }
+
+    /// What becomes of keys in the explanations to come; they are redacted otherwise. Replies
+    /// ([`Explanation::reply`]) hold them in any case.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
     }
 
     /// The calls as the requests so far left them.
@@ -157,7 +167,7 @@ impl Explainer {
                 );
                 let _ = writeln!(text, "\nrefused: {reason}");
                 if let Some(why) = refusal::undecodable(message) {
-                    item(&mut text, &why);
+                    self.keys.item(&mut text, &why);
                 }
                 return Explanation {
                     text,
@@ -188,7 +198,9 @@ impl Explainer {
         for (title, entries) in lists {
             if !entries.is_empty() {
                 let _ = writeln!(text, "\n{title}");
-                entries.iter().for_each(|entry| item(&mut text, entry));
+                entries
+                    .iter()
+                    .for_each(|entry| self.keys.item(&mut text, entry));
             }
         }
         let page = self.books.turn_page();
@@ -238,9 +250,9 @@ impl Explainer {
                     ..self.parse
                 };
                 let more = refusal::explain(request, reason, options, self.calls.interfaces());
-                more.iter().for_each(|line| item(text, line));
+                more.iter().for_each(|line| self.keys.item(text, line));
                 if before.is_some() && after.is_none() {
-                    item(text, "the call ended over this");
+                    self.keys.item(text, "the call ended over this");
                 }
                 return;
             }
@@ -295,8 +307,12 @@ impl Explainer {
                 .is_none_or(|party| party.is_gone);
             let name = after.name(index);
             match party.leaves_in {
-                _ if party.is_gone && !was_gone => item(text, &format!("{name} is out of it")),
-                Some(after) => item(text, &format!("{name} leaves in {} s", after.as_secs())),
+                _ if party.is_gone && !was_gone => {
+                    self.keys.item(text, &format!("{name} is out of it"))
+                }
+                Some(after) => self
+                    .keys
+                    .item(text, &format!("{name} leaves in {} s", after.as_secs())),
                 None => {}
             }
         }
@@ -336,6 +352,7 @@ impl Explainer {
             sender,
             receiver,
             interfaces: self.calls.interfaces(),
+            keys: self.keys,
         };
         exchange.explain(
             &String::from_utf8_lossy(said),

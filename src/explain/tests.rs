@@ -123,3 +123,26 @@ fn two_runs_say_the_same() {
     assert_eq!(text, explainer().explain(&message).text);
     assert!(text.contains("a=crypto:1 "), "{text}");
 }
+
+#[test]
+fn keys_are_printed_on_demand_only() {
+    let secrets = ["c2VjcmV0IG9mIHRoZSBjYWxsZXI", "hidden"];
+    let input = format!(
+        r#"{{"command":"offer","call-id":"a","from-tag":"F","flags":["pad-crypto"],"sdp":"v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nk=clear:{1}\nm=audio 4000 RTP/SAVP 8\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{0}2345678901234\n"}}"#,
+        secrets[0], secrets[1]
+    );
+    let messages = read::messages(input.as_bytes()).unwrap();
+    let redacted = explainer().explain(&messages[0]);
+    let shown = explainer().with_keys(Keys::Shown).explain(&messages[0]);
+    let sdp = redacted.reply.get_str("sdp").unwrap();
+    let own = sdp
+        .split("inline:")
+        .nth(1)
+        .and_then(|rest| rest.get(..20))
+        .unwrap();
+    for secret in secrets.into_iter().chain([own]) {
+        let start = &secret[..secret.len().min(20)];
+        assert!(!redacted.text.contains(start), "{start}: {}", redacted.text);
+        assert!(shown.text.contains(start), "{start}: {}", shown.text);
+    }
+}
