@@ -12,11 +12,11 @@ pub const UDP_REQUEST_BYTES: usize = 65_535;
 /// One reply over UDP: 65,535 less the IPv4 and UDP headers. A longer one cannot be sent.
 pub const UDP_REPLY_BYTES: usize = 65_507;
 /// One reply over UDP to a peer that nobody has named, whose address may be forged: a datagram that
-/// no link splits, or [`UDP_STRANGER_RATIO`] times its request.
+/// no link splits, or [`UDP_STRANGER_RATIO`] times its request if that is more.
 pub const UDP_STRANGER_REPLY_BYTES: usize = 1_200;
-/// The reply to `delete` with all statistics of a call of two parties has some 25 times the bytes of
-/// its request.
-pub const UDP_STRANGER_RATIO: usize = 32;
+/// An SDP for WebRTC has up to three times the bytes of the plain offer that it is made from, and
+/// whoever forges an address gains little. Statistics may need more: they are shortened.
+pub const UDP_STRANGER_RATIO: usize = 4;
 /// One request over TCP; Kamailio reads at most 262,143 bytes itself.
 pub const STREAM_REQUEST_BYTES: usize = 262_144;
 /// Bytes of a TCP stream that do not look like a message; the reference closes beyond this.
