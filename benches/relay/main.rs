@@ -25,16 +25,20 @@ struct Round {
     delete_ns: f64,
     transactions_per_s: f64,
     memory_bytes: f64,
+    kernel_bytes: f64,
     packet_ns: f64,
     sent: u64,
     heard: Heard,
 }
 
 struct Options {
-    calls: usize,
+    /// Calls at a time, one measurement for each.
+    loads: Vec<usize>,
     seconds: u64,
     rounds: usize,
     relays: Vec<Kind>,
+    /// Calls without media whose cost at rest is measured instead.
+    idle: Option<usize>,
 }
 
 fn main() {
@@ -49,26 +53,85 @@ fn main() {
     process::raise_descriptor_limit();
     let generator_core = process::cores() - 1;
     process::pin(std::process::id(), generator_core);
-    println!(
-        "{} calls, {} s of 20 ms G.711 both ways, {} rounds; relay on core 0, generator on core {}",
-        options.calls, options.seconds, options.rounds, generator_core
-    );
-    let mut results: Vec<Vec<Round>> = vec![Vec::new(); options.relays.len()];
-    for round in 0..options.rounds {
-        for (kind, results) in options.relays.iter().zip(&mut results) {
-            let measured = measure(*kind, &options);
-            println!(
-                "round {}: {:<9} {:>6.0} ns/packet, {} of {} packets",
-                round + 1,
-                kind.name(),
-                measured.packet_ns,
-                measured.heard.packets,
-                measured.sent
-            );
-            results.push(measured);
-        }
+    println!("relay on core 0, generator on core {generator_core}");
+    if let Some(calls) = options.idle {
+        return measure_idle(calls, &options);
     }
-    report(&options, &results);
+    let mut summary = Vec::new();
+    for &calls in &options.loads {
+        println!(
+            "\n{calls} calls, {} s of 20 ms G.711 both ways, {} rounds",
+            options.seconds, options.rounds
+        );
+        let mut results: Vec<Vec<Round>> = vec![Vec::new(); options.relays.len()];
+        for round in 0..options.rounds {
+            for (kind, results) in options.relays.iter().zip(&mut results) {
+                let measured = measure(*kind, calls, options.seconds);
+                println!(
+                    "round {}: {:<9} {:>6.0} ns/packet, {} of {} packets",
+                    round + 1,
+                    kind.name(),
+                    measured.packet_ns,
+                    measured.heard.packets,
+                    measured.sent
+                );
+                results.push(measured);
+            }
+        }
+        report(&options, &results);
+        summary.push((calls, results));
+    }
+    if let (2, true) = (options.relays.len(), summary.len() > 1) {
+        summarise(&summary);
+    }
+}
+
+/// The figures that differ with the load, side by side: ours, theirs, ratio.
+fn summarise(summary: &[(usize, Vec<Vec<Round>>)]) {
+    type Figure = (&'static str, fn(&Round) -> f64);
+    let figures: [Figure; 3] = [
+        ("CPU per packet, ns", |round| round.packet_ns),
+        ("p50, us", |round| round.heard.latency_us(0.5)),
+        ("p99, us", |round| round.heard.latency_us(0.99)),
+    ];
+    print!("\n| calls |");
+    for (name, _) in figures {
+        print!(" {name} | ratio |");
+    }
+    println!("\n|---|{}", "---|".repeat(2 * figures.len()));
+    for (calls, results) in summary {
+        print!("| {calls} |");
+        for (_, of) in figures {
+            let [ours, theirs] = [0, 1].map(|relay| median(&results[relay], of));
+            print!(" {ours:.0} against {theirs:.0} | {:.2} |", ours / theirs);
+        }
+        println!();
+    }
+}
+
+/// CPU of relays with calls that say nothing: set up, and then left alone.
+fn measure_idle(calls: usize, options: &Options) {
+    for kind in &options.relays {
+        // A relay with sockets has as many calls as it may open files for.
+        let calls = match kind {
+            Kind::Windlass => calls,
+            Kind::Rtpengine => calls.min(4_900),
+        };
+        let relay = Relay::with_ports(*kind, 5_000, 49_999);
+        let client = relay.client();
+        let mut load = Load::new();
+        for index in 0..calls {
+            load.set_up(&client, &format!("idle-{index}"));
+        }
+        std::thread::sleep(Duration::from_secs(4));
+        let cpu = relay.cpu_ns();
+        std::thread::sleep(Duration::from_secs(options.seconds));
+        let share = (relay.cpu_ns() - cpu) as f64 / 1e7 / options.seconds as f64;
+        println!(
+            "{}: {calls} silent calls take {share:.2} % of a core",
+            kind.name()
+        );
+    }
 }
 
 fn read_options(arguments: &[String]) -> Options {
@@ -88,15 +151,23 @@ fn read_options(arguments: &[String]) -> Options {
             vec![Kind::Windlass]
         }
     };
+    let loads = match (value("--loads"), value("--calls")) {
+        (Some(list), _) | (None, Some(list)) => list
+            .split(',')
+            .map(|text| text.parse().expect("a number"))
+            .collect(),
+        (None, None) => vec![10, 100, 500, 1000, 2000],
+    };
     Options {
-        calls: number("--calls", 1000),
+        loads,
         seconds: number("--seconds", 10) as u64,
         rounds: number("--rounds", 3),
         relays,
+        idle: value("--idle").map(|text| text.parse().expect("a number")),
     }
 }
 
-fn measure(kind: Kind, options: &Options) -> Round {
+fn measure(kind: Kind, calls: usize, seconds: u64) -> Round {
     let relay = Relay::start(kind);
     let client = relay.client();
     let mut load = Load::new();
@@ -106,32 +177,34 @@ fn measure(kind: Kind, options: &Options) -> Round {
         load.delete(&client, &format!("warm-{index}"));
     }
     load.forget_calls();
-    let rss = relay.memory_bytes();
+    let (rss, kernel) = (relay.memory_bytes(), process::kernel_bytes());
     let cpu = relay.cpu_ns();
     let started = Instant::now();
-    for index in 0..options.calls {
+    for index in 0..calls {
         load.set_up(&client, &format!("call-{index}"));
     }
     let took = started.elapsed().as_secs_f64();
-    let calls = options.calls as f64;
-    let set_up_ns = (relay.cpu_ns() - cpu) as f64 / calls;
-    let transactions_per_s = 2.0 * calls / took;
+    let count = calls as f64;
+    let set_up_ns = (relay.cpu_ns() - cpu) as f64 / count;
+    let transactions_per_s = 2.0 * count / took;
     // A second of media settles every flow before anything is counted.
     load.run(Duration::from_secs(1));
-    let memory_bytes = relay.memory_bytes().saturating_sub(rss) as f64 / calls;
+    let memory_bytes = relay.memory_bytes().saturating_sub(rss) as f64 / count;
+    let kernel_bytes = process::kernel_bytes().saturating_sub(kernel) as f64 / count;
     let cpu = relay.cpu_ns();
-    let (sent, heard) = load.run(Duration::from_secs(options.seconds));
+    let (sent, heard) = load.run(Duration::from_secs(seconds));
     let packet_ns = (relay.cpu_ns() - cpu) as f64 / heard.packets.max(1) as f64;
     let cpu = relay.cpu_ns();
-    for index in 0..options.calls {
+    for index in 0..calls {
         load.delete(&client, &format!("call-{index}"));
     }
-    let delete_ns = (relay.cpu_ns() - cpu) as f64 / calls;
+    let delete_ns = (relay.cpu_ns() - cpu) as f64 / count;
     Round {
         set_up_ns,
         delete_ns,
         transactions_per_s,
         memory_bytes,
+        kernel_bytes,
         packet_ns,
         sent,
         heard,
@@ -146,7 +219,7 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
 
 fn report(options: &Options, results: &[Vec<Round>]) {
     type Figure = (&'static str, fn(&Round) -> f64);
-    let figures: [Figure; 8] = [
+    let figures: [Figure; 9] = [
         ("relay CPU per packet, ns", |round| round.packet_ns),
         ("loss, packets", |round| {
             round.sent as f64 - round.heard.packets as f64
@@ -154,6 +227,7 @@ fn report(options: &Options, results: &[Vec<Round>]) {
         ("latency p50, us", |round| round.heard.latency_us(0.5)),
         ("latency p99, us", |round| round.heard.latency_us(0.99)),
         ("memory per call, bytes", |round| round.memory_bytes),
+        ("kernel memory per call, bytes", |round| round.kernel_bytes),
         ("CPU per offer+answer, ns", |round| round.set_up_ns),
         ("CPU per delete, ns", |round| round.delete_ns),
         ("offers and answers per s", |round| round.transactions_per_s),

@@ -54,7 +54,7 @@ impl Relay {
                 write!(
                     file,
                     "[[interface]]\naddress = \"127.0.0.1\"\n[ports]\nmin = {min}\nmax = {max}\n\
-                     [ng]\nudp = [\"{ng}\"]\n[log]\nlevel = \"error\"\n[workers]\ncount = 1\n"
+                     [ng]\nudp = [\"{ng}\"]\n[workers]\ncount = 1\n"
                 )
                 .unwrap();
                 let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
@@ -70,7 +70,7 @@ impl Relay {
                     "--foreground",
                     "--log-stderr",
                 ]);
-                command.args(["--log-level=1", "--interface=127.0.0.1", "--num-threads=1"]);
+                command.args(["--interface=127.0.0.1", "--num-threads=1"]);
                 command.arg("--delete-delay=0");
                 command.args([format!("--port-min={min}"), format!("--port-max={max}")]);
                 command.arg(format!("--listen-ng={ng}"));
@@ -147,6 +147,17 @@ impl Drop for Relay {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Memory of the kernel that is no cache: what sockets take, and everything else of the machine.
+pub(crate) fn kernel_bytes() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+    let kilobytes = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        number.map_or(0, |number| number.parse::<u64>().unwrap())
+    };
+    (kilobytes("SUnreclaim:") + kilobytes("Percpu:")) * 1024
 }
 
 pub(crate) fn cores() -> usize {

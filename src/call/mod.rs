@@ -43,7 +43,7 @@ pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;
 pub use picture::{CallPicture, MediaPicture, PartyPicture, PortPicture};
-pub use serve::{Calls, Forwarding, ForwardingError, RecordedSdp, Recorder};
+pub use serve::{Calls, Forwarding, RecordedSdp, Recorder};
 pub use settings::Limits;
 pub use standby::Whose;
 pub use state::Now;

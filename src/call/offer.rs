@@ -14,10 +14,11 @@ use super::dialogue::{Dialogue, Parties, Role};
 use super::exchange::{Context, ExchangeError, Host};
 use super::ports::LeaseError;
 use super::print::Printing;
-use super::serve::{Calls, ForwardingError, RecordedSdp};
+use super::serve::{Calls, RecordedSdp};
 use super::state::{Call, Now};
 use super::table::{Entry, lock};
 use super::timeouts::EndReason;
+use crate::flow::PlanError;
 
 impl Calls {
     pub(super) fn offer(
@@ -293,7 +294,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     #[error(transparent)]
-    Forwarding(ForwardingError),
+    Forwarding(PlanError),
 }
 
 impl Refusal {

@@ -28,8 +28,9 @@ use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
 use super::turn::Turn;
 use crate::flow::port::PortLease;
+use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
-use crate::flow::{Injection, Plan};
+use crate::flow::{Injection, Plan, PlanError, PlanRefused};
 use crate::observe::load::LoadExceeded;
 use crate::observe::pcap::NotRecorded;
 
@@ -38,12 +39,12 @@ pub trait Forwarding: Send + Sync {
     /// The worker that a new call should live on.
     fn pick_worker(&self) -> usize;
 
-    /// Puts a plan in force before it returns. Gives back the leases of the removed flows.
+    /// Puts a plan in force before it returns. Gives back the ports of the removed flows, with
+    /// what these have learned.
     ///
     /// # Errors
-    /// The plan is not in force; leases that were handed over are gone.
-    fn apply(&self, plan: &Plan, leases: Vec<PortLease>)
-    -> Result<Vec<PortLease>, ForwardingError>;
+    /// Nothing of the plan is in force.
+    fn apply(&self, plan: Plan, leases: Vec<LeasedFlow>) -> Result<Vec<LeasedFlow>, PlanRefused>;
 
     /// The clock on which flows mark their last packet, in milliseconds.
     fn packet_clock_ms(&self) -> u64;
@@ -65,14 +66,6 @@ pub trait Forwarding: Send + Sync {
     fn inject(&self, _worker: usize, _injection: Injection) -> Result<(), &'static str> {
         Err(errors::NO_DTMF_INJECTION)
     }
-}
-
-/// The data plane could not carry out a plan.
-#[derive(Debug, thiserror::Error)]
-#[error("the data plane refused the plan: {reason}")]
-pub struct ForwardingError {
-    /// What it said.
-    pub reason: String,
 }
 
 /// Where recordings go; `()` is nowhere.
@@ -285,14 +278,23 @@ impl Calls {
         &self,
         call: &mut Call,
         leases: Vec<PortLease>,
-    ) -> Result<(), ForwardingError> {
+    ) -> Result<(), PlanError> {
+        self.put_in_force(call, leases.into_iter().map(LeasedFlow::from).collect())
+    }
+
+    /// The same, with ports whose flows were in force elsewhere.
+    pub(super) fn put_in_force(
+        &self,
+        call: &mut Call,
+        leases: Vec<LeasedFlow>,
+    ) -> Result<(), PlanError> {
         let plan = call.plan(&self.defaults);
         if plan.is_empty() {
             return Ok(());
         }
+        let removed = self.forwarding.apply(plan, leases);
         // Leases of ports that the state has let go of again are closed here, like removed ones.
-        drop(self.forwarding.apply(&plan, leases)?);
-        Ok(())
+        removed.map(drop).map_err(|refused| refused.reason)
     }
 
     fn delete(&self, request: &Request, now: Now) -> Reply {

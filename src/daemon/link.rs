@@ -8,12 +8,12 @@ use windlass_ng::{Command, Dict, Handler, Outcome, Reply, Request, Source, Value
 
 use super::console::Operator;
 use super::now;
-use crate::call::{Forwarding, ForwardingError};
+use crate::call::Forwarding;
 use crate::ctl::{NO_READER, Role};
 use crate::dataplane::Dataplane;
-use crate::flow::port::PortLease;
+use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
-use crate::flow::{Injection, Plan};
+use crate::flow::{Injection, Plan, PlanRefused};
 
 /// The data plane, as calls see it.
 pub(super) struct Link(pub(super) Arc<Dataplane>);
@@ -23,15 +23,8 @@ impl Forwarding for Link {
         self.0.pick_worker()
     }
 
-    fn apply(
-        &self,
-        plan: &Plan,
-        leases: Vec<PortLease>,
-    ) -> Result<Vec<PortLease>, ForwardingError> {
-        let applied = self.0.apply(plan, leases);
-        applied.map_err(|error| ForwardingError {
-            reason: error.to_string(),
-        })
+    fn apply(&self, plan: Plan, leases: Vec<LeasedFlow>) -> Result<Vec<LeasedFlow>, PlanRefused> {
+        self.0.apply(plan, leases)
     }
 
     fn packet_clock_ms(&self) -> u64 {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::digits::{Digits, Fate, Replacement, Step};
 use super::guard::Guard;
-use super::play::{Last, Outgoing};
-use super::reporter::Reporter;
 use super::tap::PacketTap;
+use super::timers::Pending;
+use crate::flow::outgoing::Last;
+use crate::flow::outgoing_digits::{Fate, Replacement, Step};
 use crate::flow::port::PortLease;
+use crate::flow::state::{FlowState, LeasedFlow, ServiceState};
 use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
 use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
+use crate::media::report::Sources;
 use crate::media::rtp::{self, Received, RtpHeader};
 
 /// A port that could not be bound to its peer is tried again after this time.
@@ -54,6 +56,10 @@ pub(super) struct Entry {
     pub(super) not_bound_at: Option<Instant>,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
+    /// The timers that are set for the flow.
+    pub(super) pending: Pending,
+    /// Tells it from earlier flows in its place.
+    pub(super) generation: u32,
 }
 
 /// What few flows have.
@@ -61,16 +67,10 @@ pub(super) struct Entry {
 pub(super) struct Services {
     /// Where a recording takes its packets.
     pub(super) recording: Option<Box<dyn PacketTap>>,
-    /// Digits on their way, by SSRC.
-    detectors: Vec<(u32, Detector)>,
-    /// What is sent from this port of our own making, and what that does to its numbers.
-    pub(super) outgoing: Outgoing,
-    /// Digits on their way out of this port.
-    pub(super) digits: Digits,
     /// What is refused of what arrives.
     guard: Option<Box<Guard>>,
-    /// Reports to the party.
-    pub(super) reporter: Option<Box<Reporter>>,
+    /// What goes with the port when the flow is taken out.
+    pub(super) state: Box<ServiceState>,
 }
 
 /// What the port that a packet leaves from changes of it.
@@ -105,16 +105,16 @@ impl Services {
         now: Instant,
     ) -> Option<Edit> {
         let payload = packet.get(header.payload_at..).unwrap_or_default();
-        let replacement = match self.digits.on_packet(step, header, payload) {
+        let replacement = match self.state.digits.on_packet(step, header, payload) {
             Fate::Pass => None,
             Fate::Replace(replacement) => Some(replacement),
             Fate::Withhold => return None,
             Fate::Skip => {
-                self.outgoing.skip(header);
+                self.state.outgoing.skip(header);
                 return None;
             }
         };
-        let sequence = self.outgoing.pass(header, now)?;
+        let sequence = self.state.outgoing.pass(header, now)?;
         Some(Edit {
             sequence,
             replacement,
@@ -123,7 +123,15 @@ impl Services {
 }
 
 impl Entry {
-    pub(super) fn new(spec: FlowSpec, lease: PortLease, call: u64) -> Self {
+    /// A flow on a port, with what was learned on it before.
+    pub(super) fn new(
+        spec: FlowSpec,
+        flow: LeasedFlow,
+        call: u64,
+        generation: u32,
+        now: Instant,
+    ) -> Self {
+        let LeasedFlow { lease, state } = flow;
         let stats = lease.stats().clone();
         let last_at = spec.peer.signalled_at;
         let mut entry = Self {
@@ -148,10 +156,42 @@ impl Entry {
             is_bound: false,
             not_bound_at: None,
             last_at,
+            pending: Pending::default(),
+            generation,
         };
         entry.set_guards(spec.guards);
+        if let Some(state) = state {
+            entry.go_on(*state, now);
+        }
         entry.publish_peer();
         entry
+    }
+
+    /// Goes on with what was learned. What signalling says of the party may have changed meanwhile.
+    fn go_on(&mut self, state: FlowState, now: Instant) {
+        let peer = self.latch.peer().clone();
+        self.latch = state.latch;
+        self.latch.update(peer, now);
+        self.last_at = state.last_at;
+        self.receptions = state.receptions;
+        if let Some(state) = state.services {
+            self.services.get_or_insert_default().state = state;
+        }
+    }
+
+    /// Takes the flow apart: its port, with what was learned. `sources` are those of its call.
+    pub(super) fn into_leased(self, sources: &mut Sources) -> LeasedFlow {
+        let state = FlowState {
+            sources: sources.take(self.receptions.iter().map(|reception| reception.ssrc)),
+            latch: self.latch,
+            last_at: self.last_at,
+            receptions: self.receptions,
+            services: self.services.map(|services| services.state),
+        };
+        LeasedFlow {
+            lease: self.lease,
+            state: Some(Box::new(state)),
+        }
     }
 
     /// Takes a new description; what was learned stays as the latch says. Gives back a TOS that
@@ -265,6 +305,21 @@ impl Entry {
         }
     }
 
+    /// When the next packet of a digit is to leave the port.
+    pub(super) fn digit_due(&self) -> Option<Instant> {
+        self.services.as_deref()?.state.outgoing.due()
+    }
+
+    /// When its gate has to open, if the source says nothing until then.
+    pub(super) fn gate_due(&self) -> Instant {
+        self.last_at + self.latch.gate_silence()
+    }
+
+    /// Whether time acts on it once a second.
+    pub(super) fn awaits_second(&self) -> bool {
+        self.is_bound || self.latch.awaits_time() || self.pierced().is_some()
+    }
+
     /// What arrived last on this flow, from its busiest source.
     pub(super) fn last_heard(&self) -> Option<Last> {
         let sources = self.stats.ssrcs.get()?.iter();
@@ -289,7 +344,7 @@ impl Entry {
             return [None; 2];
         }
         let clock_rate = self.clock_rate();
-        let detectors = &mut self.services.get_or_insert_default().detectors;
+        let detectors = &mut self.services.get_or_insert_default().state.detectors;
         let known = detectors.iter().position(|(ssrc, _)| *ssrc == header.ssrc);
         let index = known.unwrap_or_else(|| {
             if detectors.len() >= MAX_SSRCS {
@@ -332,7 +387,8 @@ impl Entry {
     /// Tells the reports to the party what went to it.
     pub(super) fn count_sent(&mut self, ssrc: u32, timestamp: u32, octets: usize, now: Instant) {
         let services = self.services.as_deref_mut();
-        if let Some(reporter) = services.and_then(|services| services.reporter.as_deref_mut()) {
+        if let Some(reporter) = services.and_then(|services| services.state.reporter.as_deref_mut())
+        {
             reporter.sent(ssrc, timestamp, octets, now);
         }
     }

@@ -5,18 +5,16 @@
 //! each flow, which are read without stopping anybody.
 
 mod backend;
-mod digits;
 mod entry;
 mod flows;
 mod guard;
 mod left;
-mod play;
-mod reporter;
 mod rewrite;
 mod sys;
 pub mod tap;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod worker;
 
 use std::fmt;
@@ -31,9 +29,11 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 use parking_lot::Mutex;
 
-use crate::flow::port::{OpenPort, PortLease};
+use crate::flow::outgoing::NO_STREAM;
+use crate::flow::port::OpenPort;
+use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
-use crate::flow::{Injection, Plan};
+use crate::flow::{Injection, Plan, PlanError, PlanRefused};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::media::report::Scoring;
@@ -178,17 +178,6 @@ struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why a plan is not in force.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// The plan does not fit the flows in force, or the system refused.
-    #[error("{0}")]
-    Refused(String),
-    /// There is no such worker.
-    #[error("there is no worker {0}")]
-    NoWorker(usize),
-}
-
 impl Dataplane {
     /// Starts this many workers, each pinned to a core if there are several cores for them.
     /// Events come out of the receiver.
@@ -269,22 +258,31 @@ impl Dataplane {
         Arc::clone(&self.opener)
     }
 
-    /// Puts a plan in force; returns when it is. The leases of removed flows come back, so that
-    /// their ports are closed by the caller and not by the worker.
+    /// Puts a plan in force; returns when it is. The ports of removed flows come back with what
+    /// these have learned, so that they are closed by the caller and not by the worker.
     ///
     /// # Errors
-    /// [`ApplyError`]; what of the plan was in force stays so.
-    pub fn apply(&self, plan: &Plan, leases: Vec<PortLease>) -> Result<Vec<PortLease>, ApplyError> {
-        let worker = self
-            .workers
-            .get(plan.worker)
-            .ok_or(ApplyError::NoWorker(plan.worker))?;
+    /// [`PlanRefused`]: nothing of the plan is in force.
+    pub fn apply(
+        &self,
+        plan: Plan,
+        leases: Vec<LeasedFlow>,
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
+        let Some(worker) = self.workers.get(plan.worker) else {
+            let reason = PlanError::NoWorker(plan.worker);
+            return Err(PlanRefused { reason, leases });
+        };
+        let goes_on = leases.iter().any(|flow| flow.state.is_some());
         let now = clock();
         let mut flows = worker.shared.flows.lock();
         let removed = flows.apply(plan, leases, now);
         worker.flows.store(flows.entries.len(), Relaxed);
         drop(flows);
-        removed.map_err(ApplyError::Refused)
+        if goes_on {
+            // Its timers may be due sooner than the worker would look.
+            let _ = worker.waker.wake();
+        }
+        removed
     }
 
     /// Plays a digit into a stream.
@@ -292,7 +290,7 @@ impl Dataplane {
     /// # Errors
     /// There is no such stream, or nothing went through it yet; in the words of the protocol.
     pub fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {
-        let worker = self.workers.get(worker).ok_or(play::NO_STREAM)?;
+        let worker = self.workers.get(worker).ok_or(NO_STREAM)?;
         worker.shared.flows.lock().inject(injection, clock())?;
         // It may be waiting for longer than the first packet may wait.
         let _ = worker.waker.wake();

@@ -13,15 +13,15 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::flow::port::ReturnPort;
+use crate::flow::port::{PortLease, ReturnPort};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, Component, FlowChange, FlowSpec, Guards, Payload, PayloadTypes, Sink};
 use crate::media::latch::{Learning, PeerSpec};
 use crate::media::reach::Reach;
 
 use limits::{
-    a_phone_that_was_away_loses_nothing_when_it_is_back,
-    a_plan_that_fails_halfway_leaves_no_way_into_another_call, an_empty_datagram_is_dropped,
+    a_phone_that_was_away_loses_nothing_when_it_is_back, a_plan_that_fails_changes_nothing,
+    a_removed_flow_leaves_no_way_into_another_call, an_empty_datagram_is_dropped,
     an_opener_that_cannot_leave_is_not_counted_as_sent, long_and_short_datagrams_stay_in_order,
     what_is_longer_than_a_buffer_is_dropped_whole,
 };
@@ -35,7 +35,7 @@ use media_02_pipeline::{
 };
 use shared_ports::{
     a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
-    an_attempt_at_a_leased_port_does_not_close_it,
+    an_attempt_at_a_leased_port_does_not_close_it, what_a_flow_has_learned_goes_with_its_port,
 };
 
 /// How long a test waits for a datagram that must come.
@@ -164,8 +164,9 @@ impl Bench {
         PortLease::new(local, handle, self.returned.clone())
     }
 
-    fn apply(&self, changes: Vec<FlowChange>, leases: Vec<PortLease>) -> Vec<PortLease> {
-        self.dataplane.apply(&plan(changes), leases).unwrap()
+    fn apply(&self, changes: Vec<FlowChange>, leases: Vec<PortLease>) -> Vec<LeasedFlow> {
+        let leases = leases.into_iter().map(LeasedFlow::from).collect();
+        self.dataplane.apply(plan(changes), leases).unwrap()
     }
 
     /// Both flows in force, the first as `alter` leaves it. Gives the counters of both.
@@ -334,18 +335,33 @@ fn the_end_of_the_data_plane_closes_every_port(bench: Bench) {
 
 fn a_plan_that_does_not_fit_is_refused(bench: Bench) {
     let install = plan(vec![FlowChange::Install(bench.spec(0))]);
-    let refused = bench.dataplane.apply(&install, Vec::new()).unwrap_err();
+    let refused = bench.dataplane.apply(install, Vec::new()).unwrap_err();
     assert!(refused.to_string().contains(&bench.locals[0].to_string()));
     let change = plan(vec![FlowChange::Change(bench.spec(0))]);
-    assert!(bench.dataplane.apply(&change, Vec::new()).is_err());
+    assert!(bench.dataplane.apply(change, Vec::new()).is_err());
     let elsewhere = Plan {
         worker: 9,
         ..plan(Vec::new())
     };
-    assert!(matches!(
-        bench.dataplane.apply(&elsewhere, Vec::new()),
-        Err(ApplyError::NoWorker(9))
-    ));
+    let refused = bench.dataplane.apply(elsewhere, Vec::new()).unwrap_err();
+    assert!(matches!(refused.reason, PlanError::NoWorker(9)));
+    // What comes with a plan is not lost, and what it could do is not done.
+    let install = |side| FlowChange::Install(bench.spec(side));
+    let half = plan(vec![install(0), install(1)]);
+    let refused = bench.dataplane.apply(half, vec![bench.lease(0).into()]);
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused.reason, PlanError::NoLease(local) if local == bench.locals[1]));
+    assert_eq!(refused.leases.len(), 1);
+    let whole = plan(vec![install(0), install(1)]);
+    let mut leases = refused.leases;
+    leases.push(bench.lease(1).into());
+    bench.dataplane.apply(whole, leases).unwrap();
+    let again = plan(vec![install(0)]);
+    let refused = bench.dataplane.apply(again, Vec::new()).unwrap_err();
+    assert!(matches!(refused.reason, PlanError::Taken(local) if local == bench.locals[0]));
+    bench.send(0, &rtp(1));
+    assert_eq!(bench.hear(1).0, rtp(1));
+    bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
     // The lease of a port that no flow wants is given back, not lost.
     let returned = bench.apply(Vec::new(), vec![bench.lease(0)]);
     assert_eq!(returned.len(), 1);
@@ -431,10 +447,12 @@ on_every_rung! {
         ten_thousand_sources_take_the_room_of_a_few
         a_port_is_leased_once
         an_attempt_at_a_leased_port_does_not_close_it
+        what_a_flow_has_learned_goes_with_its_port
         what_is_longer_than_a_buffer_is_dropped_whole
         long_and_short_datagrams_stay_in_order
         an_opener_that_cannot_leave_is_not_counted_as_sent
-        a_plan_that_fails_halfway_leaves_no_way_into_another_call
+        a_plan_that_fails_changes_nothing
+        a_removed_flow_leaves_no_way_into_another_call
         a_phone_that_was_away_loses_nothing_when_it_is_back
         an_empty_datagram_is_dropped
         a_port_on_its_way_to_another_call_refuses_nobody

@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::backend::{Backend, Ready, Wait};
-use super::flows::{BOUND_SILENCE, DATAGRAM_BYTES, Flows, Queue};
+use super::flows::{DATAGRAM_BYTES, Flows, Queue};
 use super::sys::recv::RecvBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
 
 /// Datagrams taken at a time.
 const BATCH: usize = 64;
 
-/// How often time acts on the latches.
+/// How often lost packets are told.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Under load the worker lets packets gather for this long between two turns. At 100,000 packets a
-/// second every packet would wake it otherwise, and a third of its time goes into waking up.
+/// While it is busy the worker lets packets gather for this long between two turns. At 100,000
+/// packets a second every packet would wake it otherwise, and a third of its time goes into waking
+/// up.
 const GATHER: Duration = Duration::from_micros(100);
 
-/// Packets per millisecond from which on gathering pays: below, a turn would find one or two.
-const GATHER_RATE: u64 = 16;
+/// Time over which the worker's load is looked at.
+const LOAD_TIME: Duration = Duration::from_millis(10);
 
 /// What a worker and the control threads share: the flows, behind a lock that the worker holds
 /// for a turn and never while it waits.
@@ -37,15 +38,22 @@ pub(super) struct Shared<B> {
 }
 
 /// Turns until it is told to stop: wait, one clock reading, every ready port, time.
-#[expect(clippy::disallowed_methods, reason = "the one clock reading of a turn")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of packets, and the end of a turn"
+)]
 pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: Instant) {
     let mut ready: Vec<Ready> = Vec::new();
     let mut unfinished: Vec<Ready> = Vec::new();
     let mut batch = RecvBatch::new(BATCH, DATAGRAM_BYTES);
     let mut at_most = TICK;
     let mut next_tick = started + TICK;
-    let mut load = LoadGauge::default();
+    let mut load = LoadGauge::new(started);
     let mut lost = 0;
+    // The system lets a thread sleep up to 50 us longer than it asked for.
+    if let Err(error) = nix::sys::prctl::set_timerslack(1) {
+        tracing::debug!(%error, "the worker's timers stay slack");
+    }
     let thread = u64::try_from(nix::unistd::gettid().as_raw()).unwrap_or(0);
     shared.stats.thread_id.store(thread, Relaxed);
     while !shared.stop.load(Relaxed) {
@@ -61,7 +69,6 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         FlowStats::add(&shared.stats.items, ready.len() as u64);
         let now = Instant::now();
         let mut flows = shared.flows.lock();
-        let before = flows.received;
         for ready in ready.drain(..) {
             let queue = match ready {
                 Ready::Port(index) => flows.serve_guarded(index, &mut batch, now),
@@ -71,24 +78,16 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
                 unfinished.push(ready);
             }
         }
-        flows.release_silent(now);
-        if now >= next_tick {
-            next_tick = now + TICK;
-            flows.handle_timeout(now);
-            tell_lost(&shared.stats, &mut lost);
-        }
-        at_most = match flows.bound {
-            0 => next_tick.saturating_duration_since(now),
-            _ => BOUND_SILENCE,
-        };
-        if let Some(due) = flows.play(now) {
-            at_most = at_most.min(due.saturating_duration_since(now));
-        }
+        flows.handle_timers(now);
         flows.flush();
-        let received = flows.received - before;
+        at_most = flows.timers.wait(now);
         // Under load the worker is back in no time: a waiting command goes first.
         MutexGuard::unlock_fair(flows);
-        if load.is_high(received, now, started) {
+        if now >= next_tick {
+            next_tick = now + TICK;
+            tell_lost(&shared.stats, &mut lost);
+        }
+        if load.is_high(now, Instant::now()) {
             std::thread::park_timeout(GATHER);
         }
     }
@@ -107,25 +106,34 @@ fn tell_lost(stats: &WorkerStats, before: &mut u64) {
     }
 }
 
-/// How many packets come in, per millisecond.
-#[derive(Debug, Default)]
+/// Which share of its time the worker is busy.
+#[derive(Debug)]
 struct LoadGauge {
-    millisecond: u128,
-    packets: u64,
+    since: Instant,
+    busy: Duration,
     is_high: bool,
 }
 
 impl LoadGauge {
-    /// Counts the packets of a turn, and says whether the last full millisecond had many.
-    fn is_high(&mut self, packets: u64, now: Instant, started: Instant) -> bool {
-        let millisecond = now.saturating_duration_since(started).as_millis();
-        if millisecond != self.millisecond {
-            let passed = u64::try_from(millisecond - self.millisecond).unwrap_or(u64::MAX);
-            self.is_high = self.packets / passed.max(1) >= GATHER_RATE;
-            self.millisecond = millisecond;
-            self.packets = 0;
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            busy: Duration::ZERO,
+            is_high: false,
         }
-        self.packets += packets;
+    }
+
+    /// Counts a turn, and says whether more than half of the time before it went into turns. Once
+    /// packets gather, turns take less of it.
+    fn is_high(&mut self, began: Instant, ended: Instant) -> bool {
+        self.busy += ended.saturating_duration_since(began);
+        let time = ended.saturating_duration_since(self.since);
+        if time >= LOAD_TIME {
+            let least = if self.is_high { time / 4 } else { time / 2 };
+            self.is_high = self.busy > least;
+            self.busy = Duration::ZERO;
+            self.since = ended;
+        }
         self.is_high
     }
 }

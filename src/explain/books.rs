@@ -5,9 +5,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::call::{Forwarding, ForwardingError};
+use crate::call::Forwarding;
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
-use crate::flow::{FlowChange, FlowSpec, Injection, Plan};
+use crate::flow::state::LeasedFlow;
+use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
 
 /// The flows in force, and what the last command did to them.
 #[derive(Debug, Default)]
@@ -87,22 +88,23 @@ impl Forwarding for Books {
 
     fn apply(
         &self,
-        plan: &Plan,
-        mut leases: Vec<PortLease>,
-    ) -> Result<Vec<PortLease>, ForwardingError> {
+        plan: Plan,
+        mut leases: Vec<LeasedFlow>,
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         let mut entries = self.lock();
-        for change in plan.changes.clone() {
+        for change in plan.changes {
             match change {
                 FlowChange::Install(spec) => {
                     let local = spec.local;
-                    let position = leases.iter().position(|lease| lease.local() == local);
-                    let position = position.ok_or_else(|| ForwardingError {
-                        reason: format!("no lease of {local}"),
-                    })?;
+                    let mut places = leases.iter();
+                    let Some(position) = places.position(|flow| flow.lease.local() == local) else {
+                        let reason = PlanError::NoLease(local);
+                        return Err(PlanRefused { reason, leases });
+                    };
                     let entry = Entry {
                         call: plan.call,
                         spec,
-                        lease: leases.swap_remove(position),
+                        lease: leases.swap_remove(position).lease,
                         mark: Mark::New,
                     };
                     entries.flows.insert(local, entry);
@@ -117,7 +119,7 @@ impl Forwarding for Books {
                 }
                 FlowChange::Remove(local) => {
                     if let Some(entry) = entries.flows.remove(&local) {
-                        leases.push(entry.lease);
+                        leases.push(entry.lease.into());
                         entries.removed.push(local);
                     }
                 }

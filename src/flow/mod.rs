@@ -1,14 +1,20 @@
 //! The plain data between calls and the data plane: what a local port does with a datagram.
 //!
 //! `call/` describes, `dataplane/` carries out. A [`Plan`] can be printed, journaled and compared;
-//! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`].
+//! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`],
+//! what a flow has learned in [`state`].
 
 pub mod digits;
 pub mod extensions;
+pub mod outgoing;
+pub mod outgoing_digits;
 pub mod port;
 pub mod quality;
+pub mod reporter;
+pub mod state;
 pub mod stats;
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -34,6 +40,42 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+}
+
+/// Why a plan was refused. What it brought, ports and states, comes back with the refusal; what
+/// was in force before stays so.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct PlanRefused {
+    /// The first step that cannot be taken.
+    pub reason: PlanError,
+    /// The ports that came with the plan.
+    pub leases: Vec<state::LeasedFlow>,
+}
+
+/// A step of a plan that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A new flow came without its port.
+    #[error("no lease of {0} came with the plan")]
+    NoLease(SocketAddr),
+    /// A new flow has the port of one that is in force.
+    #[error("there is a flow on {0}")]
+    Taken(SocketAddr),
+    /// There is no flow to change.
+    #[error("no flow on {0}")]
+    NoFlow(SocketAddr),
+    /// There is no such worker.
+    #[error("there is no worker {0}")]
+    NoWorker(usize),
+    /// The system refuses to report datagrams of the port.
+    #[error("cannot receive on {local}: {source}")]
+    System {
+        /// The port.
+        local: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// One step of a [`Plan`].

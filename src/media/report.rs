@@ -225,6 +225,21 @@ impl Sources {
         }
     }
 
+    /// Takes out what is known of some sources.
+    pub fn take(&mut self, ssrcs: impl Iterator<Item = u32>) -> Self {
+        let take = |ssrc| {
+            let place = self.0.iter().position(|source| source.ssrc == ssrc)?;
+            Some(self.0.swap_remove(place))
+        };
+        Self(ssrcs.filter_map(take).collect())
+    }
+
+    /// Takes over what is known of sources elsewhere, as far as there is room.
+    pub fn absorb(&mut self, others: Self) {
+        let room = MAX_SOURCES.saturating_sub(self.0.len());
+        self.0.extend(others.0.into_iter().take(room));
+    }
+
     /// An endpoint told the round trip that it measured.
     pub fn measured(&mut self, ssrc: u32, ms: u16) {
         if ms > 0

@@ -56,14 +56,15 @@ impl Calls {
         self.stop_recording(&mut moved, false, now);
         self.take_number(moved.number);
         let legs = std::mem::take(&mut moved.legs);
-        // Their flows come out of one worker with their ports, and go into the other.
+        // Their flows come out of one worker with their ports and with what they have learned, and
+        // go into the other.
         let plan = moved.plan(&self.defaults);
-        let leases = self.forwarding.apply(&plan, Vec::new()).map_err(|error| {
+        let flows = self.forwarding.apply(plan, Vec::new()).map_err(|error| {
             tracing::error!(call_id = %other, %error, "call not taken out of the data plane");
             windlass_ng::errors::MERGE
         })?;
         call.adopt(legs, other, &mut moved);
-        self.carry_out(call, leases).map_err(|error| {
+        self.put_in_force(call, flows).map_err(|error| {
             tracing::error!(call_id = %id, %error, "merged call not put into the data plane");
             windlass_ng::errors::MERGE
         })?;

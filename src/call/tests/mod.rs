@@ -74,11 +74,10 @@ use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
 use super::ports::{Interfaces, LocalAddress, PortPool};
-use super::{
-    Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Observer, Timeouts,
-};
+use super::{Calls, Defaults, Forwarding, Identity, Limits, Now, Observer, Timeouts};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
-use crate::flow::{FlowChange, FlowSpec, Injection, Plan};
+use crate::flow::state::LeasedFlow;
+use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanRefused};
 use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
@@ -97,16 +96,18 @@ impl Forwarding for Books {
 
     fn apply(
         &self,
-        plan: &Plan,
-        mut leases: Vec<PortLease>,
-    ) -> Result<Vec<PortLease>, ForwardingError> {
+        plan: Plan,
+        mut leases: Vec<LeasedFlow>,
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         let mut flows = self.flows.lock().unwrap();
         let mut removed = Vec::new();
-        for change in &plan.changes {
-            match change.clone() {
+        for change in plan.changes {
+            match change {
                 FlowChange::Install(spec) => {
-                    let position = leases.iter().position(|lease| lease.local() == spec.local);
+                    let mut places = leases.iter();
+                    let position = places.position(|flow| flow.lease.local() == spec.local);
                     let lease = leases.swap_remove(position.expect("a lease for every install"));
+                    let lease = lease.lease;
                     assert!(flows.insert(spec.local, (spec, lease)).is_none());
                 }
                 FlowChange::Change(spec) => {
@@ -114,7 +115,8 @@ impl Forwarding for Books {
                     flow.0 = spec;
                 }
                 FlowChange::Remove(local) => {
-                    removed.push(flows.remove(&local).expect("a flow to remove").1);
+                    let (_, lease) = flows.remove(&local).expect("a flow to remove");
+                    removed.push(lease.into());
                 }
             }
         }

@@ -3,133 +3,196 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::time::{self, SECOND};
 use super::{Flows, NAT_OPENER};
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::tap::{PacketTap, Recordings};
-use crate::flow::port::PortLease;
+use crate::dataplane::timers::Due;
+use crate::flow::state::LeasedFlow;
 use crate::flow::stats::{DropReason, FlowStats};
-use crate::flow::{FlowChange, FlowSpec, Plan};
+use crate::flow::{FlowChange, FlowSpec, Plan, PlanError, PlanRefused};
+use crate::media::report::Sources;
 
 impl<B: Backend> Flows<B> {
-    /// Puts a plan in force. The leases of removed flows come back.
+    /// Puts a plan in force, or nothing of it. The ports of removed flows come back, and ports
+    /// that came without a flow.
     pub(in crate::dataplane) fn apply(
         &mut self,
-        plan: &Plan,
-        leases: Vec<PortLease>,
+        plan: Plan,
+        mut leases: Vec<LeasedFlow>,
         now: Instant,
-    ) -> Result<Vec<PortLease>, String> {
-        let removed = self.carry_out(plan, leases, now);
-        // Dummies that open a NAT.
-        self.flush();
-        // Also of what a refused plan changed: the place of a removed flow may be another call's
-        // next.
-        self.resolve(plan.call);
-        removed
-    }
-
-    fn carry_out(
-        &mut self,
-        plan: &Plan,
-        mut leases: Vec<PortLease>,
-        now: Instant,
-    ) -> Result<Vec<PortLease>, String> {
-        let mut removed = Vec::new();
-        for change in &plan.changes {
-            match change.clone() {
-                FlowChange::Install(spec) => {
-                    let position = leases.iter().position(|lease| lease.local() == spec.local);
-                    let Some(position) = position else {
-                        return Err(format!("no lease of {} came with the plan", spec.local));
-                    };
-                    let lease = leases.swap_remove(position);
-                    let local = spec.local;
-                    let reports = spec.reports.clone();
-                    self.install(spec, lease, plan.call, now)?;
-                    self.set_reports(local, reports, now);
-                    self.pierce(local);
-                }
-                FlowChange::Change(spec) => {
-                    let local = spec.local;
-                    let reports = spec.reports.clone();
-                    let index = self.by_local.get(&local).copied();
-                    let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
-                        return Err(format!("no flow on {local}"));
-                    };
-                    if entry.is_bound {
-                        release(&mut self.backend, entry);
-                        self.bound -= 1;
-                    }
-                    if let Some(tos) = entry.change(spec, now)
-                        && let Err(error) = self.backend.set_tos(entry.lease.handle_mut(), tos)
-                    {
-                        tracing::warn!(%error, tos, "cannot set the TOS");
-                    }
-                    let tap = recording(&*self.recordings, entry);
-                    entry.set_recording(tap);
-                    self.set_reports(local, reports, now);
-                    self.pierce(local);
-                }
-                FlowChange::Remove(local) => removed.extend(self.remove(local, now)),
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
+        if let Err(reason) = self.check(&plan) {
+            return Err(PlanRefused { reason, leases });
+        }
+        // What can fail comes first.
+        let mut new = Vec::new();
+        let mut others = Vec::new();
+        for change in plan.changes {
+            match change {
+                FlowChange::Install(spec) => new.push(spec),
+                FlowChange::Change(_) | FlowChange::Remove(_) => others.push(change),
             }
         }
-        // Ports that were leased and dropped again within one command.
-        removed.append(&mut leases);
-        Ok(removed)
+        let installed = match self.install_all(new, &mut leases, plan.call, now) {
+            Ok(installed) => installed,
+            Err(reason) => {
+                self.resolve(plan.call);
+                return Err(PlanRefused { reason, leases });
+            }
+        };
+        for index in installed {
+            self.pierce(index, now);
+        }
+        for change in others {
+            match change {
+                FlowChange::Install(_) => {}
+                FlowChange::Change(spec) => self.change(spec, now),
+                FlowChange::Remove(local) => leases.extend(self.remove(local, now)),
+            }
+        }
+        // Dummies that open a NAT.
+        self.flush();
+        self.resolve(plan.call);
+        Ok(leases)
     }
 
+    /// Whether the plan fits the flows in force.
+    fn check(&self, plan: &Plan) -> Result<(), PlanError> {
+        for change in &plan.changes {
+            match change {
+                FlowChange::Install(spec) if self.by_local.contains_key(&spec.local) => {
+                    return Err(PlanError::Taken(spec.local));
+                }
+                FlowChange::Change(spec) if !self.by_local.contains_key(&spec.local) => {
+                    return Err(PlanError::NoFlow(spec.local));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts new flows in force, or none of them: their ports stay among the leases then.
+    fn install_all(
+        &mut self,
+        specs: Vec<FlowSpec>,
+        leases: &mut Vec<LeasedFlow>,
+        call: u64,
+        now: Instant,
+    ) -> Result<Vec<usize>, PlanError> {
+        let mut installed = Vec::with_capacity(specs.len());
+        let locals: Vec<_> = specs.iter().map(|spec| spec.local).collect();
+        for mut spec in specs {
+            let reports = spec.reports.take();
+            match self.install(spec, leases, call, now) {
+                Ok(index) => {
+                    self.set_reports(index, reports, now);
+                    installed.push(index);
+                }
+                Err(reason) => {
+                    let before = locals.into_iter().take(installed.len());
+                    leases.extend(before.filter_map(|local| self.remove(local, now)));
+                    return Err(reason);
+                }
+            }
+        }
+        Ok(installed)
+    }
+
+    /// Puts a flow in force on its port among the leases, where that stays if it cannot be.
     fn install(
         &mut self,
         spec: FlowSpec,
-        lease: PortLease,
+        leases: &mut Vec<LeasedFlow>,
         call: u64,
         now: Instant,
-    ) -> Result<(), String> {
+    ) -> Result<usize, PlanError> {
         let local = spec.local;
         let slot = self.entries.vacant_entry();
         let index = slot.key();
-        let mut entry = Entry::new(spec, lease, call);
-        if let Some(left) = self.left.on(local, now) {
+        let mut places = leases.iter();
+        let place = places.position(|flow| flow.lease.local() == local);
+        let Some((place, lease)) =
+            place.and_then(|place| Some((place, &mut leases.get_mut(place)?.lease)))
+        else {
+            return Err(PlanError::NoLease(local));
+        };
+        if let Err(source) = self.backend.adopt(lease.handle_mut(), index) {
+            return Err(PlanError::System { local, source });
+        }
+        let mut flow = leases.swap_remove(place);
+        let is_new = flow.state.is_none();
+        if let Some(state) = &mut flow.state {
+            let sources = self.sources.entry(call).or_default();
+            sources.absorb(std::mem::take(&mut state.sources));
+        }
+        self.generations = self.generations.wrapping_add(1);
+        let mut entry = Entry::new(spec, flow, call, self.generations, now);
+        if is_new && let Some(left) = self.left.on(local, now) {
             entry.latch.follow(&left);
         }
         let tap = recording(&*self.recordings, &entry);
         entry.set_recording(tap);
-        if let Some(tos) = entry.tos()
-            && let Err(error) = self.backend.set_tos(entry.lease.handle_mut(), tos)
-        {
-            tracing::warn!(%error, tos, "cannot set the TOS");
+        if let Some(tos) = entry.tos() {
+            set_tos(&mut self.backend, &mut entry, tos);
         }
-        let adopted = self.backend.adopt(entry.lease.handle_mut(), index);
-        adopted.map_err(|error| format!("cannot receive on {local}: {error}"))?;
+        if let Some(due) = entry.digit_due() {
+            time::set(&mut self.timers, index, &mut entry, Due::Digit, due);
+        }
         slot.insert(entry);
         self.by_local.insert(local, index);
         self.by_call.entry(call).or_default().push(index);
-        Ok(())
+        Ok(index)
     }
 
-    fn remove(&mut self, local: SocketAddr, now: Instant) -> Option<PortLease> {
+    fn change(&mut self, mut spec: FlowSpec, now: Instant) {
+        let Some(&index) = self.by_local.get(&spec.local) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        if entry.is_bound {
+            release(&mut self.backend, entry);
+        }
+        let reports = spec.reports.take();
+        if let Some(tos) = entry.change(spec, now) {
+            set_tos(&mut self.backend, entry, tos);
+        }
+        let tap = recording(&*self.recordings, entry);
+        entry.set_recording(tap);
+        self.set_reports(index, reports, now);
+        self.pierce(index, now);
+    }
+
+    fn remove(&mut self, local: SocketAddr, now: Instant) -> Option<LeasedFlow> {
         let index = self.by_local.remove(&local)?;
         let mut entry = self.entries.try_remove(index)?;
         if let Some(siblings) = self.by_call.get_mut(&entry.call) {
             siblings.retain(|&other| other != index);
         }
         if entry.is_bound {
-            self.bound -= 1;
             count_kept_out(&mut self.backend, &mut entry);
         }
         if let Some(left) = entry.latch.leave(now) {
             self.left.note(local, left, now);
         }
         self.backend.release(entry.lease.handle_mut());
-        Some(entry.lease)
+        let mut nothing = Sources::default();
+        let sources = self.sources.get_mut(&entry.call).unwrap_or(&mut nothing);
+        Some(entry.into_leased(sources))
     }
 
-    /// Opens the NAT of a party, if signalling asks for it.
-    fn pierce(&mut self, local: SocketAddr) {
-        let index = self.by_local.get(&local).copied();
-        let entry = index.and_then(|index| self.entries.get_mut(index));
-        if let Some(entry) = entry {
-            open_nat(&mut self.backend, entry);
+    /// Opens the NAT of a party, if signalling asks for it, and lets time act on the flow.
+    fn pierce(&mut self, index: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        open_nat(&mut self.backend, entry);
+        if entry.awaits_second() {
+            time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
         }
     }
 
@@ -148,6 +211,12 @@ impl<B: Backend> Flows<B> {
                 entry.resolve(|local| self.by_local.get(&local).copied());
             }
         }
+    }
+}
+
+fn set_tos(backend: &mut impl Backend, entry: &mut Entry, tos: u8) {
+    if let Err(error) = backend.set_tos(entry.lease.handle_mut(), tos) {
+        tracing::warn!(%error, tos, "cannot set the TOS");
     }
 }
 

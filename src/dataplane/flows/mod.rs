@@ -5,6 +5,7 @@ mod quality;
 mod reading;
 mod reports;
 mod send;
+mod time;
 
 use std::collections::HashMap;
 use std::io;
@@ -13,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use slab::Slab;
@@ -21,16 +22,17 @@ use slab::Slab;
 use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::entry::Entry;
 use super::left::LeftSources;
-use super::reporter::Reporting;
 use super::sys::recv::RecvBatch;
 use super::tap::{Recorded, Recordings};
+use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
+use crate::flow::reporter::Reporting;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::media::latch::{Arrival, Verdict};
 use crate::media::report::{Scoring, Sources};
 
-use change::{count_kept_out, release};
 use reading::{Reading, read};
+use time::SECOND;
 
 /// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
 /// as much as a fragmented video packet may have.
@@ -39,10 +41,6 @@ pub(super) const DATAGRAM_BYTES: usize = 9216;
 /// A packet that means nothing and opens the way back through a NAT: RTP version 2 of the
 /// unassigned payload type 127 (spec: ng-protocol §7, `pierce-NAT`).
 const NAT_OPENER: [u8; 12] = [0x80, 0x7f, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
-
-/// How often flows whose port is bound to its peer are looked at: those that were silent for long
-/// enough hear everybody again (spec: media-behaviour §3.1, NAT rebinding).
-pub(super) const BOUND_SILENCE: Duration = Duration::from_millis(60);
 
 /// Events of all workers on their way to control; those that find no room are counted.
 #[derive(Clone, Debug)]
@@ -75,9 +73,11 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) entries: Slab<Entry>,
     pub(in crate::dataplane) by_local: HashMap<SocketAddr, usize, RandomState>,
     pub(in crate::dataplane) by_call: HashMap<u64, Vec<usize>, RandomState>,
-    /// Flows whose port is bound to its peer.
-    pub(in crate::dataplane) bound: usize,
-    pub(in crate::dataplane) released_at: Instant,
+    /// Flows that there were so far: tells those of one place apart.
+    pub(in crate::dataplane) generations: u32,
+    pub(in crate::dataplane) timers: Timers,
+    /// Timers on their way out of the table.
+    pub(in crate::dataplane) due: Vec<Timer>,
     /// Sources that earlier calls left behind on their ports.
     pub(in crate::dataplane) left: Arc<LeftSources>,
     /// Datagrams taken in so far.
@@ -86,12 +86,7 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet while it is changed for one sink.
     pub(in crate::dataplane) scratch: Vec<u8>,
-    /// Flows that digits are played from.
-    pub(in crate::dataplane) playing: Vec<usize>,
     pub(in crate::dataplane) reporting: Reporting,
-    /// Flows that reports are made for, and when the next one is due.
-    pub(in crate::dataplane) reporters: Vec<usize>,
-    pub(in crate::dataplane) next_report: Option<Instant>,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
 }
@@ -118,20 +113,18 @@ impl<B: Backend> Flows<B> {
             recordings: services.recordings,
             recorded: services.recorded,
             scoring: services.scoring,
-            playing: Vec::new(),
             reporting: Reporting {
                 name: services.name,
                 interval: services.report_interval,
             },
-            reporters: Vec::new(),
-            next_report: None,
             sources: HashMap::default(),
             started,
             entries: Slab::new(),
             by_local: HashMap::default(),
             by_call: HashMap::default(),
-            bound: 0,
-            released_at: started,
+            generations: 0,
+            timers: Timers::new(started),
+            due: Vec::new(),
             received: 0,
             unsent: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
@@ -270,6 +263,9 @@ impl<B: Backend> Flows<B> {
             let event = Happening::Source(event);
             self.events.tell(entry.call, entry.lease.local(), event);
         }
+        if entry.awaits_second() {
+            time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
+        }
         if let Verdict::Drop(refusal) = verdict {
             return entry.count_drop(refusal.into());
         }
@@ -287,7 +283,10 @@ impl<B: Backend> Flows<B> {
                 let bound = self.backend.bind_peer(entry.lease.handle_mut(), Some(from));
                 entry.is_bound = bound.is_ok();
                 entry.not_bound_at = bound.is_err().then_some(now);
-                self.bound += usize::from(entry.is_bound);
+                if entry.is_bound {
+                    let due = entry.gate_due();
+                    time::set(&mut self.timers, index, entry, Due::Gate, due);
+                }
             }
             if !negotiated {
                 // Forwarded all the same: the parties may know better.
@@ -324,34 +323,5 @@ impl<B: Backend> Flows<B> {
             .latch
             .is_settled()
             .then(|| sibling.latch.learned())?
-    }
-
-    /// Lets flows that fell silent hear everybody again.
-    pub(super) fn release_silent(&mut self, now: Instant) {
-        if self.bound == 0 || now.saturating_duration_since(self.released_at) < BOUND_SILENCE {
-            return;
-        }
-        self.released_at = now;
-        for (_, entry) in &mut self.entries {
-            let silence = now.saturating_duration_since(entry.last_at);
-            if entry.is_bound && silence >= entry.latch.gate_silence() {
-                release(&mut self.backend, entry);
-                self.bound -= 1;
-            }
-        }
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        for (_, entry) in &mut self.entries {
-            if entry.is_bound {
-                count_kept_out(&mut self.backend, entry);
-            }
-            // A dummy that does not get out is sent again a second later.
-            change::open_nat(&mut self.backend, entry);
-            if let Some(event) = entry.handle_timeout(now) {
-                let event = Happening::Source(event);
-                self.events.tell(entry.call, entry.lease.local(), event);
-            }
-        }
     }
 }

@@ -1,15 +1,15 @@
 //! Reports of our own, in time.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
 
-use super::Flows;
+use super::{Flows, time};
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
-use crate::dataplane::reporter::Reporter;
+use crate::dataplane::timers::Due;
 use crate::flow::Reports;
+use crate::flow::reporter::Reporter;
 use crate::flow::stats::FlowStats;
 use crate::media::own_report::middle;
 
@@ -17,60 +17,58 @@ impl<B: Backend> Flows<B> {
     /// Begins, changes or ends the reports of a flow.
     pub(super) fn set_reports(
         &mut self,
-        local: SocketAddr,
+        index: usize,
         reports: Option<Box<Reports>>,
         now: Instant,
     ) {
-        let index = self.by_local.get(&local).copied();
-        let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
-        let Some((index, entry)) = entry else { return };
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         if reports.is_none() && entry.services.is_none() {
             return;
         }
-        let reporter = &mut entry.services.get_or_insert_default().reporter;
-        match (reports, reporter.as_deref_mut()) {
-            (None, _) => *reporter = None,
-            (Some(spec), Some(reporter)) => reporter.spec = *spec,
-            (Some(spec), None) => {
-                let made = Reporter::new(*spec, now, &self.reporting);
-                let due = self.next_report.into_iter().chain([made.due]);
-                self.next_report = due.min();
-                *reporter = Some(Box::new(made));
-                if !self.reporters.contains(&index) {
-                    self.reporters.push(index);
-                }
+        let reporter = &mut entry.services.get_or_insert_default().state.reporter;
+        let Some(spec) = reports else {
+            *reporter = None;
+            return;
+        };
+        let due = match reporter.as_deref_mut() {
+            Some(reporter) => {
+                reporter.spec = *spec;
+                reporter.due
             }
+            None => {
+                let made = Reporter::new(*spec, now, &self.reporting);
+                reporter.insert(Box::new(made)).due
+            }
+        };
+        time::set(&mut self.timers, index, entry, Due::Report, due);
+    }
+
+    /// Sends the report of one flow, if it is due.
+    pub(super) fn report(&mut self, index: usize, now: Instant) {
+        if let Some(due) = self.report_of(index, now)
+            && let Some(entry) = self.entries.get_mut(index)
+        {
+            time::set(&mut self.timers, index, entry, Due::Report, due);
         }
     }
 
-    /// Sends the reports that are due, and says when the next one is.
-    pub(super) fn report(&mut self, now: Instant) -> Option<Instant> {
-        if self.next_report.is_none_or(|next| next > now) {
-            return self.next_report;
-        }
-        let unix = since_1970();
-        let reporters = std::mem::take(&mut self.reporters);
-        self.next_report = None;
-        for index in reporters {
-            // Flows come and go: the place may be another's by now.
-            let Some(due) = self.report_of(index, now, unix) else {
-                continue;
-            };
-            self.reporters.push(index);
-            self.next_report = self.next_report.into_iter().chain([due]).min();
-        }
-        self.next_report
-    }
-
-    /// Sends the report of one flow, if it is due; gives back when its next one is.
-    fn report_of(&mut self, index: usize, now: Instant, unix: Duration) -> Option<Instant> {
+    /// Gives back when its next one is due.
+    fn report_of(&mut self, index: usize, now: Instant) -> Option<Instant> {
         let entry = self.entries.get_mut(index)?;
         let clock_rate = entry.clock_rate();
         let call = entry.call;
-        let reporter = entry.services.as_deref_mut()?.reporter.as_deref_mut()?;
+        let reporter = entry
+            .services
+            .as_deref_mut()?
+            .state
+            .reporter
+            .as_deref_mut()?;
         if reporter.due > now {
             return Some(reporter.due);
         }
+        let unix = since_1970();
         self.scratch.clear();
         let told = reporter.report(
             &entry.receptions,
@@ -108,7 +106,7 @@ impl<B: Backend> Flows<B> {
 pub(super) fn reporter_of(entries: &mut Slab<Entry>, index: usize) -> Option<&mut Reporter> {
     let index = entries.get(index)?.sibling.unwrap_or(index);
     let services = entries.get_mut(index)?.services.as_deref_mut()?;
-    services.reporter.as_deref_mut()
+    services.state.reporter.as_deref_mut()
 }
 
 #[expect(

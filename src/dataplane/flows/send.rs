@@ -5,10 +5,12 @@ use std::time::Instant;
 use super::Flows;
 use super::reading::Reading;
 use super::reports::reporter_of;
+use super::time;
 use crate::dataplane::backend::Backend;
-use crate::dataplane::digits::Step;
-use crate::dataplane::play;
 use crate::dataplane::rewrite::{self, Rewritten};
+use crate::dataplane::timers::Due;
+use crate::flow::outgoing::NO_STREAM;
+use crate::flow::outgoing_digits::Step;
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::flow::{Carries, Injection};
 use crate::media::rtp::{Received, RtpHeader};
@@ -141,63 +143,57 @@ impl<B: Backend> Flows<B> {
         let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
         let index = self.by_local.get(&injection.via).copied();
         let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
-        let (index, entry) = entry.ok_or(play::NO_STREAM)?;
-        let outgoing = &mut entry.services.get_or_insert_default().outgoing;
+        let (index, entry) = entry.ok_or(NO_STREAM)?;
+        let outgoing = &mut entry.services.get_or_insert_default().state.outgoing;
         outgoing.play(injection, heard, now)?;
-        if !self.playing.contains(&index) {
-            self.playing.push(index);
+        if let Some(due) = entry.digit_due() {
+            time::set(&mut self.timers, index, entry, Due::Digit, due);
         }
         Ok(())
     }
 
-    /// Sends the packets of digits that are due, and says when the next one is.
-    pub(in crate::dataplane) fn play(&mut self, now: Instant) -> Option<Instant> {
-        let (entries, backend) = (&mut self.entries, &mut self.backend);
+    /// Sends the packets of digits that are due from a port.
+    pub(super) fn play(&mut self, index: usize, now: Instant) {
         let takes_egress = self.recorded.takes_egress();
-        self.playing.retain(|&index| {
-            let Some(entry) = entries.get_mut(index) else {
-                return false;
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let Some(services) = entry.services.as_deref_mut() else {
+            return;
+        };
+        while services.state.outgoing.due().is_some_and(|due| due <= now) {
+            let Some(packet) = services.state.outgoing.poll(now) else {
+                continue;
             };
-            let Some(services) = entry.services.as_deref_mut() else {
-                return false;
+            let Some(destination) = entry.destination else {
+                continue;
             };
-            while services.outgoing.due().is_some_and(|due| due <= now) {
-                let Some(packet) = services.outgoing.poll(now) else {
-                    continue;
-                };
-                let Some(destination) = entry.destination else {
-                    continue;
-                };
-                let sent = backend.send(entry.lease.handle_mut(), &packet, destination);
-                match &sent {
-                    Ok(()) => {
-                        FlowStats::add(&entry.stats.packets_out, 1);
-                        FlowStats::add(&entry.stats.bytes_out, packet.len() as u64);
-                    }
-                    Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
+            let handle = entry.lease.handle_mut();
+            let sent = self.backend.send(handle, &packet, destination);
+            match &sent {
+                Ok(()) => {
+                    FlowStats::add(&entry.stats.packets_out, 1);
+                    FlowStats::add(&entry.stats.bytes_out, packet.len() as u64);
                 }
-                let Ok(header) = RtpHeader::parse(&packet) else {
-                    continue;
-                };
-                if sent.is_ok() {
-                    count_sent(&entry.stats, &header.arrival(&packet), &packet);
-                    if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress)
-                    {
-                        recording.packet(entry.lease.local(), destination, &packet);
-                    }
-                }
-                if let Some(reporter) = services.reporter.as_deref_mut() {
-                    let octets = packet.len() - header.payload_at;
-                    reporter.sent(header.ssrc, header.timestamp, octets, now);
+                Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
+            }
+            let Ok(header) = RtpHeader::parse(&packet) else {
+                continue;
+            };
+            if sent.is_ok() {
+                count_sent(&entry.stats, &header.arrival(&packet), &packet);
+                if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress) {
+                    recording.packet(entry.lease.local(), destination, &packet);
                 }
             }
-            services.outgoing.due().is_some()
-        });
-        let services = |&index: &usize| self.entries.get(index)?.services.as_deref();
-        let playing = self.playing.iter().filter_map(services);
-        let due = playing.filter_map(|services| services.outgoing.due());
-        let due = due.min();
-        due.into_iter().chain(self.report(now)).min()
+            if let Some(reporter) = services.state.reporter.as_deref_mut() {
+                let octets = packet.len() - header.payload_at;
+                reporter.sent(header.ssrc, header.timestamp, octets, now);
+            }
+        }
+        if let Some(due) = entry.digit_due() {
+            time::set(&mut self.timers, index, entry, Due::Digit, due);
+        }
     }
 }
 

@@ -85,8 +85,8 @@ pub(super) fn a_phone_that_was_away_loses_nothing_when_it_is_back(mut bench: Ben
     assert_eq!(bench.hear(0).0, rtp(11));
 }
 
-/// The place of a removed flow in the worker's table may be another call's next.
-pub(super) fn a_plan_that_fails_halfway_leaves_no_way_into_another_call(bench: Bench) {
+/// Neither does it remove what it would have removed.
+pub(super) fn a_plan_that_fails_changes_nothing(bench: Bench) {
     bench.install(|_| {});
     let mut unknown = bench.spec(1);
     unknown.local = "127.0.0.1:1".parse().unwrap();
@@ -94,8 +94,15 @@ pub(super) fn a_plan_that_fails_halfway_leaves_no_way_into_another_call(bench: B
         FlowChange::Remove(bench.locals[1]),
         FlowChange::Change(unknown),
     ]);
-    assert!(bench.dataplane.apply(&fails, Vec::new()).is_err());
-    // Under another number: the first call's flow still names the old one.
+    assert!(bench.dataplane.apply(fails, Vec::new()).is_err());
+    bench.send(0, &rtp(1));
+    assert_eq!(bench.hear(1).0, rtp(1));
+}
+
+/// The place of a removed flow in the worker's table may be another call's next.
+pub(super) fn a_removed_flow_leaves_no_way_into_another_call(bench: Bench) {
+    bench.install(|_| {});
+    bench.apply(vec![FlowChange::Remove(bench.locals[1])], Vec::new());
     let local = free_address();
     let handle = bench.dataplane.opener().open(local).unwrap();
     let lease = PortLease::new(local, handle, bench.returned.clone());
@@ -108,7 +115,7 @@ pub(super) fn a_plan_that_fails_halfway_leaves_no_way_into_another_call(bench: B
         call: 8,
         ..plan(vec![install])
     };
-    bench.dataplane.apply(&other, vec![lease]).unwrap();
+    bench.dataplane.apply(other, vec![lease.into()]).unwrap();
     bench.phones[1]
         .set_read_timeout(Some(Duration::from_millis(200)))
         .unwrap();

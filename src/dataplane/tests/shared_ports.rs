@@ -8,7 +8,10 @@ fn signalled_long_ago(spec: &mut FlowSpec) {
 }
 
 fn is_gated(bench: &Bench) -> bool {
-    bench.dataplane.workers[0].shared.flows.lock().bound == 1
+    {
+        let flows = bench.dataplane.workers[0].shared.flows.lock();
+        flows.entries.iter().any(|(_, entry)| entry.is_bound)
+    }
 }
 
 pub(super) fn a_port_is_leased_once(bench: Bench) {
@@ -53,11 +56,58 @@ pub(super) fn a_port_on_its_way_to_another_call_refuses_nobody(bench: Bench) {
         call: 8,
         ..plan(vec![install(0), install(1)])
     };
-    bench.dataplane.apply(&merged, leases).unwrap();
+    bench.dataplane.apply(merged, leases).unwrap();
     bench.phones[0].send(&rtp(4)).unwrap();
     while bench.hear(1).0 != rtp(4) {}
     bench.send(1, &rtp(5));
     assert_eq!(bench.hear(0).0, rtp(5));
+}
+
+/// A call that is joined with another does not learn its parties anew.
+pub(super) fn what_a_flow_has_learned_goes_with_its_port(bench: Bench) {
+    let nat = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    nat.set_read_timeout(Some(PATIENCE)).unwrap();
+    let private = |spec: &mut FlowSpec| {
+        spec.peer.signalled = Some("10.0.0.9:9".parse().unwrap());
+        spec.peer.signalled_private = true;
+    };
+    let stats = bench.install(private);
+    for sequence in 0..10 {
+        nat.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+    }
+    await_count(&stats[0].packets_in, 10);
+    assert!(stats[0].peer().settled);
+    let flows = bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new());
+    assert!(flows.iter().all(|flow| flow.state.is_some()));
+    let mut first = bench.spec(0);
+    private(&mut first);
+    let joined = Plan {
+        call: 8,
+        ..plan(vec![
+            FlowChange::Install(first),
+            FlowChange::Install(bench.spec(1)),
+        ])
+    };
+    bench.dataplane.apply(joined, flows).unwrap();
+    assert_eq!(stats[0].peer().learned, Some(nat.local_addr().unwrap()));
+    // The party is reached before it says anything, and a stranger is not heard.
+    bench.send(1, &rtp(1));
+    let mut buffer = [0; 512];
+    let (length, from) = nat.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&rtp(1)[..], bench.locals[0]));
+    let heard = stats[1].packets_out.load(Relaxed);
+    let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for sequence in 100..120 {
+        stranger.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+    }
+    nat.send_to(&rtp(10), bench.locals[0]).unwrap();
+    await_count(&stats[1].packets_out, heard + 1);
+    // The first three had to prove the source.
+    let source = &stats[0].ssrcs.get().unwrap()[0];
+    assert_eq!(
+        (source.packets.load(Relaxed), source.lost.load(Relaxed)),
+        (8, 0)
+    );
 }
 
 /// Of two processes, as with one that is being replaced.

@@ -80,6 +80,10 @@ impl Candidates {
         self.retain(|candidate| now.saturating_duration_since(candidate.last_at) < SILENCE);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0 = None;
     }

@@ -504,6 +504,12 @@ impl Guarded {
         self.candidates.forget(address);
     }
 
+    /// Whether a source has to wait, or candidates to be forgotten.
+    pub(super) fn awaits_time(&self) -> bool {
+        let is_open = !self.settled && self.current.is_some();
+        is_open || self.reopened || !self.candidates.is_empty()
+    }
+
     pub(super) fn handle_timeout(
         &mut self,
         peer: &PeerSpec,

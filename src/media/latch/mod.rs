@@ -3,7 +3,8 @@
 //!
 //! A [`Latch`] is the source gate of one flow. It is asked about every packet and answers whether
 //! the packet may pass; where media for the party goes is [`Latch::destination`]. Time is passed
-//! in; [`Latch::handle_timeout`] is to be called about once a second.
+//! in; [`Latch::handle_timeout`] is to be called about once a second while
+//! [`Latch::awaits_time`].
 
 mod candidates;
 mod guarded;
@@ -149,6 +150,11 @@ impl Latch {
         latch
     }
 
+    /// What signalling says of the party.
+    pub fn peer(&self) -> &PeerSpec {
+        &self.peer
+    }
+
     /// Signalling touched the party. What was learned stays, unless the party moved.
     pub fn update(&mut self, peer: PeerSpec, now: Instant) {
         let before = std::mem::replace(&mut self.peer, peer);
@@ -188,6 +194,11 @@ impl Latch {
             guarded.handle_timeout(&self.peer, now, event);
         }
         self.set_destination();
+    }
+
+    /// Whether time alone may change what is learned.
+    pub fn awaits_time(&self) -> bool {
+        matches!(&self.mode, Mode::Guarded(guarded) if guarded.awaits_time())
     }
 
     /// Where media for the party goes; `None`: nowhere.

@@ -17,7 +17,7 @@ use crate::media::rtp::{self, RtpHeader};
 
 /// What the rules of a sink mean for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// They have no word on digits, or it is no packet of theirs.
     Unruled,
     /// It is an event, under a rule; and what it can be voiced with, if none was heard yet.
@@ -29,7 +29,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn of(rules: &SinkRules, header: &RtpHeader, packet: &[u8], now: Instant) -> Self {
+    pub(crate) fn of(rules: &SinkRules, header: &RtpHeader, packet: &[u8], now: Instant) -> Self {
         let (withhold, rules) = (&rules.withhold, &rules.change);
         let rule = withhold.digits.at(now);
         let payload_type = header.payload_type;
@@ -60,7 +60,7 @@ impl Step {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It goes as it is.
     Pass,
     /// It does not go, as if it had been lost.
@@ -73,7 +73,7 @@ pub(super) enum Fate {
 
 /// What goes out in place of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Replacement {
+pub(crate) enum Replacement {
     /// Another event.
     Event { code: u8, volume: Option<u8> },
     /// Audio.
@@ -90,7 +90,7 @@ pub(super) enum Replacement {
 
 /// The digits that leave from one port.
 #[derive(Debug, Default)]
-pub(super) struct Digits {
+pub(crate) struct Digits {
     current: Option<Current>,
     /// The source whose audio was heard last, and how it codes that.
     heard: Option<(u32, Option<Voice>)>,
@@ -122,7 +122,7 @@ const LONGEST: u16 = 1600;
 
 impl Digits {
     /// What becomes of an RTP packet.
-    pub(super) fn on_packet(&mut self, step: Step, header: &RtpHeader, payload: &[u8]) -> Fate {
+    pub(crate) fn on_packet(&mut self, step: Step, header: &RtpHeader, payload: &[u8]) -> Fate {
         let known = self.current.filter(|current| current.is_of(header));
         match (step, known) {
             (Step::Event(..), Some(current)) | (Step::Unruled, Some(current)) => {
@@ -257,7 +257,7 @@ impl Current {
 
 impl Replacement {
     /// Changes a copy of the packet.
-    pub(super) fn apply(&self, header: &RtpHeader, packet: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, header: &RtpHeader, packet: &mut Vec<u8>) {
         match self {
             Self::Event { code, volume } => {
                 // A packet may tell several events, one behind the other (RFC 4733 §2.5.1.5).
@@ -309,5 +309,5 @@ fn voice_into(packet: &mut Vec<u8>, law: Law, tone: Option<&Tone>, from: u32, un
 }
 
 #[cfg(test)]
-#[path = "digits_tests.rs"]
+#[path = "outgoing_digits_tests.rs"]
 mod tests;

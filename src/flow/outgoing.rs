@@ -15,14 +15,14 @@ use crate::media::rtp::RtpHeader;
 const MAX_QUEUED: usize = 64;
 
 /// Bytes of an RTP packet with one event.
-pub(super) const EVENT_PACKET: usize = 16;
+pub(crate) const EVENT_PACKET: usize = 16;
 
-pub(super) const NO_STREAM: &str = "No SSRC context present for DTMF injection";
+pub(crate) const NO_STREAM: &str = "No SSRC context present for DTMF injection";
 const QUEUE_FULL: &str = "too many digits are waiting to be played";
 
 /// The RTP that leaves from one port.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     last: Option<Last>,
     /// Added to the sequence numbers of the source.
     shift: u16,
@@ -33,11 +33,11 @@ pub(super) struct Outgoing {
 
 /// The packet that went out last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Last {
-    pub(super) ssrc: u32,
-    pub(super) sequence: u16,
-    pub(super) timestamp: u32,
-    pub(super) at: Instant,
+pub(crate) struct Last {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) at: Instant,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct Playing {
 impl Outgoing {
     /// What becomes of a packet of the source: its sequence number, or nothing while a digit is
     /// being played.
-    pub(super) fn pass(&mut self, header: &RtpHeader, now: Instant) -> Option<u16> {
+    pub(crate) fn pass(&mut self, header: &RtpHeader, now: Instant) -> Option<u16> {
         if self
             .playing
             .as_ref()
@@ -80,7 +80,7 @@ impl Outgoing {
     }
 
     /// A packet of the source is taken out of the stream: what follows is numbered on.
-    pub(super) fn skip(&mut self, header: &RtpHeader) {
+    pub(crate) fn skip(&mut self, header: &RtpHeader) {
         let last = self.last.filter(|last| last.ssrc == header.ssrc);
         let Some(last) = last.filter(|_| self.resume_at.is_none()) else {
             return;
@@ -93,7 +93,7 @@ impl Outgoing {
     }
 
     /// Starts a digit, or puts it in line. `heard` is what came last from the source.
-    pub(super) fn play(
+    pub(crate) fn play(
         &mut self,
         injection: Injection,
         heard: Option<Last>,
@@ -129,7 +129,7 @@ impl Outgoing {
     }
 
     /// When the next packet is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         let playing = self.playing.as_ref()?;
         let at = playing
             .next
@@ -139,7 +139,7 @@ impl Outgoing {
     }
 
     /// The next packet, if it is due.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<[u8; EVENT_PACKET]> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<[u8; EVENT_PACKET]> {
         if self.due()? > now {
             return None;
         }

@@ -17,17 +17,17 @@ const SPREAD_MS: u64 = 1000;
 
 /// How this relay reports.
 #[derive(Clone, Debug)]
-pub(super) struct Reporting {
+pub(crate) struct Reporting {
     /// Canonical name of the relay.
-    pub(super) name: Arc<str>,
-    pub(super) interval: Duration,
+    pub(crate) name: Arc<str>,
+    pub(crate) interval: Duration,
 }
 
 /// The reports of one port to its party.
 #[derive(Debug)]
-pub(super) struct Reporter {
-    pub(super) spec: Reports,
-    pub(super) due: Instant,
+pub(crate) struct Reporter {
+    pub(crate) spec: Reports,
+    pub(crate) due: Instant,
     /// Who reports while nothing is sent.
     own_ssrc: u32,
     sent: Option<Outbound>,
@@ -50,7 +50,7 @@ struct Outbound {
 }
 
 impl Reporter {
-    pub(super) fn new(spec: Reports, now: Instant, reporting: &Reporting) -> Self {
+    pub(crate) fn new(spec: Reports, now: Instant, reporting: &Reporting) -> Self {
         Self {
             spec,
             due: next_after(now, reporting),
@@ -62,7 +62,7 @@ impl Reporter {
     }
 
     /// A packet went to the party.
-    pub(super) fn sent(&mut self, ssrc: u32, timestamp: u32, octets: usize, now: Instant) {
+    pub(crate) fn sent(&mut self, ssrc: u32, timestamp: u32, octets: usize, now: Instant) {
         let same = self.sent.filter(|sent| sent.ssrc == ssrc);
         let (packets, before) = same.map_or((0, 0), |sent| (sent.packets, sent.octets));
         self.sent = Some(Outbound {
@@ -76,7 +76,7 @@ impl Reporter {
     }
 
     /// The party told when it sends.
-    pub(super) fn sender_report(&mut self, ssrc: u32, ntp_middle: u32, now: Instant) {
+    pub(crate) fn sender_report(&mut self, ssrc: u32, ntp_middle: u32, now: Instant) {
         self.sender_reports.retain(|(known, ..)| *known != ssrc);
         if self.sender_reports.len() >= MAX_SSRCS {
             self.sender_reports.remove(0);
@@ -86,7 +86,7 @@ impl Reporter {
 
     /// Writes the report that is due, and sets the time of the next. Gives back the source and the
     /// NTP timestamp of a sender report; nothing is written if there is nothing to tell.
-    pub(super) fn report(
+    pub(crate) fn report(
         &mut self,
         receptions: &[Reception],
         clock_rate: u32,

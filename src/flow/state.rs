@@ -1,0 +1,59 @@
+//! What a flow has learned, as a value that travels with its port.
+//!
+//! A flow that is taken out of the data plane leaves with its state, and one that is put in with a
+//! state goes on where it stopped: calls are joined, and move between workers, without learning
+//! their sources anew.
+
+use std::time::Instant;
+
+use super::outgoing::Outgoing;
+use super::outgoing_digits::Digits;
+use super::port::PortLease;
+use super::reporter::Reporter;
+use crate::media::dtmf::Detector;
+use crate::media::latch::Latch;
+use crate::media::quality::Reception;
+use crate::media::report::Sources;
+
+/// What a flow has learned of its party and of the packets that passed.
+#[derive(Debug)]
+pub struct FlowState {
+    /// The source of the party.
+    pub latch: Latch,
+    /// When the last packet was accepted.
+    pub last_at: Instant,
+    /// Reception per synchronisation source, in the order of the flow's counters.
+    pub receptions: Vec<Reception>,
+    /// What few flows have.
+    pub services: Option<Box<ServiceState>>,
+    /// Round trips and sender reports of the sources that the flow hears.
+    pub sources: Sources,
+}
+
+/// State of what few flows have.
+#[derive(Debug, Default)]
+pub struct ServiceState {
+    /// Digits on their way in, by SSRC.
+    pub(crate) detectors: Vec<(u32, Detector)>,
+    /// Numbers of the packets that leave from the port, and digits that are played from it.
+    pub(crate) outgoing: Outgoing,
+    /// Digits on their way out of the port.
+    pub(crate) digits: Digits,
+    /// Reports to the party.
+    pub(crate) reporter: Option<Box<Reporter>>,
+}
+
+/// A port with what its flow has learned, on its way into the data plane or out of it.
+#[derive(Debug)]
+pub struct LeasedFlow {
+    /// The port.
+    pub lease: PortLease,
+    /// `None`: nothing yet.
+    pub state: Option<Box<FlowState>>,
+}
+
+impl From<PortLease> for LeasedFlow {
+    fn from(lease: PortLease) -> Self {
+        Self { lease, state: None }
+    }
+}
