@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use super::guard::Guard;
+use super::hops::{Hop, Hops};
 use super::tap::PacketTap;
 use super::timers::Pending;
 use crate::flow::outgoing::Last;
@@ -23,43 +26,81 @@ use crate::media::rtp::{self, Received, RtpHeader};
 /// A port that could not be bound to its peer is tried again after this time.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 
-/// One flow in force.
+/// One flow in force, in the order in which a packet asks: first what every one of them touches.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) lease: PortLease,
+#[repr(C)]
+pub(super) struct Entry<P> {
     pub(super) stats: Arc<FlowStats>,
-    pub(super) latch: Latch,
-    /// Where datagrams for the party go: the latch's answer, kept.
-    pub(super) destination: Option<SocketAddr>,
-    pub(super) payload: Payload,
-    pub(super) receive: bool,
-    pub(super) discard: bool,
-    /// Sinks as they were told.
-    pub(super) sinks: Vec<Sink>,
-    /// The entries that they mean, by position.
-    pub(super) targets: Vec<Option<usize>>,
-    pub(super) taps: Option<Box<Taps>>,
     /// What few flows have.
     pub(super) services: Option<Box<Services>>,
-    nat_wait: bool,
-    pierces_nat: bool,
-    sibling_local: Option<SocketAddr>,
-    /// The entry of the RTP flow of the same stream.
-    pub(super) sibling: Option<usize>,
-    pub(super) call: u64,
-    /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
-    pub(super) receptions: Vec<Reception>,
-    tos: Option<u8>,
-    /// The port is bound to its peer.
-    pub(super) is_bound: bool,
-    /// When that failed last.
-    pub(super) not_bound_at: Option<Instant>,
+    pub(super) taps: Option<Box<Taps>>,
+    /// Where datagrams for the party go: the latch's answer, kept.
+    pub(super) destination: Option<SocketAddr>,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
+    /// The port, until it goes back into its lease.
+    pub(super) port: P,
+    pub(super) receive: bool,
+    pub(super) discard: bool,
+    /// The port is bound to its peer.
+    pub(super) is_bound: bool,
     /// The timers that are set for the flow.
     pub(super) pending: Pending,
     /// Tells it from earlier flows in its place.
     pub(super) generation: u32,
+    /// The entry of the RTP flow of the same stream.
+    pub(super) sibling: Option<usize>,
+    /// Where packets go as they are.
+    pub(super) plain: Plain,
+    /// Media that the relay sends to the port itself, and the table's version when that was found.
+    hop_in: Option<Arc<Hop>>,
+    hops_seen: u32,
+    /// The media port of the relay itself that is the destination.
+    pub(super) hop_out: Option<Arc<Hop>>,
+    pub(super) payload: Payload,
+    /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
+    pub(super) receptions: SmallVec<[Reception; 1]>,
+    pub(super) latch: Latch,
+    pub(super) call: u64,
+    /// The entries that the sinks mean, by position.
+    pub(super) targets: Vec<Option<usize>>,
+    /// Sinks as they were told.
+    pub(super) sinks: Vec<Sink>,
+    pub(super) lease: PortLease,
+    sibling_local: Option<SocketAddr>,
+    /// When binding the port to its peer failed last.
+    pub(super) not_bound_at: Option<Instant>,
+    tos: Option<u8>,
+    nat_wait: bool,
+    pierces_nat: bool,
+}
+
+/// The entries that packets go to as they are: of the one sink of their kind, if it has no rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plain {
+    rtp: Option<usize>,
+    rtcp: Option<usize>,
+}
+
+impl Plain {
+    fn new(sinks: &[Sink], targets: &[Option<usize>]) -> Self {
+        let of = |is_rtcp| {
+            let both = sinks.iter().zip(targets);
+            let mut takers = both.filter(|(sink, _)| sink.carries.takes(is_rtcp));
+            match (takers.next(), takers.next()) {
+                (Some((sink, target)), None) if sink.rules.is_none() => *target,
+                _ => None,
+            }
+        };
+        Self {
+            rtp: of(false),
+            rtcp: of(true),
+        }
+    }
+
+    pub(super) fn of(self, is_rtcp: bool) -> Option<usize> {
+        if is_rtcp { self.rtcp } else { self.rtp }
+    }
 }
 
 /// What few flows have.
@@ -122,48 +163,51 @@ impl Services {
     }
 }
 
-impl Entry {
-    /// A flow on a port, with what was learned on it before.
+impl<P> Entry<P> {
+    /// A flow on a port that was taken out of its lease, with what was learned on it before.
     pub(super) fn new(
         spec: FlowSpec,
-        flow: LeasedFlow,
-        call: u64,
-        generation: u32,
+        (port, flow): (P, LeasedFlow),
+        (call, generation): (u64, u32),
+        hops: &Hops,
         now: Instant,
     ) -> Self {
         let LeasedFlow { lease, state } = flow;
-        let stats = lease.stats().clone();
-        let last_at = spec.peer.signalled_at;
         let mut entry = Self {
-            lease,
-            stats,
+            stats: lease.stats().clone(),
+            services: None,
+            taps: spec.taps,
+            destination: None,
+            last_at: spec.peer.signalled_at,
+            port,
+            receive: spec.receive,
+            discard: spec.discard,
+            is_bound: false,
+            pending: Pending::default(),
+            generation,
+            sibling: None,
+            plain: Plain::default(),
+            hop_in: None,
+            hops_seen: 0,
+            hop_out: None,
+            payload: spec.payload,
+            receptions: SmallVec::new(),
             nat_wait: spec.peer.nat_wait,
             pierces_nat: spec.peer.pierce_nat,
             latch: Latch::new(spec.peer),
-            destination: None,
-            payload: spec.payload,
-            receive: spec.receive,
-            discard: spec.discard,
-            sinks: spec.sinks,
-            targets: Vec::new(),
-            taps: spec.taps,
-            services: None,
-            sibling_local: spec.rtp_sibling,
-            sibling: None,
             call,
-            receptions: Vec::new(),
-            tos: spec.tos,
-            is_bound: false,
+            targets: Vec::new(),
+            sinks: spec.sinks,
+            lease,
+            sibling_local: spec.rtp_sibling,
             not_bound_at: None,
-            last_at,
-            pending: Pending::default(),
-            generation,
+            tos: spec.tos,
         };
         entry.set_guards(spec.guards);
         if let Some(state) = state {
             entry.go_on(*state, now);
         }
-        entry.publish_peer();
+        entry.publish_peer(hops);
         entry
     }
 
@@ -179,8 +223,9 @@ impl Entry {
         }
     }
 
-    /// Takes the flow apart: its port, with what was learned. `sources` are those of its call.
-    pub(super) fn into_leased(self, sources: &mut Sources) -> LeasedFlow {
+    /// Takes the flow apart: its port for the backend, and the rest with what was learned.
+    /// `sources` are those of its call.
+    pub(super) fn into_leased(self, sources: &mut Sources) -> (P, LeasedFlow) {
         let state = FlowState {
             sources: sources.take(self.receptions.iter().map(|reception| reception.ssrc)),
             latch: self.latch,
@@ -188,15 +233,16 @@ impl Entry {
             receptions: self.receptions,
             services: self.services.map(|services| services.state),
         };
-        LeasedFlow {
+        let flow = LeasedFlow {
             lease: self.lease,
             state: Some(Box::new(state)),
-        }
+        };
+        (self.port, flow)
     }
 
     /// Takes a new description; what was learned stays as the latch says. Gives back a TOS that
     /// is to be set.
-    pub(super) fn change(&mut self, spec: FlowSpec, now: Instant) -> Option<u8> {
+    pub(super) fn change(&mut self, spec: FlowSpec, hops: &Hops, now: Instant) -> Option<u8> {
         self.set_guards(spec.guards);
         self.nat_wait = spec.peer.nat_wait;
         self.pierces_nat = spec.peer.pierce_nat;
@@ -207,7 +253,7 @@ impl Entry {
         self.discard = spec.discard;
         self.sinks = spec.sinks;
         self.sibling_local = spec.rtp_sibling;
-        self.publish_peer();
+        self.publish_peer(hops);
         let before = std::mem::replace(&mut self.tos, spec.tos);
         spec.tos.filter(|_| before != spec.tos)
     }
@@ -227,6 +273,7 @@ impl Entry {
         self.targets.reserve_exact(self.sinks.len());
         let targets = self.sinks.iter().map(|sink| find(sink.via));
         self.targets.extend(targets);
+        self.plain = Plain::new(&self.sinks, &self.targets);
         self.sibling = self.sibling_local.and_then(find);
     }
 
@@ -249,8 +296,11 @@ impl Entry {
     }
 
     /// The latch may have learned something: makes it visible.
-    pub(super) fn publish_peer(&mut self) {
+    pub(super) fn publish_peer(&mut self, hops: &Hops) {
         self.destination = self.wanted_destination();
+        let reach = &self.latch.peer().reach;
+        let own = self.destination.and_then(|to| reach.own_port(to));
+        self.hop_out = own.map(|port| hops.of(port));
         let view = PeerView {
             destination: self.destination,
             learned: self.latch.learned(),
@@ -264,11 +314,31 @@ impl Entry {
         *peer = view;
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Event> {
+    /// How many calls a packet has passed already; `None`: it goes round.
+    pub(super) fn hops_passed(
+        &mut self,
+        hops: &Hops,
+        from: SocketAddr,
+        now_ms: u64,
+    ) -> Option<u32> {
+        let version = hops.version();
+        if version != self.hops_seen {
+            self.hops_seen = version;
+            let local = self.lease.local();
+            let local = SocketAddr::new(local.ip().to_canonical(), local.port());
+            self.hop_in = hops.find(local);
+        }
+        match &self.hop_in {
+            Some(hop) if self.latch.peer().reach.is_own(from.ip()) => hop.passed(now_ms),
+            _ => Some(0),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, hops: &Hops, now: Instant) -> Option<Event> {
         let mut event = None;
         self.latch.handle_timeout(now, &mut event);
         if self.wanted_destination() != self.destination || event.is_some() {
-            self.publish_peer();
+            self.publish_peer(hops);
         }
         event
     }

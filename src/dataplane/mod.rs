@@ -5,9 +5,11 @@
 //! each flow, which are read without stopping anybody.
 
 mod backend;
+mod by_local;
 mod entry;
 mod flows;
 mod guard;
+mod hops;
 mod left;
 mod rewrite;
 mod sys;
@@ -206,6 +208,7 @@ impl Dataplane {
             lost_events,
         };
         let left = Arc::<left::LeftSources>::default();
+        let hops = Arc::<hops::Hops>::default();
         for index in 0..workers {
             let stats = Arc::<WorkerStats>::default();
             let (backend, wait, waker) = rungs.worker(index, Arc::clone(&stats))?;
@@ -214,6 +217,7 @@ impl Dataplane {
                 sink.clone(),
                 services.clone(),
                 left.clone(),
+                hops.clone(),
                 started,
             ));
             let shared = Arc::new(Shared {

@@ -6,6 +6,7 @@ mod media_08_reports;
 mod media_11_digits;
 mod media_13_recording;
 mod shared_ports;
+mod simulation;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;

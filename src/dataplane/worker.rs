@@ -31,7 +31,7 @@ const LOAD_TIME: Duration = Duration::from_millis(10);
 /// Control changes the flows itself instead of asking the worker to: handing a plan over and
 /// waiting for its execution costs two switches of threads per command.
 #[derive(Debug)]
-pub(super) struct Shared<B> {
+pub(super) struct Shared<B: Backend> {
     pub(super) flows: Mutex<Flows<B>>,
     pub(super) stop: AtomicBool,
     pub(super) stats: Arc<WorkerStats>,
@@ -81,10 +81,14 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         flows.handle_timers(now);
         flows.flush();
         at_most = flows.timers.wait(now);
+        let is_tick = now >= next_tick;
+        if is_tick {
+            next_tick = now + TICK;
+            flows.backend.count_overflowed();
+        }
         // Under load the worker is back in no time: a waiting command goes first.
         MutexGuard::unlock_fair(flows);
-        if now >= next_tick {
-            next_tick = now + TICK;
+        if is_tick {
             tell_lost(&shared.stats, &mut lost);
         }
         if load.is_high(now, Instant::now()) {

@@ -317,3 +317,14 @@ pub enum Carries {
     /// Everything.
     All,
 }
+
+impl Carries {
+    /// Whether RTCP, or everything else, goes there.
+    pub fn takes(self, is_rtcp: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Rtp => !is_rtcp,
+            Self::Rtcp => is_rtcp,
+        }
+    }
+}

@@ -29,17 +29,21 @@ pub trait OpenPort: Send + Sync {
 }
 
 /// An open port as its backend knows it: a socket, or an entry in a steering table. Closed on drop.
-pub struct PortHandle(Box<dyn Any + Send + Sync>);
+///
+/// While a flow is in force its worker holds the backend's own value, and the handle is empty.
+pub struct PortHandle(Option<Box<dyn Any + Send + Sync>>);
 
 impl PortHandle {
     /// Wraps what the backend needs to find the port again.
     pub fn new(inner: impl Any + Send + Sync) -> Self {
-        Self(Box::new(inner))
+        Self(Some(Box::new(inner)))
     }
 
-    /// The backend's own value, if it is of type `T`.
-    pub fn downcast_mut<T: Any>(&mut self) -> Option<&mut T> {
-        self.0.downcast_mut()
+    /// Takes the backend's own value out, if it is of type `T`.
+    pub fn take<T: Any>(&mut self) -> Option<T> {
+        let inner = self.0.take_if(|inner| inner.is::<T>())?;
+        let inner: Box<dyn Any> = inner;
+        inner.downcast().ok().map(|inner| *inner)
     }
 }
 
@@ -90,7 +94,7 @@ impl PortLease {
         &self.stats
     }
 
-    /// The open port, for its backend.
+    /// The open port, for its backend, which puts back what it took out.
     pub fn handle_mut(&mut self) -> &mut PortHandle {
         &mut self.handle
     }

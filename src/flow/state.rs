@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::outgoing::Outgoing;
 use super::outgoing_digits::Digits;
 use super::port::PortLease;
@@ -23,7 +25,7 @@ pub struct FlowState {
     /// When the last packet was accepted.
     pub last_at: Instant,
     /// Reception per synchronisation source, in the order of the flow's counters.
-    pub receptions: Vec<Reception>,
+    pub receptions: SmallVec<[Reception; 1]>,
     /// What few flows have.
     pub services: Option<Box<ServiceState>>,
     /// Round trips and sender reports of the sources that the flow hears.

@@ -277,6 +277,21 @@ impl Reach {
     pub fn barred(&self, destination: SocketAddr) -> Option<Barred> {
         self.rules.barred(destination, self.local)
     }
+
+    /// The relay's own media port that an address means, by its local address.
+    pub fn own_port(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let (ip, port) = (address.ip().to_canonical(), address.port());
+        let mut media = self.rules.media.iter();
+        let own = media.find(|ports| ports.is_at(ip) && (ports.min..=ports.max).contains(&port))?;
+        Some(SocketAddr::new(own.address, port))
+    }
+
+    /// Whether an address is one that the relay's media comes from. Between the local and the
+    /// advertised one, a port may be another on the way.
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.rules.media.iter().any(|ports| ports.is_at(address))
+    }
 }
 
 impl PartialEq for Reach {

@@ -53,47 +53,8 @@ pub(in crate::dataplane) fn new() -> io::Result<(Epoll, EpollWait, Waker)> {
 }
 
 impl Epoll {
-    /// Reports a socket that many ports share under the number of its queue.
-    pub(super) fn watch_queue(&self, queue: usize, socket: &UdpSocket) -> io::Result<()> {
-        let fd = socket.as_raw_fd();
-        let token = FIRST_QUEUE.saturating_sub(queue).max(LAST_QUEUE);
-        let mut source = SourceFd(&fd);
-        self.registry
-            .register(&mut source, Token(token), Interest::READABLE)
-    }
-}
-
-/// What a port is here.
-struct Port {
-    socket: UdpSocket,
-    /// The socket is connected to this address.
-    peer: Option<SocketAddr>,
-    /// Who is told of its packets.
-    registry: Option<Arc<Registry>>,
-}
-
-fn port(handle: &mut PortHandle) -> io::Result<&mut Port> {
-    let port = handle.downcast_mut::<Port>();
-    port.ok_or_else(|| io::Error::other("the port was opened by another backend"))
-}
-
-/// Opens a socket per port.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Opener;
-
-impl OpenPort for Opener {
-    fn open(&self, local: SocketAddr) -> io::Result<PortHandle> {
-        Ok(PortHandle::new(Port {
-            socket: udp_socket(local)?.into(),
-            peer: None,
-            registry: None,
-        }))
-    }
-}
-
-impl Backend for Epoll {
-    fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<()> {
-        let port = port(handle)?;
+    /// Reports a port under this token.
+    fn register(&self, port: &mut SocketPort, token: usize) -> io::Result<()> {
         let fd = port.socket.as_raw_fd();
         let (mut source, token) = (SourceFd(&fd), Token(token));
         match port.registry.replace(Arc::clone(&self.registry)) {
@@ -112,21 +73,71 @@ impl Backend for Epoll {
         }
     }
 
-    fn release(&mut self, _handle: &mut PortHandle) {
-        // Closing the socket takes it out; doing so here would cost a system call per port. An
-        // event that was harvested before finds an empty queue.
+    /// Reports a socket that many ports share under the number of its queue.
+    pub(super) fn watch_queue(&self, queue: usize, socket: &UdpSocket) -> io::Result<()> {
+        let fd = socket.as_raw_fd();
+        let token = FIRST_QUEUE.saturating_sub(queue).max(LAST_QUEUE);
+        let mut source = SourceFd(&fd);
+        self.registry
+            .register(&mut source, Token(token), Interest::READABLE)
+    }
+}
+
+/// A port with a socket of its own.
+#[derive(Debug)]
+pub(in crate::dataplane) struct SocketPort {
+    socket: UdpSocket,
+    /// The socket is connected to this address.
+    peer: Option<SocketAddr>,
+    /// Who is told of its packets.
+    registry: Option<Arc<Registry>>,
+}
+
+/// Opens a socket per port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opener;
+
+impl OpenPort for Opener {
+    fn open(&self, local: SocketAddr) -> io::Result<PortHandle> {
+        Ok(PortHandle::new(SocketPort {
+            socket: udp_socket(local)?.into(),
+            peer: None,
+            registry: None,
+        }))
+    }
+}
+
+impl Backend for Epoll {
+    type Port = SocketPort;
+
+    fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<SocketPort> {
+        let Some(mut port) = handle.take::<SocketPort>() else {
+            return Err(io::Error::other("the port was opened by another backend"));
+        };
+        match self.register(&mut port, token) {
+            Ok(()) => Ok(port),
+            Err(error) => {
+                *handle = PortHandle::new(port);
+                Err(error)
+            }
+        }
     }
 
-    fn receive(&mut self, handle: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
-        batch.receive(port(handle)?.socket.as_fd(), PORT_BATCH)
+    fn release(&mut self, port: SocketPort) -> PortHandle {
+        // Closing the socket takes it out; doing so here would cost a system call per port. An
+        // event that was harvested before finds an empty queue.
+        PortHandle::new(port)
+    }
+
+    fn receive(&mut self, port: &mut SocketPort, batch: &mut RecvBatch) -> io::Result<usize> {
+        batch.receive(port.socket.as_fd(), PORT_BATCH)
     }
 
     fn receive_queue(&mut self, queue: usize, _batch: &mut RecvBatch) -> io::Result<usize> {
         Err(io::Error::other(format!("there is no queue {queue}")))
     }
 
-    fn send(&mut self, handle: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
-        let port = port(handle)?;
+    fn send(&mut self, port: &mut SocketPort, data: &[u8], to: SocketAddr) -> io::Result<()> {
         match port.peer == Some(to) {
             // The route is looked up once per connection instead of once per packet.
             true => port.socket.send(data).map(drop),
@@ -138,13 +149,12 @@ impl Backend for Epoll {
         // Nothing is queued.
     }
 
-    fn set_tos(&mut self, handle: &mut PortHandle, tos: u8) -> io::Result<()> {
-        let socket = &port(handle)?.socket;
+    fn set_tos(&mut self, port: &mut SocketPort, tos: u8) -> io::Result<()> {
+        let socket = &port.socket;
         mark(SockRef::from(socket), socket.local_addr()?, tos)
     }
 
-    fn bind_peer(&mut self, handle: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {
-        let port = port(handle)?;
+    fn bind_peer(&mut self, port: &mut SocketPort, peer: Option<SocketAddr>) -> io::Result<()> {
         match peer {
             Some(peer) => port.socket.connect(peer)?,
             None if port.peer.is_some() => connect::dissolve(port.socket.as_fd())?,
@@ -154,10 +164,12 @@ impl Backend for Epoll {
         Ok(())
     }
 
-    fn kept_out(&mut self, _handle: &mut PortHandle) -> u32 {
+    fn kept_out(&mut self, _port: &mut SocketPort) -> u32 {
         // The system does not say what a connected socket did not take.
         0
     }
+
+    fn count_overflowed(&mut self) {}
 }
 
 impl Wait for EpollWait {

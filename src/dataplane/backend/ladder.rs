@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mio::Waker;
 use windlass_kernel_assist::steer::{Steering, cgroup_root};
 
-use super::epoll::{self, Epoll, EpollWait};
+use super::epoll::{self, Epoll, EpollWait, SocketPort};
 use super::steered::{self, Queues, Steered, SteeredPort};
 use super::{Backend, Unsent};
 use crate::dataplane::SteeredPorts;
@@ -134,26 +134,42 @@ fn in_words(error: &dyn Error) -> String {
     words
 }
 
+/// A port on the rung that it got.
+#[derive(Debug)]
+pub(in crate::dataplane) enum AnyPort {
+    Steered(SteeredPort),
+    Socket(SocketPort),
+}
+
 impl Backend for Ladder {
-    fn adopt(&mut self, port: &mut PortHandle, token: usize) -> io::Result<()> {
-        match (&self.steered, port.downcast_mut::<SteeredPort>()) {
-            (Some(steered), Some(port)) => {
-                steered.adopt(port);
-                Ok(())
+    type Port = AnyPort;
+
+    fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<AnyPort> {
+        if let Some(steered) = &self.steered
+            && let Some(port) = handle.take::<SteeredPort>()
+        {
+            steered.adopt(&port);
+            return Ok(AnyPort::Steered(port));
+        }
+        self.sockets.adopt(handle, token).map(AnyPort::Socket)
+    }
+
+    fn release(&mut self, port: AnyPort) -> PortHandle {
+        match port {
+            AnyPort::Steered(port) => {
+                port.release();
+                PortHandle::new(port)
             }
-            _ => self.sockets.adopt(port, token),
+            AnyPort::Socket(port) => self.sockets.release(port),
         }
     }
 
-    fn release(&mut self, port: &mut PortHandle) {
-        match port.downcast_mut::<SteeredPort>() {
-            Some(port) => port.release(),
-            None => self.sockets.release(port),
+    fn receive(&mut self, port: &mut AnyPort, batch: &mut RecvBatch) -> io::Result<usize> {
+        match port {
+            // Its datagrams come by a queue.
+            AnyPort::Steered(_) => Err(io::ErrorKind::WouldBlock.into()),
+            AnyPort::Socket(port) => self.sockets.receive(port, batch),
         }
-    }
-
-    fn receive(&mut self, port: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize> {
-        self.sockets.receive(port, batch)
     }
 
     fn receive_queue(&mut self, queue: usize, batch: &mut RecvBatch) -> io::Result<usize> {
@@ -163,10 +179,11 @@ impl Backend for Ladder {
         }
     }
 
-    fn send(&mut self, port: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()> {
-        match (&mut self.steered, port.downcast_mut::<SteeredPort>()) {
-            (Some(steered), Some(port)) => steered.send(port, data, to),
-            _ => self.sockets.send(port, data, to),
+    fn send(&mut self, port: &mut AnyPort, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        match (port, &mut self.steered) {
+            (AnyPort::Steered(port), Some(steered)) => steered.send(port, data, to),
+            (AnyPort::Steered(_), None) => Err(io::ErrorKind::NotConnected.into()),
+            (AnyPort::Socket(port), _) => self.sockets.send(port, data, to),
         }
     }
 
@@ -176,30 +193,36 @@ impl Backend for Ladder {
         }
     }
 
-    fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()> {
-        match port.downcast_mut::<SteeredPort>() {
-            Some(port) => {
+    fn set_tos(&mut self, port: &mut AnyPort, tos: u8) -> io::Result<()> {
+        match port {
+            AnyPort::Steered(port) => {
                 port.set_tos(tos);
                 Ok(())
             }
-            None => self.sockets.set_tos(port, tos),
+            AnyPort::Socket(port) => self.sockets.set_tos(port, tos),
         }
     }
 
-    fn bind_peer(&mut self, port: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()> {
-        match port.downcast_mut::<SteeredPort>() {
-            Some(port) => {
+    fn bind_peer(&mut self, port: &mut AnyPort, peer: Option<SocketAddr>) -> io::Result<()> {
+        match port {
+            AnyPort::Steered(port) => {
                 port.bind_peer(peer);
                 Ok(())
             }
-            None => self.sockets.bind_peer(port, peer),
+            AnyPort::Socket(port) => self.sockets.bind_peer(port, peer),
         }
     }
 
-    fn kept_out(&mut self, port: &mut PortHandle) -> u32 {
-        match port.downcast_mut::<SteeredPort>() {
-            Some(port) => port.kept_out(),
-            None => self.sockets.kept_out(port),
+    fn kept_out(&mut self, port: &mut AnyPort) -> u32 {
+        match port {
+            AnyPort::Steered(port) => port.kept_out(),
+            AnyPort::Socket(port) => self.sockets.kept_out(port),
+        }
+    }
+
+    fn count_overflowed(&mut self) {
+        if let Some(steered) = &mut self.steered {
+            steered.count_overflowed();
         }
     }
 }

@@ -4,6 +4,7 @@ pub(super) mod epoll;
 pub(super) mod ladder;
 mod steered;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -55,35 +56,45 @@ fn mark(socket: SockRef<'_>, local: SocketAddr, tos: u8) -> io::Result<()> {
 
 /// Moves datagrams for one worker. Ports are opened by any thread and handed over.
 pub(super) trait Backend: Send {
-    /// From now on the worker's [`Wait`] reports datagrams of this port under `token`, also those
-    /// that are there already; or of a queue that the port shares with others.
-    fn adopt(&mut self, port: &mut PortHandle, token: usize) -> io::Result<()>;
+    /// A port in force.
+    type Port: fmt::Debug + Send;
 
-    /// The port is to be closed by somebody else; nothing is reported of it any more.
-    fn release(&mut self, port: &mut PortHandle);
+    /// Takes a port out of its handle. From now on the worker's [`Wait`] reports its datagrams
+    /// under `token`, also those that are there already; or a queue that it shares with others.
+    ///
+    /// # Errors
+    /// The system refuses, or the port was opened by another backend; it is in its handle then.
+    fn adopt(&mut self, handle: &mut PortHandle, token: usize) -> io::Result<Self::Port>;
+
+    /// Gives a port back into its handle, to be closed by somebody else; nothing is reported of it
+    /// any more.
+    fn release(&mut self, port: Self::Port) -> PortHandle;
 
     /// Takes datagrams of a port.
-    fn receive(&mut self, port: &mut PortHandle, batch: &mut RecvBatch) -> io::Result<usize>;
+    fn receive(&mut self, port: &mut Self::Port, batch: &mut RecvBatch) -> io::Result<usize>;
 
     /// Takes datagrams of a queue; the batch says which port each is for.
     fn receive_queue(&mut self, queue: usize, batch: &mut RecvBatch) -> io::Result<usize>;
 
     /// Sends one datagram from a port, at the latest with the next [`Self::flush`].
-    fn send(&mut self, port: &mut PortHandle, data: &[u8], to: SocketAddr) -> io::Result<()>;
+    fn send(&mut self, port: &mut Self::Port, data: &[u8], to: SocketAddr) -> io::Result<()>;
 
     /// Sends what is queued, and appends what the system refuses.
     fn flush(&mut self, unsent: &mut Vec<Unsent>);
 
     /// TOS or traffic class of datagrams sent from a port.
-    fn set_tos(&mut self, port: &mut PortHandle, tos: u8) -> io::Result<()>;
+    fn set_tos(&mut self, port: &mut Self::Port, tos: u8) -> io::Result<()>;
 
     /// A hint that everything comes from this source and goes there, for as long as it is in
     /// force; `None` takes it back. Datagrams from elsewhere may be lost meanwhile.
-    fn bind_peer(&mut self, port: &mut PortHandle, peer: Option<SocketAddr>) -> io::Result<()>;
+    fn bind_peer(&mut self, port: &mut Self::Port, peer: Option<SocketAddr>) -> io::Result<()>;
 
     /// Datagrams from elsewhere that were kept out of a port since the last call, where that can
     /// be told.
-    fn kept_out(&mut self, port: &mut PortHandle) -> u32;
+    fn kept_out(&mut self, port: &mut Self::Port) -> u32;
+
+    /// Counts what its queues had no room for, about once a second.
+    fn count_overflowed(&mut self);
 }
 
 /// The waiting half of a backend: used by the worker's thread alone, while other threads may

@@ -62,10 +62,10 @@ impl<B: Backend> Flows<B> {
     fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         for change in &plan.changes {
             match change {
-                FlowChange::Install(spec) if self.by_local.contains_key(&spec.local) => {
+                FlowChange::Install(spec) if self.by_local.contains(spec.local) => {
                     return Err(PlanError::Taken(spec.local));
                 }
-                FlowChange::Change(spec) if !self.by_local.contains_key(&spec.local) => {
+                FlowChange::Change(spec) if !self.by_local.contains(spec.local) => {
                     return Err(PlanError::NoFlow(spec.local));
                 }
                 _ => {}
@@ -119,9 +119,10 @@ impl<B: Backend> Flows<B> {
         else {
             return Err(PlanError::NoLease(local));
         };
-        if let Err(source) = self.backend.adopt(lease.handle_mut(), index) {
-            return Err(PlanError::System { local, source });
-        }
+        let port = match self.backend.adopt(lease.handle_mut(), index) {
+            Ok(port) => port,
+            Err(source) => return Err(PlanError::System { local, source }),
+        };
         let mut flow = leases.swap_remove(place);
         let is_new = flow.state.is_none();
         if let Some(state) = &mut flow.state {
@@ -129,7 +130,13 @@ impl<B: Backend> Flows<B> {
             sources.absorb(std::mem::take(&mut state.sources));
         }
         self.generations = self.generations.wrapping_add(1);
-        let mut entry = Entry::new(spec, flow, call, self.generations, now);
+        let mut entry = Entry::new(
+            spec,
+            (port, flow),
+            (call, self.generations),
+            &self.hops,
+            now,
+        );
         if is_new && let Some(left) = self.left.on(local, now) {
             entry.latch.follow(&left);
         }
@@ -148,7 +155,7 @@ impl<B: Backend> Flows<B> {
     }
 
     fn change(&mut self, mut spec: FlowSpec, now: Instant) {
-        let Some(&index) = self.by_local.get(&spec.local) else {
+        let Some(index) = self.by_local.get(spec.local) else {
             return;
         };
         let Some(entry) = self.entries.get_mut(index) else {
@@ -158,7 +165,7 @@ impl<B: Backend> Flows<B> {
             release(&mut self.backend, entry);
         }
         let reports = spec.reports.take();
-        if let Some(tos) = entry.change(spec, now) {
+        if let Some(tos) = entry.change(spec, &self.hops, now) {
             set_tos(&mut self.backend, entry, tos);
         }
         let tap = recording(&*self.recordings, entry);
@@ -168,7 +175,7 @@ impl<B: Backend> Flows<B> {
     }
 
     fn remove(&mut self, local: SocketAddr, now: Instant) -> Option<LeasedFlow> {
-        let index = self.by_local.remove(&local)?;
+        let index = self.by_local.remove(local)?;
         let mut entry = self.entries.try_remove(index)?;
         if let Some(siblings) = self.by_call.get_mut(&entry.call) {
             siblings.retain(|&other| other != index);
@@ -179,10 +186,11 @@ impl<B: Backend> Flows<B> {
         if let Some(left) = entry.latch.leave(now) {
             self.left.note(local, left, now);
         }
-        self.backend.release(entry.lease.handle_mut());
         let mut nothing = Sources::default();
         let sources = self.sources.get_mut(&entry.call).unwrap_or(&mut nothing);
-        Some(entry.into_leased(sources))
+        let (port, mut flow) = entry.into_leased(sources);
+        *flow.lease.handle_mut() = self.backend.release(port);
+        Some(flow)
     }
 
     /// Opens the NAT of a party, if signalling asks for it, and lets time act on the flow.
@@ -208,30 +216,30 @@ impl<B: Backend> Flows<B> {
         }
         for &index in indexes {
             if let Some(entry) = self.entries.get_mut(index) {
-                entry.resolve(|local| self.by_local.get(&local).copied());
+                entry.resolve(|local| self.by_local.get(local));
             }
         }
     }
 }
 
-fn set_tos(backend: &mut impl Backend, entry: &mut Entry, tos: u8) {
-    if let Err(error) = backend.set_tos(entry.lease.handle_mut(), tos) {
+fn set_tos<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>, tos: u8) {
+    if let Err(error) = backend.set_tos(&mut entry.port, tos) {
         tracing::warn!(%error, tos, "cannot set the TOS");
     }
 }
 
 /// The way into the recording that a flow goes into.
-fn recording(recordings: &dyn Recordings, entry: &Entry) -> Option<Box<dyn PacketTap>> {
+fn recording<P>(recordings: &dyn Recordings, entry: &Entry<P>) -> Option<Box<dyn PacketTap>> {
     recordings.tap(entry.taps.as_deref()?.recording?)
 }
 
 /// Sends a dummy that opens the NAT of a party, if one is due.
-pub(super) fn open_nat(backend: &mut impl Backend, entry: &mut Entry) {
+pub(super) fn open_nat<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) {
     let Some(destination) = entry.pierced() else {
         return;
     };
     // It counts as any other packet: what is queued and then refused is taken back.
-    match backend.send(entry.lease.handle_mut(), &NAT_OPENER, destination) {
+    match backend.send(&mut entry.port, &NAT_OPENER, destination) {
         Ok(()) => {
             FlowStats::add(&entry.stats.packets_out, 1);
             FlowStats::add(&entry.stats.bytes_out, NAT_OPENER.len() as u64);
@@ -241,17 +249,17 @@ pub(super) fn open_nat(backend: &mut impl Backend, entry: &mut Entry) {
 }
 
 /// Takes the binding of a port to its peer back.
-pub(super) fn release(backend: &mut impl Backend, entry: &mut Entry) {
+pub(super) fn release<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) {
     entry.is_bound = false;
     count_kept_out(backend, entry);
-    if let Err(error) = backend.bind_peer(entry.lease.handle_mut(), None) {
+    if let Err(error) = backend.bind_peer(&mut entry.port, None) {
         tracing::warn!(local = %entry.lease.local(), %error, "cannot unbind a port from its peer");
     }
 }
 
 /// Counts the strangers that a bound port did not hear.
-pub(super) fn count_kept_out(backend: &mut impl Backend, entry: &mut Entry) {
-    let kept_out = u64::from(backend.kept_out(entry.lease.handle_mut()));
+pub(super) fn count_kept_out<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) {
+    let kept_out = u64::from(backend.kept_out(&mut entry.port));
     if kept_out > 0 {
         FlowStats::add(&entry.stats.packets_in, kept_out);
         entry.count_drops(DropReason::UnexpectedSource, kept_out);

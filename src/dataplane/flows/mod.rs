@@ -20,7 +20,9 @@ use foldhash::fast::RandomState;
 use slab::Slab;
 
 use super::backend::{Backend, PORT_BATCH, Unsent};
+use super::by_local::ByLocal;
 use super::entry::Entry;
+use super::hops::Hops;
 use super::left::LeftSources;
 use super::sys::recv::RecvBatch;
 use super::tap::{Recorded, Recordings};
@@ -28,7 +30,7 @@ use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::reporter::Reporting;
 use crate::flow::stats::{DropReason, FlowStats};
-use crate::media::latch::{Arrival, Verdict};
+use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
 use reading::{Reading, read};
@@ -63,15 +65,15 @@ impl EventSink {
 
 /// The flows of one worker.
 #[derive(Debug)]
-pub(super) struct Flows<B> {
+pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) backend: B,
     pub(in crate::dataplane) events: EventSink,
     pub(in crate::dataplane) recordings: Arc<dyn Recordings>,
     pub(in crate::dataplane) recorded: Recorded,
     pub(in crate::dataplane) scoring: Scoring,
     pub(in crate::dataplane) started: Instant,
-    pub(in crate::dataplane) entries: Slab<Entry>,
-    pub(in crate::dataplane) by_local: HashMap<SocketAddr, usize, RandomState>,
+    pub(in crate::dataplane) entries: Slab<Entry<B::Port>>,
+    pub(in crate::dataplane) by_local: ByLocal,
     pub(in crate::dataplane) by_call: HashMap<u64, Vec<usize>, RandomState>,
     /// Flows that there were so far: tells those of one place apart.
     pub(in crate::dataplane) generations: u32,
@@ -80,8 +82,10 @@ pub(super) struct Flows<B> {
     pub(in crate::dataplane) due: Vec<Timer>,
     /// Sources that earlier calls left behind on their ports.
     pub(in crate::dataplane) left: Arc<LeftSources>,
-    /// Datagrams taken in so far.
-    pub(in crate::dataplane) received: u64,
+    /// How often media passed the relay already.
+    pub(in crate::dataplane) hops: Arc<Hops>,
+    /// The same of the packet that is on its way.
+    pub(in crate::dataplane) passed: u32,
     /// What the system refused to send in this turn.
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet while it is changed for one sink.
@@ -104,11 +108,14 @@ impl<B: Backend> Flows<B> {
         events: EventSink,
         services: Services,
         left: Arc<LeftSources>,
+        hops: Arc<Hops>,
         started: Instant,
     ) -> Self {
         Self {
             backend,
             left,
+            hops,
+            passed: 0,
             events,
             recordings: services.recordings,
             recorded: services.recorded,
@@ -120,12 +127,11 @@ impl<B: Backend> Flows<B> {
             sources: HashMap::default(),
             started,
             entries: Slab::new(),
-            by_local: HashMap::default(),
+            by_local: ByLocal::default(),
             by_call: HashMap::default(),
             generations: 0,
             timers: Timers::new(started),
             due: Vec::new(),
-            received: 0,
             unsent: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
@@ -156,10 +162,9 @@ impl<B: Backend> Flows<B> {
         let Ok(received) = self.backend.receive_queue(queue, batch) else {
             return Queue::Drained;
         };
-        self.received += received as u64;
         for position in 0..received {
             let local = batch.aside(position).local;
-            let index = local.and_then(|local| self.by_local.get(&local).copied());
+            let index = local.and_then(|local| self.by_local.get(local));
             let Some(index) = index else {
                 // Its flow was removed while it waited.
                 continue;
@@ -186,7 +191,7 @@ impl<B: Backend> Flows<B> {
     pub(super) fn flush(&mut self) {
         self.backend.flush(&mut self.unsent);
         for Unsent { local, bytes } in self.unsent.drain(..) {
-            let index = self.by_local.get(&local).copied();
+            let index = self.by_local.get(local);
             if let Some(entry) = index.and_then(|index| self.entries.get(index)) {
                 FlowStats::add(&entry.stats.errors_out, 1);
                 FlowStats::take_back(&entry.stats.packets_out, 1);
@@ -200,7 +205,7 @@ impl<B: Backend> Flows<B> {
         let Some(entry) = self.entries.get_mut(index) else {
             return Queue::Drained;
         };
-        let received = match self.backend.receive(entry.lease.handle_mut(), batch) {
+        let received = match self.backend.receive(&mut entry.port, batch) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Queue::Drained,
             Err(_) => {
@@ -209,7 +214,6 @@ impl<B: Backend> Flows<B> {
                 return Queue::MayHoldMore;
             }
         };
-        self.received += received as u64;
         for position in 0..received {
             self.take_in(index, batch, position, now);
         }
@@ -236,8 +240,13 @@ impl<B: Backend> Flows<B> {
     }
 
     /// The way of a packet: count, read, gate, account, send to every sink.
-    fn forward(&mut self, index: usize, datagram: &[u8], from: SocketAddr, now: Instant) {
-        let sibling = self.sibling_source(index);
+    pub(in crate::dataplane) fn forward(
+        &mut self,
+        index: usize,
+        datagram: &[u8],
+        from: SocketAddr,
+        now: Instant,
+    ) {
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
@@ -249,43 +258,39 @@ impl<B: Backend> Flows<B> {
         let Some(reading) = read(&entry.payload, datagram) else {
             return entry.count_drop(DropReason::Malformed);
         };
-        let mut event = None;
-        let arrival = Arrival {
-            from,
-            kind: reading.kind(datagram, entry.is_for_rtcp()),
-            sibling,
+        let kind = reading.kind(datagram, entry.is_for_rtcp());
+        if !entry.latch.passes_settled(now, from, kind)
+            && let Verdict::Drop(refusal) = self.judge(index, from, kind, now)
+        {
+            if let Some(entry) = self.entries.get(index) {
+                entry.count_drop(refusal.into());
+            }
+            return;
+        }
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
         };
-        let verdict = entry.latch.on_packet(now, &arrival, &mut event);
-        if event.is_some() || entry.wanted_destination() != entry.destination {
-            entry.publish_peer();
-        }
-        if let Some(event) = event {
-            let event = Happening::Source(event);
-            self.events.tell(entry.call, entry.lease.local(), event);
-        }
-        if entry.awaits_second() {
-            time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
-        }
-        if let Verdict::Drop(refusal) = verdict {
-            return entry.count_drop(refusal.into());
-        }
         let uptime = now.saturating_duration_since(self.started);
         let uptime_us = u64::try_from(uptime.as_micros()).unwrap_or(u64::MAX);
-        entry
-            .stats
-            .last_packet_ms
-            .store(uptime_us / 1000 + 1, Relaxed);
+        let uptime_ms = uptime_us / 1000;
+        match entry.hops_passed(&self.hops, from, uptime_ms) {
+            Some(passed) => self.passed = passed,
+            None => return entry.count_drop(DropReason::Looping),
+        }
+        entry.stats.last_packet_ms.store(uptime_ms + 1, Relaxed);
         entry.last_at = now;
-        if let Some((received, negotiated)) = reading.received(datagram) {
-            entry.account(&received, datagram.len(), uptime_us);
+        let received = reading.received(datagram);
+        if let Some((received, negotiated)) = &received {
+            entry.account(received, datagram.len(), uptime_us);
             if !entry.is_bound && entry.may_bind(now) && entry.latch.sole_source(now) == Some(from)
             {
-                let bound = self.backend.bind_peer(entry.lease.handle_mut(), Some(from));
+                let bound = self.backend.bind_peer(&mut entry.port, Some(from));
                 entry.is_bound = bound.is_ok();
                 entry.not_bound_at = bound.is_err().then_some(now);
                 if entry.is_bound {
                     let due = entry.gate_due();
                     time::set(&mut self.timers, index, entry, Due::Gate, due);
+                    time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
                 }
             }
             if !negotiated {
@@ -310,10 +315,42 @@ impl<B: Backend> Flows<B> {
         if !entry.receive && !reading.is_rtcp() {
             return entry.count_drop(DropReason::NotReceiving);
         }
+        if let Some(reason) = entry.refuses(datagram, received.as_ref().map(|(it, _)| it), now) {
+            return entry.count_drop(reason);
+        }
         if matches!(reading, Reading::Rtcp) {
             self.learn_quality(index, datagram, now);
         }
-        self.send_to_sinks(index, datagram, &reading, now);
+        let received = received.map(|(received, _)| received);
+        if !self.send_plain(index, datagram, received.as_ref(), reading.is_rtcp(), now) {
+            self.send_to_sinks(index, datagram, &reading, received.as_ref(), now);
+        }
+    }
+
+    /// Asks the latch about a packet, and tells what it learned.
+    fn judge(&mut self, index: usize, from: SocketAddr, kind: Kind, now: Instant) -> Verdict {
+        let sibling = self.sibling_source(index);
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Verdict::Accept;
+        };
+        let mut event = None;
+        let arrival = Arrival {
+            from,
+            kind,
+            sibling,
+        };
+        let verdict = entry.latch.on_packet(now, &arrival, &mut event);
+        if event.is_some() || entry.wanted_destination() != entry.destination {
+            entry.publish_peer(&self.hops);
+        }
+        if let Some(event) = event {
+            let event = Happening::Source(event);
+            self.events.tell(entry.call, entry.lease.local(), event);
+        }
+        if entry.awaits_second() {
+            time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
+        }
+        verdict
     }
 
     /// Where the RTP of an RTCP flow's stream is settled.

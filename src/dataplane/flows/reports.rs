@@ -78,14 +78,16 @@ impl<B: Backend> Flows<B> {
             &mut self.scratch,
         );
         let (due, via) = (reporter.due, reporter.spec.via);
-        let sender = self.by_local.get(&via).copied();
+        let sender = self.by_local.get(via);
         let sender = sender.and_then(|sender| self.entries.get_mut(sender));
         if let Some(sender) = sender
             && let Some(destination) = sender.destination
             && !self.scratch.is_empty()
         {
-            let handle = sender.lease.handle_mut();
-            match self.backend.send(handle, &self.scratch, destination) {
+            match self
+                .backend
+                .send(&mut sender.port, &self.scratch, destination)
+            {
                 Ok(()) => {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, self.scratch.len() as u64);
@@ -103,7 +105,7 @@ impl<B: Backend> Flows<B> {
 }
 
 /// What reports to the party of a flow, be it the flow of its RTP or of its RTCP.
-pub(super) fn reporter_of(entries: &mut Slab<Entry>, index: usize) -> Option<&mut Reporter> {
+pub(super) fn reporter_of<P>(entries: &mut Slab<Entry<P>>, index: usize) -> Option<&mut Reporter> {
     let index = entries.get(index)?.sibling.unwrap_or(index);
     let services = entries.get_mut(index)?.services.as_deref_mut()?;
     services.state.reporter.as_deref_mut()

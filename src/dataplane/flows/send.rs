@@ -9,27 +9,65 @@ use super::time;
 use crate::dataplane::backend::Backend;
 use crate::dataplane::rewrite::{self, Rewritten};
 use crate::dataplane::timers::Due;
+use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
-use crate::flow::{Carries, Injection};
 use crate::media::rtp::{Received, RtpHeader};
 
 impl<B: Backend> Flows<B> {
+    /// Sends a packet as it is to the one sink of a flow. `false`: there are several, or something
+    /// is to be looked at or done on the way.
+    pub(super) fn send_plain(
+        &mut self,
+        index: usize,
+        datagram: &[u8],
+        received: Option<&Received>,
+        is_rtcp: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(entry) = self.entries.get(index) else {
+            return true;
+        };
+        let (Some(target), None) = (entry.plain.of(is_rtcp), &entry.services) else {
+            return false;
+        };
+        let Some(sender) = self.entries.get_mut(target) else {
+            return false;
+        };
+        let (Some(destination), None) = (sender.destination, &sender.services) else {
+            return false;
+        };
+        match self.backend.send(&mut sender.port, datagram, destination) {
+            Ok(()) => {
+                FlowStats::add(&sender.stats.packets_out, 1);
+                FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
+                if let Some(received) = received {
+                    count_sent(&sender.stats, received, datagram);
+                }
+                if let Some(hop) = &sender.hop_out {
+                    hop.raise(self.passed + 1, milliseconds(self.started, now));
+                }
+            }
+            Err(_) => {
+                FlowStats::add(&sender.stats.errors_out, 1);
+                if let Some(entry) = self.entries.get(index) {
+                    entry.count_drop(DropReason::SendFailed);
+                }
+            }
+        }
+        true
+    }
+
     pub(super) fn send_to_sinks(
         &mut self,
         index: usize,
         original: &[u8],
         reading: &Reading,
+        received: Option<&Received>,
         now: Instant,
     ) {
         let is_rtcp = reading.is_rtcp();
-        let received = reading.received(original).map(|(received, _)| received);
-        if let Some(entry) = self.entries.get_mut(index)
-            && let Some(reason) = entry.refuses(original, received.as_ref(), now)
-        {
-            return entry.count_drop(reason);
-        }
         let mut sent = false;
         let mut refused = None;
         let sinks = self
@@ -45,12 +83,7 @@ impl<B: Backend> Flows<B> {
             else {
                 continue;
             };
-            let takes = match sink.carries {
-                Carries::All => true,
-                Carries::Rtp => !is_rtcp,
-                Carries::Rtcp => is_rtcp,
-            };
-            if !takes {
+            if !sink.carries.takes(is_rtcp) {
                 continue;
             }
             let mut step = Step::Unruled;
@@ -99,18 +132,18 @@ impl<B: Backend> Flows<B> {
                 refused = Some(DropReason::NoDestination);
                 continue;
             };
-            match self
-                .backend
-                .send(sender.lease.handle_mut(), datagram, destination)
-            {
+            match self.backend.send(&mut sender.port, datagram, destination) {
                 Ok(()) => {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
                     if self.recorded.takes_egress() {
                         sender.record_sent(destination, datagram);
                     }
-                    if let Some(received) = &received {
+                    if let Some(received) = received {
                         count_sent(&sender.stats, received, datagram);
+                    }
+                    if let Some(hop) = &sender.hop_out {
+                        hop.raise(self.passed + 1, milliseconds(self.started, now));
                     }
                     if let Reading::Rtp { header, .. } = reading {
                         let octets = datagram.len().saturating_sub(header.payload_at);
@@ -139,9 +172,9 @@ impl<B: Backend> Flows<B> {
         injection: Injection,
         now: Instant,
     ) -> Result<(), &'static str> {
-        let source = self.by_local.get(&injection.from).copied();
+        let source = self.by_local.get(injection.from);
         let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
-        let index = self.by_local.get(&injection.via).copied();
+        let index = self.by_local.get(injection.via);
         let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
         let (index, entry) = entry.ok_or(NO_STREAM)?;
         let outgoing = &mut entry.services.get_or_insert_default().state.outgoing;
@@ -168,8 +201,7 @@ impl<B: Backend> Flows<B> {
             let Some(destination) = entry.destination else {
                 continue;
             };
-            let handle = entry.lease.handle_mut();
-            let sent = self.backend.send(handle, &packet, destination);
+            let sent = self.backend.send(&mut entry.port, &packet, destination);
             match &sent {
                 Ok(()) => {
                     FlowStats::add(&entry.stats.packets_out, 1);
@@ -195,6 +227,11 @@ impl<B: Backend> Flows<B> {
             time::set(&mut self.timers, index, entry, Due::Digit, due);
         }
     }
+}
+
+fn milliseconds(started: Instant, now: Instant) -> u64 {
+    let uptime = now.saturating_duration_since(started).as_millis();
+    u64::try_from(uptime).unwrap_or(u64::MAX)
 }
 
 /// Counts an RTP packet by its source. Its number may have changed on the way.

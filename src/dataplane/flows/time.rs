@@ -13,7 +13,13 @@ use crate::dataplane::timers::{Due, Timer, Timers};
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Sets a timer of a flow, unless it is set.
-pub(super) fn set(timers: &mut Timers, flow: usize, entry: &mut Entry, due: Due, at: Instant) {
+pub(super) fn set<P>(
+    timers: &mut Timers,
+    flow: usize,
+    entry: &mut Entry<P>,
+    due: Due,
+    at: Instant,
+) {
     if entry.pending.has(due) {
         return;
     }
@@ -74,7 +80,7 @@ impl<B: Backend> Flows<B> {
         }
         // A dummy that does not get out is sent again a second later.
         open_nat(&mut self.backend, entry);
-        if let Some(event) = entry.handle_timeout(now) {
+        if let Some(event) = entry.handle_timeout(&self.hops, now) {
             let event = Happening::Source(event);
             self.events.tell(entry.call, entry.lease.local(), event);
         }

@@ -1,10 +1,11 @@
 //! System calls without a safe wrapper elsewhere: the only unsafe code of the engine.
 #![expect(
     unsafe_code,
-    reason = "recvmmsg(2), sendmmsg(2), and connect(2) to nowhere, have no safe wrapper"
+    reason = "recvmmsg(2), sendmmsg(2), SO_MEMINFO and connect(2) to nowhere have no safe wrapper"
 )]
 
 mod address;
 pub(super) mod connect;
+pub(super) mod meminfo;
 pub(super) mod recv;
 pub(super) mod send;

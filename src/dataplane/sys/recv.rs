@@ -9,8 +9,12 @@ use std::ptr;
 
 use super::address;
 
-/// Room for what comes beside a datagram: its original destination, and how many were lost.
-const CONTROL_WORDS: usize = 12;
+/// Room for what comes beside a datagram: its original destination.
+const CONTROL_WORDS: usize = 8;
+
+/// Bytes between buffers beside their room: a power of two between them would have all of them
+/// meet in a few sets of the cache.
+const STAGGER: usize = 64;
 
 /// `recvmsg(2)` wants it aligned as a `cmsghdr` is.
 type Control = [u64; CONTROL_WORDS];
@@ -42,9 +46,10 @@ impl fmt::Debug for RecvBatch {
 impl RecvBatch {
     /// Room for `datagrams` of up to `buffer_bytes` each; longer ones are cut by the system.
     pub(crate) fn new(datagrams: usize, buffer_bytes: usize) -> Self {
-        let mut buffers = vec![0u8; datagrams * buffer_bytes].into_boxed_slice();
+        let stride = buffer_bytes + STAGGER;
+        let mut buffers = vec![0u8; datagrams * stride].into_boxed_slice();
         let mut vectors: Box<[libc::iovec]> = buffers
-            .chunks_exact_mut(buffer_bytes)
+            .chunks_exact_mut(stride)
             .map(|buffer| libc::iovec {
                 iov_base: buffer.as_mut_ptr().cast(),
                 iov_len: buffer_bytes,
@@ -63,6 +68,7 @@ impl RecvBatch {
                 header.msg_hdr.msg_iovlen = 1;
                 header.msg_hdr.msg_name = ptr::from_mut(name).cast();
                 header.msg_hdr.msg_control = ptr::from_mut(control).cast();
+                reset(&mut header);
                 header
             })
             .collect();
@@ -88,12 +94,12 @@ impl RecvBatch {
     /// # Errors
     /// `WouldBlock` if nothing is there; an ICMP error of an earlier datagram.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, at_most: usize) -> io::Result<usize> {
+        // The system writes lengths into the headers that it fills.
+        for header in self.headers.iter_mut().take(self.filled) {
+            reset(header);
+        }
         self.filled = 0;
         let at_most = at_most.min(self.headers.len());
-        for header in self.headers.iter_mut().take(at_most) {
-            header.msg_hdr.msg_namelen = address::socklen::<libc::sockaddr_storage>();
-            header.msg_hdr.msg_controllen = size_of::<Control>();
-        }
         let count = libc::c_uint::try_from(at_most).unwrap_or(libc::c_uint::MAX);
         // SAFETY: every header points at one vector, one name and one control block, every vector
         // at one buffer; all are owned by `self`, allocated in `new` and never moved or resized
@@ -118,7 +124,7 @@ impl RecvBatch {
             return None;
         }
         let length = usize::try_from(self.headers.get(index)?.msg_len).ok()?;
-        let start = index * self.buffer_bytes;
+        let start = index * (self.buffer_bytes + STAGGER);
         let bytes = self
             .buffers
             .get(start..start + length.min(self.buffer_bytes))?;
@@ -159,10 +165,6 @@ impl RecvBatch {
                     let local: libc::sockaddr_in6 = unsafe { ptr::read_unaligned(data.cast()) };
                     aside.local = Some(address::from_v6(&local));
                 }
-                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    // SAFETY: a message of this type holds a u32, at any alignment.
-                    aside.overflowed = unsafe { ptr::read_unaligned(data.cast()) };
-                }
                 _ => {}
             }
             // SAFETY: `next` is a message of this header.
@@ -172,13 +174,17 @@ impl RecvBatch {
     }
 }
 
+/// Says how much room a header has.
+fn reset(header: &mut libc::mmsghdr) {
+    header.msg_hdr.msg_namelen = address::socklen::<libc::sockaddr_storage>();
+    header.msg_hdr.msg_controllen = size_of::<Control>();
+}
+
 /// What the system says beside a datagram, if its socket is asked to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Aside {
     /// Where it was sent to (`IP_RECVORIGDSTADDR`).
     pub(crate) local: Option<SocketAddr>,
-    /// Datagrams that its queue had no room for, since the socket was made (`SO_RXQ_OVFL`).
-    pub(crate) overflowed: u32,
 }
 
 #[cfg(test)]

@@ -228,6 +228,17 @@ impl Guarded {
         }
     }
 
+    /// Notes a packet of the settled source, if it is one and nothing else is to be done for it.
+    pub(super) fn passes_settled(&mut self, now: Instant, from: SocketAddr, kind: Kind) -> bool {
+        match &mut self.current {
+            Some(current) if self.settled && current.address == from && self.mover.is_none() => {
+                current.note(now, kind);
+                true
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn on_packet(
         &mut self,
         peer: &PeerSpec,

@@ -114,8 +114,9 @@ impl Left {
 /// The source gate of one flow.
 #[derive(Clone, Debug)]
 pub struct Latch {
-    peer: PeerSpec,
     mode: Mode,
+    /// Not looked at while a source is settled.
+    peer: Box<PeerSpec>,
     /// Where media should go, and where it goes: the same, or nowhere.
     wanted: Option<SocketAddr>,
     destination: Option<SocketAddr>,
@@ -141,8 +142,8 @@ impl Latch {
     pub fn new(peer: PeerSpec) -> Self {
         let mode = Mode::of(&peer);
         let mut latch = Self {
-            peer,
             mode,
+            peer: Box::new(peer),
             wanted: None,
             destination: None,
         };
@@ -157,7 +158,7 @@ impl Latch {
 
     /// Signalling touched the party. What was learned stays, unless the party moved.
     pub fn update(&mut self, peer: PeerSpec, now: Instant) {
-        let before = std::mem::replace(&mut self.peer, peer);
+        let before = std::mem::replace(&mut *self.peer, peer);
         if (before.learning == Learning::Guarded) != (self.peer.learning == Learning::Guarded) {
             self.mode = Mode::of(&self.peer);
         }
@@ -171,6 +172,15 @@ impl Latch {
         self.wanted = None;
         self.destination = None;
         self.set_destination();
+    }
+
+    /// Lets a packet of the one settled source pass: nothing changes then but when it was heard
+    /// last. `false`: [`Self::on_packet`] has to judge it.
+    pub fn passes_settled(&mut self, now: Instant, from: SocketAddr, kind: Kind) -> bool {
+        match &mut self.mode {
+            Mode::Guarded(guarded) => guarded.passes_settled(now, from, kind),
+            Mode::Reference(_) => false,
+        }
     }
 
     /// Judges one packet, and learns from it. An event, if any, is put into `event`.

@@ -19,6 +19,7 @@ use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Slot, Steering};
 
 use super::epoll::Epoll;
 use super::{Unsent, mark, udp_socket};
+use crate::dataplane::sys::meminfo;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::dataplane::sys::send::SendBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
@@ -44,6 +45,10 @@ const SEND_BATCH: usize = 64;
 /// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
 const QUEUED_BYTES: usize = 2000;
 
+/// Bytes between buffers beside their room: a power of two between them would have all of them
+/// meet in a few sets of the cache.
+const STAGGER: usize = 64;
+
 /// Raw sockets of one worker: one for each address and TOS in use. Calls may ask for any TOS.
 const MAX_SENDERS: usize = 512;
 
@@ -56,7 +61,7 @@ const ATTEMPTS: usize = 64;
 
 /// A port without a socket.
 #[derive(Debug)]
-pub(super) struct SteeredPort {
+pub(in crate::dataplane) struct SteeredPort {
     steering: Arc<Steering>,
     slot: Slot,
     local: SocketAddr,
@@ -146,7 +151,6 @@ fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io:
             // As much as the system allows without the right to force it.
             SockRef::from(&socket).set_recv_buffer_size(bytes)?;
         }
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
         match is_v6 {
             true => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
             false => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
@@ -205,16 +209,23 @@ impl Steered {
         let Some(socket) = socket else {
             return Err(io::Error::other(format!("there is no queue {queue}")));
         };
-        let received = batch.receive(socket.as_fd(), batch.capacity())?;
-        let overflowed = batch.aside(received.saturating_sub(1)).overflowed;
-        if let Some(before) = self.overflowed.get_mut(queue)
-            && overflowed != *before
-        {
-            let lost = overflowed.wrapping_sub(*before);
-            FlowStats::add(&self.stats.overflowed, u64::from(lost));
-            *before = overflowed;
+        batch.receive(socket.as_fd(), batch.capacity())
+    }
+
+    /// Counts the datagrams that the queues had no room for since the last time.
+    pub(super) fn count_overflowed(&mut self) {
+        for (queue, before) in self.queues.0.iter().zip(&mut self.overflowed) {
+            let Some(dropped) = queue
+                .as_ref()
+                .and_then(|queue| meminfo::drops(queue.as_fd()).ok())
+            else {
+                continue;
+            };
+            let lost = dropped.wrapping_sub(std::mem::replace(before, dropped));
+            if lost > 0 {
+                FlowStats::add(&self.stats.overflowed, u64::from(lost));
+            }
         }
-        Ok(received)
     }
 
     pub(super) fn send(
@@ -310,7 +321,7 @@ impl Sender {
             address,
             tos,
             socket,
-            batch: SendBatch::new(SEND_BATCH, QUEUED_BYTES + packet::HEADER_BYTES),
+            batch: SendBatch::new(SEND_BATCH, QUEUED_BYTES + packet::HEADER_BYTES + STAGGER),
             ways: Vec::with_capacity(SEND_BATCH),
         })
     }
