@@ -1,4 +1,4 @@
-//! Why a description was refused, and where.
+//! Parse errors of a description, with the line.
 
 /// A description that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -6,7 +6,7 @@
 pub struct ParseError {
     /// Line number from 1; 0 where the text as a whole is meant.
     pub line: usize,
-    /// What is wrong there.
+    /// The fault in that line.
     pub reason: Reason,
 }
 
@@ -28,7 +28,7 @@ impl ParseError {
     }
 }
 
-/// What a line does wrong.
+/// Faults of a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -66,9 +66,9 @@ pub enum Reason {
     /// More of something than [`crate::Limits`] allows.
     #[error("more than {limit} {cap}")]
     OverLimit {
-        /// What there is too much of.
+        /// The bound that was exceeded.
         cap: Cap,
-        /// How much is allowed.
+        /// Its value.
         limit: usize,
     },
     /// A payload type of an RTP media is not a number from 0 to 127, or there is none.

@@ -3,7 +3,7 @@
 
 use crate::error::Cap;
 
-/// What one description may hold. [`Limits::default`] is what the constants below say.
+/// Bounds for one description. [`Limits::default`] holds the constants below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the whole text.

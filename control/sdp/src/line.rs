@@ -56,7 +56,7 @@ pub(crate) fn number<T: FromStr>(bytes: &[u8]) -> Option<T> {
     str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Whatever parses from its text form, such as an IP address.
+/// Parses any type that has a text form, such as an IP address.
 pub(crate) fn parse<T: FromStr>(bytes: &[u8]) -> Option<T> {
     str::from_utf8(bytes).ok()?.parse().ok()
 }

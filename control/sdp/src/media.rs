@@ -9,23 +9,23 @@ use crate::attribute::{
 };
 use crate::text::Text;
 
-/// One media as received. Where RFC or reference let a session attribute stand in for a missing
-/// media attribute, it has been put in.
+/// One media as received. Session attributes fill in for missing media attributes where RFC or
+/// reference say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
     /// Index of its session part in [`crate::SessionDescription::parts`].
     pub part: usize,
     /// Line number of the `m=`.
     pub line: usize,
-    /// What is transported.
+    /// Media type.
     pub kind: MediaKind,
-    /// The word in the line.
+    /// Media type token as received.
     pub kind_text: Text,
     /// 0: rejected or switched off.
     pub port: u16,
     /// Number after the slash, 1 to 10; 1 without it.
     pub port_count: u8,
-    /// How it is transported.
+    /// Transport protocol.
     pub transport: Transport,
     /// The rest of the line as received.
     pub formats: Text,
@@ -37,9 +37,9 @@ pub struct Media {
     pub connection: Option<IpAddr>,
     /// `b=`.
     pub bandwidth: Bandwidth,
-    /// Whole `k=`, `r=` and `z=` lines, which the reference drops.
+    /// Whole `k=`, `r=` and `z=` lines; the reference drops them.
     pub retained: Vec<Text>,
-    /// From the media, else the session; `None` if both are silent, which means `sendrecv`.
+    /// Direction of the media, else of the session; `None` (neither has one) means `sendrecv`.
     pub direction: Option<Direction>,
     /// `a=rtcp`.
     pub rtcp: Option<RtcpAttribute>,
@@ -53,17 +53,17 @@ pub struct Media {
     pub ptime: Option<u32>,
     /// `a=maxptime` in milliseconds.
     pub maxptime: Option<u32>,
-    /// From the media if it has any, else from the session.
+    /// Extensions of the media, or those of the session if it has none.
     pub extmaps: Vec<Extmap>,
     /// `a=extmap-allow-mixed` in the media or the session.
     pub extmap_allow_mixed: bool,
     /// `a=crypto` lines that can be read, in order.
     pub crypto: Vec<CryptoLine>,
-    /// The one with the strongest hash, from the media, else the session.
+    /// Fingerprint with the strongest hash, of the media, else of the session.
     pub fingerprint: Option<Fingerprint>,
-    /// From the media, else the session.
+    /// `a=setup` of the media, else of the session.
     pub setup: Option<Setup>,
-    /// From the media, else the session.
+    /// `a=tls-id` of the media, else of the session.
     pub tls_id: Option<Text>,
     /// Candidates from the media; the rest from the media, else the session.
     pub ice: Ice,
@@ -140,8 +140,8 @@ impl Media {
         self.ice.ufrag.is_some() && (self.ice.has_option("trickle") || is_unknown)
     }
 
-    /// Where RTCP goes if RTP goes to `rtp`: `a=rtcp` if it counts, else the next port. `None`
-    /// where there is no next port.
+    /// RTCP endpoint of a media whose RTP endpoint is `rtp`: `a=rtcp` if it applies, else the next
+    /// port. `None` if there is no next port.
     pub fn rtcp_endpoint(&self, rtp: SocketAddr) -> Option<SocketAddr> {
         match self.rtcp.filter(|_| self.port_count == 1) {
             Some(rtcp) => Some(SocketAddr::new(
@@ -190,7 +190,7 @@ impl Media {
     }
 }
 
-/// What a media transports.
+/// Media types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaKind {
     /// `audio`.
@@ -226,7 +226,7 @@ impl MediaKind {
         .unwrap_or(Self::Other)
     }
 
-    /// The word of the kind, `other` for all others.
+    /// Token of the media type; `other` for unknown ones.
     pub fn name(self) -> &'static str {
         match self {
             Self::Audio => "audio",
@@ -240,7 +240,7 @@ impl MediaKind {
     }
 }
 
-/// How a media is transported.
+/// Transport protocols of a media.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `RTP/AVP`.
@@ -257,7 +257,7 @@ pub enum Transport {
     UdpTlsRtpSavpf,
     /// `udptl`, that is T.38.
     Udptl,
-    /// Not known: relayed as opaque UDP, printed as received.
+    /// Unknown protocol: relayed as opaque UDP, printed as received.
     Other(Text),
 }
 

@@ -9,7 +9,7 @@ use crate::media::Media;
 use crate::text::Text;
 use crate::write::print::write_address;
 
-/// How to parse.
+/// Parser options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ParseOptions {
     /// A piece of a description (trickle ICE, RFC 8840): the first line need not be `v=0`.
@@ -24,13 +24,13 @@ pub struct ParseOptions {
 /// where a media falls back to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionDescription {
-    /// One per `v=` line; nearly always one. Never empty after parsing.
+    /// Session parts, one per `v=` line (nearly always one). Never empty after parsing.
     pub parts: Vec<SessionPart>,
     /// The media of all parts in order.
     pub media: Vec<Media>,
 }
 
-/// What stands between a `v=` and the first `m=`.
+/// The lines from a `v=` to the first `m=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionPart {
     /// `o=`.
@@ -51,7 +51,7 @@ pub struct SessionPart {
     pub bandwidth: Bandwidth,
     /// The first `t=`.
     pub timing: Option<Text>,
-    /// Whole lines the reference drops: `k=`, `r=`, `z=` and any further `t=`.
+    /// Whole lines that the reference drops: `k=`, `r=`, `z=` and any further `t=`.
     pub retained: Vec<Text>,
     /// `a=group:BUNDLE`, the mids of each.
     pub bundle_groups: Vec<Vec<Text>>,
@@ -146,7 +146,7 @@ pub struct Origin {
     pub network: Text,
     /// `IP4` or `IP6`.
     pub family: Text,
-    /// As received.
+    /// Address as received.
     pub address: Text,
 }
 

@@ -1,5 +1,5 @@
-//! The one text type of this crate. SDP is bytes: RFC 8866 §5 says UTF-8, `a=charset` and old
-//! devices say otherwise, and what we only carry must leave as it came.
+//! The text type of this crate. SDP is bytes: RFC 8866 §5 requires UTF-8, but `a=charset` and old
+//! devices use other encodings. Carried text has to leave unchanged.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -16,7 +16,7 @@ pub struct Bandwidth {
     pub conference: Option<u64>,
     /// `TIAS`: without transport overhead, bit/s.
     pub transport_independent: Option<u64>,
-    /// What follows `b=` in lines of any other type.
+    /// Values of `b=` lines of all other types.
     pub others: Vec<Text>,
 }
 

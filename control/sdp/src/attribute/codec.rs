@@ -88,7 +88,7 @@ impl Codec {
     }
 }
 
-/// What an `a=rtpmap`, `a=fmtp` or `a=rtcp-fb` value is about.
+/// Splits the payload type off an `a=rtpmap`, `a=fmtp` or `a=rtcp-fb` value.
 pub(crate) fn payload_type_of(value: &[u8]) -> Option<(u8, &[u8])> {
     let (payload_type, rest) = first_token(value);
     Some((number(payload_type).filter(|&pt| pt < 128)?, rest))

@@ -1,5 +1,5 @@
-//! SDES: `a=crypto` (RFC 4568 §9, RFC 6188, RFC 7714). Keys are text here; who needs the bytes
-//! asks [`CryptoLine::key_salt`].
+//! SDES: `a=crypto` (RFC 4568 §9, RFC 6188, RFC 7714). Keys stay text here;
+//! [`CryptoLine::key_salt`] decodes them.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct CryptoLine {
     pub lifetime: Option<Lifetime>,
     /// Master key identifier.
     pub mki: Option<Mki>,
-    /// What is left unprotected.
+    /// Session parameters: which protection is left out.
     pub parameters: SessionParameters,
 }
 
@@ -142,7 +142,7 @@ pub enum Suite {
     AesCm128HmacSha1_32,
     /// RFC 4568 has only the 80 bit form of F8.
     F8_128HmacSha1_80,
-    /// As above with a short tag.
+    /// F8 with a short tag.
     F8_128HmacSha1_32,
     /// Authentication only.
     NullHmacSha1_80,
@@ -253,7 +253,7 @@ impl fmt::Display for Suite {
 pub struct Lifetime(u64);
 
 impl Lifetime {
-    /// What is printed where a lifetime is wanted and none was given.
+    /// Lifetime printed if one is wanted and none was given.
     pub const DEFAULT: Self = Self(1 << 31);
 
     /// `None` outside 2 to 2^48.

@@ -1,21 +1,21 @@
 //! Direction of a media (RFC 8866 §6.7).
 
-/// Who sends, seen from the author of the description.
+/// Direction of a media, seen from the author of the description.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// Both; also what an absent attribute means.
+    /// Both sides send; the default without an attribute.
     #[default]
     SendRecv,
-    /// Only the author.
+    /// Only the author sends.
     SendOnly,
-    /// Only the other side.
+    /// Only the other side sends.
     RecvOnly,
-    /// Nobody.
+    /// Neither side sends.
     Inactive,
 }
 
 impl Direction {
-    /// The direction of someone who sends and receives as told.
+    /// The direction of a party that sends and receives as the flags say.
     pub fn from_flags(sends: bool, receives: bool) -> Self {
         match (sends, receives) {
             (true, true) => Self::SendRecv,
@@ -61,8 +61,8 @@ impl Direction {
         })
     }
 
-    /// Which of two attributes of one section counts: `recvonly` beats `sendonly` beats
-    /// `inactive` beats `sendrecv`, whatever the order.
+    /// The stronger of two attributes of one section: `recvonly` beats `sendonly` beats `inactive`
+    /// beats `sendrecv`, in any order.
     pub(crate) fn stronger(self, other: Self) -> Self {
         let rank = |direction| match direction {
             Self::RecvOnly => 3,

@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::line::first_token;
 
-/// Who connects.
+/// Side that opens the DTLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Setup {
     /// The author connects.
     Active,
     /// The other side chooses.
     Actpass,
-    /// Not now.
+    /// No connection for now.
     Holdconn,
     /// The other side connects.
     Passive,
@@ -36,7 +36,7 @@ impl Setup {
     }
 }
 
-/// Hash functions of RFC 8122 §5 that are still of use, weakest first.
+/// Hash functions of RFC 8122 §5 that are still in use, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HashFunction {
     /// 20 bytes; only for old peers.
@@ -95,7 +95,7 @@ impl HashFunction {
 /// A certificate's digest. Prints as `sha-256 AB:CD:…`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
-    /// How the digest was made.
+    /// Hash function of the digest.
     pub hash: HashFunction,
     /// The digest, [`HashFunction::digest_len`] bytes.
     pub digest: Vec<u8>,

@@ -11,7 +11,7 @@ pub struct Extmap {
     pub id: u8,
     /// The part after `/`, if any.
     pub direction: Option<Direction>,
-    /// What the extension is.
+    /// URI that names the extension.
     pub uri: Text,
     /// Extension attributes after the URI; usually empty.
     pub parameters: Text,

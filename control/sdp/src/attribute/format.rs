@@ -4,15 +4,15 @@
 use crate::attribute::Codec;
 use crate::text::Text;
 
-/// How the parameters of a codec are compared.
+/// Comparison of a codec's parameters.
 enum Comparison {
-    /// Not at all.
+    /// Parameters are not compared.
     None,
     /// AMR (RFC 4867 §8.1).
     Amr,
     /// EVS.
     Evs,
-    /// As text, byte for byte.
+    /// Parameters are compared as text, byte for byte.
     Text,
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::line::{ip_address, number, tokens};
 use crate::text::{Source, Text};
 
-/// What one media says about ICE, session values filled in.
+/// ICE attributes of one media, session values filled in.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Ice {
     /// `a=ice-ufrag`.
@@ -60,9 +60,9 @@ pub struct Candidate {
     pub transport: Text,
     /// Higher is better.
     pub priority: u32,
-    /// Where it is reached.
+    /// Transport address of the candidate.
     pub address: SocketAddr,
-    /// How it was found.
+    /// Candidate type.
     pub kind: CandidateKind,
     /// `raddr` and `rport`, where both are usable.
     pub related: Option<SocketAddr>,
@@ -168,7 +168,7 @@ pub enum CandidateKind {
 }
 
 impl CandidateKind {
-    /// The word after `typ`.
+    /// Token after `typ`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Host => "host",

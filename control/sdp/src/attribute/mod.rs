@@ -30,13 +30,13 @@ use crate::text::Text;
 pub struct Attribute {
     /// The whole `name` or `name:value`.
     pub text: Text,
-    /// What the rewriting does with it.
+    /// Treatment in rewriting.
     pub class: AttributeClass,
     pub(crate) name_len: usize,
 }
 
 impl Attribute {
-    /// What stands before the first colon.
+    /// The part before the first colon.
     pub fn name(&self) -> &[u8] {
         self.text
             .as_bytes()
@@ -44,7 +44,7 @@ impl Attribute {
             .unwrap_or_default()
     }
 
-    /// What stands behind the first colon, if there is one.
+    /// The part after the first colon, if there is one.
     pub fn value(&self) -> Option<&[u8]> {
         self.text.as_bytes().get(self.name_len + 1..)
     }
@@ -59,10 +59,10 @@ impl fmt::Debug for Attribute {
     }
 }
 
-/// What the rewriting does with an attribute.
+/// Treatment of an attribute in rewriting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttributeClass {
-    /// Ours to say: read into the model (or unreadable), and never copied.
+    /// Read into the model (or unreadable) and printed anew; never copied.
     Consumed,
     /// `sendrecv`, `sendonly`, `recvonly`, `inactive`.
     Direction,

@@ -7,7 +7,7 @@ use crate::line::{ip_address, number, parse, tokens};
 /// One `a=rtcp` line as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtcpAttribute {
-    /// Where RTCP is wanted.
+    /// RTCP port.
     pub port: u16,
     /// The address, if it is not that of the media.
     pub address: Option<IpAddr>,

@@ -10,7 +10,7 @@ use crate::media::Media;
 use crate::session::SessionPart;
 use crate::text::{Source, Text};
 
-/// What a media takes from its session part where it is silent itself.
+/// Session values that a media without its own takes.
 #[derive(Debug, Default)]
 pub(super) struct Fallback {
     direction: Option<Direction>,
@@ -46,7 +46,8 @@ impl Fallback {
         true
     }
 
-    /// Of an id that repeats, the first counts: what is copied to every media stays small.
+    /// The first extension of a repeated id counts, so that the list copied to every media stays
+    /// small.
     fn read_extmap(&mut self, value: &[u8], source: &Source) {
         if let Some(new) = Extmap::parse(value, source)
             && self.extmaps.iter().all(|old| old.id != new.id)
@@ -183,7 +184,8 @@ impl MediaReader {
         });
     }
 
-    /// What [`is_media_only`] lists. Nonsense is dropped here; an earlier good value stays.
+    /// Reads an attribute of [`is_media_only`]. An unreadable value is dropped; an earlier good one
+    /// stays.
     fn read_media_only(&mut self, name: &[u8], value: &[u8], source: &Source) {
         let text = || Some(source.text(value)).filter(|text| !text.is_empty());
         let media = &mut self.media;

@@ -1,4 +1,4 @@
-//! What goes from a received description into the one sent on.
+//! The parts of a received description that are carried into the printed one.
 
 use crate::attribute::{Attribute, AttributeClass, Direction};
 use crate::media::{Media as Received, MediaKind};
@@ -6,14 +6,14 @@ use crate::session::{Origin, SessionDescription, SessionPart};
 use crate::text::Text;
 use crate::write::{AttributeRules, DirectionLine, Formats, Media, Session};
 
-/// How much is carried.
+/// Amount that is carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Carry {
-    /// What the reference carries. It loses `k=`, `r=`, `z=`, unknown `b=` types, session level
-    /// `a=rtcp-fb` and groups other than BUNDLE.
+    /// As much as the reference carries. It drops `k=`, `r=`, `z=`, unknown `b=` types,
+    /// session-level `a=rtcp-fb` and groups other than BUNDLE.
     #[default]
     Reference,
-    /// Those too.
+    /// Everything, including what the reference drops.
     All,
 }
 

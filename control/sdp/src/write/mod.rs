@@ -48,7 +48,7 @@ pub struct Session {
     pub bundle_groups: Vec<Vec<Text>>,
     /// Other attributes, without `a=`.
     pub attributes: Vec<Text>,
-    /// What `sdp-attr` of the request asks for.
+    /// Rules of the request's `sdp-attr`.
     pub rules: AttributeRules,
     /// The media in order.
     pub media: Vec<Media>,
@@ -85,8 +85,8 @@ pub struct Media {
     pub bundle_only: bool,
     /// Port 0, and nothing of what follows here.
     pub rejected: bool,
-    /// All attributes as received, in place of everything below but the candidates: for media
-    /// that are not RTP, and for `ICE=force-relay`.
+    /// All attributes as received. They replace all fields below except the candidates: for media
+    /// without RTP, and for `ICE=force-relay`.
     pub verbatim: Option<Vec<Text>>,
     /// `rtpmap`, `fmtp` and `rtcp-fb` of each payload type.
     pub codecs: Vec<Codec>,
@@ -128,7 +128,7 @@ pub struct Media {
     pub end_of_candidates: bool,
 }
 
-/// What ends the `m=` line.
+/// Format list of the `m=` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Formats {
     /// The payload types of [`Media::codecs`]; `0` if there are none.
@@ -137,12 +137,12 @@ pub enum Formats {
     Text(Text),
 }
 
-/// Where the direction comes from.
+/// Source of the direction attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectionLine {
     /// Printed after the generic attributes.
     Print(Direction),
-    /// Not printed: it is in [`Media::generics`] if the source had it.
+    /// Not printed here: [`Media::generics`] holds it if the source had one.
     CopiedAmongGenerics,
 }
 

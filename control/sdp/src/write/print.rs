@@ -267,7 +267,7 @@ impl Media {
 struct Printer<'a> {
     out: Vec<u8>,
     rules: Option<&'a SectionRules>,
-    /// Where the current line begins in `out`.
+    /// Offset of the current line in `out`.
     line: usize,
 }
 
@@ -311,7 +311,7 @@ impl Printer<'_> {
         }
     }
 
-    /// One `a=` line, whose text `write` appends; the rules have the last word.
+    /// Prints one `a=` line that `write` appends, unless the rules remove or replace it.
     fn attribute(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.begin(b"a=");
         let start = self.out.len();

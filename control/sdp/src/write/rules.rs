@@ -3,7 +3,7 @@
 use crate::media::MediaKind;
 use crate::text::Text;
 
-/// Which part of the description rules are for.
+/// Section of the description that rules apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Section {
     /// Before the first `m=`.
@@ -68,7 +68,7 @@ impl AttributeRules {
     }
 }
 
-/// What becomes of one attribute.
+/// Result of the rules for one attribute.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict<'a> {
     Keep,
