@@ -1,5 +1,5 @@
-//! Who may use the control protocol. It has no authentication of its own, so the address is what
-//! there is to go by; see [`crate::server::http`] for the transports that know a secret.
+//! Access to the control protocol. It has no authentication of its own, so the source address
+//! decides; see [`crate::server::http`] for the transports with a secret.
 
 mod network;
 
@@ -21,22 +21,22 @@ use crate::{
 
 pub use network::{Network, NetworkError};
 
-/// How long the addresses of the interfaces are taken as read.
+/// Time for which the addresses of the interfaces are cached.
 const ON_LINK_AGE: Duration = Duration::from_secs(10);
 
-/// Which sources are served.
+/// Sources that are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// These networks only; none of them: nobody, not even loopback.
+    /// Only these networks. An empty list serves no source, not even loopback.
     Allow(Vec<Network>),
     /// Loopback, private (RFC 1918, RFC 6598, RFC 4193), link-local and on-link sources: what an
     /// installation without an allow-list has for proxies.
     Compat,
-    /// Everybody.
+    /// All sources.
     Open,
 }
 
-/// What one source may do.
+/// Rights of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     /// Anything.
@@ -70,7 +70,7 @@ struct OnLink {
 }
 
 impl Access {
-    /// Serves whom `rule` names.
+    /// Serves the sources of `rule`.
     pub fn new(rule: Rule) -> Self {
         Self {
             rule: RwLock::new(rule),
@@ -101,8 +101,8 @@ impl Access {
         self
     }
 
-    /// Limits UDP replies to sources that no list names, whom [`Rule::Compat`] and [`Rule::Open`]
-    /// serve: their addresses may be forged, and the reply would hit a third party. Long requests
+    /// Limits UDP replies to sources that no list names ([`Rule::Compat`] and [`Rule::Open`] serve
+    /// them). Their addresses may be forged, and the reply would hit a third party. Long requests
     /// may have longer replies, see [`crate::limits::UDP_STRANGER_RATIO`].
     #[must_use]
     pub const fn with_udp_reply_cap(mut self, bytes: usize) -> Self {
@@ -121,7 +121,7 @@ impl Access {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// What `source` may do; counted and logged if that is nothing.
+    /// Rights of `source`; a refusal is counted and logged.
     pub fn check(&self, source: &Source, now: Instant) -> Grant {
         let grant = self.grant(source, now);
         if grant == Grant::Refused {
@@ -147,7 +147,7 @@ impl Access {
         }
     }
 
-    /// What a source gets that is served although no list names it.
+    /// Rights of a source that is served although no list names it.
     fn unnamed(&self, source: &Source) -> Grant {
         let ip = source.addr.ip().to_canonical();
         let local = source.local.map(|local| local.ip().to_canonical());
@@ -212,7 +212,7 @@ impl fmt::Debug for Access {
     }
 }
 
-/// What these locks guard is consistent between any two statements.
+/// The guarded data is consistent between any two statements, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

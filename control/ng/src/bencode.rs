@@ -11,7 +11,7 @@ use crate::{
     tape::{Tape, Token},
 };
 
-/// Why a message is no bencode dictionary.
+/// Reasons why a message is no bencode dictionary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BencodeError {
@@ -70,7 +70,7 @@ enum Next {
 }
 
 impl Next {
-    /// What comes after a key or value.
+    /// State after a key or value.
     fn after_value(self) -> Self {
         match self {
             Self::Member => Self::Member,

@@ -23,7 +23,7 @@ use crate::{
     value::Dict,
 };
 
-/// How often and how long a client tries.
+/// Number and interval of a client's tries.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientOptions {
     /// Sends per request, the first included.
@@ -41,7 +41,7 @@ impl Default for ClientOptions {
     }
 }
 
-/// Why a request brought no success.
+/// Reasons why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -69,7 +69,7 @@ pub enum ClientError {
     /// No reply to any send.
     #[error("no reply to {tries} sends")]
     Timeout {
-        /// How many.
+        /// Number of tries.
         tries: u32,
     },
 }
@@ -189,8 +189,8 @@ fn any_like(relay: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Cookies nobody else uses: all clients of a relay share one name space, so they start with
-/// 96 random bits.
+/// Unique cookies. All clients of a relay share one name space, so cookies start with 96 random
+/// bits.
 #[derive(Debug)]
 struct Cookies {
     prefix: String,

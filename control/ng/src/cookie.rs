@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::limits::{COOKIE_CACHE_BYTES, COOKIE_ENTRIES};
 
-/// Age at which a generation makes room for the next.
+/// Age at which a generation is replaced by the next.
 const GENERATION: Duration = Duration::from_secs(30);
 const SHARDS: usize = 8;
 
@@ -53,14 +53,14 @@ impl Default for CookieOptions {
     }
 }
 
-/// What to do with a request.
+/// Treatment of a request.
 #[derive(Debug)]
 pub enum Admission<'c> {
     /// Execute it, and tell the ticket the reply.
     Execute(Ticket<'c>),
     /// Executed before: send this.
     Resend(ReplyBytes),
-    /// In progress elsewhere and not done within the wait: send nothing.
+    /// Another thread executes it and was not done within the wait: send nothing.
     Busy,
 }
 
@@ -165,7 +165,7 @@ impl Shard {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something is no longer pending. Telling nobody would cost a system call.
+    /// Wakes threads that wait for a pending request. Without a waiter it costs no system call.
     fn wake(&self, entries: MutexGuard<'_, Entries>) {
         let has_waiters = entries.waiters > 0;
         drop(entries);
@@ -224,7 +224,7 @@ pub struct Ticket<'c> {
 }
 
 impl Ticket<'_> {
-    /// Stores the reply and wakes whoever waits for it.
+    /// Stores the reply and wakes the threads that wait for it.
     pub fn finish(mut self, reply: ReplyBytes) {
         let cookie = std::mem::take(&mut self.cookie);
         let mut entries = self.shard.lock();

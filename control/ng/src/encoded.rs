@@ -1,7 +1,6 @@
 //! Values that are written as bencode at once.
-//!
-//! A `query` reply is a tree of a hundred dictionaries that nobody but its reader looks at. Built
-//! from [`Value`]s, most of the time goes into allocating and freeing them.
+//! A `query` reply is a tree of a hundred dictionaries that only its reader looks at. Built from
+//! [`Value`]s, it costs mostly allocations.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,7 +8,7 @@ use std::net::IpAddr;
 use crate::bencode;
 use crate::value::{Value, write_address, write_bencode_bytes, write_decimal};
 
-/// One value in its bencode form. Only the writers of this module make it, so it is well-formed.
+/// One value in bencode form. Only the writers of this module make it, so it is well-formed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Encoded(Vec<u8>);
 
@@ -26,7 +25,7 @@ impl Encoded {
         &self.0
     }
 
-    /// As a tree again, for those who want to look into it.
+    /// Decodes the value into a tree.
     pub fn decode(&self) -> Value {
         // It was written by us; what is nested too deep to be read again is nobody's to read.
         let tape = bencode::decode(&self.0, usize::MAX);
@@ -88,7 +87,7 @@ fn write_dict(out: &mut Vec<u8>, write: impl FnOnce(&mut DictWriter<'_>)) {
     out.push(b'e');
 }
 
-/// What a writer can put without a tree.
+/// Values that a writer can put without a tree.
 pub trait Put {
     /// Appends the bencode form.
     fn put(&self, out: &mut Vec<u8>);

@@ -42,9 +42,9 @@ strings! {
     SDP_INCOMPLETE = "Incomplete SDP specification";
     DIALOGUE_ASSOCIATION = "Invalid dialogue association";
     SDP_REWRITE = "Error rewriting SDP";
-    /// Both proxies fail over on this one.
+    /// Both proxies fail over on this error.
     OUT_OF_PORTS = "Ran out of ports";
-    /// Both proxies fail over on this one.
+    /// Both proxies fail over on this error.
     SESSION_LIMIT = "Parallel session limit reached";
     /// OpenSIPS fails over on this one.
     CPU_LIMIT = "CPU usage limit exceeded";

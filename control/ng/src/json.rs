@@ -13,14 +13,14 @@ use crate::{
     tape::{Tape, Token},
 };
 
-/// Why a message is no JSON object.
+/// Reasons why a message is no JSON object.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// JSON, but something else than an object.
     #[error("expected an object")]
     NoObject,
-    /// Not JSON, or beyond the limits.
+    /// No JSON, or beyond the limits.
     #[error("not a JSON document: {0}")]
     Syntax(#[from] serde_json::Error),
 }

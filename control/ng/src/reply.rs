@@ -14,7 +14,7 @@ use crate::{
 pub struct Reply {
     /// The keys of the command, in order; `result` and its companions are added on encoding.
     pub body: Dict,
-    /// How it went.
+    /// Result of the request.
     pub outcome: Outcome,
 }
 
@@ -33,7 +33,7 @@ pub enum Outcome {
     LoadLimit(&'static str),
 }
 
-/// How a payload is written.
+/// Encodings of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Bencode, as both proxies send.
@@ -120,7 +120,7 @@ impl Reply {
         }
     }
 
-    /// As [`Self::into_dict`], for those who look into it: nothing is encoded.
+    /// As [`Self::into_dict`], as a tree: nothing is encoded.
     pub fn into_tree(self) -> Dict {
         let mut dict = self.into_dict();
         dict.unpack();

@@ -1,4 +1,4 @@
-//! The one path of a request, whatever transport it came by.
+//! The common path of a request over every transport.
 
 use std::{
     cell::RefCell,
@@ -24,9 +24,8 @@ use crate::{
     warned::Warned,
 };
 
-/// What executes requests: the engine.
-///
-/// Called from several threads at once. A panic ends only the request: it is answered with an
+/// The engine that executes requests.
+/// Called from several threads at once. A panic ends only its request, which is answered with an
 /// error.
 pub trait Handler: Send + Sync {
     /// Executes one request.
@@ -36,14 +35,14 @@ pub trait Handler: Send + Sync {
     fn refused(&self, _source: &Source, _reason: &str) {}
 }
 
-/// Where a request came from.
+/// Origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The peer.
     pub addr: SocketAddr,
     /// Our address it talked to, where known.
     pub local: Option<SocketAddr>,
-    /// How.
+    /// Transport that it arrived on.
     pub transport: Transport,
 }
 
@@ -59,14 +58,14 @@ pub enum Transport {
     SecureWebSocket,
 }
 
-/// What became of a message from a source that has access.
+/// Result for a message from a source that has access.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The same request is being executed, and was not done within the wait.
     Busy,
     /// Nothing to match a reply by.
     NoCookie,
-    /// To be sent.
+    /// Reply to send.
     Reply(ReplyBytes),
     /// A reply made for another transport, too long for this one.
     TooLong,
@@ -74,14 +73,14 @@ pub(crate) enum Answer {
 
 const NO_ACCESS: &str = "no access";
 
-/// What a thread keeps of the room for its last reply.
+/// Buffer space that a thread keeps after its last reply.
 const DRAFT_BYTES: usize = 16 * 1024;
 
 /// Replies live in blocks of this size. They are forgotten in the order they came in, so a block
 /// goes as a whole; one by one they would cut the heap to pieces.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Where a thread writes its replies.
+/// Reply buffers of a thread.
 #[derive(Default)]
 struct Room {
     draft: Vec<u8>,
@@ -106,8 +105,7 @@ thread_local! {
     static ROOM: RefCell<Room> = RefCell::default();
 }
 
-/// What all transports of a daemon share: the handler, the access policy, the cookie cache, the
-/// templates.
+/// State shared by all transports of a daemon: handler, access policy, cookie cache, templates.
 pub struct Shared {
     handler: Arc<dyn Handler>,
     access: Arc<Access>,
@@ -135,7 +133,7 @@ impl Shared {
         }
     }
 
-    /// Asks this policy who may be served, before anything is decoded.
+    /// Sets the access policy, which is asked before anything is decoded.
     #[must_use]
     pub fn with_access(mut self, access: Arc<Access>) -> Self {
         self.access = access;
@@ -175,9 +173,8 @@ impl Shared {
         })
     }
 
-    /// What a duplicate is known by, whatever it comes by: its cookie, who sent it, what it asks.
-    /// The reply to one client is not for another that happens to count alike, and another body is
-    /// another request.
+    /// Key of a duplicate on any transport: cookie, source and body. Another client may count alike
+    /// and must not get this reply, and another body is another request.
     fn cookie_key(&self, cookie: &[u8], payload: &[u8], source: &Source) -> Vec<u8> {
         let mut key = Vec::with_capacity(24 + cookie.len());
         let ip = match source.addr.ip().to_canonical() {
@@ -190,7 +187,7 @@ impl Shared {
         key
     }
 
-    /// As [`Self::respond`] for a source that has access, with what became of it.
+    /// As [`Self::respond`] for a source that has access, with the result.
     pub(crate) fn answer(
         &self,
         message: &[u8],

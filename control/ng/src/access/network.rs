@@ -17,14 +17,14 @@ pub struct Network {
     prefix: u8,
 }
 
-/// Why a text is no [`Network`].
+/// Reasons why a text is no [`Network`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// What stands before the slash.
+    /// The part before the slash.
     #[error("{0:?} is no IPv4 or IPv6 address")]
     Address(String),
-    /// What stands behind it.
+    /// The part after the slash.
     #[error("{0:?} is no prefix length of such an address")]
     Prefix(String),
 }
@@ -129,7 +129,8 @@ fn network_of(address: &SockaddrStorage, netmask: &SockaddrStorage) -> Option<Ne
     interface_network(addr.into(), Ipv6Addr::to_bits(mask).leading_ones())
 }
 
-/// Tunnels may claim the whole world as their link; that says nothing about who is near.
+/// The link network of an address. Tunnels may claim all addresses as their link, which names no
+/// neighbours.
 fn interface_network(addr: IpAddr, prefix: u32) -> Option<Network> {
     let prefix = u8::try_from(prefix).ok().filter(|&prefix| prefix > 0)?;
     Network::new(addr, prefix)

@@ -148,7 +148,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Hands each reply to the request it belongs to; replies nobody waits for are ignored.
+/// Hands each reply to its request; replies without a waiting request are ignored.
 async fn read_replies(link: Arc<Link>) {
     let mut buf = vec![0; UDP_REQUEST_BYTES];
     loop {

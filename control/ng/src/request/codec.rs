@@ -3,7 +3,7 @@
 use super::escape::unescape;
 use crate::names::names;
 
-/// What happens to the codec lists. Lists keep the order given.
+/// Operations on the codec lists. Lists keep the given order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecOptions {
     /// Removed from the offer.
@@ -20,7 +20,7 @@ pub struct CodecOptions {
     pub mask: Vec<CodecSpec>,
     /// Accepted from the sender although the receiver may refuse; for `publish` a preference list.
     pub accept: Vec<CodecSpec>,
-    /// As mask, and enables transcoding.
+    /// As `mask`; in addition enables transcoding.
     pub consume: Vec<CodecSpec>,
     /// Parameters for codecs that are used anyway.
     pub set: Vec<CodecSpec>,

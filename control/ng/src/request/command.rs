@@ -2,7 +2,7 @@
 
 macro_rules! commands {
     ($( $(#[$meta:meta])* $Variant:ident = $name:literal, $short:literal; )+) => {
-        /// What a request asks for (§5 of the protocol reference).
+        /// Commands of the protocol (§5 of the protocol reference).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Command {
             $( $(#[$meta])* #[doc = concat!("`", $name, "`")] $Variant ),+
@@ -76,8 +76,8 @@ impl Command {
         )
     }
 
-    /// Whether transcoding options of `codec` mean anything here; elsewhere they are silently
-    /// left out (§8.7).
+    /// Whether transcoding options of `codec` apply to the command; otherwise they are left out
+    /// silently (§8.7).
     pub(crate) const fn takes_transcoding(self) -> bool {
         matches!(
             self,

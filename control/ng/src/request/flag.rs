@@ -89,7 +89,7 @@ flags_and_list! {
     LoopProtect loop_protect = b"loop-protect";
     /// Add `a=mid` where missing.
     GenerateMid generate_mid = b"generate-mid";
-    /// As the key with `on`.
+    /// Same as the key with `on`.
     GenerateRtcp generate_rtcp = b"generate-rtcp";
     /// Offer trickle ICE; also [`super::IceOptions::trickle`].
     TrickleIce trickle_ice = b"trickle-ice";
@@ -111,7 +111,7 @@ flags_and_list! {
     AllowTranscoding allow_transcoding = b"allow-transcoding";
     /// Transcode although not necessary.
     ForceTranscoding force_transcoding = b"force-transcoding";
-    /// As codec `accept` of everything.
+    /// Same as codec `accept` with all codecs.
     AlwaysTranscode always_transcode = b"always-transcode";
     /// Let DTMF be injected.
     InjectDtmf inject_dtmf = b"inject-dtmf";
@@ -135,13 +135,13 @@ flags_and_list! {
     RecordingAnnouncement recording_announcement = b"recording-announcement";
     /// Do not persist the call for this message.
     NoRedisUpdate no_redis_update = b"no-redis-update";
-    /// As the key with `on`.
+    /// Same as the key with `on`.
     Passthrough passthrough = b"passthrough";
-    /// As the key with `off`.
+    /// Same as the key with `off`.
     NoPassthrough no_passthrough = b"no-passthrough";
-    /// As key `audio-player` with `on`.
+    /// Same as key `audio-player` with `on`.
     Player player = b"player" | b"audio-player";
-    /// As key `audio-player` with `off`.
+    /// Same as key `audio-player` with `off`.
     NoPlayer no_player = b"no-player";
     /// Start the audio player on the offer already.
     EarlyMedia early_media = b"early-media";
@@ -151,9 +151,9 @@ flags_and_list! {
     NoTlsId no_tls_id = b"no-tls-id";
     /// No jitter buffer for this call.
     NoJitterBuffer no_jitter_buffer = b"no-jitter-buffer";
-    /// As SDES `pad`.
+    /// Same as SDES `pad`.
     PadCrypto pad_crypto = b"pad-crypto";
-    /// As extmap `strip` of everything.
+    /// Same as extmap `strip` with all extensions.
     StripExtmap strip_extmap = b"strip-extmap";
     /// A new tag is a new party.
     NewBranch new_branch = b"new-branch";

@@ -1,4 +1,4 @@
-//! One member of `flags`: a literal of §7, or a value of an option group behind its prefix.
+//! One member of `flags`: a literal of §7, or a value of an option group after its prefix.
 
 use super::{
     AllSelection, AudioPlayer, Command, EndpointLearning, Flag, IceMode, RecordCall, Tag,

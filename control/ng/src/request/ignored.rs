@@ -1,4 +1,4 @@
-//! What of a request was not understood.
+//! Parts of a request that were not understood.
 
 use crate::shown::write_escaped;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 /// A key, flag or value that had no effect. Requests never fail over these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
-    /// Where it stood.
+    /// Position in the request.
     pub what: What,
     /// Its text, escaped and shortened.
     pub text: String,

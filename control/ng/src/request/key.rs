@@ -3,7 +3,7 @@
 use crate::names::names;
 
 names! {
-    /// One known key. What each means stands at the field of [`super::Request`] it fills.
+    /// One known key. Its meaning is documented at the field of [`super::Request`] that it fills.
     pub(crate) enum RequestKey {
         Address = b"address",
         AddressFamily = b"address-family",

@@ -53,7 +53,7 @@ impl Tos {
 }
 
 names! {
-    /// What happens to media instead of being forwarded (`media-echo`).
+    /// Treatment of media that is not forwarded (`media-echo`).
     pub enum MediaEcho {
         /// Discard both directions.
         Blackhole = b"blackhole" | b"sinkhole",
@@ -69,7 +69,7 @@ names! {
 names! {
     /// Silently dropping all media of the call (`drop-traffic`).
     pub enum DropTraffic {
-        /// From now on.
+        /// Starts to drop.
         Start = b"start",
         /// No longer.
         Stop = b"stop",
@@ -77,29 +77,29 @@ names! {
 }
 
 names! {
-    /// When the real source of a peer is learned.
+    /// Time at which the source of a peer is learned.
     pub enum EndpointLearning {
         /// Never.
         Off = b"off" | b"no-learning",
-        /// From the first packet.
+        /// The first packet decides.
         Immediate = b"immediate",
-        /// From the packets after a while.
+        /// Packets decide after a while.
         Delayed = b"delayed",
-        /// From the best of several.
+        /// The best of several sources is taken.
         Heuristic = b"heuristic",
     }
 }
 
 names! {
-    /// Which flows an operation hits (`all`).
+    /// Flows that an operation acts on (`all`).
     pub enum AllSelection {
-        /// Only what is selected otherwise.
+        /// Only the flows selected by other keys.
         None = b"none" | b"no",
         /// Everything of the call.
         All = b"all" | b"yes",
         /// Flows made by offer and answer.
         OfferAnswer = b"offer-answer",
-        /// All but those.
+        /// All other flows.
         ExceptOfferAnswer = b"except-offer-answer" | b"not-offer-answer" | b"non-offer-answer",
         /// Flows rather than parties.
         Flows = b"flows",
@@ -107,7 +107,7 @@ names! {
 }
 
 names! {
-    /// What of an offer serves as a key to its from-tag (`alias-key`).
+    /// Part of an offer that serves as a key to its from-tag (`alias-key`).
     pub enum AliasKey {
         /// Nothing.
         Off = b"none" | b"off" | b"no",
@@ -121,9 +121,9 @@ names! {
 names! {
     /// Use of the audio player.
     pub enum AudioPlayer {
-        /// As configured.
+        /// The configured behaviour.
         Default = b"default",
-        /// For media that is transcoded.
+        /// Only for media that is transcoded.
         On = b"on" | b"transcoding" | b"yes" | b"true",
         /// Never.
         Off = b"off" | b"no" | b"false",
@@ -143,7 +143,7 @@ names! {
 }
 
 names! {
-    /// What happens to detected DTMF.
+    /// Treatment of detected DTMF.
     pub enum DtmfSecurity {
         /// Nothing.
         Off = b"off" | b"no" | b"none" | b"disable" | b"disabled",
@@ -162,7 +162,7 @@ names! {
     }
 }
 
-/// What `record-call` asks for.
+/// Values of `record-call`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordCall {
     /// Record, unless paused.
@@ -211,11 +211,11 @@ pub struct VscCodes {
 /// DTMF blocking and playing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DtmfOptions {
-    /// What happens to digits.
+    /// Treatment of digits.
     pub security: Option<DtmfSecurity>,
-    /// What happens to the digits of the trigger.
+    /// Treatment of the digits of the trigger.
     pub security_trigger: Option<DtmfSecurity>,
-    /// What happens to the digits of the end trigger.
+    /// Treatment of the digits of the end trigger.
     pub security_trigger_end: Option<DtmfSecurity>,
     /// Digits that start blocking.
     pub trigger: Option<String>,
@@ -239,7 +239,7 @@ pub struct DtmfOptions {
     pub duration: Option<i64>,
     /// Pause after a digit in ms.
     pub pause: Option<i64>,
-    /// Where DTMF events of this call are reported.
+    /// Destination of the DTMF events of this call.
     pub log_destination: Option<String>,
 }
 
@@ -254,18 +254,18 @@ pub struct PlayOptions {
     pub blob64: Option<Vec<u8>>,
     /// An entry of the database.
     pub db_id: Option<i64>,
-    /// How often.
+    /// Number of repeats.
     pub repeat_times: Option<i64>,
-    /// How long, in ms.
+    /// Duration of all repeats, in ms.
     pub repeat_duration: Option<i64>,
-    /// From where, in ms.
+    /// Start position, in ms.
     pub start_pos: Option<i64>,
 }
 
 /// Music on hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MohOptions {
-    /// What is played.
+    /// Media to play.
     pub source: PlayOptions,
     /// Direction of the held media.
     pub mode: Option<MohMode>,
@@ -292,16 +292,16 @@ pub struct MediaSpec {
     pub id: Option<String>,
     /// Codecs, with conversion if any.
     pub codecs: Vec<CodecMapping>,
-    /// Where to send.
+    /// Destination of the media.
     pub destination: Option<std::net::SocketAddr>,
 }
 
 /// One entry of a media's `codec` list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CodecMapping {
-    /// What arrives.
+    /// Format that arrives.
     pub input: CodecFormat,
-    /// What leaves, if different.
+    /// Format that leaves, if different.
     pub output: Option<CodecFormat>,
 }
 
@@ -317,9 +317,9 @@ pub struct CodecFormat {
 /// One entry of `tags`, of `mesh`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshEntry {
-    /// Whose media.
+    /// Party whose media is sent.
     pub from: Tag,
-    /// Who receives it.
+    /// Parties that receive it.
     pub to: Vec<Tag>,
 }
 
@@ -332,7 +332,7 @@ pub enum PartyAddress {
     Unreadable,
 }
 
-/// What only a few commands read (§5).
+/// Options that only a few commands read (§5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RareOptions {
     /// `address`: selects a party by SDP address.

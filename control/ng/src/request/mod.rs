@@ -52,7 +52,7 @@ use crate::errors;
 /// One decoded request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What is asked for.
+    /// Command.
     pub command: Command,
     /// The call.
     pub call_id: Option<CallId>,
@@ -66,11 +66,11 @@ pub struct Request {
     pub sdp: Option<SdpBody>,
     /// Literal flags.
     pub flags: FlagSet,
-    /// What of the SDP is replaced.
+    /// Parts of the SDP that are replaced.
     pub replace: ReplaceSet,
     /// ICE towards the receiver.
     pub ice: IceOptions,
-    /// On which sides we are ICE lite; `None`: as before.
+    /// Sides on which we are ICE lite; `None`: unchanged.
     pub ice_lite: Option<IceLite>,
     /// Multiplexing of RTP and RTCP.
     pub rtcp_mux: RtcpMuxOptions,
@@ -106,15 +106,15 @@ pub struct Request {
     pub set_label: Option<Label>,
     /// Several sources.
     pub from_tags: Vec<Tag>,
-    /// Which flows an operation hits.
+    /// Flows that an operation acts on.
     pub all: Option<AllSelection>,
-    /// What of the offer is a key to the from-tag.
+    /// Part of the offer that is a key to the from-tag.
     pub alias_key: Option<AliasKey>,
     /// `supports` has `load limit`.
     pub supports_load_limit: bool,
     /// Type of service of the call's sockets.
     pub tos: Tos,
-    /// How long a deleted call lingers; `None`: as configured.
+    /// Time for which a deleted call is kept; `None`: as configured.
     pub delete_delay: Option<Duration>,
     /// Generate RTCP.
     pub generate_rtcp: Option<bool>,
@@ -124,7 +124,7 @@ pub struct Request {
     pub media_echo: Option<MediaEcho>,
     /// Drop all media of the call.
     pub drop_traffic: Option<DropTraffic>,
-    /// When the real source of a peer is learned.
+    /// Learning mode of the peer's source.
     pub endpoint_learning: Option<EndpointLearning>,
     /// Use of the audio player.
     pub audio_player: Option<AudioPlayer>,
@@ -158,9 +158,9 @@ pub struct Request {
     pub sip_code: i64,
     /// `limit` of `list`.
     pub limit: Option<i64>,
-    /// What only few commands read.
+    /// Options that only a few commands read.
     pub rare: Box<RareOptions>,
-    /// What had no effect.
+    /// Parts without effect.
     pub ignored: Vec<Ignored>,
 }
 

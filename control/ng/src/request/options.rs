@@ -5,7 +5,7 @@
 
 use crate::names::names;
 
-/// What of the SDP is replaced (§8.1).
+/// Parts of the SDP that are replaced (§8.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the protocol")]
 pub struct ReplaceSet {
@@ -62,7 +62,7 @@ pub struct IceOptions {
     pub reject: bool,
 }
 
-/// What happens to ICE in an offer; absent is [`IceMode::Default`] without emphasis.
+/// Treatment of ICE in an offer; absent is [`IceMode::Default`] without emphasis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IceMode {
     /// Our own ICE on both legs if the input has ICE.
@@ -77,10 +77,10 @@ pub enum IceMode {
     ForceRelay,
 }
 
-/// On which sides we are ICE lite.
+/// Sides on which we are ICE lite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IceLite {
-    /// On neither.
+    /// Neither side.
     Off,
     /// Towards the receiver.
     Forward,
@@ -198,7 +198,7 @@ pub struct DtlsOptions {
     pub fingerprint: Option<FingerprintHash>,
 }
 
-/// Who starts the DTLS handshake.
+/// Role in the DTLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DtlsRole {
     /// We do.

@@ -1,4 +1,4 @@
-//! From the keys of a decoded dictionary to a [`Request`].
+//! Turns the keys of a decoded dictionary into a [`Request`].
 
 use super::{
     Branch, CallId, CodecSpec, Command, Flag, Request, SdpBody, TransportProtocol, What,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{errors, limits::TEMPLATE_DEPTH, names::same, tape::Node};
 
-/// Why a decoded dictionary is no request.
+/// Reasons why a decoded dictionary is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -90,7 +90,7 @@ impl Request {
 pub(super) struct Parser<'p> {
     pub(super) request: Request,
     pub(super) ignored: IgnoredList,
-    /// What the bare transport tokens of a string of §9 add up to so far.
+    /// Sum of the bare transport tokens of a §9 string so far.
     pub(super) transport: TransportBits,
     /// Inside a string of §9: how many interfaces it named singly. Outside: `None`.
     pub(super) string_directions: Option<usize>,
@@ -132,7 +132,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// One key of the dictionary, or of a string of §9.
+    /// Reads one key of the dictionary, or of a §9 string.
     pub(super) fn key(&mut self, key: &[u8], value: Node<'_>) -> Result<(), ParseError> {
         match RequestKey::lookup(key) {
             Some(known) => self.known_key(known, value),
@@ -291,7 +291,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// One interface of a string of §9.
+    /// Takes one interface of a §9 string.
     pub(super) fn next_direction(&mut self, interface: &[u8]) {
         let at = self.string_directions.unwrap_or(0);
         match self.request.direction.get_mut(at) {
@@ -343,7 +343,7 @@ impl<'p> Parser<'p> {
         }
     }
 
-    /// One codec for one list, if the command can transcode or the list needs no transcoding.
+    /// Adds one codec to one list, if the command can transcode or the list needs no transcoding.
     pub(super) fn codec_value(&mut self, list: CodecList, codec: &[u8]) {
         if !list.is_transcoding() || self.request.command.takes_transcoding() {
             push(list.of(&mut self.request.codec), CodecSpec::parse(codec));

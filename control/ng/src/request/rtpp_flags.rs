@@ -1,7 +1,6 @@
 //! The one-string form of a request (§9): Kamailio's `rtpp-flags`, and templates.
-//!
 //! Tokens stand between spaces: `flag`, `key=value`, `key=[a b]`, `key=[k=v k2=[…]]`. Brackets
-//! become the same tape the decoders fill, so values take the same way as those of a dictionary.
+//! become the tape that the decoders fill, so values are read like those of a dictionary.
 
 use std::borrow::Cow;
 

@@ -3,7 +3,7 @@
 use super::escape::unescape;
 use crate::names::{names, same};
 
-/// How `a=crypto` is offered and answered. Suite names are kept as sent; compare them with
+/// Options for offering and answering `a=crypto`. Suite names are kept as sent; compare them with
 /// [`SdesOptions::names_suite`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SdesOptions {
@@ -25,9 +25,9 @@ pub struct SdesOptions {
     pub no_new: bool,
     /// Prefer SDES over DTLS when the sender offers both.
     pub prefer: bool,
-    /// Only these suites.
+    /// Suites of the whitelist.
     pub only: Vec<String>,
-    /// Not these suites.
+    /// Suites of the blacklist.
     pub no: Vec<String>,
     /// Order of suites in our offer.
     pub order: Vec<String>,

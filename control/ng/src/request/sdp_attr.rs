@@ -9,7 +9,7 @@ pub struct SdpAttr {
     sections: Vec<(SdpSection, Manipulations)>,
 }
 
-/// What happens to the attributes of one section; texts without `a=`.
+/// Changes to the attributes of one section; texts without `a=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manipulations {
     /// Lines appended.
@@ -165,8 +165,8 @@ impl Manipulations {
     }
 }
 
-/// One attribute text: escapes resolved, `a=` taken off, and cut at a line end, so that a value
-/// can never bring a line of its own into the SDP.
+/// Reads one attribute text: resolves escapes, strips `a=`, cuts at a line end, so that a value can
+/// never add a line to the SDP.
 fn text(bytes: &[u8]) -> String {
     let bytes = unescape(bytes);
     let line = bytes

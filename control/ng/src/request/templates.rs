@@ -27,10 +27,9 @@ impl Templates {
         self.strings.get(name).map(AsRef::as_ref)
     }
 
-    /// What of a string would have no effect, for a check of the configuration.
-    ///
+    /// Lists the parts of a string that would have no effect, for a check of the configuration.
     /// # Errors
-    /// If requests would fail with it.
+    /// Requests would fail with the string.
     pub fn check(&self, string: &str) -> Result<Vec<Ignored>, ParseError> {
         let mut parser = Parser::new(Command::Offer, self);
         rtpp_flags::apply(&mut parser, string.as_bytes())?;

@@ -57,7 +57,7 @@ impl TransportProtocol {
     }
 }
 
-/// What the bare tokens of `rtpp-flags` add up to.
+/// Sum of the bare tokens of `rtpp-flags`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TransportBits {
     srtp: bool,

@@ -1,8 +1,7 @@
-//! Messages nobody asked for: what the engine tells every TCP client (DTMF events).
-//!
-//! The sender must not wait for a client: each connection has a bounded queue and an event
-//! descriptor that wakes its thread, which alone writes to the socket. So a message never stands
-//! inside a reply either.
+//! Unsolicited messages: the engine sends them to every TCP client (DTMF events).
+//! The sender must not wait for a client. Each connection has a bounded queue and an event
+//! descriptor that wakes its thread, which alone writes to the socket. So a message never lands
+//! inside a reply.
 
 use std::{
     collections::VecDeque,
@@ -19,8 +18,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::{limits::QUEUED_BROADCASTS, value::Dict};
 
-/// Writes messages to every client connected to one TCP listener. Cheap to clone; outlives the
-/// listener, and then reaches nobody.
+/// Writes messages to every client connected to one TCP listener. Cheap to clone. After the
+/// listener has ended it reaches no client.
 #[derive(Clone, Debug, Default)]
 pub struct Broadcaster {
     hub: Arc<Hub>,
@@ -89,7 +88,7 @@ fn framed(dict: &Dict) -> Option<Arc<[u8]>> {
     Some(out.into())
 }
 
-/// One connection's side. Dropped, nothing is queued any more.
+/// The connection's end of its queue. Nothing is queued after it was dropped.
 #[derive(Debug)]
 pub(super) struct Subscription {
     hub: Arc<Hub>,
@@ -136,7 +135,7 @@ impl Outlet {
     }
 }
 
-/// What these locks guard is consistent between any two statements.
+/// The guarded data is consistent between any two statements, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,7 +22,7 @@ use std::{
 use super::STOP_CHECK;
 use crate::limits::QUEUED_REQUESTS;
 
-/// How often the guard looks, while there are requests.
+/// Interval of the guard's checks while there are requests.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Looks without need after which the guard goes to sleep.
@@ -52,7 +52,7 @@ pub(super) struct Lanes<J> {
 }
 
 impl<J> Lanes<J> {
-    /// For threads of which so many gain by executing at once.
+    /// Lanes for threads of which `parallel` can execute at once.
     pub(super) fn new(parallel: usize) -> Self {
         Self {
             parallel,
@@ -115,7 +115,7 @@ impl<J> Lanes<J> {
         !lock(&self.put_off).is_empty()
     }
 
-    /// Something that was put off.
+    /// Takes a deferred job.
     pub(super) fn pop(&self) -> Option<J> {
         lock(&self.put_off).pop_front()
     }
@@ -131,9 +131,10 @@ impl<J> Lanes<J> {
         has_room
     }
 
-    /// One turn of the guard: sleeps until there are requests, and watches as long as there are.
-    /// When nobody attends the socket it calls one of `executing` threads, or `look`s. What was put
-    /// off is executed by `execute` when those who would do it wait at the socket. Ends when it `is_over`.
+    /// One turn of the guard thread: it sleeps until there are requests, then watches as long as
+    /// there are. If no thread polls the socket, it wakes one of the `executing` threads, or polls
+    /// itself (`look`). Deferred jobs run by `execute` when all other threads wait at the socket.
+    /// Ends when `is_over` says so.
     pub(super) fn guard(
         &self,
         executing: usize,
@@ -172,8 +173,8 @@ impl<J> Lanes<J> {
         }
     }
 
-    /// Executes what was put off, as long as somebody attends the socket. The guard may stick in it
-    /// as others do; who leaves the socket meanwhile calls another one.
+    /// Executes deferred jobs as long as a thread polls the socket. The guard itself may block in
+    /// one; a thread that leaves the socket meanwhile wakes another.
     fn execute_put_off(&self, execute: &mut impl FnMut(J)) {
         if !self.has_put_off() {
             return;
@@ -226,12 +227,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a request of a batch is executed.
+/// Time at which a request of a batch is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Before all others, and its reply leaves at once.
     First,
-    /// As it came.
+    /// In the order of arrival.
     InOrder,
     /// After the replies to all others have left: it may take long.
     Last,
@@ -241,8 +242,8 @@ pub(super) enum Turn {
 const SHORT: usize = 1024;
 
 impl Turn {
-    /// By the command of a message, as far as that is found without decoding it. Being wrong costs
-    /// only time.
+    /// Chosen by the command of a message, found without decoding it. A wrong guess costs only
+    /// time.
     pub(super) fn of(message: &[u8]) -> Self {
         match command(message) {
             Some(b"ping") => Self::First,

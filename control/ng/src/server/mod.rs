@@ -17,7 +17,7 @@ pub use http::{HttpOptions, HttpServer, Page, Resources, Secret, Tls, TlsError};
 pub use tcp::{TcpOptions, TcpServer};
 pub use udp::{ReplyTos, UdpServer};
 
-/// How often a thread without traffic looks whether it shall stop.
+/// Interval at which a thread without traffic checks whether to stop.
 const STOP_CHECK: Duration = Duration::from_millis(250);
 
 /// The clock of the drivers; below them time is passed in.

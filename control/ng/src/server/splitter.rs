@@ -9,7 +9,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Splitter {
     buf: Vec<u8>,
-    /// Where the current message starts; what is before is taken.
+    /// Start of the current message; the bytes before it are consumed.
     start: usize,
     /// Offset of its payload from there, once the space was seen.
     payload: Option<usize>,

@@ -45,7 +45,7 @@ pub struct TcpOptions {
     /// an incomplete message wait, which breaks any offer split over two segments; we wait for
     /// as much as a request may have as long as it looks like one. Set 1024 for its behaviour.
     pub message_bytes: usize,
-    /// From the first byte of a message to its last one.
+    /// Longest time from the first byte of a message to its last.
     pub message_timeout: Duration,
 }
 
@@ -216,7 +216,7 @@ struct Connection {
     message_timeout: Duration,
 }
 
-/// Why a connection is closed by us.
+/// Reasons for closing a connection from this side.
 #[derive(Debug, thiserror::Error)]
 enum CloseReason {
     #[error("{0}")]
@@ -309,7 +309,7 @@ impl Connection {
     }
 }
 
-/// What a connection has to do.
+/// Work of a connection.
 struct Ready {
     request: bool,
     broadcast: bool,

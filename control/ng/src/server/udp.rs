@@ -1,7 +1,7 @@
 //! The UDP listener.
-//!
-//! Replies leave from exactly the address the request came to: proxies use connected sockets, and
-//! their kernel drops replies from elsewhere. On a wildcard bind packet info tells which it was.
+//! A reply leaves from exactly the address that its request arrived at: proxies use connected
+//! sockets, whose kernel drops replies from other addresses. On a wildcard bind, packet info names
+//! the address.
 
 mod datagram;
 
@@ -162,7 +162,7 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// What each thread of a listener has.
+/// State of each thread of a listener.
 struct Listener {
     socket: Arc<UdpSocket>,
     local: SocketAddr,
@@ -194,7 +194,7 @@ impl Listener {
         }
     }
 
-    /// What waits at the socket, up to a batch; if nothing does, the next datagram. None if none
+    /// Takes the datagrams that wait at the socket, up to a batch; else the next one. None if none
     /// comes in time.
     fn take_batch(&self, room: &mut Room) {
         room.taken.clear();
@@ -298,7 +298,7 @@ const BATCH: usize = 16;
 /// The batch of one thread. Buffers that were never filled take no memory.
 struct Room {
     buffers: Vec<Vec<u8>>,
-    /// Of the messages in the first buffers: when they are executed, and how long they are.
+    /// Turn and length of each message in the first buffers.
     taken: Vec<(Envelope, Turn, usize)>,
     replies: Vec<(Envelope, ReplyBytes)>,
 }

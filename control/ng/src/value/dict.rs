@@ -19,7 +19,7 @@ impl Dict {
         }
     }
 
-    /// An empty dictionary with room for so many entries.
+    /// An empty dictionary with space for `entries` entries.
     pub fn with_capacity(entries: usize) -> Self {
         Self {
             entries: Vec::with_capacity(entries),
@@ -202,7 +202,7 @@ impl Extend<(Key, Value)> for Dict {
     }
 }
 
-/// What can be a dictionary key: protocol words are borrowed, text from peers is owned.
+/// Types that can be a dictionary key: protocol words are borrowed, text from peers is owned.
 pub trait IntoKey {
     /// The key.
     fn into_key(self) -> Key;

@@ -22,7 +22,7 @@ use crate::{
     serve::{Source, Transport},
 };
 
-/// How long connections may take to end when the listener stops.
+/// Time that connections have to end when the listener stops.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Accepts connections until the service is stopped.

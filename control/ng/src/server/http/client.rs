@@ -1,4 +1,4 @@
-//! One client: what its requests get.
+//! One HTTP client: responses to its requests.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -38,7 +38,7 @@ pub(super) struct Client {
     _slot: Slot,
 }
 
-/// What a POST is for.
+/// Purpose of a POST.
 #[derive(Clone, Copy)]
 enum Post {
     Cli,
@@ -204,7 +204,7 @@ impl Client {
             .await
     }
 
-    /// What becomes of `COOKIE SP PAYLOAD`; `None` after a fault.
+    /// Response to `COOKIE SP PAYLOAD`; `None` after a fault.
     pub(super) async fn answer(&self, message: Bytes, source: Source) -> Option<Answer> {
         self.work(move |service, _| service.shared.answer(&message, &source, usize::MAX, now()))
             .await

@@ -52,10 +52,10 @@ pub struct HttpOptions {
     pub connections_per_source: usize,
     /// Bytes of one body or WebSocket message; 413 beyond it.
     pub body_bytes: usize,
-    /// For the TLS handshake, and from a connection or the last response to the end of the next
-    /// request's headers.
+    /// Longest TLS handshake, and longest time from a connection or the last response to the end of
+    /// the next request's headers.
     pub header_timeout: Duration,
-    /// From the headers to the end of the body; 408 beyond it.
+    /// Longest time from the headers to the end of the body; 408 beyond it.
     pub body_timeout: Duration,
     /// Longest silence of a connection. WebSockets are pinged twice as often.
     pub idle_timeout: Duration,
@@ -64,7 +64,7 @@ pub struct HttpOptions {
     /// Asked instead of the policy of [`Shared`]: an open one is in order where a secret or
     /// client certificates guard the listener.
     pub access: Option<Arc<Access>>,
-    /// What every request must bring as `Authorization: Bearer`; 401 without.
+    /// Secret that every request must carry as `Authorization: Bearer`; 401 without it.
     pub secret: Option<Secret>,
     /// Web pages that may talk to us, as in their `Origin` header; empty: all. 403 for others.
     pub origins: Vec<String>,
@@ -178,7 +178,7 @@ impl Drop for HttpServer {
     }
 }
 
-/// What all connections of one listener share.
+/// State shared by all connections of one listener.
 #[derive(Debug)]
 struct Service {
     shared: Arc<Shared>,

@@ -11,9 +11,9 @@ use tokio::{
 
 use crate::limits::HTTP_REFUSALS;
 
-/// All the time a refused connection gets.
+/// Longest life of a refused connection.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What it may send before it is closed hard.
+/// Bytes that it may send before it is reset.
 const DRAINED_BYTES: u64 = 64 * 1024;
 
 const RESPONSE: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n\

@@ -1,4 +1,4 @@
-//! What the daemon shows beside the control protocol.
+//! Resources of the daemon in addition to the control protocol.
 
 use std::{borrow::Cow, fmt};
 

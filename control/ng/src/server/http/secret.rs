@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header::AUTHORIZATION};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// What clients send as `Authorization: Bearer`. Not shown by `Debug`, wiped when dropped.
+/// Token of `Authorization: Bearer`. `Debug` does not show it; dropping wipes it.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 

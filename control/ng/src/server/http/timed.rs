@@ -18,9 +18,9 @@ pub(super) struct Timed<S> {
     stream: S,
     idle: Duration,
     stall: Duration,
-    /// When silence has lasted too long.
+    /// End of the longest allowed silence.
     silent: Pin<Box<Sleep>>,
-    /// When a write that waits has waited too long.
+    /// End of the longest allowed wait of a write.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

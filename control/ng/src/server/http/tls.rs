@@ -1,4 +1,4 @@
-//! The TLS side of a listener: certificate, key, and who may connect.
+//! TLS of a listener: certificate, key, and the authority of client certificates.
 
 use std::{
     fmt, io,
@@ -23,26 +23,26 @@ use tokio_rustls::{
 #[derive(Clone)]
 pub struct Tls(Arc<ServerConfig>);
 
-/// Why a listener cannot speak TLS.
+/// Reasons why a listener cannot speak TLS.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// Certificate and key do not belong together, or are of no use.
     #[error("certificate {certificate} and key {key} cannot be used: {source}")]
     Certificate {
-        /// Where the certificate was read.
+        /// File of the certificate.
         certificate: PathBuf,
-        /// Where the key was read.
+        /// File of the key.
         key: PathBuf,
-        /// What rustls says.
+        /// Error of rustls.
         source: rustls::Error,
     },
     /// The authority of client certificates is of no use.
     #[error("client authority {path} cannot be used: {source}")]
     ClientAuthority {
-        /// Where it was read.
+        /// File that was read.
         path: PathBuf,
-        /// What rustls says.
+        /// Error of rustls.
         source: VerifierBuilderError,
     },
     /// A file holds nothing of the kind.
@@ -50,7 +50,7 @@ pub enum TlsError {
     Empty {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// Content that the file should have.
         wanted: &'static str,
     },
     /// A file cannot be read as PEM.
@@ -58,7 +58,7 @@ pub enum TlsError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the PEM reader.
         source: pem::Error,
     },
 }

@@ -19,7 +19,7 @@ use crate::{
     server::canonical,
 };
 
-/// Where a datagram came from and arrived.
+/// Source and local address of a datagram.
 #[derive(Clone, Copy)]
 pub(super) struct Envelope {
     peer: SocketAddr,

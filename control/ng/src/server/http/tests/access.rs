@@ -1,4 +1,4 @@
-//! Who gets an answer, by any transport.
+//! Access rules over every transport.
 
 use std::net::UdpSocket;
 

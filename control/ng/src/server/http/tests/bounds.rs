@@ -1,4 +1,4 @@
-//! What peers cannot make the listener do.
+//! Bounds of the listener against its peers.
 
 use super::*;
 

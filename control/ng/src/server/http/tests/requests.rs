@@ -1,4 +1,4 @@
-//! What each request gets.
+//! The response to each kind of request.
 
 use std::net::UdpSocket;
 
