@@ -1,4 +1,4 @@
-//! What an edge is told at start. Plain data: reading files and flags is the caller's business.
+//! Configuration of an edge: plain data. The caller reads files and flags.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 pub use crate::message::limits::Limits;
 pub use crate::transaction::timer::Timers;
 
-/// One SIP edge front: where it listens, where it relays to and which relay anchors the media.
+/// One SIP edge front: its listeners, its upstream, and the relay that anchors the media.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -18,11 +18,11 @@ pub struct Config {
     /// Index in `listen` of the socket that faces the upstream. By default the socket a call came
     /// by, or the first one of the upstream's address family; one is opened if there is none.
     pub upstream_listener: Option<usize>,
-    /// Where every initial request goes.
+    /// Destination of every initial request.
     pub upstream: SocketAddr,
     /// The ng control address of the media relay.
     pub ng: SocketAddr,
-    /// What is added to the ng requests.
+    /// Options added to the ng requests.
     pub ng_options: NgOptions,
     /// Transaction timers.
     pub timers: Timers,
@@ -34,9 +34,9 @@ pub struct Config {
     pub max_call: Duration,
     /// Max-Forwards added to requests without one, and the highest value let through.
     pub max_forwards: u8,
-    /// How long one answer of the media relay may take.
+    /// Longest wait for one answer of the media relay.
     pub media_timeout: Duration,
-    /// How long [`crate::Edge::stop`] waits for transactions in progress.
+    /// Longest wait of [`crate::Edge::stop`] for transactions in progress.
     pub drain: Duration,
     /// Initial requests from the upstream go to the address in their Request-URI. Refused with 403
     /// otherwise.
@@ -132,7 +132,7 @@ impl AddressFamily {
         }
     }
 
-    /// The word of SDP and of the ng protocol.
+    /// Token of SDP and of the ng protocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ip4 => "IP4",

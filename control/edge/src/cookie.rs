@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher24;
 pub(crate) struct Key(pub(crate) u64, pub(crate) u64);
 
 impl Key {
-    /// Hashes `parts`, each with its length, so that moving a byte between parts changes the hash.
+    /// Hashes `parts`, each with its length: moving a byte between two parts changes the hash.
     pub(crate) fn hash<'a>(self, parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
         for part in parts {
@@ -23,8 +23,8 @@ impl Key {
     }
 }
 
-/// `z9hG4bK`, the shard, the transaction, the loop hash (RFC 5393 §4.2), and a keyed hash over
-/// them: a response whose branch we did not write is nobody's.
+/// A branch: `z9hG4bK`, shard, transaction, loop hash (RFC 5393 §4.2), and a keyed hash over them.
+/// Responses with a branch that the edge did not write are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
     pub(crate) shard: u8,
@@ -74,7 +74,7 @@ pub(crate) struct DialogCookie {
     pub(crate) id: u64,
 }
 
-/// What a `did` that came back is worth.
+/// Result of checking a returned `did`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieCheck {
     Ours(DialogCookie),

@@ -40,10 +40,8 @@ impl Edge {
         Self::start_with_relay(config, Arc::new(relay)).await
     }
 
-    /// As [`Self::start`], with another media relay than an ng daemon.
-    ///
+    /// As [`Self::start`], with a media relay other than an ng daemon.
     /// # Errors
-    ///
     /// As [`Self::start`].
     #[expect(
         clippy::unused_async,

@@ -11,5 +11,5 @@ pub(crate) const MEDIA_ID_BYTES: usize = 128;
 /// longer than a link carries (RFC 3261 §18.1.1); some browsers' SDP is.
 pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
 
-/// What a transaction takes beside its messages, in bytes.
+/// Bytes that a transaction takes in addition to its messages.
 pub(crate) const TRANSACTION_BYTES: usize = 1024;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
-        /// Why a datagram was not answered and not relayed.
+        /// Reasons for dropping a datagram: neither answered nor relayed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum DropReason { $($(#[$doc])* $name,)* }
@@ -24,7 +24,7 @@ macro_rules! reasons {
 reasons! {
     /// Nothing but line ends or NULs.
     Keepalive => "keepalive",
-    /// Not SIP, and no response can be built.
+    /// Not SIP; no response can be built.
     Malformed => "malformed",
     /// The media relay failed on a message that cannot be refused.
     Media => "media",
@@ -102,7 +102,7 @@ impl Stats {
 }
 
 impl StatsSnapshot {
-    /// How many datagrams were dropped for `reason`.
+    /// Number of datagrams dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped
             .iter()

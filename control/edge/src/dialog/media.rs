@@ -12,7 +12,7 @@ use crate::message::{HeaderId, Message, Method, Span};
 use crate::proxy::Route;
 use crate::relay::{MediaCommand, MediaRequest};
 
-/// One message on its way through the edge.
+/// One message that passes through the edge.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// A request with a server transaction of its own.
@@ -29,9 +29,9 @@ pub(crate) enum Job {
         response: Box<Message>,
         source: SocketAddr,
     },
-    /// Not a message: the relay forgets the call.
+    /// No message: the relay is to delete the call.
     Delete,
-    /// Not a message: a change was refused, and the relay is told the agreed session again.
+    /// No message: a change was refused, and the relay is given the agreed session again.
     Restore(VecDeque<MediaRequest>),
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct Busy {
     pub(crate) query: Option<Query>,
 }
 
-/// What is known about the media of one call.
+/// Media state of one call.
 #[derive(Debug, Default)]
 pub(crate) struct MediaState {
     /// The message whose SDP is at the relay.
     pub(crate) busy: Option<Busy>,
-    /// What came behind it.
+    /// Jobs that wait behind it.
     pub(crate) queue: VecDeque<Job>,
     /// The relay knows the call.
     pub(crate) active: bool,
@@ -64,19 +64,19 @@ pub(crate) struct MediaState {
     seen: VecDeque<(u64, Arc<[u8]>)>,
 }
 
-/// What to ask about one SDP.
+/// A question to the relay about one SDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) command: MediaCommand,
     pub(crate) sdp: Span,
-    /// The offerer is who the To header names: the offer came in a response, or this is the answer
-    /// to such an offer.
+    /// The party of the To header is the offerer: the offer came in a response, or this is the
+    /// answer to such an offer.
     pub(crate) swapped: bool,
     /// Identifies the message for repeats.
     pub(crate) fingerprint: u64,
 }
 
-/// What a message means to the relay.
+/// Meaning of a message for the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Nothing to ask; forward as it is.
@@ -186,7 +186,7 @@ impl MediaState {
         }
     }
 
-    /// What was offered and answered last is in force.
+    /// Puts the last offer and answer in force.
     pub(crate) fn agree(&mut self) {
         if let (Some(offer), Some(answer)) = (self.proposed.take(), self.answered.take()) {
             self.agreed = Some(Box::new([offer, answer]));

@@ -1,8 +1,7 @@
-//! Calls in progress (spec §9): who talks with whom, where each side really is, and the state of
-//! their offers and answers.
-//!
-//! One [`Dialog`] stands for all dialogs an INVITE opened; forks differ by the callee's tag only and
-//! share the call's media.
+//! Calls in progress (spec §9): their parties, where each really is, and the state of their offers
+//! and answers.
+//! One [`Dialog`] stands for all dialogs that an INVITE opened. Forks differ by the callee's tag
+//! only and share the call's media.
 
 pub(crate) mod media;
 
@@ -14,7 +13,7 @@ use crate::limits;
 use crate::message::Message;
 use media::MediaState;
 
-/// Which end of the call.
+/// End of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Caller,
@@ -30,7 +29,7 @@ impl Side {
     }
 }
 
-/// How far a call has come.
+/// State of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Early,
@@ -39,14 +38,14 @@ pub(crate) enum State {
     Ended,
 }
 
-/// One end of the call as seen from here.
+/// One end of the call as the edge sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Party {
-    /// Where its messages come from.
+    /// Source address of its messages.
     pub(crate) source: SocketAddr,
     /// The socket that faces it.
     pub(crate) listener: usize,
-    /// It is the upstream, trusted to name its own address.
+    /// The party is the upstream and may name its own address.
     pub(crate) upstream: bool,
     /// Its Contact does not lead to it; requests go to `source`.
     pub(crate) nat: bool,
@@ -62,10 +61,10 @@ pub(crate) struct Dialog {
     pub(crate) key: Box<[u8]>,
     pub(crate) caller_tag: Vec<u8>,
     pub(crate) state: State,
-    /// The name of the call at the media relay. It is the call's own: who knows its Call-ID, or
-    /// sends it through here a second time, does not reach its media.
+    /// Name of the call at the media relay, made by the edge. Knowing the Call-ID, or sending the
+    /// call through here again, does not give access to its media.
     pub(crate) media_id: String,
-    /// It was answered, so its media lingers for packets on their way.
+    /// The call was answered; its media stays a while for packets in flight.
     pub(crate) answered: bool,
     /// The source that it counts for as a call in set-up.
     pub(crate) in_setup: Option<IpAddr>,
@@ -221,7 +220,7 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// The Call-ID as far as it is printable, for people who look for it, and the number of the call.
+/// The printable part of the Call-ID, so that operators can find it, and the number of the call.
 fn media_id(call_id: &[u8], id: u64) -> String {
     let mut text = String::new();
     for byte in call_id.iter().take(limits::MEDIA_ID_BYTES) {

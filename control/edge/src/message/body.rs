@@ -3,7 +3,7 @@
 use super::Message;
 use super::span::{Cursor, Span, params};
 
-/// What of a body concerns the media relay.
+/// The part of a body that concerns the media relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// No session description.

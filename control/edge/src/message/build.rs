@@ -65,7 +65,7 @@ pub(crate) fn received_via(bytes: &[u8], via: &Via, source: SocketAddr) -> Vec<u
         .split_off(via.value.from())
 }
 
-/// Which request of a branch is made from the INVITE that was sent on it.
+/// Kind of request made from the INVITE that was sent on a branch.
 pub(crate) enum Sibling<'a> {
     /// Acknowledges a final response other than 2xx; takes its To (RFC 3261 §17.1.1.3).
     Ack(&'a Message),

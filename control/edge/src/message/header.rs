@@ -30,7 +30,7 @@ pub(crate) struct Header {
     pub(crate) id: HeaderId,
     /// Trimmed, folding inside kept.
     pub(crate) value: Span,
-    /// From the first byte of the name past the line end.
+    /// The row from the first byte of the name to past the line end.
     pub(crate) row: Span,
 }
 

@@ -1,8 +1,7 @@
-//! SIP messages as spans over the bytes they came in (spec §3): one pass, nothing copied, nothing
+//! SIP messages as spans over the received bytes (spec §3): one pass, nothing copied, nothing
 //! re-printed.
-//!
-//! [`Parsed`] is the table of positions, [`Message`] the same with its bytes kept for as long as a
-//! transaction needs them. Typed views ([`via`], [`uri`]) are made from spans when somebody asks.
+//! [`Parsed`] is the table of positions; [`Message`] adds the bytes, for as long as a transaction
+//! needs them. Typed views ([`via`], [`uri`]) are made from spans on demand.
 
 pub(crate) mod body;
 pub(crate) mod build;

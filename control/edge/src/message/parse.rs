@@ -1,4 +1,4 @@
-//! The one pass over a datagram: start line, header table, and what routing needs of it.
+//! One pass over a datagram: start line, header table, and the fields that routing needs.
 
 use super::header::{Header, HeaderId, Method};
 use super::limits::Limits;
@@ -6,7 +6,7 @@ use super::span::{Cursor, Span, is_lws, is_token, number, values};
 use super::uri::{NameAddr, Uri, UriError};
 use super::via::Via;
 
-/// Why a datagram is not a message the edge relays.
+/// Reasons why a datagram is no message that the edge relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParseError {
     #[error("a line feed, carriage return or NUL inside of a header")]
@@ -62,7 +62,7 @@ impl ParseError {
 /// The start line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Start {
-    /// Not understood.
+    /// Unknown method.
     #[default]
     Unknown,
     Request {
@@ -73,15 +73,15 @@ pub(crate) enum Start {
     },
 }
 
-/// Where everything is. After an error it holds what was understood, enough for a 400 if
-/// [`Self::can_answer`].
+/// Positions of all parts of a message. After an error it holds what was parsed so far, enough for
+/// a 400 if [`Self::can_answer`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) start: Start,
-    /// Without its line end.
+    /// Start line without its line end.
     pub(crate) start_line: Span,
     pub(crate) headers: Vec<Header>,
-    /// Of the request line, or of the CSeq of a response.
+    /// Method of the request line, or of the CSeq of a response.
     pub(crate) method: Method,
     /// The bytes of the method.
     pub(crate) method_name: Span,
@@ -97,7 +97,7 @@ pub(crate) struct Parsed {
     pub(crate) headers_end: usize,
     pub(crate) body: Span,
     pub(crate) vias: usize,
-    /// What is wrong with the scheme of the Request-URI, if anything: 416.
+    /// The scheme of the Request-URI is unknown: 416.
     pub(crate) unknown_scheme: bool,
     seen: u32,
 }
@@ -147,7 +147,7 @@ impl Parsed {
             && self.method != Method::Ack
     }
 
-    /// What is left of a request when only its method is remembered, as `length` bytes.
+    /// A request reduced to its method, as `length` bytes.
     pub(crate) fn of_method(method: Method, length: usize) -> Self {
         Self {
             method,

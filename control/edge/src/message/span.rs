@@ -33,7 +33,7 @@ impl Span {
         self.start >= self.end
     }
 
-    /// Without white space and folding at both ends.
+    /// The span without white space and folding at both ends.
     pub(crate) fn trim(self, bytes: &[u8]) -> Self {
         let text = self.of(bytes);
         let Some(first) = text.iter().position(|b| !is_lws(*b)) else {
@@ -164,7 +164,7 @@ pub(crate) fn values(bytes: &[u8], row: Span) -> impl Iterator<Item = Span> {
 /// One `;name=value` parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Param {
-    /// From the semicolon to the end of the value.
+    /// The parameter from its semicolon to the end of its value.
     pub(crate) whole: Span,
     pub(crate) name: Span,
     pub(crate) value: Option<Span>,

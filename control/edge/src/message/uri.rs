@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::span::{Cursor, Span, is_lws, is_token, number, params};
 
-/// Why a URI cannot be used.
+/// Reasons why a URI cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UriError {
     #[error("no scheme, host or valid port, or forbidden characters")]
@@ -16,10 +16,10 @@ pub(crate) enum UriError {
 /// A `sip:` or `sips:` URI; `tel:` has no host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uri {
-    /// With brackets if IPv6; empty for `tel:`.
+    /// Host, with brackets if IPv6; empty for `tel:`.
     pub(crate) host: Span,
     pub(crate) port: Option<u16>,
-    /// From the first semicolon behind the host.
+    /// Parameters from the first semicolon after the host.
     pub(crate) params: Span,
     /// Behind the question mark.
     pub(crate) headers: Span,

@@ -82,7 +82,7 @@ impl Via {
         (cookie.eq_ignore_ascii_case(b"z9hG4bK") && !tail.is_empty()).then_some(branch)
     }
 
-    /// Where a response goes by this Via alone (RFC 3261 §18.2.2, RFC 3581 §4).
+    /// Destination of a response by this Via alone (RFC 3261 §18.2.2, RFC 3581 §4).
     pub(crate) fn response_target(&self, bytes: &[u8]) -> Option<SocketAddr> {
         let sent_by = self.port.unwrap_or(5060);
         let received = self.received.and_then(|r| host_to_ip(r.of(bytes)));

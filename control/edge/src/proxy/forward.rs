@@ -1,4 +1,4 @@
-//! What leaves: the received bytes with our splices (RFC 3261 §16.6, §16.7).
+//! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
 use std::net::SocketAddr;
 
@@ -87,8 +87,8 @@ impl Proxy {
         packet
     }
 
-    /// One row if the request leaves by the socket it came by, else two (RFC 5658): the outgoing
-    /// one first.
+    /// Record-Route rows: one if the request leaves by the socket it arrived on, else two (RFC
+    /// 5658), the outgoing one first.
     fn record_route(
         &self,
         call_id: &[u8],

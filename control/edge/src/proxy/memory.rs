@@ -1,4 +1,4 @@
-//! What requests in progress take, in all and for each source (spec: security promise 16).
+//! Memory of requests in progress, in total and per source (spec: security promise 16).
 
 use std::collections::HashMap;
 use std::net::IpAddr;

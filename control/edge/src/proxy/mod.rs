@@ -40,7 +40,7 @@ pub(crate) use route::Listener;
 pub(crate) use transit::Route;
 use transit::Transit;
 
-/// What the driver must do.
+/// Actions for the driver.
 #[derive(Debug)]
 pub(crate) enum Action {
     Send {
@@ -99,7 +99,7 @@ fn leave_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     }
 }
 
-/// Who a timer belongs to.
+/// Owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
     Dialog(u64),
@@ -158,7 +158,7 @@ impl Proxy {
         }
     }
 
-    /// One datagram that `listener` received.
+    /// Takes one datagram that `listener` received.
     pub(crate) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -193,7 +193,7 @@ impl Proxy {
         self.publish_gauges();
     }
 
-    /// What to do next; `None` when everything was handed out.
+    /// The next action; `None` once all were handed out.
     pub(crate) fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -216,7 +216,7 @@ impl Proxy {
         });
     }
 
-    /// A number nobody can guess and that does not occur twice.
+    /// A number that cannot be guessed and does not repeat.
     fn unique(&mut self) -> u64 {
         self.sequence += 1;
         self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"])

@@ -227,7 +227,7 @@ impl Proxy {
         Ok(())
     }
 
-    /// What makes a request that returns the same request (RFC 5393 §4.2).
+    /// Hash of the fields that identify a request that comes back (RFC 5393 §4.2).
     pub(super) fn loop_hash(&self, message: &Message) -> u64 {
         let uri = match message.parsed.start {
             Start::Request { uri } => message.text(uri),
@@ -482,8 +482,8 @@ impl Proxy {
 /// The way of a request, and the call it belongs to with its sender's side.
 type Routed = (Route, Option<(u64, Side)>);
 
-/// Where the responses to a request go: RFC 3581 if it asks for it or is behind a NAT, else the port
-/// of its sent-by (RFC 3261 §18.2.2).
+/// Destination of the responses to a request: by RFC 3581 if the request asks for it or comes from
+/// behind a NAT, else the port of its sent-by (RFC 3261 §18.2.2).
 fn reply_target(request: &Message, source: SocketAddr) -> SocketAddr {
     let via = &request.parsed.via;
     if via.rport.is_some() || via.host_ip(&request.bytes) != Some(source.ip()) {

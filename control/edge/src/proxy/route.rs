@@ -1,4 +1,4 @@
-//! Where a request goes (RFC 3261 §16.4–16.6, spec §6), and which addresses are our own.
+//! Destination of a request (RFC 3261 §16.4–16.6, spec §6), and the edge's own addresses.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::message::{HeaderId, Message, NameAddr, Span, Start, Uri};
 /// A socket as the core knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    /// Where it is bound.
+    /// Local address that the listener is bound to.
     pub(crate) local: SocketAddr,
     /// `host:port` for Via and Record-Route.
     pub(crate) advertised: String,
@@ -52,7 +52,8 @@ impl Listener {
 /// The Route header of a request with our own values counted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RouteSet {
-    /// How many leading values are ours: none, one, or two where the call crosses sockets.
+    /// Number of leading Route values that name the edge: none, one, or two where the call crosses
+    /// sockets.
     pub(super) own: usize,
     /// The URI of the first value that is not ours.
     pub(super) next: Option<Uri>,
@@ -105,8 +106,8 @@ impl Proxy {
         uri?.address(bytes)
     }
 
-    /// The call a request with a To tag belongs to, and who sent it: both tags are of the call, and
-    /// it comes from where the party is or carries the cookie that only parties of the call have
+    /// The call of a request with a To tag, and its sender. Both tags belong to the call, and the
+    /// request comes from the party's address or carries the cookie that only its parties have
     /// seen.
     pub(super) fn find_dialog(
         &mut self,

@@ -22,7 +22,7 @@ pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// What left the core.
+/// A datagram that the core sent.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) to: SocketAddr,
@@ -50,7 +50,7 @@ impl Sent {
     }
 }
 
-/// The world around the core.
+/// The core with a simulated network around it.
 pub(super) struct World {
     pub(super) proxy: Proxy,
     pub(super) now: Instant,
@@ -92,7 +92,7 @@ impl World {
         }
     }
 
-    /// One message arrives; what leaves because of it.
+    /// Delivers one message; returns the datagrams sent because of it.
     pub(super) fn recv(&mut self, from: &str, text: &str) -> Vec<Sent> {
         self.recv_on(0, from, text.as_bytes())
     }

@@ -10,7 +10,7 @@ use crate::stats::Stats;
 use crate::transaction::{ClientAction, ServerAction};
 
 impl Proxy {
-    /// When to call [`Self::handle_timeout`] at the latest.
+    /// Time by which [`Self::handle_timeout`] has to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }

@@ -1,4 +1,4 @@
-//! One request on its way through: its server transaction, its branch, and what waits for them.
+//! One request in transit: its server transaction, its branch, and the messages that wait for them.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -22,11 +22,11 @@ pub(crate) struct Transit {
     pub(crate) route: Route,
     pub(crate) branch: Option<Branch>,
     pub(crate) dialog: Option<u64>,
-    /// Who sent it, if it belongs to a call.
+    /// Sender, if the request belongs to a call.
     pub(crate) side: Side,
-    /// It opens the call.
+    /// The request opens the call.
     pub(crate) initial: bool,
-    /// It carried an SDP offer that the relay took.
+    /// The request carried an SDP offer that the relay accepted.
     pub(crate) offered: bool,
     /// A CANCEL came; these Reason rows go with ours.
     pub(crate) cancelled: Option<Vec<u8>>,
@@ -38,12 +38,12 @@ pub(crate) struct Transit {
     pub(crate) weight: usize,
 }
 
-/// Where a request goes.
+/// Destination of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) target: SocketAddr,
     pub(crate) listener: usize,
-    /// How many leading Route values are ours and leave.
+    /// Number of leading Route values that name the edge and are removed.
     pub(crate) strip: usize,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Branch {
     pub(crate) own: Option<Client>,
     /// Timer C (RFC 3261 §16.6 step 11).
     pub(crate) ringing: Option<Instant>,
-    /// When the silence after our CANCEL ends.
+    /// End of the wait for a response after our CANCEL.
     pub(crate) cancel_by: Option<Instant>,
 }
 

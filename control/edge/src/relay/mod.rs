@@ -11,7 +11,7 @@ pub(crate) use ng::NgRelay;
 
 use crate::config::AddressFamily;
 
-/// What the relay is asked for.
+/// Commands to the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaCommand {
     /// The SDP opens or changes the session.
@@ -59,21 +59,21 @@ impl fmt::Debug for MediaRequest {
     }
 }
 
-/// What the relay answered: the SDP to forward; empty for a delete.
+/// Reply of the relay: the SDP to forward; empty for a delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaReply {
     /// The rewritten SDP.
     pub sdp: Vec<u8>,
 }
 
-/// Why the relay did not serve a request.
+/// Reasons why the relay did not serve a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
-    /// It answered with an error of its own.
+    /// The relay answered with an error.
     #[error("the media relay refused: {0}")]
     Refused(String),
-    /// It did not answer.
+    /// The relay did not answer.
     #[error("the media relay did not answer in time")]
     Timeout,
     /// The request could not be sent.

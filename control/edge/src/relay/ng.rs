@@ -23,7 +23,7 @@ pub(crate) struct NgRelay {
     reader: JoinHandle<()>,
 }
 
-/// Who waits for which cookie.
+/// Waiting requests by cookie.
 #[derive(Debug, Default)]
 struct Pending {
     next: AtomicU64,

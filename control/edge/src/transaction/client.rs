@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::timer::{Timer, TimerTable, Timers};
 use super::{Kind, Packet};
 
-/// One client transaction: a request we sent and wait to be answered.
+/// One client transaction: a request that was sent and waits for its response.
 #[derive(Debug)]
 pub(crate) struct Client {
     kind: Kind,
@@ -27,17 +27,17 @@ enum State {
     Terminated,
 }
 
-/// What the owner of a client transaction must do.
+/// Actions for the owner of a client transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClientAction {
     Nothing,
     /// The response is new to the transaction user.
     Deliver,
-    /// As `Deliver`; and make the ACK, hand it to [`Client::acknowledge`] and send it.
+    /// As `Deliver`; in addition build the ACK, pass it to [`Client::acknowledge`] and send it.
     DeliverAndAck,
     /// Send these bytes again.
     Resend(Packet),
-    /// Nobody answered; the transaction is over.
+    /// No response came; the transaction is over.
     TimedOut,
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::timer::{Timer, TimerTable, Timers};
 use super::{Kind, Packet};
 
-/// One server transaction: a request we received and must see answered.
+/// One server transaction: a request that was received and needs a response.
 #[derive(Debug)]
 pub(crate) struct Server {
     kind: Kind,
@@ -27,7 +27,7 @@ enum State {
     Terminated,
 }
 
-/// What the owner of a server transaction must do.
+/// Actions for the owner of a server transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServerAction {
     Nothing,

@@ -10,7 +10,7 @@ pub struct Timers {
     pub t1: Duration,
     /// Longest pause between retransmissions of non-INVITE requests and of final responses.
     pub t2: Duration,
-    /// How long a message may live in the network.
+    /// Longest life of a message in the network.
     pub t4: Duration,
     /// Longest time an INVITE may ring without a further provisional response.
     pub timer_c: Duration,
@@ -34,7 +34,7 @@ impl Timers {
     }
 }
 
-/// What a running timer is for.
+/// Purpose of a running timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// A, E and G: send the last message again.

@@ -1,4 +1,4 @@
-//! What strangers cannot do to the calls of others, and to the edge itself.
+//! Strangers cannot act on the calls of others, nor exhaust the edge.
 
 use super::*;
 use crate::limits;

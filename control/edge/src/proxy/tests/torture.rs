@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::stats::DropReason;
 
-/// What the edge did: the status it answered with, `fwd`, or `drop`.
+/// Result at the edge: the status of its answer, `fwd`, or `drop`.
 fn fate(text: &str) -> String {
     let mut world = World::new();
     let sent = world.recv_on(0, ALICE, crlf(text).as_bytes());
