@@ -17,7 +17,7 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// Where the ports of an address are in the table.
+/// Position of an address's ports in the table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -29,7 +29,7 @@ pub struct Range {
     pub last: u16,
 }
 
-/// One port of an address, in memory that the program reads at any time.
+/// One port of an address, in memory that the eBPF program reads at any time.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Port {
@@ -37,7 +37,7 @@ pub struct Port {
     pub state: AtomicU32,
     /// Datagrams that the gate kept out; only counts up.
     pub refused: AtomicU32,
-    /// The only source, if gated: an [`Address`] in four words of its bytes.
+    /// The only accepted source, if gated: an [`Address`] in four words of its bytes.
     pub source: [AtomicU32; 4],
     /// Its port, network byte order.
     pub source_port: AtomicU16,
@@ -47,14 +47,14 @@ pub struct Port {
 
 /// Datagrams are steered.
 pub const OPEN: u32 = 1;
-/// Only the source may send.
+/// Only the source of the entry may send (port gate).
 pub const GATED: u32 = 2;
-/// The port is somebody's, and perhaps not open yet; the program does not look at it.
+/// The port is leased, and perhaps not open yet; the program does not look at this bit.
 pub const LEASED: u32 = 4;
-/// Where the number of the socket begins.
+/// Lowest bit of the socket number.
 pub const SOCKET_SHIFT: u32 = 8;
 
-/// What the program `holders` is asked.
+/// Input of the program `holders`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -89,7 +89,7 @@ pub struct Listed {
     pub range: Range,
 }
 
-/// Whose the leased ports are.
+/// Owner of the leased ports.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {

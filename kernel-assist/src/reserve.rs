@@ -1,9 +1,8 @@
-//! Ports that the system gives to nobody by itself (`net.ipv4.ip_local_reserved_ports`).
-//!
-//! A socket that asks for any port gets one of `net.ipv4.ip_local_port_range`, and that range often
-//! overlaps the media ports. A steered port has no socket that would show the system that it is in
-//! use, so the media ports are reserved while the relay runs (spec: dataplane §5). The setting
-//! belongs to the network namespace, and holds for IPv4 and IPv6.
+//! Ports that the system does not hand out by itself (`net.ipv4.ip_local_reserved_ports`).
+//! A socket that asks for any port gets one of `net.ipv4.ip_local_port_range`, which often overlaps
+//! the media ports. A steered port has no socket that shows the system that it is in use. So the
+//! media ports are reserved while the relay runs (spec: dataplane §5.1). The setting belongs to the
+//! network namespace and holds for IPv4 and IPv6.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +10,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// Where the system keeps the list.
+/// File of the system's list.
 const LIST: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
 /// Media ports reserved for this process; those that were not reserved before are given back when
@@ -122,7 +121,7 @@ impl Ports {
     }
 }
 
-/// As the system writes it: ascending ranges between commas.
+/// The form that the system uses: ascending ranges between commas.
 impl std::fmt::Display for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut port = 0u32;

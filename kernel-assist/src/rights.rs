@@ -1,4 +1,4 @@
-//! What the system lets this process do.
+//! Capabilities of this process.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ const NEEDED: [(u32, Option<u32>, &str); 3] = [
     (39, Some(CAP_SYS_ADMIN), "CAP_BPF"),
 ];
 
-/// It was needed before there was CAP_BPF, and still counts for it.
+/// Required before CAP_BPF existed, and still accepted in its place.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// The names of the capabilities that steering needs and this process does not have.

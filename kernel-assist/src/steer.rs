@@ -25,17 +25,17 @@ use crate::sys::{self, PortTable};
 /// The object of `bpf/steer.bpf.c`, as `bpf/build` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/steer.bpf.o");
 
-/// Addresses that the table has room for.
+/// Number of addresses in the table.
 pub const MAX_ADDRESSES: usize = 256;
 
-/// Ports that the table has room for, at 32 bytes each: the whole range on 64 addresses. The system
-/// takes the memory for all of them at once.
+/// Number of ports in the table, at 32 bytes each: the whole range on 64 addresses. The system
+/// allocates the memory for all of them at once.
 pub const MAX_PORTS: u32 = 1 << 22;
 
 /// Sockets of a worker: IPv4 and IPv6 for ports that hear everybody, then for gated ones.
 pub const SOCKETS_PER_WORKER: u32 = 4;
 
-/// Why ports cannot be steered.
+/// Reasons why ports cannot be steered.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
     /// More addresses than [`MAX_ADDRESSES`].
@@ -59,9 +59,9 @@ pub enum SteerError {
     /// The system refuses something else.
     #[error("{what}: {source}")]
     System {
-        /// What was tried.
+        /// The step that failed.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -91,7 +91,7 @@ impl fmt::Debug for Steering {
     }
 }
 
-/// Where a port is in the table.
+/// Position of a port in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
@@ -161,13 +161,12 @@ impl Steering {
         })
     }
 
-    /// From now on a leased port cannot be bound by another process of this network namespace: it is
-    /// told that the address is in use, as if the port had a socket. The wildcard address of IPv6
-    /// counts for both families. Holds for all processes below `cgroup`, the root of the control
-    /// groups of version 2 ([`cgroup_root`]), until `self` is dropped.
-    ///
+    /// Keeps other processes of this network namespace from binding a leased port: bind(2) fails
+    /// with "address in use", as if the port had a socket. The wildcard address of IPv6 counts for
+    /// both families. Holds for all processes below `cgroup`, the root of the control groups of
+    /// version 2 ([`cgroup_root`]), until `self` is dropped.
     /// # Errors
-    /// The system refuses the programs (before Linux 5.18) or their place; nothing is kept then,
+    /// The system refuses the programs (before Linux 5.18) or their place. Nothing is kept then,
     /// and steering goes on.
     pub fn keep_from_others(&mut self, cgroup: &Path) -> Result<(), SteerError> {
         let refused = |what| move |source| SteerError::System { what, source };
@@ -218,7 +217,7 @@ impl Steering {
         Ok(self.sockets.set(number, socket, 0)?)
     }
 
-    /// Where a local address and port is in the table; `None` if it is not steered.
+    /// Position of a local address and port in the table; `None` if it is not steered.
     pub fn slot(&self, local: SocketAddr) -> Option<Slot> {
         let is_of = |steered: &&Steered| steered.address == local.ip();
         let range = self.addresses.iter().find(is_of)?.range;
@@ -226,9 +225,8 @@ impl Steering {
         is_within.then(|| Slot(range.base + u32::from(local.port() - range.first)))
     }
 
-    /// Which of up to [`MAX_QUESTIONS`] local ports belong to a socket that hears everybody, of
-    /// this program or another: a bit each, the first one's lowest.
-    ///
+    /// Asks which of up to [`MAX_QUESTIONS`] local ports belong to an unconnected socket, of this
+    /// program or another. One bit each; the lowest bit is the first port.
     /// # Errors
     /// The system refuses to say.
     pub fn held(&self, locals: &[SocketAddr]) -> io::Result<u32> {
@@ -244,8 +242,8 @@ impl Steering {
         sys::ask(self.holders.as_fd(), asked)
     }
 
-    /// Takes a port for the caller, until it is closed; `false`: it is somebody's already. Nothing
-    /// arrives before it is opened.
+    /// Claims a port for the caller until it is closed; `false` if it is claimed already. No
+    /// datagram arrives before the port is opened.
     pub fn claim(&self, slot: Slot) -> bool {
         let port = self.port(slot);
         port.is_some_and(|port| {
@@ -255,7 +253,7 @@ impl Steering {
         })
     }
 
-    /// From now on datagrams for a claimed port arrive at the sockets of a worker that hear everybody.
+    /// Opens a claimed port: its datagrams arrive at the worker's sockets for ports without a gate.
     pub fn open(&self, slot: Slot, worker: u32) {
         if let Some(port) = self.port(slot) {
             let socket = worker.saturating_mul(SOCKETS_PER_WORKER);
@@ -264,8 +262,8 @@ impl Steering {
         }
     }
 
-    /// From now on only datagrams from `source` arrive, at the sockets for gated ports; `None`
-    /// opens the gate again.
+    /// Sets the port gate: only datagrams from `source` arrive, at the sockets for gated ports.
+    /// `None` removes the gate.
     pub fn gate(&self, slot: Slot, source: Option<SocketAddr>) {
         let Some(port) = self.port(slot) else {
             return;
@@ -287,7 +285,7 @@ impl Steering {
         port.state.store(open | GATED, Release);
     }
 
-    /// From now on the port is nobody's.
+    /// Closes the port and gives up the claim.
     pub fn close(&self, slot: Slot) {
         if let Some(port) = self.port(slot) {
             port.state.store(0, Release);
@@ -304,7 +302,7 @@ impl Steering {
     }
 }
 
-/// Where the control groups of version 2 begin, as this process sees them.
+/// Root of the control groups of version 2 as this process sees it.
 pub fn cgroup_root() -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     cgroup_root_in(&mounts)
@@ -318,7 +316,7 @@ fn cgroup_root_in(mounts: &str) -> Option<PathBuf> {
     })
 }
 
-/// The program that says who holds a port; run by hand, never attached.
+/// Loads the program that tells the holder of a port; run by hand, never attached.
 fn load_holders(programs: &mut Ebpf) -> Result<OwnedFd, SteerError> {
     let holders = programs.program_mut("holders");
     let holders: &mut Xdp = holders.ok_or(SteerError::Missing("holders"))?.try_into()?;

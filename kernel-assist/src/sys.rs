@@ -1,4 +1,5 @@
-//! What has no safe wrapper: memory shared with an eBPF map, running a program by hand, and cookies.
+//! Operations without a safe wrapper: memory shared with an eBPF map, running a program by hand,
+//! and cookies.
 #![expect(
     unsafe_code,
     reason = "mmap(2) of a map, BPF_PROG_TEST_RUN and socket cookies have no safe wrapper"
