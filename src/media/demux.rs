@@ -1,4 +1,4 @@
-//! What a datagram on a media port is, by its first bytes (RFC 7983, RFC 5761 §4).
+//! Kind of a datagram on a media port, by its first bytes (RFC 7983, RFC 5761 §4).
 
 /// The protocol of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

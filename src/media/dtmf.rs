@@ -88,9 +88,9 @@ const VOLUME: u8 = 0x3f;
 /// A digit that was pressed and let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pressed {
-    /// Which one.
+    /// The digit.
     pub digit: Digit,
-    /// For how long, in ms.
+    /// Duration in ms.
     pub duration_ms: u32,
     /// Level below 0 dBm0, in dB: 0–63.
     pub volume: u8,
@@ -125,10 +125,10 @@ const LATE_S: u32 = 10;
 const DEFAULT_CLOCK_RATE: u32 = 8000;
 
 impl Detector {
-    /// One packet of the telephone-event payload type. `clock_rate` in Hz; 0 is taken as 8000.
-    ///
-    /// What comes back is, in order, the digit before whose end was lost, and the digit that ends
-    /// with this packet.
+    /// Takes one packet of the telephone-event payload type. `clock_rate` in Hz; 0 is taken as
+    /// 8000.
+    /// Returns, in order, the previous digit if its end was lost, and the digit that ends with this
+    /// packet.
     pub fn on_packet(
         &mut self,
         payload: &[u8],
@@ -214,9 +214,9 @@ impl Current {
 /// A digit to be sent, and where in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DigitPlan {
-    /// Which one.
+    /// The digit.
     pub digit: Digit,
-    /// How long it sounds, in ms. At least one packet is sent.
+    /// Duration of the tone in ms. At least one packet is sent.
     pub duration_ms: u32,
     /// Silence behind it before the next digit may begin, in ms.
     pub pause_ms: u32,
@@ -230,10 +230,10 @@ pub struct DigitPlan {
     pub timestamp: u32,
 }
 
-/// One packet to be sent.
+/// One packet to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPacket {
-    /// When, after the beginning of the digit.
+    /// Time after the beginning of the digit.
     pub at: Duration,
     /// RTP payload.
     pub payload: [u8; EVENT_LENGTH],
@@ -304,7 +304,7 @@ impl EventSender {
             .wrapping_add(units(whole, self.plan.clock_rate))
     }
 
-    /// How long digit and pause take.
+    /// Duration of digit and pause.
     pub fn length(&self) -> Duration {
         Duration::from_millis(u64::from(self.plan.duration_ms + self.plan.pause_ms))
     }
@@ -367,7 +367,8 @@ pub struct Trigger {
     last: Option<Instant>,
 }
 
-/// Longest code: nobody types more, and a request must not make us compare for long.
+/// Longest code. Longer ones are not typed by people, and a request must not make the comparison
+/// slow.
 pub const MAX_CODE: usize = 32;
 
 impl Trigger {

@@ -21,7 +21,7 @@ pub struct Tone {
     pub volume: u8,
 }
 
-/// How audio is coded, where silence and tones can be made: one byte for a tick of 8000 Hz.
+/// Audio codings in which silence and tones can be made: one byte per sample at 8000 Hz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Law {
     /// ITU-T G.711 mu-law.

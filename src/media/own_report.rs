@@ -1,5 +1,5 @@
-//! RTCP of our own making: a sender or receiver report and who it comes from (RFC 3550 §6.4, §6.5;
-//! spec: media-behaviour §8).
+//! Own RTCP reports: a sender or receiver report and its reporter (RFC 3550 §6.4, §6.5; spec:
+//! media-behaviour §8.1).
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ pub fn middle(ntp: u64) -> u32 {
     u32::try_from(ntp >> 16 & 0xffff_ffff).unwrap_or_default()
 }
 
-/// What was sent, for a sender report.
+/// Sent packets and octets, for a sender report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// When this is told.
+    /// NTP time of the report.
     pub ntp: u64,
     /// The same on the clock of the stream.
     pub timestamp: u32,
@@ -41,7 +41,7 @@ pub struct Sent {
     pub octets: u32,
 }
 
-/// How a source was received.
+/// Reception of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// The source.
@@ -60,7 +60,7 @@ pub struct Heard {
     pub delay: u32,
 }
 
-/// Who reports.
+/// The reporter.
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter<'a> {
     /// The source that is sent, or a number of our own.
@@ -124,7 +124,7 @@ fn item(kind: u8, text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text);
 }
 
-/// Writes the length of the packet that began at `start`: its words less one.
+/// Writes the length of the packet that began at `start`: its 32-bit words less one.
 fn close(start: usize, out: &mut [u8]) {
     let words = u16::try_from((out.len() - start) / 4 - 1).unwrap_or_default();
     if let Some(field) = out.get_mut(start + 2..start + 4) {

@@ -1,5 +1,5 @@
-//! How well a stream arrived: loss, order, jitter (RFC 3550 §A.1, §A.3, §A.8), and what a
-//! listener would say of it (ITU-T G.107, simplified; spec: media-behaviour §9).
+//! Reception quality of a stream: loss, order, jitter (RFC 3550 §A.1, §A.3, §A.8), and the
+//! estimated listener score (ITU-T G.107, simplified; spec: media-behaviour §9).
 
 /// Reception of one synchronisation source.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,8 @@ pub struct Reception {
     payload_types: PayloadTypes,
 }
 
-/// How often the payload types of a source came. A source uses one or two, and events; what goes
-/// beyond the room is not counted.
+/// Packets per payload type of a source. A source uses one or two types, and events; further types
+/// are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct PayloadTypes {
     counts: [(u8, u32); 4],
@@ -173,7 +173,7 @@ fn truncated(count: u64) -> u32 {
     u32::try_from(count & 0xffff_ffff).unwrap_or(u32::MAX)
 }
 
-/// How the mean opinion score is computed.
+/// Model that computes the mean opinion score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Model {
     /// G.107, simplified, for narrow-band codecs.

@@ -1,8 +1,7 @@
-//! Where media may go, and which addresses a party can really have as seen from a local interface
-//! (spec: media-behaviour §3.1, security promise 11).
-//!
-//! [`Rules`] belong to the relay, [`Reach`] to one of its local addresses. An address that has an
-//! IPv4 address within it (mapped, translated, tunnelled) is judged by both.
+//! Allowed destinations of media, and the addresses that a party can have as seen from a local
+//! interface (spec: media-behaviour §3.1, security promise 11).
+//! [`Rules`] belong to the relay, [`Reach`] to one of its local addresses. An address that contains
+//! an IPv4 address (mapped, translated, tunnelled) is checked as both.
 
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -104,12 +103,12 @@ pub fn is_private_from(address: IpAddr, local: IpAddr) -> bool {
     scope_of_address != Scope::Public && scope_of_address != scope(local)
 }
 
-/// Why media does not go to an address.
+/// Reasons why media does not go to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Barred {
     /// The operator forbids it (`[media] forbid`).
     Forbidden,
-    /// It is this host, and no port of media.
+    /// A port of this host that is no media port.
     Host,
     /// This process listens there for something else.
     Listener,
@@ -118,7 +117,7 @@ pub enum Barred {
 }
 
 impl Barred {
-    /// The reason in words.
+    /// The reason as text.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Forbidden => "forbidden by [media] forbid",
@@ -177,7 +176,7 @@ impl Prefix {
     }
 }
 
-/// Where media of a relay may not go.
+/// Destinations that the relay forbids.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// The relay's own media ports.
@@ -188,7 +187,7 @@ pub struct Rules {
     pub beside: Vec<(u16, u16)>,
     /// Networks that the operator closed.
     pub forbidden: Vec<Prefix>,
-    /// Where this process listens, as configured.
+    /// Addresses that this process listens on, as configured.
     pub listeners: Vec<SocketAddr>,
     /// The same once everything listens, with the ports that the system chose.
     pub bound: OnceLock<Vec<SocketAddr>>,
@@ -201,7 +200,7 @@ impl Rules {
         let _ = self.bound.set(bound);
     }
 
-    /// Why media from `local` may not go to `destination`, if it may not.
+    /// The reason why media from `local` may not go to `destination`; `None` if it may.
     pub fn barred(&self, destination: SocketAddr, local: IpAddr) -> Option<Barred> {
         if destination.port() == 0 {
             return Some(Barred::Special);
@@ -260,7 +259,7 @@ impl Rules {
     }
 }
 
-/// Where media from one local address may go. Equal if the address and the relay are the same.
+/// Allowed destinations of media from one local address. Equal if address and relay are the same.
 #[derive(Clone, Debug)]
 pub struct Reach {
     local: IpAddr,
@@ -273,7 +272,7 @@ impl Reach {
         Self { local, rules }
     }
 
-    /// Why media may not go there, if it may not.
+    /// The reason why media may not go to `destination`; `None` if it may.
     pub fn barred(&self, destination: SocketAddr) -> Option<Barred> {
         self.rules.barred(destination, self.local)
     }

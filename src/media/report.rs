@@ -1,5 +1,5 @@
-//! What RTCP reports say of a stream (RFC 3550 §6.4, RFC 3611 §4.7), and what follows for its
-//! quality (spec: media-behaviour §9).
+//! Contents of RTCP reports (RFC 3550 §6.4, RFC 3611 §4.7), and the quality samples made of them
+//! (spec: media-behaviour §9).
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const VOIP_METRICS: u8 = 7;
 /// Report blocks of one compound that are looked at.
 const MAX_BLOCKS: usize = 16;
 
-/// One thing that a compound says.
+/// One item of a compound packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// A source sends, and when by its clock: the middle 32 bits of the NTP timestamp.
@@ -27,7 +27,7 @@ pub enum Said {
         /// Its clock.
         ntp_middle: u32,
     },
-    /// How a source was received.
+    /// Reception of a source.
     Received(Block),
     /// The round trip that an endpoint measured, in ms (extended report).
     RoundTrip {
@@ -41,9 +41,9 @@ pub enum Said {
 /// One report block (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Who reports.
+    /// SSRC of the reporter.
     pub reporter: u32,
-    /// Of whom.
+    /// SSRC that the block is about.
     pub ssrc: u32,
     /// Packets lost since the last report, in 256ths.
     pub fraction_lost: u8,
@@ -57,7 +57,7 @@ pub struct Block {
     pub delay: u32,
 }
 
-/// What a compound says, as far as it can be read.
+/// The items of a compound packet, as far as it can be read.
 pub fn read(compound: &[u8]) -> Vec<Said> {
     let mut said = Vec::new();
     for packet in packets(compound) {
@@ -160,7 +160,7 @@ fn word(packet: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes))
 }
 
-/// One look at a stream, from a report of who hears it.
+/// One quality sample of a stream, from a report of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
     /// Interarrival jitter in ms.
@@ -175,17 +175,17 @@ pub struct Sample {
     pub mos: Option<f64>,
 }
 
-/// Which MOS is computed.
+/// Kind of MOS that is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Basis {
-    /// With the round trip; without one there is none.
+    /// Includes the round trip; no MOS without one.
     #[default]
     Conversational,
-    /// As if there were no delay.
+    /// Assumes no delay.
     Listening,
 }
 
-/// How scores are made.
+/// Settings of the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scoring {
     /// Whether the round trip counts.

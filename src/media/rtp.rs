@@ -43,7 +43,7 @@ impl SealedHeader {
     }
 }
 
-/// What statistics and guards are told of an RTP or SRTP packet.
+/// The fields of an RTP or SRTP packet that statistics and guards need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Payload type, 0–127.
@@ -70,7 +70,7 @@ impl Received {
     }
 }
 
-/// Why a datagram is no RTP packet.
+/// Reasons why a datagram is no RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtpError {
     /// Padding that is longer than the payload, or 0.

@@ -18,8 +18,8 @@ const REBIND_RUN: usize = 2;
 /// A handover to another address needs this much silence of the old one.
 const HANDOVER_SILENCE: Duration = Duration::from_secs(1);
 
-/// Packets of the source that a party left are let through for this long, as long as nothing came
-/// from where it went: the last words before a move.
+/// After a move, packets of the old source pass for this long as long as the new one is silent, so
+/// that the end of a sentence is heard.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A gate for one source stays shut for at least this long after its last packet.
@@ -32,7 +32,7 @@ const MAX_GATE_SILENCE: Duration = Duration::from_secs(1);
 /// Sequence numbers that continue a stream after a rebinding.
 const MAX_CONTINUITY: u16 = 50;
 
-/// How well a source fits what signalling said; lower is better.
+/// Match of a source with signalling; lower is better.
 type Rank = u8;
 
 /// Its rank while the party's SDP is not known.
@@ -51,9 +51,9 @@ pub(super) struct Guarded {
     /// Signalling moved the party within its NAT; `former` is in force until the new source
     /// settles.
     reopened: bool,
-    /// Where media goes is not known: the party went behind another NAT.
+    /// The destination of media is unknown: the party moved behind another NAT.
     lost: bool,
-    /// A source that belongs to somebody else.
+    /// A source of an earlier call on this port.
     shunned: Option<Box<Shunned>>,
     /// Reports of the party came from another port than its media.
     hears_stray: bool,
@@ -73,7 +73,7 @@ struct Source {
     /// Media is sent to it.
     followed: bool,
     run: Run,
-    /// It has sent a run.
+    /// The source has sent a run.
     proven: bool,
     first_at: Instant,
     last_at: Instant,
@@ -91,13 +91,13 @@ impl Source {
     }
 }
 
-/// A source that the port was settled on for somebody else: it is not to be heard as a stranger.
+/// The source that the port was settled on in an earlier call; it is not accepted as a stranger.
 #[derive(Clone, Copy, Debug)]
 struct Shunned {
     address: SocketAddr,
     ssrc: Option<u32>,
     until: Instant,
-    /// Until then its last words pass.
+    /// Packets of the old source pass until then.
     last_words: Option<Instant>,
 }
 
@@ -149,7 +149,7 @@ impl Guarded {
         settled.map(|source| (source.address, source.run.ssrc()))
     }
 
-    /// The source belongs to somebody else: an earlier call on this port.
+    /// Marks a source as that of an earlier call on this port.
     pub(super) fn shun(&mut self, address: SocketAddr, ssrc: Option<u32>, until: Instant) {
         self.shunned = Some(Box::new(Shunned {
             address,
@@ -159,7 +159,7 @@ impl Guarded {
         }));
     }
 
-    /// How long the settled source must be silent before a gate for it alone opens.
+    /// Silence of the settled source after which its port gate opens.
     pub(super) fn gate_silence(&self) -> Duration {
         let gap = self
             .current
@@ -293,7 +293,7 @@ impl Guarded {
         }
     }
 
-    /// What becomes of a packet of a source that belongs to somebody else; `None`: it is not one.
+    /// Verdict on a packet from the source of an earlier call; `None` if it is from another.
     fn judge_shunned(
         &mut self,
         now: Instant,
@@ -333,7 +333,7 @@ impl Guarded {
         self.settled = true;
     }
 
-    /// A packet from elsewhere while a source is settled.
+    /// Judges a packet from another source while one is settled.
     fn judge_rival(
         &mut self,
         peer: &PeerSpec,
@@ -417,7 +417,7 @@ impl Guarded {
         Verdict::Accept
     }
 
-    /// A packet from elsewhere while learning is open.
+    /// Judges a packet from another source while learning is open.
     fn judge_open(
         &mut self,
         peer: &PeerSpec,

@@ -22,24 +22,24 @@ pub use peer::{Learning, PeerSpec, Refusal};
 use guarded::Guarded;
 use reference::Reference;
 
-/// How long after signalling a better source may still take over.
+/// Time after signalling in which a better source may still take over.
 const WINDOW: Duration = Duration::from_secs(3);
 
 /// A source that was silent for this long may be replaced.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// One packet, as far as its source matters.
+/// The fields of a packet that the latch needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// Where it came from.
+    /// Source address.
     pub from: SocketAddr,
-    /// What it is.
+    /// Kind of the packet.
     pub kind: Kind,
     /// The address that RTP of the same stream is settled on, for RTCP flows.
     pub sibling: Option<SocketAddr>,
 }
 
-/// What a packet is.
+/// Kinds of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// RTP.
@@ -53,24 +53,24 @@ pub enum Kind {
     },
     /// RTCP: it makes no run.
     Rtcp {
-        /// It came to a port for RTP and is no APP packet: it may come from another port of the
-        /// party, and teaches nothing.
+        /// RTCP other than APP on a port for RTP. It may come from another port of the party, so
+        /// nothing is learned from it.
         stray: bool,
     },
     /// A datagram of a protocol that is not looked into.
     Opaque,
 }
 
-/// What happens to the packet that was asked about.
+/// Verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It may pass.
+    /// The packet passes.
     Accept,
-    /// It may not.
+    /// The packet is dropped.
     Drop(Refusal),
 }
 
-/// What somebody may want to know about a flow's source.
+/// Events about a flow's source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The source is settled.
@@ -84,7 +84,7 @@ pub enum Event {
     },
     /// Packets from somewhere else are being dropped. Told once.
     Unexpected(SocketAddr),
-    /// Somebody else sends a consistent stream to the port. Told once.
+    /// Another source sends a consistent stream to the port. Reported once.
     Contested(SocketAddr),
     /// Settled on an address that contradicts the SIP source: a proxy in front may be missing in
     /// `signalling_hops`.
@@ -102,7 +102,7 @@ pub struct Left {
 }
 
 impl Left {
-    /// For how long it counts.
+    /// Time for which it counts.
     pub const TIME: Duration = Duration::from_secs(60);
 
     /// Whether it still counts.
@@ -225,7 +225,7 @@ impl Latch {
         }
     }
 
-    /// Where signalling and learning would have media go.
+    /// Destination by signalling and learning.
     fn wanted_destination(&self) -> Option<SocketAddr> {
         if !self.peer.wants {
             return None;
@@ -241,8 +241,8 @@ impl Latch {
         learned.or_else(|| self.peer.signalled.filter(|_| !is_lost))
     }
 
-    /// The one source that can be heard now, and where media goes: learning is over, and nothing
-    /// but its silence would let anybody else in.
+    /// The only source that can be heard now, which is also the destination of media. Learning is
+    /// over, and only its silence lets another source in.
     pub fn sole_source(&self, now: Instant) -> Option<SocketAddr> {
         match &self.mode {
             Mode::Guarded(guarded) if !self.peer.asymmetric && self.peer.wants => {
@@ -252,7 +252,7 @@ impl Latch {
         }
     }
 
-    /// How long its sole source must be silent before others are to be heard.
+    /// Silence of the sole source after which others may be heard.
     pub fn gate_silence(&self) -> Duration {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.gate_silence(),
@@ -260,7 +260,7 @@ impl Latch {
         }
     }
 
-    /// What the next call on the port has to know of this one; `None`: nothing.
+    /// State that the next call on the port needs; `None` if there is none.
     pub fn leave(&self, now: Instant) -> Option<Left> {
         let Mode::Guarded(guarded) = &self.mode else {
             return None;
@@ -292,8 +292,8 @@ impl Latch {
         }
     }
 
-    /// Whether a packet of the party itself has come, as far as that is known: one of a stranger
-    /// who is only heard does not open the party's NAT.
+    /// Whether a packet of the party itself has come, as far as that is known. A stranger's packet
+    /// does not open the party's NAT.
     pub fn has_heard_party(&self) -> bool {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.followed().is_some(),

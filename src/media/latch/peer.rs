@@ -6,8 +6,7 @@ use std::time::Instant;
 
 use crate::media::reach::Reach;
 
-/// What is known of the party that a flow talks to, and how its source is learned
-/// (spec: media-behaviour §3).
+/// The party of a flow, and how its source is learned (spec: media-behaviour §3).
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct PeerSpec {
     /// The address and port of its SDP; `None` until its SDP is known.
@@ -24,11 +23,11 @@ pub struct PeerSpec {
     pub sends: bool,
     /// Whether the party takes media by its SDP (not port 0, not an unspecified address).
     pub wants: bool,
-    /// Where media for the party may go, be the destination signalled or learned.
+    /// Allowed destinations of media for the party, signalled or learned.
     pub reach: Reach,
     /// Whether the party knows the port: it has been shown our SDP.
     pub is_shown: bool,
-    /// How the source is learned.
+    /// Learning mode.
     pub learning: Learning,
     /// The destination stays the signalled one whatever source is learned.
     pub asymmetric: bool,
@@ -40,13 +39,12 @@ pub struct PeerSpec {
     pub nat_wait: bool,
     /// Dummy packets go to the party until something came from it.
     pub pierce_nat: bool,
-    /// When signalling last touched the party. A later value than the one in force opens the
-    /// learning window again in the modes that count from the last signalling; what was learned
-    /// is reset only when `signalled` differs.
+    /// Time of the last signalling for the party. A later value opens the learning window again in
+    /// the modes that count from it. The learned source is reset only when `signalled` differs.
     pub signalled_at: Instant,
 }
 
-/// How the source of a stream is learned (spec: media-behaviour §3, §3.1).
+/// Learning modes for the source of a stream (spec: media-behaviour §3, §3.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Learning {
     /// Windlass's default: ranks of sources, runs, and a settled peer.
@@ -62,7 +60,7 @@ pub enum Learning {
     Off,
 }
 
-/// Why a packet is refused for its source.
+/// Reasons why a packet is refused for its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The source is not the party.

@@ -17,10 +17,10 @@ const STEPS: std::ops::RangeInclusive<u16> = 1..=3;
 /// The packets of one source, as far as they follow each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Of the last packet; `None`: it was not RTP.
+    /// SSRC of the last packet; `None` if it was not RTP.
     ssrc: Option<u32>,
     sequence: u16,
-    /// How many follow each other.
+    /// Number of consecutive packets.
     packets: u8,
     last_at: Instant,
     /// Times between the last ones, in µs.
@@ -28,7 +28,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Without a packet.
+    /// An empty run.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             ssrc: None,
@@ -77,7 +77,7 @@ impl Run {
         Duration::from_micros(longest.into())
     }
 
-    /// How many packets follow each other, as far as it matters.
+    /// Number of consecutive packets, up to the length of a run.
     pub(super) fn length(&self) -> usize {
         usize::from(self.packets).min(LENGTH)
     }
