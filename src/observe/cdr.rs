@@ -25,15 +25,15 @@ pub struct CallRecord {
 /// A party of the call.
 #[derive(Clone, Debug)]
 pub struct PartyRecord {
-    /// When it began, since 1970.
+    /// Start of the party, as time since 1970.
     pub start: Duration,
-    /// When it ended, since 1970.
+    /// End of the party, as time since 1970.
     pub end: Duration,
-    /// Why it ended.
+    /// Reason of the end.
     pub termination: Termination,
     /// Its own tag; `None`: it never answered.
     pub local_tag: Option<String>,
-    /// Which side of the dialogue it is.
+    /// Side of the dialogue.
     pub local_tag_type: TagType,
     /// The tag of the party that it talks to, if that has one.
     pub remote_tag: Option<String>,
@@ -57,7 +57,7 @@ pub struct MediaRecord {
 pub struct StreamRecord {
     /// RTP or RTCP.
     pub kind: StreamKind,
-    /// Where its media was sent, if that was known.
+    /// Destination of its media, if known.
     pub endpoint: Option<SocketAddr>,
     /// Our port that it used.
     pub local: SocketAddr,
@@ -93,14 +93,14 @@ pub enum TagType {
     Unknown,
 }
 
-/// Why a party ended.
+/// Reasons for the end of a party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Termination {
     /// The call reached its greatest age.
     FinalTimeout,
     /// An operator ended it.
     Forced,
-    /// Nobody answered.
+    /// The offer was not answered.
     OfferTimeout,
     /// The proxy deleted it.
     Regular,
@@ -108,7 +108,7 @@ pub enum Termination {
     SilentTimeout,
     /// No media came.
     Timeout,
-    /// None of these.
+    /// Any other reason.
     Unknown,
 }
 
@@ -128,7 +128,7 @@ impl CallRecord {
         parties.filter_map(|party| party.local_tag.as_deref())
     }
 
-    /// From-tag and to-tag of each dialogue: of every callee, or of a caller whom nobody answered.
+    /// From-tag and to-tag of each dialogue: one per callee, or one for a caller without an answer.
     pub fn dialogues(&self) -> Vec<(&str, &str)> {
         let of = |wanted| {
             let parties = self.parties.iter();
@@ -233,7 +233,7 @@ impl Display for Termination {
     }
 }
 
-/// How a tag stands in the line.
+/// Form of a tag in the line.
 fn tag(tag: &Option<String>) -> &str {
     tag.as_deref().unwrap_or("(null)")
 }

@@ -17,13 +17,13 @@ pub struct DtmfReport<'a> {
     pub source_label: Option<&'a [u8]>,
     /// Tags of all parties of the call, the source's included.
     pub tags: &'a [&'a [u8]],
-    /// When, in s since 1970.
+    /// Time of the digit, in s since 1970.
     pub timestamp_s: u64,
     /// Address that the packet came from.
     pub source_ip: IpAddr,
     /// RFC 4733 event code, 0–15.
     pub event: u8,
-    /// For how long, in ms.
+    /// Duration in ms.
     pub duration_ms: u32,
     /// Level below 0 dBm0, in dB: 0–63.
     pub volume: u8,

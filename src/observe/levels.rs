@@ -6,7 +6,7 @@ use super::subsystem::{SUBSYSTEMS, Subsystem, is_within};
 /// A level for each subsystem, in syslog's numbers; below 0: off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Levels {
-    /// Of everything that is no subsystem's: libraries.
+    /// Level of everything outside the subsystems: libraries.
     rest: i64,
     levels: [i64; SUBSYSTEMS.len()],
 }
@@ -37,7 +37,7 @@ impl Levels {
         Self { rest, levels }
     }
 
-    /// One level for everything.
+    /// One level for all subsystems.
     pub(crate) fn all(level: i64) -> Self {
         Self {
             rest: level,
@@ -45,7 +45,7 @@ impl Levels {
         }
     }
 
-    /// With another level for one subsystem; `None`: there is no such.
+    /// These levels with another one for one subsystem; `None` if there is no such subsystem.
     pub(crate) fn with(mut self, name: &str, level: i64) -> Option<Self> {
         let position = position(name)?;
         *self.levels.get_mut(position)? = level;

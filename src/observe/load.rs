@@ -1,19 +1,18 @@
-//! How busy the machine is, for the limits on new calls (spec: media-behaviour §10): load average,
-//! CPU usage, bandwidth. Text of `/proc` in, numbers out; reading the files is the caller's, as is
-//! the time.
+//! Load of the machine, for the limits on new calls (spec: media-behaviour §10): load average, CPU
+//! usage, bandwidth. Text of `/proc` in, numbers out. The caller reads the files and the clock.
 
 use std::time::{Duration, Instant};
 
-/// How often [`LoadSampler::sample`] is worth calling.
+/// Interval at which calling [`LoadSampler::sample`] gives new values.
 pub const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Where [`parse_load_average`] finds its text.
+/// Source of the text for [`parse_load_average`].
 pub const LOAD_AVERAGE_FILE: &str = "/proc/loadavg";
 
-/// Where [`CpuTimes::parse`] finds its text.
+/// Source of the text for [`CpuTimes::parse`].
 pub const CPU_FILE: &str = "/proc/stat";
 
-/// How busy the machine was at the last sample.
+/// Load of the machine at the last sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
     /// Load average of the last minute.
@@ -71,7 +70,7 @@ impl LoadLimits {
     }
 }
 
-/// What to take a sample of.
+/// Input of a sample.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading<'a> {
     /// Text of [`LOAD_AVERAGE_FILE`], if it could be read.

@@ -1,4 +1,4 @@
-//! What the outside can see of the engine.
+//! Output of the engine for others: logs, records, captures, notifications.
 
 mod calendar;
 pub mod cdr;

@@ -11,7 +11,7 @@ pub(crate) struct Subsystem {
 }
 
 impl Subsystem {
-    /// The part of a module: the one that names it most exactly; what nobody names is `core`.
+    /// Subsystem of a module: the one with the longest matching name, else `core`.
     pub(crate) fn of(target: &str) -> &'static str {
         let mut found = ("core", 0);
         for subsystem in &SUBSYSTEMS {
@@ -43,7 +43,7 @@ const fn subsystem(
     }
 }
 
-/// All of them; `core` comes first, since its target covers others.
+/// All subsystems. `core` comes first, since its target covers others.
 pub(crate) const SUBSYSTEMS: [Subsystem; 13] = [
     subsystem(
         "core",

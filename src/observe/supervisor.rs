@@ -1,5 +1,5 @@
-//! What a service manager wants to know: sd_notify(3), for units of `Type=notify`, which Debian's
-//! unit of rtpengine is.
+//! Messages to the service manager: sd_notify(3), for units of `Type=notify`, such as Debian's unit
+//! of rtpengine.
 
 use std::ffi::OsStr;
 use std::io;

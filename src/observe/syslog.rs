@@ -11,14 +11,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::calendar::date;
 
-/// Where the daemon listens.
+/// Socket of the syslog daemon.
 pub const SOCKET: &str = "/dev/log";
 
-/// Which part of the system a line is from (RFC 3164 §4.1.1).
+/// Facility of a line (RFC 3164 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(u8);
 
-/// How grave a line is (RFC 3164 §4.1.1).
+/// Severity of a line (RFC 3164 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Error: 3.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-/// What the SIP side understands (`xmlrpc-format`).
+/// Call formats that the SIP side understands (`xmlrpc-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XmlRpcFormat {
     /// 0, SEMS: `di(sbc, postControlCmd, TAG, teardown)` for each tag.
@@ -103,15 +103,15 @@ fn escape(text: &str, out: &mut String) {
 /// A `b2b-url` that cannot be posted to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It begins with `https://`.
+    /// The URL begins with `https://`.
     #[error("`{0}` is https, which is not supported here; expected http://HOST[:PORT]/PATH")]
     Https(String),
-    /// It is no URL.
+    /// The text is no URL.
     #[error("`{0}` is no URL; expected http://HOST[:PORT]/PATH, where %% stands for an address")]
     Syntax(String),
 }
 
-/// Where to post to: a URL in which `%%` stands for the address of the SIP side.
+/// Target of the requests: a URL in which `%%` stands for the address of the SIP side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UrlTemplate(String);
 
@@ -145,21 +145,21 @@ impl UrlTemplate {
     }
 }
 
-/// What became of the requests so far.
+/// Results of the requests so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotifierCounters {
     /// Answered with success.
     pub delivered: u64,
     /// Given up after [`TRIES`].
     pub failed: u64,
-    /// Not tried, because too many were waiting.
+    /// Requests dropped because too many were waiting.
     pub dropped: u64,
 }
 
-/// How often a request is tried.
+/// Number of tries of a request.
 pub const TRIES: u32 = 3;
 
-/// How long one try may take.
+/// Longest duration of one try.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Calls that may wait. With a SIP side that does not answer, each takes up to 15 s; beyond that
@@ -216,7 +216,7 @@ impl Notifier {
         }
     }
 
-    /// What became of the requests so far.
+    /// Results of the requests so far.
     pub fn counters(&self) -> NotifierCounters {
         self.counters.read()
     }

@@ -44,7 +44,7 @@ where
     }
 }
 
-/// What an event says: its message, and its values behind it.
+/// Text of an event: its message, then its values.
 struct Words<'a> {
     form: &'a Form,
     call_id: Option<String>,

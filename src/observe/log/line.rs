@@ -9,7 +9,7 @@ use windlass_ng::shown::{Escape, needs_escape};
 
 use crate::config::topic::{CallPrefix, Syslog};
 
-/// How lines look.
+/// Form of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     call_prefix: CallPrefix,
@@ -23,10 +23,10 @@ pub(crate) struct Form {
     mark_suffix: String,
 }
 
-/// One thing to be logged.
+/// One event to log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
-    /// Since 1970.
+    /// Time since 1970.
     pub(crate) at: Duration,
     pub(crate) level: Level,
     pub(crate) subsystem: &'static str,

@@ -111,7 +111,7 @@ pub fn severity(filter: &str) -> i64 {
 
 type Replace = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
-/// How the filter of the process is replaced; logging is one thing of the whole process.
+/// Replaces the filter of the process; logging exists once per process.
 static REPLACE: OnceLock<Replace> = OnceLock::new();
 
 fn keep<S: 'static>(handle: reload::Handle<EnvFilter, S>) {

@@ -1,4 +1,4 @@
-//! Where lines in rtpengine's form go: stderr, or the syslog.
+//! Destination of lines in rtpengine's form: stderr, or the syslog.
 
 use std::io::{self, Write};
 use std::path::Path;

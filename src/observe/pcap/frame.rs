@@ -81,7 +81,7 @@ const UDP_HEADER: usize = 8;
 const UDP: u8 = 17;
 const HOPS: u8 = 64;
 
-/// Both ends, in one family.
+/// Addresses of both ends, of one family.
 enum Addresses {
     V4(Ipv4Addr, Ipv4Addr),
     V6(Ipv6Addr, Ipv6Addr),
@@ -127,7 +127,7 @@ impl Addresses {
         Some(header)
     }
 
-    /// What the checksum of UDP covers of the IP header (RFC 768, RFC 8200 §8.1).
+    /// The part of the IP header that the UDP checksum covers (RFC 768, RFC 8200 §8.1).
     fn pseudo_header(&self, udp_length: u16) -> Checksum {
         let mut sum = Checksum::default();
         match self {

@@ -11,7 +11,7 @@ use crate::observe::calendar::date;
 pub struct SdpEntry {
     /// Label of the party that it came from.
     pub label: Option<String>,
-    /// When that party began.
+    /// Start of that party.
     pub started: SystemTime,
     /// Offer or answer.
     pub mode: SdpMode,
@@ -28,21 +28,21 @@ pub enum SdpMode {
     Answer,
 }
 
-/// What is known at the end of a recording.
+/// Facts known at the end of a recording.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// When the first party ended.
+    /// End of the first party.
     pub terminated: SystemTime,
-    /// When the call began.
+    /// Start of the call.
     pub call_start: SystemTime,
-    /// When the call ended.
+    /// End of the call.
     pub call_end: SystemTime,
-    /// What the proxy gave as `metadata`; may be empty.
+    /// `metadata` of the proxy; may be empty.
     pub metadata: Vec<u8>,
 }
 
 impl SdpEntry {
-    /// What it takes of the queue, in bytes.
+    /// Bytes that it takes in the queue.
     pub(super) fn weight(&self) -> usize {
         size_of::<Self>() + self.body.len() + self.label.as_ref().map_or(0, String::len)
     }
@@ -89,7 +89,7 @@ impl Ending {
     }
 }
 
-/// With the microseconds as decimals.
+/// Time in ms, with the microseconds as decimals.
 fn milliseconds(time: SystemTime) -> String {
     let micros = time
         .duration_since(UNIX_EPOCH)

@@ -30,7 +30,7 @@ mod writer;
 
 pub use metadata::{Ending, SdpEntry, SdpMode};
 
-/// How packets stand in the files (`recording-format`).
+/// Form of packets in the files (`recording-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PcapFormat {
     /// IP packets.
@@ -40,16 +40,16 @@ pub enum PcapFormat {
     Ethernet,
 }
 
-/// How to record.
+/// Settings of recordings.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderOptions {
     /// Form of the files.
     pub format: PcapFormat,
-    /// What it may take.
+    /// Bounds.
     pub limits: RecorderLimits,
 }
 
-/// What recordings may take of memory and disk.
+/// Bounds of recordings in memory and on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderLimits {
     /// Bytes that may wait for the disk, of all calls together; what is beyond is dropped.
@@ -73,7 +73,7 @@ impl Default for RecorderOptions {
     }
 }
 
-/// Why a call is not recorded.
+/// Reasons why a call is not recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotRecorded {
     /// No recording directory is configured.
@@ -84,7 +84,7 @@ pub enum NotRecorded {
     Outside,
 }
 
-/// What became of the packets so far.
+/// Results for the packets so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecorderCounters {
     /// Packets written.
@@ -111,13 +111,13 @@ pub struct Recorder {
 /// The way to the writer.
 #[derive(Clone, Debug)]
 struct Queue {
-    /// Without a bound of its own: packets and SDP are held back by the bytes in `shared.waiting`,
-    /// and of the rest each call sends two.
+    /// The channel has no bound of its own. `shared.waiting` bounds packets and SDP by bytes, and
+    /// each call sends only two other jobs.
     jobs: Sender<Job>,
     shared: Arc<Shared>,
 }
 
-/// What writer and handles both see.
+/// State shared by writer and handles.
 #[derive(Debug, Default)]
 struct Shared {
     /// Bytes.
@@ -192,7 +192,7 @@ impl Recorder {
         Ok(Recording(Arc::new(handle)))
     }
 
-    /// What became of the packets so far.
+    /// Results for the packets so far.
     pub fn counters(&self) -> RecorderCounters {
         let shared = &self.queue.shared;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -236,7 +236,7 @@ struct Handle {
 }
 
 impl Recording {
-    /// Where the packets go: what the `recordings` key of a reply lists.
+    /// The capture file, which the `recordings` key of a reply lists.
     pub fn file(&self) -> &Path {
         &self.0.file
     }
@@ -291,14 +291,14 @@ impl Recording {
 }
 
 impl Handle {
-    /// Sends what takes this many bytes of the queue, if there is room.
+    /// Queues a job of this many bytes, if there is space.
     fn queue(&self, weight: usize, job: Job) {
         if self.reserve(weight) {
             self.send_reserved(weight, job);
         }
     }
 
-    /// Whether there is room in the queue; counted as dropped if not.
+    /// Reserves space in the queue; without space the job is counted as dropped.
     fn reserve(&self, weight: usize) -> bool {
         let shared = &self.queue.shared;
         let before = shared.waiting.fetch_add(weight, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Where the files of a recording lie (spec: media-behaviour §13).
+//! Paths of a recording's files (spec: media-behaviour §13).
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

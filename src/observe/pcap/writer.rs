@@ -14,7 +14,7 @@ use super::beneath::{Made, Root};
 use super::name::Paths;
 use super::{Ending, PcapFormat, RecorderLimits, SdpEntry, Shared, frame};
 
-/// What the writer is asked to do.
+/// Jobs of the writer.
 #[derive(Debug)]
 pub(super) enum Job {
     Open {
@@ -317,7 +317,7 @@ impl Writer {
         made.inspect_err(|error| self.failed(path, error)).ok()
     }
 
-    /// One log line for a disk that fails, not one per call.
+    /// Logs one line for a failing disk, not one per call.
     fn failed(&mut self, path: &Path, error: &io::Error) {
         self.shared.errors.fetch_add(1, Ordering::Relaxed);
         if !std::mem::replace(&mut self.reported, true) {
@@ -337,7 +337,7 @@ fn discard_buffer(pcap: &mut Option<BufWriter<File>>) {
     }
 }
 
-/// How full the disk is, asked now and then.
+/// Free space of the disk, read at intervals.
 struct Disk {
     keep_free: u64,
     /// Bytes that may be written before it is asked again.
@@ -362,7 +362,7 @@ impl Disk {
     }
 }
 
-/// What a packet takes of the queue, in bytes.
+/// Bytes that a packet takes in the queue.
 pub(super) fn packet_weight(payload: &[u8]) -> usize {
     size_of::<Job>() + payload.len()
 }
