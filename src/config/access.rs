@@ -1,20 +1,20 @@
-//! Who may speak to the control listeners (spec: security 12).
+//! Access to the control listeners (spec: security 12).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Whose requests are answered. Those from loopback addresses always are.
+/// Sources whose requests are answered. Loopback addresses always are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Access {
     /// No others.
     #[default]
     Loopback,
-    /// Those of these networks.
+    /// Sources in these networks.
     AllowList(Vec<Network>),
-    /// Those of private and link-local addresses, and of the networks given: the ones that this
-    /// host has an address in. For whoever binds widely as rtpengine is used to, and has not said
-    /// yet who may ask.
+    /// Sources with private or link-local addresses, and those in the networks that this host has
+    /// an address in. For operators who bind widely, as with rtpengine, and have not named the
+    /// peers yet.
     LocalNetworks(Vec<Network>),
 }
 

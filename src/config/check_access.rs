@@ -1,4 +1,4 @@
-//! Who may speak to the control listeners, and whether that has been said (spec: security 12).
+//! Checks that access to the control listeners is configured (spec: security 12).
 
 use std::iter::repeat;
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use super::draft::Draft;
 use super::problem::Place;
 
 impl Checker<'_> {
-    /// The access that follows from listeners and settings. A bind that others can reach must say
-    /// who they are; in rtpengine's manner it need not, and neighbours are answered.
+    /// The access that follows from listeners and settings. A listener that others can reach must
+    /// name its peers; under rtpengine's name it need not, and neighbours are answered.
     pub(super) fn access(&mut self, draft: &Draft) -> Access {
         let control = &draft.groups.control;
         let [cli, http, https] = &draft.control_places;

@@ -1,4 +1,4 @@
-//! How one setting is written: in TOML, and as the text of an rtpengine option.
+//! Text forms of one setting: in TOML, and as an rtpengine option.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -12,11 +12,11 @@ use super::reader::Value;
 
 /// Reads and writes the values of one setting.
 pub(super) trait Codec<T> {
-    /// What a value looks like, for whoever wrote another.
+    /// Description of a valid value, for error messages.
     fn expected(&self) -> String;
     /// The value of a TOML value, if it is one.
     fn read(&self, value: &DeValue<'_>) -> Option<T>;
-    /// What of a TOML value that is none is wrong, and what was expected there.
+    /// The wrong parts of an invalid TOML value, each with what is expected there.
     fn mistakes<'v, 'i>(&self, value: &'v Value<'i>) -> Vec<(&'v Value<'i>, String)> {
         vec![(value, self.expected())]
     }
@@ -30,7 +30,7 @@ pub(super) trait Codec<T> {
     }
 }
 
-/// How rtpengine shows what is not set.
+/// rtpengine's text for a setting without a value.
 pub(super) const NONE: &str = "(null)";
 
 /// `true` or `false`.
@@ -216,7 +216,7 @@ impl Codec<Duration> for Millis {
     }
 }
 
-/// One of some words; an option may write it in capitals or not.
+/// One of several words; an option may be in any case.
 pub(super) struct Word<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> Codec<T> for Word<T> {
@@ -248,7 +248,7 @@ impl<T: Copy + PartialEq> Codec<T> for Word<T> {
     }
 }
 
-/// What has a text form of its own.
+/// A type with a text form of its own.
 pub(super) struct Text<T> {
     expected: &'static str,
     of: PhantomData<T>,

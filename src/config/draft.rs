@@ -42,7 +42,7 @@ pub(super) struct Draft {
     pub(super) edge: Option<DraftEdge>,
     pub(super) templates: BTreeMap<String, String>,
     pub(super) groups: Groups,
-    /// Where the listeners of `groups.control` were said: `cli`, `http`, `https`.
+    /// Places of the listeners of `groups.control`: `cli`, `http`, `https`.
     pub(super) control_places: [Vec<Place>; 3],
     /// Said in rtpengine's manner: what it takes for good is no mistake.
     pub(super) is_compat: bool,

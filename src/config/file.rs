@@ -78,7 +78,7 @@ fn line_of(place: Place) -> Option<usize> {
 }
 
 impl Reader<'_> {
-    /// Where the entries of a list of [control] stand.
+    /// Places of the entries of a list of [control].
     fn entry_places(&self, root: &DeTable<'_>, key: &str) -> Vec<Place> {
         let control = root
             .get("control")

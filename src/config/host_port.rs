@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// A host, by address or name, and a port: `192.0.2.1:9060`, `[2001:db8::1]:9060`, `hep:9060`.
-/// A name is looked up by whoever connects.
+/// A host, by address or name, and a port: `192.0.2.1:9060`, `[2001:db8::1]:9060`, `hep:9060`. A
+/// name is resolved when the connection is made.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// Address or name, without brackets.
@@ -81,7 +81,7 @@ impl FromStr for Secret {
     }
 }
 
-/// How a [`Secret`] gets into a configuration file that is written; nowhere else.
+/// Writes a [`Secret`] into a configuration file; used nowhere else.
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,12 +1,10 @@
-//! What an operator may set: a TOML file, overridden by flags, checked as a whole.
-//!
-//! A [`Config`] is validated plain data; whoever holds one need not ask again whether a port range
-//! is sane or a direction names an interface. Reading it touches only the file: whether an address
-//! is really local, and whether the system has room for the ports, is asked by [`preflight`].
-//!
-//! The way of a setting: [`mod@file`] and [`flags`] put values and their places into a draft, `check`
-//! turns the draft into a `Config` or into every [`Problem`] at once. [`compat`] fills the draft from
-//! rtpengine's command line and file instead.
+//! The operator's settings: a TOML file, overridden by flags, checked as a whole.
+//! A [`Config`] is validated plain data: its port ranges are sane, and its directions name
+//! interfaces. Reading it touches only the file. [`preflight`] checks whether an address is really
+//! local and whether the system has enough ports.
+//! [`mod@file`] and [`flags`] put values and their places into a draft. `check` turns the draft
+//! into a `Config` or into every [`Problem`] at once. [`compat`] fills the draft from rtpengine's
+//! command line and file instead.
 
 pub mod access;
 mod check;
@@ -52,13 +50,13 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// Other names of interfaces: alias to name.
     pub aliases: BTreeMap<String, String>,
-    /// Where ng requests are accepted.
+    /// The ng listeners.
     pub ng: Ng,
     /// The control listeners beside ng.
     pub control: Control,
-    /// Who may speak to all control listeners; follows from the listeners and `control.allow`.
+    /// Access to all control listeners; follows from the listeners and `control.allow`.
     pub access: Access,
-    /// How requests and SDP are understood.
+    /// Reading of requests and SDP.
     pub signalling: Signalling,
     /// Strings of flags that stand for requests' own, by name: `default` counts for every request,
     /// a command's name for that command (spec: ng-protocol §9).
@@ -69,7 +67,7 @@ pub struct Config {
     pub quality: Quality,
     /// The jitter buffer.
     pub jitter_buffer: JitterBuffer,
-    /// How packets are moved.
+    /// Transport of packets.
     pub dataplane: Dataplane,
     /// Recording of calls.
     pub recording: Recording,
@@ -85,15 +83,15 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Log lines for a syslog, and the special logs.
     pub syslog: Syslog,
-    /// What the process leaves behind.
+    /// Background and pidfile.
     pub process: Process,
-    /// How media is treated.
+    /// Treatment of media.
     pub media: Media,
-    /// When what is forgotten goes away.
+    /// Time-outs of calls.
     pub timeouts: Timeouts,
     /// Load limits.
     pub limits: Limits,
-    /// What is logged, and how.
+    /// Level and form of the log.
     pub log: Log,
     /// Threads that move packets; `None`: one per core.
     pub workers: Option<usize>,
@@ -209,7 +207,7 @@ impl Default for Config {
 /// One local address for media. Interfaces of the same name form one logical interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// What `direction` calls it.
+    /// Name in `direction`.
     pub name: String,
     /// The local address that ports are opened on.
     pub address: IpAddr,
@@ -246,7 +244,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// How many ports there are.
+    /// Number of ports.
     pub fn count(self) -> usize {
         usize::from(self.max.saturating_sub(self.min)) + 1
     }
@@ -266,10 +264,11 @@ impl Default for PortRange {
     }
 }
 
-/// Where ng requests are accepted (spec: ng-protocol §1).
+/// The ng listeners (spec: ng-protocol §1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ng {
-    /// UDP listeners; who is answered there says [`Config::access`]. Port 0 takes any free port.
+    /// UDP listeners; [`Config::access`] names the sources that are answered. Port 0 takes any free
+    /// port.
     pub udp: Vec<SocketAddr>,
     /// TCP listeners; as `udp`.
     pub tcp: Vec<SocketAddr>,
@@ -284,21 +283,21 @@ impl Default for Ng {
     }
 }
 
-/// How media is treated.
+/// Treatment of media.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Media {
-    /// How the source of a stream is learned when the request does not say.
+    /// Learning mode of a stream's source if the request names none.
     pub learning: Learning,
     /// Proxies in front of the one that speaks ng: their addresses as `received-from` say nothing
     /// about the phone (spec: media-behaviour §3.1).
     pub signalling_hops: Vec<IpAddr>,
     /// TOS or traffic class of sent media; 0 leaves the system's default.
     pub tos: u8,
-    /// Where media may go.
+    /// Allowed destinations of media.
     pub destinations: topic::Destinations,
 }
 
-/// When what is forgotten goes away (spec: media-behaviour §4).
+/// Time-outs of calls (spec: media-behaviour §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// A call without media for this long ends.
@@ -309,7 +308,7 @@ pub struct Timeouts {
     pub offer: Duration,
     /// Every call ends after this time, whatever happens on it; `None`: no such limit.
     pub final_limit: Option<Duration>,
-    /// How long a deleted call is kept, for packets in flight and late requests.
+    /// Time for which a deleted call is kept, for packets in flight and late requests.
     pub delete_delay: Duration,
 }
 
@@ -338,13 +337,13 @@ pub struct Limits {
     pub max_bandwidth: Option<u64>,
 }
 
-/// What is logged, and how.
+/// Level and form of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter per target such as
     /// `info,windlass::call=debug`.
     pub level: String,
-    /// How a line looks.
+    /// Form of a line.
     pub format: LogFormat,
 }
 
@@ -357,15 +356,15 @@ impl Default for Log {
     }
 }
 
-/// How a log line looks.
+/// Forms of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Human,
     /// One JSON object per line.
     Json,
-    /// As rtpengine's: `[time] LEVEL: [call-id]: [subsystem] text`.
+    /// rtpengine's form: `[time] LEVEL: [call-id]: [subsystem] text`.
     Rtpengine,
 }
 
@@ -378,7 +377,7 @@ pub struct Edge {
     /// `host` or `host:port` written into Via, Record-Route and Contact instead of the listening
     /// address.
     pub advertise: Option<String>,
-    /// Where requests from anybody else go.
+    /// Destination of requests from all other addresses.
     pub upstream: SocketAddr,
     /// The relay to use; `None`: the one of this process.
     pub ng: Option<SocketAddr>,
@@ -389,7 +388,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// What the edge is told at start; `own_ng` is where this process takes ng requests.
+    /// Settings of the edge; `own_ng` is the ng address of this process.
     pub fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
         let ng = self.ng.unwrap_or(own_ng);
         // The listeners are replaced as a whole; there may be several.

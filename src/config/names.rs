@@ -53,7 +53,7 @@ impl fmt::Display for LocalName {
     }
 }
 
-/// What the names of a configuration stand for.
+/// Meaning of the names in a configuration.
 #[derive(Clone, Debug)]
 pub struct Names {
     interfaces: Vec<LocalInterface>,
@@ -65,11 +65,11 @@ pub struct Names {
 /// An address of a network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalInterface {
-    /// What the system calls the interface.
+    /// The system's name of the interface.
     pub name: String,
     /// The address.
     pub address: IpAddr,
-    /// How many bits of it are the network's.
+    /// Length of its network prefix in bits.
     pub prefix: u8,
 }
 
@@ -82,7 +82,7 @@ impl Names {
         })
     }
 
-    /// For a configuration of another host: a name is good and stands for no address.
+    /// For a configuration of another host: names are accepted and have no address.
     pub fn unseen() -> Self {
         Self {
             unseen: true,

@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::topic::Steering;
 use super::{Config, PortRange};
 
-/// What the host says; see [`Host::read`].
+/// Facts about the host; see [`Host::read`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Addresses that are not local may be bound, IPv4 (net.ipv4.ip_nonlocal_bind).
@@ -52,12 +52,12 @@ impl Host {
     }
 }
 
-/// What [`check`] found.
+/// Result of [`check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Why the relay must not start.
+    /// Reasons why the relay must not start.
     pub errors: Vec<String>,
-    /// What will trouble it later.
+    /// Conditions that will trouble it later.
     pub warnings: Vec<String>,
 }
 
@@ -114,8 +114,8 @@ pub fn check(
     findings
 }
 
-/// What will trouble the relay on this host, as far as that can be told without binding anything:
-/// what `windlass check` shows beside the mistakes of the file.
+/// Conditions on this host that will trouble the relay, as far as they can be seen without binding
+/// anything. `windlass check` shows them beside the mistakes of the file.
 pub fn warnings(config: &Config) -> Vec<String> {
     check(config, &Host::read(), |_| Ok(())).warnings
 }

@@ -1,18 +1,18 @@
-//! What is wrong with a configuration, and where.
+//! Mistakes in a configuration, with their places.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// One thing that is wrong, and where it was said.
+/// One mistake and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where.
+    /// Place of the mistake.
     pub at: Place,
-    /// What, and what was expected.
+    /// The mistake, and what was expected.
     pub message: String,
 }
 
-/// Where a setting comes from.
+/// Place of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A flag of the command line, or its environment variable.
@@ -63,7 +63,7 @@ impl<T> Placed<T> {
 pub struct Problems {
     /// The file, if one was read.
     pub path: Option<PathBuf>,
-    /// At least one.
+    /// All mistakes; at least one.
     pub list: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! What a file says becomes a config, or every mistake is named with its place.
+//! A file becomes a config, or every mistake is named with its place.
 
 use clap::Parser;
 

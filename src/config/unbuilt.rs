@@ -1,5 +1,4 @@
-//! Settings that are read and checked although nothing makes use of them yet: whoever relies on one
-//! is told.
+//! Settings that are read and checked but have no effect yet; a warning names those that are set.
 
 use super::Config;
 use super::topic::MosModel;

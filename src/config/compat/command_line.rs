@@ -4,7 +4,7 @@
 use super::options::{OptionRow, Takes};
 use crate::config::problem::{Place, Placed, Problem};
 
-/// What was said, in order.
+/// Options of a command line, in order.
 #[derive(Debug, Default)]
 pub(super) struct CommandLine {
     /// Options and their values; a flag has the value `true`.
@@ -57,7 +57,7 @@ struct Parser<'a, I: Iterator<Item = (&'a String, usize)>> {
 }
 
 impl<'a, I: Iterator<Item = (&'a String, usize)>> Parser<'a, I> {
-    /// What stands behind `--`.
+    /// Reads the part after `--`.
     fn long(&mut self, text: &str, at: Place) {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -81,7 +81,7 @@ impl<'a, I: Iterator<Item = (&'a String, usize)>> Parser<'a, I> {
         }
     }
 
-    /// What stands behind `-`.
+    /// Reads the part after `-`.
     fn letters(&mut self, text: &str, at: Place) {
         let mut letters = text.chars();
         while let Some(letter) = letters.next() {

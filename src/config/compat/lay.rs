@@ -1,4 +1,4 @@
-//! What was said, as a draft: the options that need more than their own value.
+//! Turns rtpengine's options into a draft: those that need more than their own value.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -206,8 +206,7 @@ impl Layer<'_> {
         }
     }
 
-    /// What rtpengine does unless it is told otherwise: it goes to the background, and its log to
-    /// the syslog.
+    /// rtpengine's defaults for its process: it goes to the background, and logs to the syslog.
     fn habits(&mut self) {
         self.draft.groups.process.background = !self.said.is_set("foreground");
         self.draft.log_format = Some(Placed {

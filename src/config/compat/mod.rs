@@ -31,21 +31,21 @@ pub const PROGRAM: &str = "rtpengine";
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/rtpengine/rtpengine.conf";
 
-/// What a command line asks for.
+/// Purpose of a command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// To run.
+    /// Run the relay.
     Run(Box<Run>),
-    /// To print this and end.
+    /// Print this text and end.
     Print(String),
 }
 
-/// What to run.
+/// Settings and warnings of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// With what settings.
+    /// The settings.
     pub config: Config,
-    /// What the operator should know; for the log, once it is open.
+    /// Warnings for the operator, to be logged once the log is open.
     pub warnings: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ fn finish(draft: Draft, names: &Names, mut problems: Vec<Problem>) -> Result<Con
     Err(problems)
 }
 
-/// What an option prints that does nothing else.
+/// Output of an option that only prints.
 fn action(line: &CommandLine) -> Option<String> {
     let asks = |name| line.last(name).is_some_and(|flag| flag.value != "false");
     if asks("version") {
@@ -152,7 +152,7 @@ fn action(line: &CommandLine) -> Option<String> {
     })
 }
 
-/// The file that is meant, with its text; a missing one is empty if nobody named it.
+/// The configuration file's text; a missing file is empty unless it was named.
 fn text_of_file(
     line: &CommandLine,
     default_file: &Path,

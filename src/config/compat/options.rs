@@ -8,15 +8,15 @@ pub(super) struct OptionRow {
     pub(super) name: &'static str,
     pub(super) short: Option<char>,
     pub(super) takes: Takes,
-    /// What the help calls its value.
+    /// Name of its value in the help.
     value: &'static str,
-    /// What it is for; empty if it has no meaning here.
+    /// Purpose; empty if it has no meaning here.
     help: &'static str,
-    /// It changes something; otherwise it is taken and named in a warning.
+    /// The option has an effect; otherwise a warning names it.
     pub(super) is_used: bool,
 }
 
-/// What an option is followed by.
+/// Argument of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     /// Nothing.
@@ -124,8 +124,8 @@ const fn value(name: &'static str, value: &'static str, help: &'static str) -> O
     OptionRow::new(name, Takes::Value, value, help)
 }
 
-/// All of them (spec: media-behaviour §20), and two of our own: rtpengine has none that says who may
-/// ask.
+/// All options (spec: media-behaviour §20), and Windlass's own for access and destinations, which
+/// rtpengine does not have.
 #[rustfmt::skip]
 pub(super) static OPTIONS: [OptionRow; 226] = [
     // Start.

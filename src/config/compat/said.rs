@@ -100,7 +100,7 @@ impl Said {
         self.last(name).is_some_and(|value| value.value != "false")
     }
 
-    /// What was said and changes nothing: one line for each kind.
+    /// Warnings for options without effect, one line per kind.
     pub(super) fn warnings(&self) -> Vec<String> {
         let is_off = |value: &str| matches!(value, "false" | "" | "-1");
         let unused: Vec<&str> = self

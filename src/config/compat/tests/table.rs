@@ -199,7 +199,7 @@ fn table() -> impl Iterator<Item = (&'static str, &'static str, Landed)> {
     TABLE.into_iter().chain(MQTT)
 }
 
-/// What must stand beside an option for it to make sense.
+/// Other options that an option needs beside it.
 fn beside(name: &str) -> &'static str {
     match name {
         "interface" => "",
