@@ -14,7 +14,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 /// Set for the second process.
 const MARK: &str = "WINDLASS_IN_BACKGROUND";
 
-/// What is said on the pipe.
+/// Message on the pipe.
 const READY: &[u8] = b"ready";
 
 /// Whether this process was started to be the one in the background.

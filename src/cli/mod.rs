@@ -1,4 +1,4 @@
-//! What can be written on the command line, one file per command.
+//! The command line, one file per command.
 
 pub(crate) mod background;
 mod compat;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What a command ends with: an exit code, or an error for `main` to print.
+/// Result of a command: an exit code, or an error for `main` to print.
 pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 /// An RTP media relay for SIP proxies: a drop-in for rtpengine.
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
 }
 
-/// Prints to standard output; nobody reading any more is no error.
+/// Prints to standard output; a closed pipe is no error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -40,7 +40,7 @@ pub(crate) struct RunArgs {
 }
 
 impl RunArgs {
-    /// What stands behind `--rtpengine-compat`.
+    /// Reads the arguments after `--rtpengine-compat`.
     pub(crate) fn compat(arguments: Vec<String>) -> Self {
         Self {
             config: None,

@@ -118,7 +118,7 @@ impl Scene<'_> {
     }
 }
 
-/// Which calls these words mean; `None`: they are a call-id.
+/// Calls that these words select; `None` if the words are a call-id.
 fn whose(words: &[&str]) -> Option<Whose> {
     match words {
         ["all"] => Some(Whose::All),

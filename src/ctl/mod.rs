@@ -1,7 +1,6 @@
 //! The operator's command line (spec: media-behaviour §19): a line of words in, text out.
-//!
-//! No sockets here: the daemon takes lines over TCP, HTTP, WebSocket and ng. What is reached beside
-//! the calls goes through [`Process`]. Values that an operator sets last until the process ends.
+//! No sockets here: the daemon takes lines over TCP, HTTP, WebSocket and ng. Everything except
+//! calls is reached through [`Process`]. Values that an operator sets last until the process ends.
 
 mod calls;
 mod json;
@@ -21,7 +20,7 @@ use crate::call::{Calls, Limits, Now, Timeouts};
 use crate::config::Config;
 use crate::observe::levels::Levels;
 
-/// What the command line reaches beside the calls.
+/// Everything except calls that the command line reaches.
 pub trait Process: Send + Sync {
     /// Replaces the filter of the log.
     ///
@@ -48,7 +47,7 @@ pub trait Process: Send + Sync {
     fn id(&self) -> u32;
 }
 
-/// What the author of a line may learn.
+/// Rights of the author of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Everything.
@@ -57,11 +56,11 @@ pub enum Role {
     Stranger,
 }
 
-/// What a stranger is told who asks for the ids of calls.
+/// Reply to an unnamed source that asks for call-ids.
 pub const NO_READER: &str = "Call-ids are listed only for this host and for those named in \
                              `allow` or `read` of [control] (--control-allow, --control-read)";
 
-/// What a stranger is told who means calls without their ids.
+/// Reply to an unnamed source whose command is about calls without naming them.
 const NOT_ALL: &str = "All calls at once are for this host and for those named in `allow` or \
                        `read` of [control] (--control-allow, --control-read)";
 
@@ -73,7 +72,7 @@ pub struct Console {
     kept: Mutex<Kept>,
 }
 
-/// How things stood at the start.
+/// Values at the start.
 struct Start {
     options: Vec<(&'static str, String)>,
     timeouts: Timeouts,
@@ -167,7 +166,7 @@ impl Console {
     }
 }
 
-/// What one line is carried out on.
+/// Context of one line.
 #[derive(Clone, Copy)]
 struct Scene<'a> {
     console: &'a Console,
@@ -199,8 +198,8 @@ impl Scene<'_> {
     }
 }
 
-/// Whether whoever is answered may give a command: it shows values, or does something to a call
-/// whose id is known. Everything else acts on the relay or on all calls at once.
+/// Whether any answered source may give a command: it shows values, or acts on a call whose id is
+/// known. All other commands act on the relay or on all calls at once.
 fn is_for_all(command: &str) -> bool {
     matches!(
         command,
@@ -208,10 +207,10 @@ fn is_for_all(command: &str) -> bool {
     )
 }
 
-/// What a command prints.
+/// Output of a command.
 type Printed = Result<String, Fault>;
 
-/// Why a line is no command.
+/// Reasons why a line is no command.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Fault {
     /// Words are missing.

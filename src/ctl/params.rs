@@ -45,7 +45,7 @@ impl Scene<'_> {
         options
     }
 
-    /// What `set` can change, as it is now.
+    /// Current values of everything that `set` can change.
     fn changeable(self) -> Vec<(String, String)> {
         let (timeouts, limits) = (self.calls.timeouts(), self.calls.limits());
         let kept = *self.console.kept();

@@ -12,7 +12,7 @@ const YEAR_S: u64 = 31_536_000;
 /// Fewer open files than this are refused, as rtpengine does.
 const MIN_OPEN_FILES: u64 = 65_536;
 
-/// What can be set.
+/// Names that can be set.
 const NAMES: [&str; 17] = [
     "controltos",
     "deletedelay",
@@ -233,7 +233,7 @@ impl Scene<'_> {
     }
 }
 
-/// What was set, or the whole line that says why not.
+/// The set value, or the whole line that says why not.
 type Outcome = Result<String, String>;
 
 fn failed(name: &str, text: &str, reason: &str) -> String {

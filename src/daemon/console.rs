@@ -88,7 +88,7 @@ const CONNECTIONS: usize = 32;
 /// A line that is not complete by then is dropped; output that is not taken by then, too.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a thread without traffic looks whether it shall stop.
+/// Interval at which a thread without traffic checks whether to stop.
 const STOP_CHECK: Duration = Duration::from_millis(250);
 
 /// A running listener. Dropped, it stops.
@@ -99,7 +99,7 @@ pub(super) struct CliServer {
 }
 
 impl CliServer {
-    /// Binds `address`; `shared` says who may speak.
+    /// Binds `address`; `shared` has the access policy.
     pub(super) fn start(
         address: SocketAddr,
         operator: Arc<Operator>,
@@ -220,7 +220,7 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// One line in, its output out.
+/// Executes one line and writes its output.
 fn serve(
     mut stream: TcpStream,
     operator: &Operator,

@@ -1,4 +1,4 @@
-//! What a configuration means for calls: addresses, identity, defaults.
+//! Engine values of a configuration: addresses, identity, defaults.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(super) fn steering(config: &Config) -> Steering {
     }
 }
 
-/// Where media may not go. `host`: the addresses of this host.
+/// Forbidden destinations of media. `host`: the addresses of this host.
 pub(crate) fn reach(config: &Config, host: Vec<IpAddr>) -> reach::Rules {
     let ports = config.interfaces.iter().map(|interface| MediaPorts {
         address: interface.address,
@@ -134,7 +134,7 @@ pub(crate) fn defaults(config: &Config, reach: Arc<reach::Rules>) -> call::Defau
     }
 }
 
-/// What this relay shows of itself, drawn anew with every start.
+/// Identity that this relay shows, drawn anew at every start.
 pub(super) fn identity(config: &Config) -> Result<Identity, Error> {
     let software = &config.signalling.software_id;
     let certificate = Certificate::generate(software).map_err(Error::Certificate)?;
@@ -185,7 +185,7 @@ pub(crate) fn templates(config: &Config) -> Templates {
     templates
 }
 
-/// How mean opinion scores are made. Full-band codecs have no formula of their own yet.
+/// Settings of the mean opinion score. Full-band codecs have no formula of their own yet.
 pub(super) fn scoring(config: &Config) -> Scoring {
     Scoring {
         basis: match config.quality.mos {

@@ -1,4 +1,4 @@
-//! What stands between calls and everything else: the data plane behind them, ng before them.
+//! Adapters around calls: the data plane for them, and the command handler for ng.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;

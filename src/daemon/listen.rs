@@ -1,4 +1,4 @@
-//! The control listeners, and who may speak to them (spec: ng-protocol §1, security 12).
+//! The control listeners and their access policy (spec: ng-protocol §1, security 12).
 
 use std::io;
 use std::net::SocketAddr;
@@ -138,7 +138,7 @@ fn tls(config: &Config) -> Result<Tls, Error> {
     })
 }
 
-/// Who may speak to the listeners, as the configuration says.
+/// Access policy of the listeners by the configuration.
 pub(super) fn access(config: &Config, calls: &Arc<Calls>) -> Arc<Access> {
     let networks = |networks: &[access::Network]| -> Vec<Network> {
         let loopback = ["127.0.0.0/8", "::1"].map(str::to_owned);
@@ -157,7 +157,7 @@ pub(super) fn access(config: &Config, calls: &Arc<Calls>) -> Arc<Access> {
     Arc::new(access.with_hint(hint))
 }
 
-/// What HTTP has beside ng.
+/// HTTP resources in addition to ng.
 struct Pages(Arc<Operator>);
 
 impl Resources for Pages {

@@ -44,7 +44,7 @@ use role::Roles;
 use tell::{DigitReports, Endings};
 use timers::Timers;
 
-/// Why the relay does not run.
+/// Reasons why the relay does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The workers did not start.
@@ -63,19 +63,19 @@ pub enum Error {
         protocol: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// HTTPS has no certificate.
     #[error("no certificate for HTTPS: {reason}")]
     Tls {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The URL for call-backs is of no use.
     #[error("b2b-url: {reason}")]
     CallBack {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Recordings have nowhere to go.
@@ -83,7 +83,7 @@ pub enum Error {
     Recording {
         /// The directory.
         dir: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The edge needs a relay that listens on UDP.
@@ -211,7 +211,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Where ng requests are taken over UDP.
+    /// UDP addresses of the ng listeners.
     pub fn ng_udp(&self) -> Vec<SocketAddr> {
         self.listeners
             .udp
@@ -220,7 +220,7 @@ impl Daemon {
             .collect()
     }
 
-    /// Where ng requests are taken over TCP.
+    /// TCP addresses of the ng listeners.
     pub fn ng_tcp(&self) -> Vec<SocketAddr> {
         self.listeners
             .tcp
@@ -229,7 +229,7 @@ impl Daemon {
             .collect()
     }
 
-    /// Where the edge takes SIP; empty without an edge.
+    /// SIP addresses of the edge; empty without an edge.
     pub fn edge(&self) -> Vec<SocketAddr> {
         self.edge
             .as_ref()
@@ -267,7 +267,7 @@ fn reserve_ports(config: &Config) -> Option<Reservation> {
     reservation.map_err(told).ok()
 }
 
-/// Where calls are recorded to, if anywhere.
+/// Recorder of calls, if recording is configured.
 fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
     let Some(dir) = &config.recording.dir else {
         return Ok(None);
@@ -295,12 +295,12 @@ fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
     Ok(Some(Arc::new(OpenRecordings::new(recorder))))
 }
 
-/// How a relay came to stop.
+/// Reasons why a relay stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// By SIGINT or SIGTERM.
+    /// SIGINT or SIGTERM.
     Terminated,
-    /// By SIGHUP: whoever watches it should start it again.
+    /// SIGHUP: the supervisor should start it again.
     HungUp,
 }
 

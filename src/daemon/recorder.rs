@@ -20,7 +20,7 @@ pub(super) struct OpenRecordings {
 }
 
 impl OpenRecordings {
-    /// None is open yet.
+    /// Without open recordings.
     pub(super) fn new(recorder: Recorder) -> Self {
         Self {
             recorder,

@@ -1,5 +1,5 @@
-//! Who may read: learn the ids of calls without knowing one (spec: security 12). Who knows an id is
-//! a party to its call; who can list them reaches every call.
+//! The reading role: learning the ids of calls without knowing one (spec: security 12). A source
+//! that knows an id takes part in its call; one that can list ids reaches every call.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use crate::ctl::Role;
 
 /// Gives sources their role.
 pub(super) struct Roles {
-    /// Whose addresses have the reading role, besides those of this host.
+    /// Networks with the reading role, besides this host.
     readers: Vec<Network>,
-    /// HTTP is answered only to those who know the secret.
+    /// HTTP is answered only to clients that know the secret.
     http_is_proven: bool,
     /// HTTPS, too, or only to those with a client certificate.
     https_is_proven: bool,

@@ -1,4 +1,4 @@
-//! What the relay tells others: digits, call records, call-backs.
+//! Reports to others: digits, call records, call-backs.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
@@ -20,7 +20,7 @@ use crate::observe::dtmf::DtmfReport;
 use crate::observe::syslog::{Facility, SOCKET, Severity, Syslog};
 use crate::observe::xmlrpc::{Notifier, TimedOutCall, UrlTemplate, XmlRpcFormat};
 
-/// Where digits are reported.
+/// Destinations of digit reports.
 pub(super) struct DigitReports {
     socket: Option<UdpSocket>,
     destination: Option<SocketAddr>,
@@ -138,7 +138,7 @@ pub(super) struct Endings {
 }
 
 impl Endings {
-    /// `None`: nobody wants to know.
+    /// Reports by the configuration; `None` if there are none.
     pub(super) fn new(config: &Config) -> Result<Option<Self>, super::Error> {
         let cdr = config.syslog.cdr.as_ref();
         let records = cdr.and_then(|facility| syslog(facility, config));

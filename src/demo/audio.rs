@@ -16,7 +16,7 @@ use super::{now, pause};
 
 /// Time between two packets.
 const FRAME_TIME: Duration = Duration::from_millis(20);
-/// How long a receiver waits before it looks whether the call is over.
+/// Interval at which a receiver checks whether the call is over.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Timestamp units, and bytes, of a packet.
 const FRAME_SAMPLES: u32 = RATE / 50;
@@ -32,13 +32,13 @@ pub(super) struct Conversation {
     pub(super) sent: [SendLog; 2],
 }
 
-/// What the phones are doing.
+/// Stage of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(super) enum Stage {
     /// Both speak and listen.
     Talking,
-    /// Both only listen, until what is on its way has arrived.
+    /// Both only listen, until the packets in flight have arrived.
     Draining,
     /// The audio is over.
     Over,
@@ -73,7 +73,7 @@ impl Conversation {
     }
 }
 
-/// When each packet of one direction was sent, by sequence number from 0.
+/// Send times of one direction's packets, by sequence number from 0.
 #[derive(Debug)]
 pub(super) struct SendLog {
     /// Nanoseconds since the epoch plus one; 0: not sent, or arrived already.
@@ -96,7 +96,7 @@ impl SendLog {
         self.count.load(Relaxed)
     }
 
-    /// Whether there is room for one more packet.
+    /// Notes the send time of a packet; `false` if the log is full.
     fn note(&self, sequence: u16, time_ns: u64) -> bool {
         let Some(slot) = self.times.get(usize::from(sequence)) else {
             return false;
@@ -113,7 +113,7 @@ impl SendLog {
     }
 }
 
-/// What one phone heard.
+/// Audio that one phone received.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     /// Packets that arrived, each counted once.
@@ -155,7 +155,7 @@ impl Heard {
         self.jitter.round() as u32
     }
 
-    /// One RTP packet, received `arrival_ns` after the epoch.
+    /// Takes one RTP packet, received `arrival_ns` after the epoch.
     fn rtp(&mut self, packet: &[u8], arrival_ns: u64, sent: &SendLog) {
         let Some(header) = packet.first_chunk::<RTP_HEADER>() else {
             return;
@@ -180,7 +180,7 @@ impl Heard {
         }
     }
 
-    /// One compound RTCP packet; takes the sender report and the first report block.
+    /// Takes one compound RTCP packet: the sender report and the first report block.
     fn rtcp(&mut self, packet: &[u8], at: Duration) {
         let word = |index: usize| {
             let bytes = packet.get(index * 4..)?.first_chunk()?;
@@ -220,10 +220,10 @@ pub(super) struct Talker<'c> {
     pub(super) conversation: &'c Conversation,
     pub(super) rtp: Line,
     pub(super) rtcp: Line,
-    /// Where its audio goes, by the description it got.
+    /// Destination of its audio, by the SDP that it got.
     pub(super) to_rtp: SocketAddr,
     pub(super) to_rtcp: SocketAddr,
-    /// How long it lets the other one begin.
+    /// Time for which it lets the other phone begin.
     pub(super) patience: Duration,
 }
 

@@ -53,7 +53,7 @@ impl Callee {
         })
     }
 
-    /// Where it listens.
+    /// Its SIP address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }

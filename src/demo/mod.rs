@@ -34,10 +34,10 @@ use phone::{Caller, Dialog};
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
 
-/// How long the demo goes on.
+/// Settings of the demo.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long the phones talk; at most [`Options::MAX_SECONDS`].
+    /// Duration of the conversation; at most [`Options::MAX_SECONDS`].
     pub seconds: u64,
     /// Print the report as JSON.
     pub json: bool,
@@ -48,15 +48,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// As many packets as sequence numbers tell apart.
+    /// Longest conversation: 16-bit sequence numbers at 50 packets a second.
     pub const MAX_SECONDS: u64 = 1200;
 }
 
 /// A running relay with its edge, as the demo needs it.
 pub struct Engine {
-    /// Where it takes ng requests.
+    /// Its ng address.
     pub ng_udp: SocketAddr,
-    /// Where the edge takes SIP.
+    /// SIP addresses of the edge.
     pub edge: Vec<SocketAddr>,
     /// Ends it.
     pub stop: Box<dyn FnOnce()>,
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-/// Why the demo could not be played to its end.
+/// Reasons why the demo could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The call did not come about or did not end well.
@@ -119,7 +119,7 @@ pub fn run(
     outcome
 }
 
-/// What the answering phone does: the first call is the demo's, all others get an echo.
+/// Behaviour of the callee: the first call is the demo's, all others get an echo.
 fn answer(demo: mpsc::Sender<Dialog>) -> impl FnMut(Dialog) + Send + 'static {
     let mut demo = Some(demo);
     move |dialog| {
@@ -142,7 +142,7 @@ fn answer(demo: mpsc::Sender<Dialog>) -> impl FnMut(Dialog) + Send + 'static {
 struct Place {
     /// Relay and edge towards the caller.
     relay: IpAddr,
-    /// What the caller's NAT shows to the outside.
+    /// Public address of the caller's NAT.
     outside: IpAddr,
     callee: IpAddr,
 }
@@ -291,7 +291,7 @@ fn converse(
     })
 }
 
-/// What is known of both legs from their SIP.
+/// Facts about both legs from their SIP messages.
 struct Legs {
     call_id: String,
     tags: [String; 2],

@@ -1,8 +1,7 @@
-//! How a phone reaches the network: directly, or through a simulated NAT.
-//!
+//! Network access of a phone: direct, or through a simulated NAT.
 //! The NAT has the mapping of most home routers, endpoint-independent, and their filter, address-
-//! and port-dependent (RFC 4787 §4.1, §5): the outside sees another address and port than the phone
-//! knows, and only those whom the phone sent something can answer.
+//! and port-dependent (RFC 4787 §4.1, §5). The outside sees another address and port than the phone
+//! knows, and only addresses that the phone has sent to can answer.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,9 +13,9 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Line {
     socket: UdpSocket,
-    /// What the phone takes for its address.
+    /// Address that the phone takes for its own.
     believed: SocketAddr,
-    /// Whom the phone sent something, if a NAT is keeping count.
+    /// Addresses that the phone has sent to, if there is a NAT.
     permitted: Option<Mutex<HashSet<SocketAddr>>>,
 }
 

@@ -12,11 +12,11 @@ use super::sip::{Message, audio_address, caller_routes, host_port, rtcp_address,
 
 /// First retransmission of a request or of a 200 (RFC 3261 §17.1.1.1).
 pub(super) const T1: Duration = Duration::from_millis(500);
-/// How long anybody is waited for; [`CallError::NoAnswer`] says so too.
+/// Longest wait for a response; [`CallError::NoAnswer`] names it too.
 const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const USER_AGENT: &str = concat!("windlass-demo/", env!("CARGO_PKG_VERSION"));
 
-/// Why a call did not come about or did not end well.
+/// Reasons why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// A response without a usable description or header.
@@ -24,13 +24,13 @@ pub enum CallError {
     BadAnswer {
         /// Part of the answer.
         what: &'static str,
-        /// What it says.
+        /// Its reason phrase.
         text: String,
     },
     /// The phone's socket failed.
     #[error("the phone's socket failed")]
     Io(#[from] io::Error),
-    /// Nobody answered.
+    /// No response came.
     #[error("no answer to {0} within 10 s")]
     NoAnswer(&'static str),
     /// A final response other than success.
@@ -60,7 +60,7 @@ pub(super) struct Dialog {
 }
 
 impl Dialog {
-    /// Where the phone's audio comes from, as the outside sees it.
+    /// Public source address of the phone's audio.
     pub(super) fn source(&self) -> io::Result<SocketAddr> {
         let [rtp, _] = &self.lines;
         rtp.outside()
@@ -76,7 +76,7 @@ pub(super) struct Caller {
     cseq: u32,
 }
 
-/// What a caller needs to send requests within its call.
+/// Dialog state of a caller, for requests within its call.
 #[derive(Debug)]
 pub(super) struct Remote {
     target: String,

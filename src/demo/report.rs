@@ -1,4 +1,4 @@
-//! What the demo found out, for people and for programs.
+//! Results of the demo, for people and for programs.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,24 +13,24 @@ use crate::media::quality::Model;
 /// The outcome of one demo call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// How long the phones talked.
+    /// Duration of the conversation.
     pub seconds: u64,
     /// Caller and callee.
     pub legs: [LegReport; 2],
 }
 
-/// One leg: what the relay did for it, and what its phone heard.
+/// One leg: the relay's view of it, and the audio that its phone heard.
 #[derive(Clone, Debug, Serialize)]
 pub struct LegReport {
-    /// Who it is.
+    /// Name of the leg.
     pub name: String,
     /// Audio address and port that the phone wrote into its SDP.
     pub sdp_before: SocketAddr,
-    /// Where its packets really come from, as the outside sees it.
+    /// Public source address of its packets.
     pub source: SocketAddr,
-    /// What the other phone got to read in its place.
+    /// Address in the SDP that the other phone got.
     pub sdp_after: SocketAddr,
-    /// How the relay saw the leg just before it was hung up.
+    /// The relay's view of the leg just before the end.
     #[serde(flatten)]
     pub relay: RelayView,
     /// The audio that the phone received.
@@ -40,7 +40,7 @@ pub struct LegReport {
 /// The RTP stream of a leg in the relay's `query`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RelayView {
-    /// Where the phone's packets come from and go to.
+    /// Latched source of the phone's packets, which is also their destination.
     pub latched: Option<SocketAddr>,
     /// Packets that the relay received from the phone.
     pub packets_in: u64,
@@ -97,7 +97,7 @@ impl HeardReport {
         }
     }
 
-    /// At least 99.9 % arrived.
+    /// Whether at least 99.9 % arrived.
     fn is_good(&self) -> bool {
         self.sent > 0 && self.arrived * 1000 >= self.sent * 999
     }

@@ -1,5 +1,5 @@
-//! As much SIP and SDP as the built-in phones need (RFC 3261, RFC 4566). Not a library: the edge
-//! has the real one.
+//! The SIP and SDP that the built-in phones need (RFC 3261, RFC 4566). No library: the edge has the
+//! full one.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};

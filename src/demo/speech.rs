@@ -1,8 +1,6 @@
-//! Something that sounds like a voice, and its G.711 A-law coding.
-//!
-//! Not speech synthesis: a glottal buzz with a wandering pitch, shaped by moving formants, in
-//! syllables, words and pauses. Loudness, spectrum and silence are those of a call, which is what
-//! matters to whoever listens or measures.
+//! A synthetic voice and its G.711 A-law coding.
+//! No speech synthesis: a glottal buzz with a wandering pitch, shaped by moving formants, in
+//! syllables, words and pauses. Loudness, spectrum and silence are those of a call.
 
 use std::f64::consts::TAU;
 
@@ -99,7 +97,7 @@ const VOWELS: [[f64; 3]; 5] = [
     [300.0, 870.0, 2240.0],
 ];
 
-/// How much a mouth of these formants lets through at a frequency.
+/// Gain of a vocal tract with these formants at a frequency.
 fn resonance(frequency: f64, formants: [f64; 3]) -> f64 {
     formants
         .iter()

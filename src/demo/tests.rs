@@ -65,8 +65,8 @@ fn phones_without_relay_hear_each_other() {
     assert_eq!(echoed, Some((&b"hello"[..], to)));
 }
 
-/// The least that can stand between the phones: a proxy that rewrites SDP and record-routes, ports
-/// that send to whoever sent last, and `query`.
+/// Minimal proxy and relay between the phones: it rewrites SDP, record-routes, sends to the last
+/// source of each port, and answers `query`.
 struct StandIn {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

@@ -1,4 +1,4 @@
-//! A data plane that only keeps books: no socket is opened and no packet moves.
+//! A data plane that only records flows: it opens no socket and moves no packet.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,18 +29,18 @@ struct Entry {
     mark: Mark,
 }
 
-/// What the last command did to a flow.
+/// Effect of the last command on a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// Nothing.
     Kept,
-    /// It came to be.
+    /// The flow is new.
     New,
-    /// It was there and became another.
+    /// The flow changed.
     Changed,
 }
 
-/// The books after one command.
+/// The flows after one command.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// Flows of the calls that the command touched, by local address.
@@ -56,7 +56,7 @@ impl Books {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the commands since the last call did.
+    /// Changes since the last call.
     pub(super) fn turn_page(&self) -> Page {
         let mut entries = self.lock();
         let touched: Vec<u64> = entries

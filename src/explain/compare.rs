@@ -1,20 +1,20 @@
 //! Two SDPs side by side: which lines stayed, changed, came and went.
 
-/// What became of one line.
+/// Comparison of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
-    /// It stands as it was received.
+    /// Printed as received.
     Same(&'a str),
-    /// It says something else.
+    /// Printed differently.
     Changed {
-        /// As received.
+        /// The received line.
         was: &'a str,
-        /// As printed.
+        /// The printed line.
         now: &'a str,
     },
-    /// It was not received.
+    /// Printed, but not received.
     Added(&'a str),
-    /// It is not printed.
+    /// Received, but not printed.
     Dropped(&'a str),
 }
 
@@ -58,8 +58,7 @@ pub(super) fn compare<'a>(said: &[&'a str], printed: &[&'a str]) -> Vec<Line<'a>
     lines
 }
 
-/// What two lines have in common that say the same of different things; `None` where every line
-/// stands for itself.
+/// Common part of two lines that say the same of different things; `None` if a line stands alone.
 fn key(line: &str) -> Option<&str> {
     let Some(attribute) = line.strip_prefix("a=") else {
         return line.get(..1);

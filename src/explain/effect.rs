@@ -1,4 +1,4 @@
-//! What of a request was not understood, and what was and does nothing in this build.
+//! Parts of a request that were not understood, and parts without effect in this build.
 
 use windlass_ng::request::{CodecSpec, Flag, What};
 use windlass_ng::{Command, Request};
@@ -32,7 +32,7 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
 
 const NO_CODECS: &str = "there is no codec engine";
 
-/// What was not understood, with the known name that may have been meant.
+/// Parts that were not understood, each with the known name that may have been meant.
 pub(super) fn ignored(request: &Request) -> Vec<String> {
     let entries = request.ignored.iter().map(|entry| {
         let text = &entry.text;
@@ -59,7 +59,7 @@ pub(super) fn ignored(request: &Request) -> Vec<String> {
     entries.collect()
 }
 
-/// What was understood and does nothing.
+/// Parts that were understood and have no effect.
 pub(super) fn idle(request: &Request, call: Option<&CallPicture>) -> Vec<String> {
     let mut out = Vec::new();
     for (flag, why) in IDLE_FLAGS {
@@ -146,7 +146,7 @@ fn in_answer(request: &Request, out: &mut Vec<String>) {
     }
 }
 
-/// What is signalled and not carried out.
+/// Features that are signalled but not carried out.
 fn signalled_only(call: &CallPicture, out: &mut Vec<String>) {
     for (index, party) in call.parties.iter().enumerate() {
         let has = |test: fn(&crate::call::MediaPicture) -> bool| party.medias.iter().any(test);

@@ -1,4 +1,4 @@
-//! One SDP that came in and the one that went out for it, line by line with reasons.
+//! One received SDP and the one printed for it, line by line with reasons.
 
 use windlass_ng::Request;
 use windlass_sdp::{Media, SessionDescription};
@@ -8,14 +8,14 @@ use super::text::Keys;
 use crate::call::ports::Interfaces;
 use crate::call::{CallPicture, MediaPicture, PartyPicture, PortPicture};
 
-/// What an SDP is to the one that it is printed for.
+/// Role of an SDP for its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     /// An offer that another party made.
     Offer,
     /// An answer that another party made.
     Answer,
-    /// Of the relay's own making.
+    /// An SDP made by the relay itself.
     Own,
 }
 

@@ -1,4 +1,4 @@
-//! The plan of flows, in words.
+//! The plan of flows as text.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -149,7 +149,7 @@ impl Words<'_> {
         text
     }
 
-    /// What does not go to parties that are to hear this one.
+    /// Packets of a flow that its sinks do not get.
     fn withheld(&self, flow: &FlowSpec) -> Vec<String> {
         let mut out = Vec::new();
         if flow.discard {
@@ -203,7 +203,7 @@ impl Words<'_> {
     }
 }
 
-/// Where the party is, and how it is found.
+/// Address of the party, and how it is learned.
 fn party(flow: &FlowSpec) -> String {
     let peer = &flow.peer;
     let mut text = match peer.signalled {
@@ -243,7 +243,7 @@ fn party(flow: &FlowSpec) -> String {
     text
 }
 
-/// What is accepted on a port.
+/// Packets that a port accepts.
 fn takes(flow: &FlowSpec) -> String {
     let mut text = match &flow.payload {
         Payload::Opaque => "any datagram, unread".to_owned(),
@@ -272,7 +272,7 @@ fn takes(flow: &FlowSpec) -> String {
     text
 }
 
-/// What is withheld from a sink, or changed for it.
+/// Packets that are withheld from a sink or changed for it.
 fn rules_text(rules: &SinkRules) -> String {
     let mut parts = Vec::new();
     if let Some(types) = rules.withhold.types {

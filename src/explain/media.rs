@@ -1,4 +1,4 @@
-//! Why the lines of an m= section are as they are.
+//! Reasons for the lines of an m= section.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,7 +10,7 @@ use super::exchange::{MediaLine, Role};
 use crate::call::ports::Family;
 
 impl MediaLine<'_> {
-    /// Why a line is there, and not as it was received.
+    /// Reason for a line that was added or changed.
     pub(super) fn reason(&self, was: Option<&str>, now: &str) -> Option<String> {
         let exchange = self.exchange;
         let section = section(self.printed.kind);
@@ -46,7 +46,7 @@ impl MediaLine<'_> {
         Some(reason)
     }
 
-    /// Why a line is gone.
+    /// Reason for a missing line.
     pub(super) fn drop(&self, line: &str) -> String {
         let exchange = self.exchange;
         if let Some(reason) = exchange.removed(section(self.printed.kind), line) {
@@ -189,7 +189,7 @@ impl MediaLine<'_> {
         }
     }
 
-    /// Why a codec of the sender is not among those of the receiver.
+    /// Reason why the receiver is not offered a codec of the sender.
     fn codec_drop(&self, codec: &Codec) -> String {
         let exchange = self.exchange;
         let options = &exchange.request.codec;
@@ -296,7 +296,7 @@ impl MediaLine<'_> {
         format!("interface `{interface}` ({why})")
     }
 
-    /// Why the address is IPv4 or IPv6, where that is not plain.
+    /// Reason for the address family, where it is not obvious.
     fn family_reason(&self, local: SocketAddr) -> String {
         let exchange = self.exchange;
         let said = self

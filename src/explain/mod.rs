@@ -1,10 +1,9 @@
-//! Explaining what the relay makes of ng requests, without a network: every request is run on the
-//! real calls, with a data plane that only keeps books, and what comes out is put into words.
-//!
-//! `read` splits a file into requests; `exchange`, `session` and `media` find the reason of every
-//! changed line of SDP; `flows` prints the plan for the data plane; `effect` names what a request
-//! asked for in vain. Reasons are found from outside, by comparing what went in, what came out and
-//! the state of the call: the engine does its work without knowing that it is watched.
+//! Explains ng requests without a network. Every request runs on the real calls, with a data plane
+//! that only records flows; the result becomes text.
+//! `read` splits a file into requests. `exchange`, `session` and `media` find the reason of every
+//! changed line of SDP. `flows` prints the plan for the data plane. `effect` names the parts of a
+//! request without effect. Reasons are found from outside, by comparing input, output and the state
+//! of the call: the engine has no code for it.
 
 mod books;
 mod compare;
@@ -63,10 +62,10 @@ impl fmt::Debug for Explainer {
     }
 }
 
-/// What became of one request.
+/// Result of one request.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// In words, in lines.
+    /// The explanation, in lines.
     pub text: String,
     /// Whether the request was refused.
     pub is_refused: bool,
@@ -128,7 +127,7 @@ impl Explainer {
         &self.calls
     }
 
-    /// When all of this happens.
+    /// Time at which the requests run.
     pub fn now(&self) -> Now {
         self.now
     }
@@ -272,7 +271,7 @@ impl Explainer {
         }
     }
 
-    /// What became of the call, where that is not said by an SDP.
+    /// Effect on the call, where no SDP shows it.
     fn fate(
         &self,
         text: &mut String,

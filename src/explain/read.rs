@@ -2,24 +2,24 @@
 
 use windlass_ng::bencode::Framer;
 
-/// One request as it stands in the input.
+/// One request of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The line of the input that it begins on, from 1.
     pub line: usize,
-    /// What stands before the payload, if anything does.
+    /// The cookie before the payload, if any.
     pub cookie: Option<&'a [u8]>,
     /// The bencode dictionary or the JSON object.
     pub payload: &'a [u8],
 }
 
-/// Something in the input is no request, and what follows it cannot be told apart.
+/// A part of the input is no request, and the rest cannot be split.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {reason}")]
 pub struct ReadError {
     /// The line of the input, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// The fault.
     pub reason: String,
 }
 
@@ -50,7 +50,7 @@ pub fn messages(input: &[u8]) -> Result<Vec<Message<'_>>, ReadError> {
     }
 }
 
-/// What follows white space and comments.
+/// The input after white space and comments.
 fn skip(mut rest: &[u8]) -> &[u8] {
     loop {
         rest = rest.trim_ascii_start();

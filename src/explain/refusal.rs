@@ -1,4 +1,4 @@
-//! Why a request was refused, in more words than the protocol has.
+//! Reasons for a refused request, longer than those of the protocol.
 
 use windlass_ng::limits::REQUEST_ELEMENTS;
 use windlass_ng::{Request, bencode, errors, json};
@@ -7,7 +7,7 @@ use windlass_sdp::{ParseOptions, SessionDescription};
 use super::read::Message;
 use crate::call::ports::Interfaces;
 
-/// What is wrong with a message that is no request; `None` where the reply says it all.
+/// Fault of a message that is no request; `None` if the reply says enough.
 pub(super) fn undecodable(message: &Message<'_>) -> Option<String> {
     match message.payload.first() {
         Some(b'{') => json::decode(message.payload, REQUEST_ELEMENTS)
@@ -19,7 +19,7 @@ pub(super) fn undecodable(message: &Message<'_>) -> Option<String> {
     }
 }
 
-/// Why a request failed with `reason`, as far as more can be said.
+/// Explanation of an error reply with `reason`, if there is more to say.
 pub(super) fn explain(
     request: &Request,
     reason: &str,

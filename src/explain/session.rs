@@ -1,4 +1,4 @@
-//! Why the lines before the first m= line are as they are.
+//! Reasons for the lines before the first m= line.
 
 use windlass_ng::request::SdpSection;
 
@@ -6,7 +6,7 @@ use super::compare::name;
 use super::exchange::{Exchange, Role};
 
 impl Exchange<'_> {
-    /// Why a line of the session is there, and not as it was received.
+    /// Reason for a session line that was added or changed.
     pub(super) fn session_reason(&self, was: Option<&str>, now: &str) -> Option<String> {
         if let Some(reason) = self.manipulated(SdpSection::Global, now) {
             return Some(reason);
@@ -26,7 +26,7 @@ impl Exchange<'_> {
         Some(reason)
     }
 
-    /// Why a line of the session is gone.
+    /// Reason for a missing session line.
     pub(super) fn session_drop(&self, line: &str) -> String {
         if let Some(reason) = self.removed(SdpSection::Global, line) {
             return reason;

@@ -1,4 +1,4 @@
-//! How lines are laid out.
+//! Layout of lines.
 
 use std::borrow::Cow;
 

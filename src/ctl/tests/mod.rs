@@ -1,4 +1,4 @@
-//! What the command line prints, on calls without a network.
+//! Output of the command line, on calls without a network.
 
 mod media_19_cli;
 mod settings;
@@ -12,7 +12,7 @@ use super::{Console, NO_READER, Process, Role};
 use crate::call::tests::{Bench, answer, audio, numbered, offer};
 use crate::config::Config;
 
-/// A process that only keeps books.
+/// A process that only records what it is asked.
 #[derive(Default)]
 struct Books {
     filter: Mutex<String>,
