@@ -1,15 +1,21 @@
-//! The same random stories of offers, answers, queries and deletes to Debian's rtpengine and to
-//! Windlass: replies that say the same, but for what [`known::KNOWN_DIFFERENCES`] names.
+//! Random stories of offers, answers, queries and deletes, told to Debian's rtpengine and to
+//! Windlass. Both replies say the same, but for what [`known::KNOWN_DIFFERENCES`] names.
 //!
 //! rtpengine 10.5 edits the received text in place; Windlass, like later releases, prints a new
 //! SDP. So replies are compared as facts (`picture`), not as text.
+//!
+//! An excuse is checked like everything else: it applies only where both sides say what its reason
+//! predicts, and the test fails if it no longer applies in any story. What would differ but is not
+//! sent is in [`unsent::NOT_SENT`], which the generator obeys.
 
 mod equal;
 mod known;
+mod pair;
 mod phone;
 mod picture;
 mod story;
 mod topic;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +25,8 @@ use std::time::Duration;
 use windlass_ng::Dict;
 use windlass_ng::client::{Client, ClientError, ClientOptions};
 
-use self::known::{Asked, KNOWN_DIFFERENCES};
+use self::known::{Asked, KNOWN_DIFFERENCES, Told};
+use self::pair::Pair;
 use self::picture::{Picture, Ports};
 use self::story::Story;
 use crate::common::process::{Process, Relay, free_udp};
@@ -28,9 +35,12 @@ use crate::common::{TempDir, has_program, lock_machine, wait_for};
 const RTPENGINE: &str = "/usr/bin/rtpengine";
 const INTERFACES: [(&str, &str); 3] = [("ext", "127.0.0.1"), ("ext", "::1"), ("int", "127.0.0.2")];
 
+/// Stories that meet every known difference.
+const STORIES: u64 = 3000;
+
 /// Stories to tell; a thousand take three seconds.
 fn stories() -> u64 {
-    std::env::var("WINDLASS_DIFFERENTIAL").map_or(3000, |text| text.parse().unwrap())
+    std::env::var("WINDLASS_DIFFERENTIAL").map_or(STORIES, |text| text.parse().unwrap())
 }
 
 #[test]
@@ -39,9 +49,6 @@ fn replies_are_those_of_rtpengine_but_for_known_differences() {
         return;
     }
     let _lock = lock_machine();
-    for difference in KNOWN_DIFFERENCES {
-        println!("known difference: {} ({})", difference.what, difference.why);
-    }
     let directory = TempDir::new("rtpengine");
     let (_peer, peer_ng) = start_rtpengine(&directory);
     let interfaces: String = INTERFACES
@@ -56,14 +63,22 @@ fn replies_are_those_of_rtpengine_but_for_known_differences() {
         theirs.request(&Dict::new().with("command", "ping")).ok()
     });
     let mut found: BTreeMap<String, Vec<Mismatch>> = BTreeMap::new();
+    let mut applied = vec![0_u64; KNOWN_DIFFERENCES.len()];
     let mut clean = 0;
     for seed in 0..stories() {
         // A port that is leased again by chance can look like the same port: told twice.
-        let mismatch = tell(seed, 0, &ours, &theirs).and_then(|_| tell(seed, 1, &ours, &theirs));
+        let mut attempt = |number| tell(seed, number, [&ours, &theirs], &mut applied);
+        let mismatch = attempt(0).and_then(|_| attempt(1));
         match mismatch {
             Some(mismatch) => found.entry(mismatch.kind()).or_default().push(mismatch),
             None => clean += 1,
         }
+    }
+    for (difference, count) in KNOWN_DIFFERENCES.iter().zip(&applied) {
+        println!(
+            "{count:5} replies: {} ({})",
+            difference.what, difference.why
+        );
     }
     println!("{clean} of {} stories without a difference", stories());
     for (kind, mismatches) in &found {
@@ -76,6 +91,16 @@ fn replies_are_those_of_rtpengine_but_for_known_differences() {
         }
     }
     assert!(found.is_empty(), "left Windlass, right rtpengine");
+    // Fewer stories need not meet every difference.
+    if stories() >= STORIES {
+        let stale = KNOWN_DIFFERENCES.iter().zip(&applied);
+        let stale: Vec<_> = stale.filter(|(_, count)| **count == 0).collect();
+        let stale: Vec<_> = stale
+            .iter()
+            .map(|(difference, _)| difference.what)
+            .collect();
+        assert!(stale.is_empty(), "stale excuses: {stale:#?}");
+    }
     assert_eq!(relay.leased_ports(), 0);
 }
 
@@ -93,39 +118,52 @@ impl Mismatch {
     }
 }
 
-/// Tells one story to both, up to the first difference.
-fn tell(seed: u64, attempt: usize, ours: &Client, theirs: &Client) -> Option<Mismatch> {
+/// Tells one story to both, up to the first difference. Counts the known differences that it met.
+fn tell(seed: u64, attempt: usize, relays: [&Client; 2], applied: &mut [u64]) -> Option<Mismatch> {
     let mut story = Story::new(seed, attempt);
     let mut ports = [Ports::default(), Ports::default()];
     let mut told = format!("seed {seed} {:?}\n", story.topics);
+    let mut past: Vec<Told> = Vec::new();
     let mut mismatch = None;
     for step in 0..story.length() {
         let request = story.next();
-        ports.iter_mut().for_each(Ports::next);
-        let mut replies = [ours, theirs].map(|relay| relay.request(&request));
+        let replies = relays.map(|relay| relay.request(&request));
         told.push_str(&describe(&request, &replies));
-        if request.get_str("command") == Some("delete") {
-            // See the table on the parties of a call that ends.
-            for reply in replies.iter_mut().flatten() {
-                reply.remove("tags");
-            }
-        }
         let [our_reply, their_reply] = replies;
         if let Ok(reply) = &our_reply {
             story.hear(&request, reply);
         }
-        let mut left = Picture::of(our_reply, step, &mut ports[0]);
-        let mut right = Picture::of(their_reply, step, &mut ports[1]);
+        let mut pair = Pair {
+            ours: Picture::of(our_reply, step, &mut ports[0]),
+            theirs: Picture::of(their_reply, step, &mut ports[1]),
+            renamed: Vec::new(),
+        };
+        let [ours, theirs] = [&pair.ours, &pair.theirs].map(Clone::clone);
         let asked = Asked {
             request: &request,
             topics: &story.topics,
             unanswered: story.unanswered,
             relays_ice: story.relays_ice(),
+            step,
+            past: &past,
         };
-        for difference in KNOWN_DIFFERENCES {
-            (difference.equalise)(&asked, &mut left, &mut right);
+        for (difference, count) in KNOWN_DIFFERENCES.iter().zip(applied.iter_mut()) {
+            let before = pair.differences().len();
+            if before == 0 {
+                break;
+            }
+            (difference.equalise)(&asked, &mut pair);
+            *count += u64::from(pair.differences().len() < before);
         }
-        let differences = left.differences(&right);
+        let differences = pair.differences();
+        for (line, from, to) in pair.renamed {
+            ports[1].rename(line, &from, &to);
+        }
+        past.push(Told {
+            request,
+            ours,
+            theirs,
+        });
         if !differences.is_empty() {
             told.push_str(&format!("=> {}\n", differences.join("\n=> ")));
             mismatch = Some(Mismatch {
@@ -137,7 +175,7 @@ fn tell(seed: u64, attempt: usize, ours: &Client, theirs: &Client) -> Option<Mis
             break;
         }
     }
-    for relay in [ours, theirs] {
+    for relay in relays {
         let _ = relay.request(&story.delete(0));
     }
     mismatch

@@ -11,9 +11,14 @@ use windlass_ng::{Dict, Value};
 pub(super) struct Ports(HashMap<(usize, u16), String>);
 
 impl Ports {
-    /// Lines beyond the first are turned down at times and come back with other ports.
-    pub(super) fn next(&mut self) {
-        self.0.retain(|(line, _), _| *line == 0);
+    /// Gives what is called `from` on this line the name `to`, which nothing else keeps.
+    pub(super) fn rename(&mut self, line: usize, from: &str, to: &str) {
+        self.0.retain(|(at, _), name| *at != line || name != to);
+        for ((at, _), name) in &mut self.0 {
+            if *at == line && name == from {
+                to.clone_into(name);
+            }
+        }
     }
 
     fn name(&mut self, line: usize, port: u16, place: impl FnOnce() -> String) -> String {
@@ -255,7 +260,7 @@ impl Media<'_> {
                 "fingerprint" => self.say("fingerprint", words[0]),
                 "tls-id" | "ice-ufrag" | "ice-pwd" => self.say(name, value.len().to_string()),
                 "candidate" => {
-                    let port = self.port(words[5], &format!("candidate {}", words[1]));
+                    let port = self.port(words[5], &format!("candidate {} {}", words[1], words[4]));
                     let rport = |word: &&&str| word.parse::<u16>().is_err();
                     let more: Vec<&str> = words[6..].iter().filter(rport).copied().collect();
                     let rest = format!("{} {} {}", words[3], words[4], more.join(" "));

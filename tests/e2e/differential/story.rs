@@ -8,6 +8,7 @@ use windlass_ng::{Dict, Value};
 
 use super::phone::{Kind, Phone};
 use super::topic::{Keys, TOPICS, Topic};
+use super::unsent::{NOT_SENT, Rule};
 
 pub(super) struct Story {
     pub(super) id: String,
@@ -28,6 +29,7 @@ pub(super) struct Story {
     heard: Option<String>,
     /// Keys that a proxy repeats in every offer of a call.
     habits: Vec<(Topic, Keys)>,
+    sent: Vec<Dict>,
 }
 
 impl Story {
@@ -72,6 +74,7 @@ impl Story {
             seed,
             heard: None,
             habits,
+            sent: Vec::new(),
         }
     }
 
@@ -100,8 +103,31 @@ impl Story {
         self.topics.contains(&topic)
     }
 
+    /// The next request.
+    ///
+    /// # Panics
+    /// The request is one that [`NOT_SENT`] names.
     pub(super) fn next(&mut self) -> Dict {
+        let request = self.draw();
+        for unsent in NOT_SENT {
+            if let Rule::Request(is) = unsent.rule {
+                let (what, why) = (unsent.what, unsent.why);
+                assert!(
+                    !is(&request, &self.sent),
+                    "sent: {what} ({why}): {request:?}"
+                );
+            }
+        }
+        self.sent.push(request.clone());
+        request
+    }
+
+    fn draw(&mut self) -> Dict {
         let other = self.rng.random_range(0..10);
+        // One offer and one answer only: see `NOT_SENT` on relayed ICE.
+        if self.relays_ice() && self.has_offer && (self.answered || !matches!(other, 4..=7)) {
+            return Dict::new().with("command", "ping");
+        }
         match other {
             _ if !self.has_offer && self.rng.random_range(0..8) > 0 => self.offer(),
             0..=3 => self.offer(),

@@ -6,6 +6,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use windlass_ng::{Dict, Value};
 
 use super::phone::{Hold, Kind, Phone, Security};
+use super::unsent::{NOT_SENT, Rule};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
@@ -125,23 +126,12 @@ fn some(rng: &mut StdRng, from: &[&'static str]) -> Vec<&'static str> {
 impl Topic {
     /// Whether a story is not about both.
     pub(super) fn excludes(self, other: Self) -> bool {
-        let pairs = [
-            (Self::Family, Self::Interfaces),
-            (Self::Family, Self::SignalledSource),
-            (Self::MediaAddress, Self::Ice),
-            (Self::MediaAddress, Self::Hold),
-            (Self::MediaAddress, Self::Replace),
-            (Self::Lines, Self::Ice),
-            (Self::Interfaces, Self::Queries),
-            (Self::Replace, Self::Ice),
-            (Self::Replace, Self::Mids),
-            (Self::Opportunistic, Self::Security),
-            (Self::Opportunistic, Self::Replace),
-            (Self::Security, Self::Replace),
-            (Self::Hold, Self::Ice),
-            (Self::Replace, Self::OriginalDirections),
-        ];
-        pairs.contains(&(self, other)) || pairs.contains(&(other, self))
+        NOT_SENT.iter().any(|unsent| match unsent.rule {
+            Rule::Together(pairs) => {
+                pairs.contains(&(self, other)) || pairs.contains(&(other, self))
+            }
+            Rule::Request(_) => false,
+        })
     }
 
     /// Whether all offers of a call have the same keys.
