@@ -11,7 +11,7 @@ use windlass_ng::{Dict, Value};
 use crate::common::netns::Network;
 use crate::common::phone::{Call, Phone};
 use crate::common::process::Relay;
-use crate::common::{has_program, is_root, lock_machine};
+use crate::common::{has_program, is_root, lock_machine, wait_for};
 use crate::rungs::{rungs, steering};
 
 /// Around the size of both links, around what is queued for sending, and as long as is relayed.
@@ -125,10 +125,12 @@ fn an_address_that_goes_and_returns_ends_no_call() {
         network.on("relay", "ip address del 10.2.0.1/24 dev to-callee");
         assert_eq!(talk(&mut caller, &mut callee), [0, 0], "{rung}");
         network.on("relay", "ip address add 10.2.0.1/24 dev to-callee");
-        // The callee's question for the address may have gone unanswered.
-        std::thread::park_timeout(Duration::from_millis(1100));
-        callee.speak(call.shown_to_callee, 1);
-        caller.hear(1);
+        // The callee's question for the address may have gone unanswered; it asks again after a second.
+        wait_for("the way back", Duration::from_secs(10), || {
+            callee.speak(call.shown_to_callee, 1);
+            (caller.hear(1) == 1).then_some(())
+        });
+        while caller.hear(1) == 1 {}
         assert_eq!(talk(&mut caller, &mut callee), [20, 20], "{rung}");
         // And the next one gets its ports.
         let (call, [mut caller, callee]) = scene.call("10.2.0.2");

@@ -176,21 +176,31 @@ fn digits_are_reported_and_played() {
         .with("code", "7")
         .with("duration", 100);
     relay.ask(play).unwrap();
-    std::thread::sleep(Duration::from_millis(400));
-    caller.speak(call.shown_to_caller, 1);
     let mut sequences = Vec::new();
     let mut types = Vec::new();
-    while sequences.len() < 30 {
-        let Ok(length) = callee.rtp.recv(&mut buffer) else {
-            break;
-        };
-        assert!(length >= 12);
-        sequences.push(u16::from_be_bytes([buffer[2], buffer[3]]));
-        types.push(buffer[1] & 0x7f);
-        if types.last() == Some(&8) {
-            break;
+    let mut ends = 0;
+    callee
+        .rtp
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    // The digit ends with three packets that say so (RFC 4733 §2.5.1.4). Then the caller goes on,
+    // and is heard again at the latest after the pause.
+    wait_for("the caller again", Duration::from_secs(10), || {
+        if ends == 3 {
+            caller.speak(call.shown_to_caller, 1);
         }
-    }
+        while let Ok(length) = callee.rtp.recv(&mut buffer) {
+            assert!(length >= 12);
+            sequences.push(u16::from_be_bytes([buffer[2], buffer[3]]));
+            types.push(buffer[1] & 0x7f);
+            if types.last() == Some(&8) {
+                return Some(());
+            }
+            ends += usize::from(buffer[13] & 0x80 != 0);
+        }
+        None
+    });
+    assert_eq!(ends, 3);
     assert!(
         types.len() >= 8 && types[..types.len() - 1].iter().all(|t| *t == 101),
         "{types:?}"
@@ -346,8 +356,8 @@ fn the_relay_runs_under_rtpengines_name_with_its_command_line() {
     command.arg(format!("--listen-ng={ng}"));
     let process = Process::start(command, &directory.path().join("log"));
     let options = ClientOptions {
-        tries: 1,
-        interval: Duration::from_millis(200),
+        tries: 10,
+        interval: Duration::from_millis(500),
     };
     let client = Client::connect(ng, options).unwrap();
     wait_for("the relay", Duration::from_secs(10), || {
@@ -496,9 +506,19 @@ fn a_call_leaves_its_lines_in_the_log_and_signals_are_heard() {
         assert!(log.contains(line), "{line}: {log}");
     }
     // Less and less, until only errors are left.
+    let level = || {
+        let request = Dict::new()
+            .with("command", "cli")
+            .with("body", "list loglevel core");
+        let reply = relay.ask(request).unwrap();
+        reply.get_str("response").unwrap().to_owned()
+    };
     for _ in 0..3 {
+        let before = level();
         relay.process.signal(nix::sys::signal::Signal::SIGUSR1);
-        std::thread::sleep(Duration::from_millis(50));
+        wait_for("another level", Duration::from_secs(10), || {
+            (level() != before).then_some(())
+        });
     }
     let before = relay.process.log().len();
     relay.ask(command("query", "nobody")).unwrap_err();

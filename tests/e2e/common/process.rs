@@ -13,6 +13,9 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 
 use super::{TempDir, wait_for};
 
+/// How long a relay may take to start, on a busy machine.
+const START: Duration = Duration::from_secs(30);
+
 /// A program that was started, with its output in a file.
 pub(crate) struct Process {
     child: Child,
@@ -100,8 +103,32 @@ impl Relay {
         )
     }
 
+    /// Whether it starts with this configuration, or ends with an error.
+    pub(crate) fn starts(interfaces: &str, more: &str) -> bool {
+        let command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let mut relay = Self::spawn(command, interfaces, more);
+        wait_for("the relay, or its end", START, || {
+            let has_ended = relay.process.child.try_wait().unwrap().is_some();
+            match relay.process.log().contains("ready") {
+                true => Some(true),
+                false => has_ended.then_some(false),
+            }
+        })
+    }
+
     /// `command` runs the binary, perhaps in a namespace.
-    pub(crate) fn launch(mut command: Command, interfaces: &str, more: &str) -> Self {
+    pub(crate) fn launch(command: Command, interfaces: &str, more: &str) -> Self {
+        let relay = Self::spawn(command, interfaces, more);
+        wait_for("the relay", START, || {
+            let log = relay.process.log();
+            let has_failed = |line: &str| line.contains("Error") || line.starts_with("error:");
+            assert!(!log.lines().any(has_failed), "{log}");
+            log.contains("ready").then_some(())
+        });
+        relay
+    }
+
+    fn spawn(mut command: Command, interfaces: &str, more: &str) -> Self {
         let ng = free_udp("127.0.0.1");
         let directory = TempDir::new(&format!("relay-{}", ng.port()));
         let config = format!(
@@ -111,18 +138,11 @@ impl Relay {
         let path = directory.file("windlass.toml", &config);
         command.arg("run").arg("--config").arg(path);
         let process = Process::start(command, &directory.path().join("log"));
-        let relay = Self {
+        Self {
             process,
             ng,
             _directory: directory,
-        };
-        wait_for("the relay", Duration::from_secs(10), || {
-            let log = relay.process.log();
-            let has_failed = |line: &str| line.contains("Error") || line.starts_with("error:");
-            assert!(!log.lines().any(has_failed), "{log}");
-            log.contains("ready").then_some(())
-        });
-        relay
+        }
     }
 
     pub(crate) fn client(&self) -> Client {
