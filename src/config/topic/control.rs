@@ -1,4 +1,4 @@
-//! The control listeners beside ng, and who may speak to all of them.
+//! The control listeners beside ng, and their access policy.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use crate::config::host_port::Secret;
 use crate::config::setting::settings;
 
 settings! {
-    /// The control listeners beside ng, and who may speak to all of them (spec: ng-protocol §1,
+    /// The control listeners beside ng, and the access to all of them (spec: ng-protocol §1,
     /// security 12).
     pub struct Control ["control"] {
-        /// Whose requests are answered, besides those from loopback addresses. A listener on an address that is
-        /// not loopback needs this, `secret`, or for HTTPS `client_ca`.
+        /// Networks whose requests are answered, besides loopback addresses. A listener on an
+        /// address that is not loopback needs this, `secret`, or for HTTPS `client_ca`.
         allow: Vec<Network> = Vec::new(), List(text(NETWORK)), "allow", "control-allow";
-        /// Who of them may list the ids of calls, besides this host; empty: all of `allow`.
+        /// Those of them that may list call-ids, besides this host; empty: all of `allow`.
         read: Vec<Network> = Vec::new(), List(text(NETWORK)), "read", "control-read";
-        /// What a request must prove to know when its source is not in `allow`.
+        /// Secret that a request must carry when its source is not in `allow`.
         secret: Option<Secret> = None, Maybe(text("a string")), "secret";
         /// The authority, PEM, whose client certificates HTTPS accepts.
         client_ca: Option<String> = None, Maybe(text("a path")), "client_ca";
-        /// Where commands of the command-line client are taken, TCP.
+        /// TCP listeners of the command-line client.
         cli: Vec<SocketAddr> = Vec::new(), List(text(SOCKET_ADDRESS)), "cli";
-        /// Where HTTP and WebSocket requests are taken.
+        /// HTTP and WebSocket listeners.
         http: Vec<SocketAddr> = Vec::new(), List(text(SOCKET_ADDRESS)), "http";
-        /// Where HTTPS and secure WebSocket requests are taken.
+        /// HTTPS and secure WebSocket listeners.
         https: Vec<SocketAddr> = Vec::new(), List(text(SOCKET_ADDRESS)), "https";
         /// Web pages whose scripts may send HTTP and WebSocket requests; empty: all, as with
-        /// rtpengine. A browser on this host comes from a loopback address, whoever wrote the page.
+        /// rtpengine. A browser on this host comes from a loopback address, whatever page it shows.
         origins: Vec<String> = Vec::new(), List(text("an origin such as \"https://example.com\"")),
             "origins";
         /// The certificate of the HTTPS listeners, PEM.
@@ -46,10 +46,10 @@ settings! {
         tos: u8 = 0, Whole(0..=255), "tos", "control-tos";
         /// Path MTU discovery for replies over UDP; `None`: as the system does.
         pmtu: Option<Pmtu> = None, Maybe(Word(&PMTU)), "pmtu", "control-pmtu";
-        /// How long an ng request to another engine waits for its reply.
+        /// Time that an ng request to another engine waits for its reply.
         client_timeout: Duration = Duration::from_millis(50), Millis(1..=60_000),
             "client_timeout_ms", "ng-client-timeout";
-        /// How often such a request is repeated.
+        /// Number of repeats of such a request.
         client_retries: u32 = 5, Whole(0..=COUNT), "client_retries", "ng-client-retries";
     }
 }

@@ -1,10 +1,10 @@
-//! How packets are moved.
+//! Transport of packets.
 
 use crate::config::codec::{Flag, Word};
 use crate::config::setting::settings;
 
 settings! {
-    /// How packets are moved (spec: dataplane §2).
+    /// Transport of packets (spec: dataplane §2).
     pub struct Dataplane ["dataplane"] {
         /// Whether the datagrams of all ports are steered to a few sockets by an eBPF program, or
         /// every port has a socket of its own.
@@ -21,7 +21,7 @@ settings! {
 /// Whether ports are steered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steering {
-    /// Where the system lets us: CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW at the start.
+    /// If the system allows it: CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW at the start.
     Auto,
     /// Never.
     Off,

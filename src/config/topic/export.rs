@@ -1,4 +1,4 @@
-//! Where statistics go by themselves: Homer, Graphite, MQTT.
+//! Export of statistics: Homer, Graphite, MQTT.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ settings! {
     pub struct Homer ["homer"] {
         /// The collector; `None`: nothing is sent.
         server: Option<HostPort> = None, Maybe(text(HOST_PORT)), "server", "homer";
-        /// How it is reached.
+        /// Transport protocol.
         protocol: HomerProtocol = HomerProtocol::Udp, Word(&HOMER_PROTOCOL), "protocol",
             "homer-protocol";
         /// The capture agent's number.
@@ -26,7 +26,7 @@ settings! {
     }
 }
 
-/// How the HEP collector is reached.
+/// Transport protocols of the HEP collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HomerProtocol {
     /// UDP.
@@ -43,9 +43,9 @@ settings! {
     pub struct Graphite ["graphite"] {
         /// The carbon server; `None`: nothing is sent.
         server: Option<HostPort> = None, Maybe(text(HOST_PORT)), "server", "graphite";
-        /// How often; zero: never.
+        /// Interval; zero: never.
         interval: Duration = Duration::ZERO, Seconds(0..=YEAR), "interval", "graphite-interval";
-        /// What stands in front of every name.
+        /// Prefix of every name.
         prefix: String = String::new(), text("a string"), "prefix", "graphite-prefix";
         /// A connection that takes longer is given up; zero: the system's time-out.
         timeout: Duration = Duration::ZERO, Seconds(0..=YEAR), "timeout", "graphite-timeout";
@@ -82,15 +82,15 @@ settings! {
         qos: u8 = 0, Whole(0..=2), "qos", "mqtt-publish-qos";
         /// The topic; `None`: nothing is sent.
         topic: Option<String> = None, Maybe(text("a string")), "topic", "mqtt-publish-topic";
-        /// How often.
+        /// Interval.
         interval: Duration = Duration::from_millis(5000), Millis(1..=YEAR_MS), "interval_ms",
             "mqtt-publish-interval";
-        /// One message about what.
+        /// Scope of one message.
         scope: MqttScope = MqttScope::Global, Word(&MQTT_SCOPE), "scope", "mqtt-publish-scope";
     }
 }
 
-/// What one MQTT message is about.
+/// Scopes of an MQTT message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MqttScope {
     /// The process with all its calls.

@@ -1,4 +1,4 @@
-//! How SDP is read and media is secured, measured and smoothed.
+//! Reading of SDP; security, quality and buffering of media.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::config::codec::{Flag, Identifier, List, Maybe, Millis, Whole, Word, i
 use crate::config::setting::settings;
 
 settings! {
-    /// How requests and SDP are understood, and what is told to others.
+    /// Reading of requests and SDP, and notifications to the proxy.
     pub struct Signalling ["signalling"] {
         /// Media goes to the source address of the SIP message unless a request says
         /// `trust-address`; otherwise to the address of the SDP unless it says
@@ -20,19 +20,19 @@ settings! {
         reject_invalid_sdp: bool = false, Flag, "reject_invalid_sdp", "reject-invalid-sdp";
         /// ICE media has sockets only on the first address of the wanted family.
         save_interface_ports: bool = false, Flag, "save_interface_ports", "save-interface-ports";
-        /// What STUN calls this software, and the name in its certificates: letters, digits, `-`.
+        /// Software name in STUN and in certificates: letters, digits, `-`.
         software_id: String = identifier(concat!("windlass-", env!("CARGO_PKG_VERSION"))),
             Identifier, "software_id", "software-id";
-        /// Who is told by XML-RPC of calls that timed out; `%%` stands for the address of the
+        /// URL that is told by XML-RPC of calls that timed out; `%%` stands for the address of the
         /// request (spec: media-behaviour §4).
         b2b_url: Option<String> = None, Maybe(text("a URL")), "b2b_url", "b2b-url";
-        /// Which call is made there: 0 SEMS, 1 call-id, 2 Kamailio dialogs.
+        /// Call format for it: 0 SEMS, 1 call-id, 2 Kamailio dialogs.
         xmlrpc_format: u8 = 0, Whole(0..=2), "xmlrpc_format", "xmlrpc-format";
     }
 }
 
 settings! {
-    /// Where media may go (spec: security promise 11).
+    /// Allowed destinations of media (spec: security promise 11).
     pub struct Destinations ["media"] {
         /// Networks that media is never sent to, whatever SDP names or packets come from there.
         forbid: Vec<Network> = Vec::new(), List(text("a network such as \"10.0.0.0/8\"")), "forbid",
@@ -129,22 +129,22 @@ const SIGNATURE: [(&str, Signature); 2] =
 settings! {
     /// RTCP of our own, and what is made of RTCP (spec: media-behaviour §9).
     pub struct Quality ["quality"] {
-        /// Which MOS is computed.
+        /// Kind of MOS.
         mos: MosBasis = MosBasis::Conversational, Word(&MOS_BASIS), "mos";
-        /// By which model.
+        /// Model of the MOS.
         mos_model: MosModel = MosModel::ByCodec, Word(&MOS_MODEL), "mos_model";
         /// Streams are measured here too, not only by the reports of the peers.
         measure_rtp: bool = false, Flag, "measure_rtp", "measure-rtp";
-        /// Where statistics per SSRC appear in replies.
+        /// Place of statistics per SSRC in replies.
         ssrc_reporting: SsrcReporting = SsrcReporting::Full, Word(&SSRC_REPORTING),
             "ssrc_reporting", "ssrc-reporting";
-        /// How often generated RTCP is sent.
+        /// Interval of generated RTCP.
         rtcp_interval: Duration = Duration::from_millis(5000), Millis(1..=YEAR_MS),
             "rtcp_interval_ms", "rtcp-interval";
     }
 }
 
-/// What a mean opinion score is about.
+/// Kinds of mean opinion score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MosBasis {
     /// Conversational quality: the round trip counts, and without one there is no MOS.
@@ -158,7 +158,7 @@ const MOS_BASIS: [(&str, MosBasis); 2] = [
     ("LQ", MosBasis::Listening),
 ];
 
-/// How a mean opinion score is computed.
+/// Models of the mean opinion score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MosModel {
     /// G.107 for narrow-band codecs, G.107.2 for full-band ones.
@@ -178,7 +178,7 @@ const MOS_MODEL: [(&str, MosModel); 4] = [
     ("g107.2", MosModel::G107Fullband),
 ];
 
-/// Where statistics per SSRC appear in replies.
+/// Places of statistics per SSRC in replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SsrcReporting {
     /// Both in the medias and in one table.

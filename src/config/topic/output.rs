@@ -8,7 +8,7 @@ use crate::config::codec::{Flag, Maybe, Not, Whole, Word, text};
 use crate::config::setting::settings;
 
 settings! {
-    /// What the process leaves behind.
+    /// Background and pidfile.
     pub struct Process ["process"] {
         /// A file with the process number, removed at the end.
         pidfile: Option<String> = None, Maybe(text("a path")), "pidfile", "pidfile";
@@ -23,7 +23,7 @@ settings! {
     pub struct Syslog ["syslog"] {
         /// The engine's own log goes there, in rtpengine's form, and not to stderr.
         engine: bool = false, Not, "engine", "log-stderr";
-        /// Of everything else.
+        /// Facility of all other lines.
         facility: Facility = Facility("daemon".to_owned()), text(FACILITY), "facility",
             "log-facility";
         /// A line at the end of each call; `None`: there is none.
@@ -32,9 +32,9 @@ settings! {
         rtcp: Option<Facility> = None, Maybe(text(FACILITY)), "rtcp", "log-facility-rtcp";
         /// DTMF digits; `None`: they are not logged.
         dtmf: Option<Facility> = None, Maybe(text(FACILITY)), "dtmf", "log-facility-dtmf";
-        /// What the lines call this program.
+        /// Name of this program in the lines.
         name: String = "windlass".to_owned(), text("a string"), "name", "log-name";
-        /// How a line names its call.
+        /// Form of the call-id in a line.
         call_prefix: CallPrefix = CallPrefix::Brackets, Word(&CALL_PREFIX), "call_prefix",
             "log-format";
         /// Lines carry the time.
@@ -51,7 +51,7 @@ settings! {
     }
 }
 
-/// How a log line names its call.
+/// Forms of the call-id in a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallPrefix {
     /// `[call-id]: `.
@@ -100,7 +100,7 @@ impl fmt::Display for Facility {
     }
 }
 
-/// At the index of its code; empty where a code has no usual name.
+/// Facility names at the index of their code; empty where a code has no usual name.
 const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
     "ftp", "", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6",

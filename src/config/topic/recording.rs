@@ -11,12 +11,12 @@ use crate::limits;
 settings! {
     /// Recording of calls (spec: media-behaviour §13).
     pub struct Recording ["recording"] {
-        /// Where files go; `None`: nothing is recorded.
+        /// Directory of the files; `None`: nothing is recorded.
         dir: Option<String> = None, Maybe(text("a path")), "dir", "recording-dir";
-        /// Who writes them.
+        /// Writer of recordings.
         method: RecordingMethod = RecordingMethod::Pcap, Word(&METHOD), "method",
             "recording-method";
-        /// What stands before RTP in a capture file.
+        /// Headers before RTP in a capture file.
         format: RecordingFormat = RecordingFormat::Raw, Word(&FORMAT), "format",
             "recording-format";
         /// Bytes of the packets of one recording, at most.
@@ -47,14 +47,14 @@ settings! {
     }
 }
 
-/// Who writes recordings.
+/// Writers of recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingMethod {
     /// This process, as capture files.
     Pcap,
     /// A recording daemon that reads along.
     Proc,
-    /// Both.
+    /// Both writers.
     All,
 }
 
@@ -64,7 +64,7 @@ const METHOD: [(&str, RecordingMethod); 3] = [
     ("all", RecordingMethod::All),
 ];
 
-/// What stands before RTP in a capture file.
+/// Headers before RTP in a capture file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingFormat {
     /// IP and UDP headers.
@@ -83,7 +83,7 @@ const DIGITS: &str = "DTMF digits";
 settings! {
     /// DTMF events (spec: media-behaviour §11).
     pub struct Dtmf ["dtmf"] {
-        /// Who is sent a JSON datagram per digit; `None`: nobody.
+        /// Destination of a JSON datagram per digit; `None`: none is sent.
         log_dest: Option<HostPort> = None, Maybe(text("a host and port such as \"192.0.2.1:9999\"")),
             "log_dest", "dtmf-log-dest";
         /// Digits are told to every client of ng over TCP.

@@ -32,7 +32,7 @@ settings! {
         /// More errors in a row than this, and Redis is left alone; `None`: never.
         allowed_errors: Option<u32> = None, WholeOrNone(0..=COUNT), "allowed_errors",
             "redis-allowed-errors";
-        /// For how long it is left alone.
+        /// Time for which it is not used after that.
         disable_time: Duration = Duration::from_secs(10), Seconds(0..=YEAR), "disable_time",
             "redis-disable-time";
         /// A command that takes longer has failed; zero: no limit.
@@ -41,7 +41,7 @@ settings! {
         /// A connection that takes longer has failed.
         connect_timeout: Duration = Duration::from_millis(1000), Millis(0..=YEAR_MS),
             "connect_timeout_ms", "redis-connect-timeout";
-        /// How a call is written; both are read.
+        /// Form of a written call; both are read.
         format: RedisFormat = RedisFormat::Bencode, Word(&FORMAT), "format", "redis-format";
         /// The name is looked up again before each connection.
         resolve_again: bool = false, Flag, "resolve_again", "redis-resolve-on-reconnect";
@@ -77,7 +77,7 @@ impl Redis {
     }
 }
 
-/// How a call is written into Redis.
+/// Forms of a call in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisFormat {
     /// Bencode.
