@@ -1,12 +1,11 @@
-//! What becomes of the digits of a party on their way (RFC 4733 events; spec: media-behaviour
-//! §11, `DTMF-security`).
+//! Treatment of a party's digits (RFC 4733 events; spec: media-behaviour §11, `DTMF-security`).
 
 use std::time::Instant;
 
 use crate::media::dtmf::Digit;
 use crate::media::g711::{Law, Tone};
 
-/// What goes out in place of an event.
+/// Replacement of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DigitRule {
     /// The event itself.
@@ -16,7 +15,7 @@ pub enum DigitRule {
     Drop,
     /// An event of another digit.
     Digit {
-        /// Which one.
+        /// The digit.
         digit: Digit,
         /// Its level below 0 dBm0, in dB; `None`: as it was pressed.
         volume: Option<u8>,
@@ -43,7 +42,7 @@ impl DigitRule {
         !matches!(self, Self::Pass | Self::Drop)
     }
 
-    /// As `DTMF-security` names it.
+    /// Name in `DTMF-security`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "off",
@@ -60,9 +59,9 @@ impl DigitRule {
 /// The rule in force, and how it ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct DigitBlock {
-    /// What becomes of events now.
+    /// Rule for events now.
     pub rule: DigitRule,
-    /// When that ends, and what becomes of events from then on.
+    /// End of that rule, and the rule from then on.
     pub until: Option<(Instant, DigitRule)>,
 }
 
@@ -103,6 +102,6 @@ impl DigitBlock {
 pub struct Voice {
     /// The payload type.
     pub payload_type: u8,
-    /// How it is coded.
+    /// Coding of the audio.
     pub law: Law,
 }

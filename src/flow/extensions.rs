@@ -20,7 +20,7 @@ impl ExtensionIds {
         self.0.get(high).is_some_and(|half| half >> low & 1 == 1)
     }
 
-    /// What is in both sets.
+    /// The numbers in both sets.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
@@ -40,8 +40,8 @@ impl FromIterator<u8> for ExtensionIds {
     }
 }
 
-/// What becomes of the header extensions of RTP from one line to another. Without rules, where
-/// neither line has an extension in its list, packets keep theirs byte for byte.
+/// Treatment of RTP header extensions from one line to another. Without rules, when neither line
+/// has an extension in its list, packets keep theirs byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ExtensionRules {
     /// The list of the sender's line.

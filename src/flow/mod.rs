@@ -31,7 +31,7 @@ pub struct Plan {
     pub call: u64,
     /// Index of the worker that owns the call.
     pub worker: usize,
-    /// What changes.
+    /// Changes, in order.
     pub changes: Vec<FlowChange>,
 }
 
@@ -90,7 +90,7 @@ pub enum FlowChange {
     Remove(SocketAddr),
 }
 
-/// One forwarding entry: what happens to datagrams that arrive on one local port.
+/// One flow: the forwarding entry of one local port.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub struct FlowSpec {
     /// The local address and port: the key of the flow.
@@ -100,7 +100,7 @@ pub struct FlowSpec {
     /// The RTP flow of the same stream, when this is its RTCP flow: RTCP may come from the
     /// address that RTP is latched to.
     pub rtp_sibling: Option<SocketAddr>,
-    /// How to read a datagram.
+    /// Format of the datagrams.
     pub payload: Payload,
     /// The party on the other side of this port.
     pub peer: PeerSpec,
@@ -108,22 +108,22 @@ pub struct FlowSpec {
     pub receive: bool,
     /// Discard everything that arrives (drop-traffic, blackhole).
     pub discard: bool,
-    /// Where accepted datagrams go.
+    /// Destinations of accepted datagrams.
     pub sinks: Vec<Sink>,
     /// TOS / traffic class of datagrams sent from this port, if it is to be set.
     pub tos: Option<u8>,
-    /// Who else looks at accepted datagrams.
+    /// Taps: observers of accepted datagrams.
     pub taps: Option<Box<Taps>>,
     /// Reports of our own to the party, in place of those of others; on the RTP flow alone.
     pub reports: Option<Box<Reports>>,
-    /// What is refused of accepted datagrams.
+    /// Accepted datagrams that are refused all the same.
     pub guards: Guards,
 }
 
 /// Datagrams that a flow refuses for what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Guards {
-    /// Those that go round in a loop.
+    /// Refuse datagrams that go round in a loop.
     pub loops: bool,
     /// RTP that is shorter than it was.
     pub short: bool,
@@ -138,7 +138,7 @@ pub struct Reports {
     pub mid: Option<Box<str>>,
 }
 
-/// Who looks at the accepted datagrams of a flow beside its sinks.
+/// Taps: observers of a flow's accepted datagrams, e.g. recordings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Taps {
     /// The recording that they go into.
@@ -156,7 +156,7 @@ pub enum Component {
     Rtcp,
 }
 
-/// How datagrams of a flow are read.
+/// Formats of a flow's datagrams.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload {
     /// RTP and RTCP; anything else is dropped.
@@ -190,7 +190,7 @@ impl PayloadTypes {
         }
     }
 
-    /// What is in either set.
+    /// The types in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -214,9 +214,9 @@ pub struct Injection {
     pub from: SocketAddr,
     /// The local address that it leaves from.
     pub via: SocketAddr,
-    /// What is played.
+    /// Digit to play.
     pub digit: Digit,
-    /// For how long, in ms.
+    /// Duration in ms.
     pub duration_ms: u32,
     /// Silence after it, in ms.
     pub pause_ms: u32,
@@ -234,9 +234,9 @@ pub struct Sink {
     /// The local address of the flow that sends: the datagram leaves from that port, to that
     /// flow's current peer.
     pub via: SocketAddr,
-    /// Which datagrams go there.
+    /// Datagrams that the sink takes.
     pub carries: Carries,
-    /// What is withheld or changed on the way; few sinks have any.
+    /// Datagrams that are withheld or changed; few sinks have rules.
     pub rules: Option<Box<SinkRules>>,
 }
 
@@ -246,7 +246,7 @@ pub struct Sink {
 pub struct SinkRules {
     /// Packets that do not go out.
     pub withhold: Withhold,
-    /// What is edited in packets that do.
+    /// Edits of the packets that pass.
     pub change: Change,
 }
 
@@ -257,14 +257,14 @@ pub struct Withhold {
     pub types: Option<PayloadTypes>,
     /// RTP other than events is withheld.
     pub drop_media: bool,
-    /// What becomes of events. Where packets cannot be edited, every rule but
-    /// [`DigitRule::Pass`] withholds them.
+    /// Rule for events. If packets cannot be edited, every rule except [`DigitRule::Pass`]
+    /// withholds them.
     pub digits: DigitBlock,
     /// The payload types of events.
     pub events: PayloadTypes,
 }
 
-/// What a sink edits in the packets that go out.
+/// Edits of packets at a sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Payload types of redundant audio, which may have events packed in (RFC 2198).
@@ -307,7 +307,7 @@ impl Withhold {
     }
 }
 
-/// Which datagrams a sink takes.
+/// Datagrams that a sink takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Carries {
     /// RTP, and datagrams of opaque flows.

@@ -10,10 +10,9 @@ use super::stats::FlowStats;
 
 /// Opens local UDP ports. The data plane's backend implements it; tests have their own.
 pub trait OpenPort: Send + Sync {
-    /// Makes datagrams for `local` arrive here from now on.
-    ///
+    /// Opens a port: datagrams for `local` arrive here.
     /// # Errors
-    /// The address is not local, or the port is taken by somebody else.
+    /// The address is not local, or the port is in use.
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle>;
 
     /// Opens two ports of one address, or none. `soon` are ports of the address that will be asked

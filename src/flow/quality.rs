@@ -1,4 +1,4 @@
-//! What the reports of a stream's receivers add up to (spec: ng-protocol §12, media-behaviour §9).
+//! Sums over the reports of a stream's receivers (spec: ng-protocol §12, media-behaviour §9).
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const FIRST_INTERVAL_S: u64 = 10;
 /// A sum of values, and of their squares.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum {
-    /// How many.
+    /// Number of samples.
     pub samples: u64,
     /// Their sum.
     pub total: f64,
@@ -52,12 +52,12 @@ impl Sum {
     }
 }
 
-/// One look at a stream, with its time.
+/// One quality sample of a stream, with its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Look {
-    /// What was seen.
+    /// The sample.
     pub sample: Sample,
-    /// When: milliseconds on the clock of packets.
+    /// Time, in milliseconds on the clock of packets.
     pub at_ms: u64,
 }
 
@@ -93,7 +93,7 @@ impl Sums {
     }
 }
 
-/// Quality of one stream, by the reports of whoever hears it.
+/// Quality of one stream, by the reports of its receivers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
     /// Packets lost in all, by the last report.
@@ -109,7 +109,7 @@ pub struct Quality {
     /// Seconds between two of them; 0: there are none yet.
     pub interval_s: u64,
     last_ms: Option<u64>,
-    /// Not taken into the sums of the relay yet.
+    /// Sums that are not in those of the relay yet.
     fresh: Sums,
 }
 
@@ -143,7 +143,7 @@ impl Quality {
         self.keep(look);
     }
 
-    /// What was reported since the last call.
+    /// The samples since the last call.
     pub fn take_fresh(&mut self) -> Sums {
         std::mem::take(&mut self.fresh)
     }

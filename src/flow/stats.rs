@@ -7,8 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use super::quality::Quality;
 use crate::media::latch::Refusal;
 
-/// How many sources of one flow have counters of their own; the packets of further ones count in
-/// the flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
+/// Sources of one flow that have counters of their own; packets of further ones count in the flow's
+/// totals only. A phone uses one; a transfer or a music-on-hold source makes two or three.
 pub const MAX_SSRCS: usize = 4;
 
 /// Counters of a flow. One writer: `store(load + n)`, no read-modify-write.
@@ -26,12 +26,12 @@ pub struct FlowStats {
     pub bytes_out: AtomicU64,
     /// Datagrams that could not be sent from the local port.
     pub errors_out: AtomicU64,
-    /// When the last datagram was accepted, in milliseconds since the start of the data plane
-    /// plus one; 0: never.
+    /// Time of the last accepted datagram, in milliseconds since the start of the data plane plus
+    /// one; 0: none yet.
     pub last_packet_ms: AtomicU64,
     /// Drops by reason; index is `DropReason as usize`.
     pub drops: [AtomicU64; DropReason::COUNT],
-    /// What is known of the source; changes seldom, so a lock is fine. Never locked per packet.
+    /// View of the source. It changes seldom, so a lock is fine; never locked per packet.
     pub peer: Mutex<PeerView>,
     /// Per synchronisation source in order of appearance; made with the first RTP packet.
     pub ssrcs: OnceLock<Box<[SsrcStats; MAX_SSRCS]>>,
@@ -79,14 +79,14 @@ pub struct WorkerStats {
     pub wakeups: AtomicU64,
     /// Ports, or queues that ports share, that were ready in these turns.
     pub items: AtomicU64,
-    /// Datagrams that its shared queues had no room for.
+    /// Datagrams that its shared queues had no space for.
     pub overflowed: AtomicU64,
 }
 
-/// Where a flow's party is, as far as it is known.
+/// Address of a flow's party, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerView {
-    /// Where datagrams for the party go now.
+    /// Current destination of datagrams for the party.
     pub destination: Option<SocketAddr>,
     /// The source that was learned from packets.
     pub learned: Option<SocketAddr>,
@@ -118,7 +118,7 @@ pub struct SsrcStats {
     pub jitter: AtomicU32,
     /// Payload type of most packets.
     pub payload_type: AtomicU32,
-    /// What its receivers report; made with the first report.
+    /// Reports of its receivers; made with the first report.
     pub quality: OnceLock<Box<Mutex<Quality>>>,
 }
 
@@ -174,7 +174,7 @@ impl SentStats {
     }
 }
 
-/// Why a datagram was dropped. Counted per flow; never logged per packet.
+/// Reasons why a datagram was dropped. Counted per flow; never logged per packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum DropReason {
