@@ -103,10 +103,10 @@ impl Plain {
     }
 }
 
-/// What few flows have.
+/// State that few flows have.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    /// Where a recording takes its packets.
+    /// Tap of a recording.
     pub(super) recording: Option<Box<dyn PacketTap>>,
     /// What is refused of what arrives.
     guard: Option<Box<Guard>>,
@@ -114,7 +114,7 @@ pub(super) struct Services {
     pub(super) state: Box<ServiceState>,
 }
 
-/// What the port that a packet leaves from changes of it.
+/// Edits of packets at the port that they leave from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Edit {
     sequence: u16,
@@ -137,7 +137,7 @@ impl Edit {
 }
 
 impl Services {
-    /// What becomes of an RTP packet that is to leave from the port; `None`: it does not.
+    /// Edits an RTP packet that is to leave from the port; `None` if it is withheld.
     pub(super) fn edit(
         &mut self,
         step: Step,
@@ -283,13 +283,13 @@ impl<P> Entry<P> {
         failed.is_none_or(|at| now.saturating_duration_since(at) >= BIND_AGAIN)
     }
 
-    /// Where datagrams for the party may go now.
+    /// Current allowed destination of datagrams for the party.
     pub(super) fn wanted_destination(&self) -> Option<SocketAddr> {
         let is_awaited = self.nat_wait && !self.latch.has_heard_party();
         self.latch.destination().filter(|_| !is_awaited)
     }
 
-    /// Where a dummy packet should go, that opens the party's NAT for us.
+    /// Destination of a dummy packet that opens the party's NAT.
     pub(super) fn pierced(&self) -> Option<SocketAddr> {
         let is_wanted = self.pierces_nat && !self.latch.has_heard_party();
         self.latch.destination().filter(|_| is_wanted)
@@ -432,8 +432,8 @@ impl<P> Entry<P> {
         }
     }
 
-    /// What is refused from now on. Every change of the flow starts the guards anew: the party may
-    /// have agreed on packets of another size.
+    /// Sets the guards. Every change of the flow starts them anew: the party may have agreed on
+    /// packets of another size.
     fn set_guards(&mut self, guards: Guards) {
         if guards != Guards::default() {
             let guard = Some(Box::new(Guard::new(guards)));
@@ -443,7 +443,7 @@ impl<P> Entry<P> {
         }
     }
 
-    /// Why an accepted datagram goes no further, if it does not.
+    /// The reason why an accepted datagram is refused; `None` if it is not.
     pub(super) fn refuses(
         &mut self,
         datagram: &[u8],

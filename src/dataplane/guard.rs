@@ -19,12 +19,12 @@ const RUN: u8 = 10;
 /// Payload types whose sizes are followed.
 const MAX_SIZES: usize = 8;
 
-/// What one flow has seen.
+/// Guard state of one flow.
 #[derive(Debug)]
 pub(super) struct Guard {
     guards: Guards,
     last: [Option<([u8; MARK], Instant)>; 2],
-    /// Which of `last` is the older.
+    /// Index of the older of `last`.
     older: usize,
     copies: u32,
     sizes: Vec<Size>,
@@ -51,7 +51,7 @@ impl Guard {
         }
     }
 
-    /// Why a packet is refused, if it is. `received` is that of RTP or SRTP.
+    /// The reason why a packet is refused; `None` if it is not. `received` is that of RTP or SRTP.
     pub(super) fn refuses(
         &mut self,
         datagram: &[u8],

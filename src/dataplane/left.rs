@@ -11,7 +11,7 @@ use foldhash::fast::RandomState;
 use crate::limits::LEFT_SOURCES;
 use crate::media::latch::Left;
 
-/// What was left behind, by port; of all workers.
+/// Sources of ended calls by port, for all workers.
 #[derive(Debug, Default)]
 pub(super) struct LeftSources(Mutex<Inner>);
 
@@ -40,7 +40,7 @@ impl LeftSources {
         order.push_back(port);
     }
 
-    /// What the last call on a port left behind, if that still counts.
+    /// The source of the last call on a port, if it still counts.
     pub(super) fn on(&self, port: SocketAddr, now: Instant) -> Option<Left> {
         let left = self.lock().by_port.get(&port).copied();
         left.filter(|left| left.is_recent(now))

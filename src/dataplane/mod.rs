@@ -48,27 +48,27 @@ use worker::Shared;
 /// Events that may wait for control; further ones are counted and lost.
 const MAX_EVENTS: usize = 4096;
 
-/// Something a flow learned.
+/// An event of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowEvent {
     /// Number of the call, as in its plans.
     pub call: u64,
     /// Local address of the flow.
     pub local: SocketAddr,
-    /// What happened.
+    /// The event.
     pub event: Happening,
 }
 
-/// What the data plane does beside relaying.
+/// Services of the data plane in addition to relaying.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// Where recorded flows go.
+    /// Destination of recorded flows.
     pub recordings: Arc<dyn Recordings>,
-    /// Which of their packets.
+    /// The packets that are recorded.
     pub recorded: Recorded,
-    /// How mean opinion scores are made.
+    /// Settings of the mean opinion score.
     pub scoring: Scoring,
-    /// How often reports of our own are sent, at the soonest.
+    /// Shortest interval of own reports.
     pub report_interval: Duration,
     /// Canonical name of the relay in them.
     pub name: Arc<str>,
@@ -143,16 +143,16 @@ impl Steering {
     }
 }
 
-/// What a flow can tell.
+/// Events of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
-    /// Of the source of its packets.
+    /// An event about the source of its packets.
     Source(Event),
-    /// Somebody pressed a digit.
+    /// A party pressed a digit.
     Digit {
-        /// What, and for how long.
+        /// The digit and its duration.
         pressed: Pressed,
-        /// Where the packet came from.
+        /// Source of the packet.
         from: SocketAddr,
     },
 }
@@ -290,9 +290,8 @@ impl Dataplane {
     }
 
     /// Plays a digit into a stream.
-    ///
     /// # Errors
-    /// There is no such stream, or nothing went through it yet; in the words of the protocol.
+    /// There is no such stream, or no packet went through it yet; worded as in the protocol.
     pub fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {
         let worker = self.workers.get(worker).ok_or(NO_STREAM)?;
         worker.shared.flows.lock().inject(injection, clock())?;
@@ -313,7 +312,7 @@ impl Dataplane {
         workers.map(|worker| worker.shared.stats.clone()).collect()
     }
 
-    /// Events that were lost because nobody took them.
+    /// Events that were lost because the queue was full.
     pub fn lost_events(&self) -> u64 {
         self.lost_events.load(Relaxed)
     }

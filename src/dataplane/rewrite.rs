@@ -1,4 +1,4 @@
-//! What one sink changes of a packet, or withholds.
+//! Edits of a packet for one sink.
 
 use std::time::Instant;
 
@@ -7,14 +7,14 @@ use crate::media::extension;
 use crate::media::report;
 use crate::media::rtp::{self, RtpHeader, SealedHeader};
 
-/// What became of a packet.
+/// Result of the edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rewritten {
-    /// It goes as it is.
+    /// The packet goes out unchanged.
     Unchanged,
-    /// It goes as it stands in the scratch buffer.
+    /// The packet goes out as it is in the scratch buffer.
     Changed,
-    /// It does not go.
+    /// The packet is withheld.
     Withheld,
 }
 

@@ -1,4 +1,4 @@
-//! Who looks at accepted packets beside their sinks: recordings.
+//! Taps: observers of accepted packets, e.g. recordings.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,15 +15,15 @@ pub trait PacketTap: Send {
     fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]);
 }
 
-/// Which packets at a port go into its recording (spec: media-behaviour §13).
+/// Packets at a port that go into its recording (spec: media-behaviour §13).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recorded {
-    /// Those that were accepted, as they came.
+    /// Accepted packets, as they came.
     #[default]
     Ingress,
-    /// Those that were sent, as they left.
+    /// Sent packets, as they left.
     Egress,
-    /// Both.
+    /// Accepted and sent packets.
     Both,
 }
 

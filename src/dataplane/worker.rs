@@ -1,4 +1,4 @@
-//! One thread that moves the packets of its calls.
+//! A worker: one thread that moves the packets of its calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -25,11 +25,10 @@ const GATHER: Duration = Duration::from_micros(100);
 /// Time over which the worker's load is looked at.
 const LOAD_TIME: Duration = Duration::from_millis(10);
 
-/// What a worker and the control threads share: the flows, behind a lock that the worker holds
+/// State shared by a worker and the control threads: the flows, behind a lock that the worker holds
 /// for a turn and never while it waits.
-///
-/// Control changes the flows itself instead of asking the worker to: handing a plan over and
-/// waiting for its execution costs two switches of threads per command.
+/// Control changes the flows itself instead of asking the worker. Handing a plan over and waiting
+/// for it costs two thread switches per command.
 #[derive(Debug)]
 pub(super) struct Shared<B: Backend> {
     pub(super) flows: Mutex<Flows<B>>,
@@ -97,7 +96,8 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
     }
 }
 
-/// Says, at most once a tick, that queues of the worker had no room; `before`: as last said.
+/// Logs, at most once per tick, that queues of the worker were full; `before`: the count last
+/// logged.
 fn tell_lost(stats: &WorkerStats, before: &mut u64) {
     let lost = stats.overflowed.load(Relaxed);
     if lost != *before {

@@ -15,16 +15,16 @@ use crate::media::g711::{self, Law, Tone};
 use crate::media::red;
 use crate::media::rtp::{self, RtpHeader};
 
-/// What the rules of a sink mean for one packet.
+/// Meaning of a sink's rules for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// They have no word on digits, or it is no packet of theirs.
     Unruled,
-    /// It is an event, under a rule; and what it can be voiced with, if none was heard yet.
+    /// An event under a rule, and the voice to replace it with, if none was heard yet.
     Event(DigitRule, Option<Voice>),
     /// Events are packed into it beside other things, and are not to go out.
     Packed,
-    /// It is audio beside events that are voiced, coded so that we can code it too, or not.
+    /// Audio beside events that are replaced; with a voice if its coding can be made here.
     Audio(Option<Voice>),
 }
 
@@ -58,20 +58,20 @@ impl Step {
     }
 }
 
-/// What becomes of a packet.
+/// Treatment of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It goes as it is.
     Pass,
-    /// It does not go, as if it had been lost.
+    /// The packet is withheld, as if it had been lost.
     Withhold,
-    /// It does not go, and those after it are numbered as if it had never been.
+    /// The packet is left out; later ones are numbered as if it had never been.
     Skip,
-    /// It goes with something else in it.
+    /// The packet goes out with other content.
     Replace(Replacement),
 }
 
-/// What goes out in place of an event.
+/// Content that replaces an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
     /// Another event.
@@ -103,7 +103,7 @@ struct Current {
     payload_type: u8,
     timestamp: u32,
     rule: DigitRule,
-    /// What goes out for it, where that is a digit that is drawn.
+    /// The drawn digit that replaces it, if the rule draws one.
     drawn: u8,
     /// Units of earlier segments of a long event (RFC 4733 §2.5.1.3).
     before: u32,

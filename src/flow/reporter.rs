@@ -15,7 +15,7 @@ use crate::media::quality::Reception;
 /// come at once.
 const SPREAD_MS: u64 = 1000;
 
-/// How this relay reports.
+/// Settings of own reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Reporting {
     /// Canonical name of the relay.
@@ -33,7 +33,7 @@ pub(crate) struct Reporter {
     sent: Option<Outbound>,
     /// Sender reports of the party: source, middle of the NTP timestamp, arrival.
     sender_reports: Vec<(u32, u32, Instant)>,
-    /// What was told of the party's sources: source, packets expected and received.
+    /// State of the last report per source of the party: source, packets expected and received.
     told: Vec<(u32, u64, u64)>,
 }
 
@@ -45,7 +45,7 @@ struct Outbound {
     octets: u32,
     timestamp: u32,
     at: Instant,
-    /// Something went out since the last report.
+    /// A packet was sent since the last report.
     is_live: bool,
 }
 
@@ -129,7 +129,7 @@ impl Reporter {
         sent.map(|sent| (ssrc, sent.ntp))
     }
 
-    /// How a source arrived since the last report; `None`: it did not.
+    /// Report block of a source since the last report; `None` if nothing arrived.
     fn block(&mut self, reception: &Reception, now: Instant) -> Option<Heard> {
         let (ssrc, received, lost) = (reception.ssrc, reception.received(), reception.lost());
         let expected = received + lost;

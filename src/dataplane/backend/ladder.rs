@@ -25,7 +25,7 @@ pub(in crate::dataplane) struct Ladder {
     steered: Option<Steered>,
 }
 
-/// What all workers have: made once, then handed out.
+/// Parts shared by all workers: made once, then handed out.
 pub(in crate::dataplane) struct Rungs {
     steering: Option<Arc<Steering>>,
     queues: Vec<Queues>,
@@ -48,10 +48,10 @@ impl Rungs {
         }
     }
 
-    /// Steers these ports; and why other processes can still bind them, if they should not.
-    ///
+    /// Steers these ports; also returns why other processes can still bind them, if they should
+    /// not.
     /// # Errors
-    /// Why this host does not let us, in words.
+    /// The reason, as text, why this host does not allow it.
     pub(in crate::dataplane) fn steered(
         ports: &SteeredPorts,
         workers: usize,
@@ -86,7 +86,7 @@ impl Rungs {
         Ok((rungs, exposed.flatten()))
     }
 
-    /// What opens ports for all workers.
+    /// Opens ports for all workers.
     pub(in crate::dataplane) fn opener(&self) -> Arc<dyn OpenPort> {
         match &self.steering {
             Some(steering) => Arc::new(steered::Opener::new(Arc::clone(steering))),

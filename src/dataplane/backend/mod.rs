@@ -1,4 +1,4 @@
-//! How datagrams come in and go out. The packet logic above is one code for all backends.
+//! Input and output of datagrams. The packet logic above is the same for all backends.
 
 pub(super) mod epoll;
 pub(super) mod ladder;
@@ -17,7 +17,7 @@ use crate::flow::port::PortHandle;
 /// Datagrams taken from one port at a time.
 pub(super) const PORT_BATCH: usize = 8;
 
-/// What has datagrams waiting.
+/// Ports or queues that have datagrams waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ready {
     /// A port, by the token that it was adopted under.

@@ -223,8 +223,8 @@ impl<B: Backend> Flows<B> {
         }
     }
 
-    /// Forwards a datagram of a batch, if it is whole: the rest of one that was cut is another
-    /// datagram, which nobody sent.
+    /// Forwards a datagram of a batch if it is whole. A truncated one would go out as another
+    /// datagram than was sent.
     fn take_in(&mut self, index: usize, batch: &RecvBatch, position: usize, now: Instant) {
         let Some((datagram, from)) = batch.datagram(position) else {
             return;
@@ -353,7 +353,7 @@ impl<B: Backend> Flows<B> {
         verdict
     }
 
-    /// Where the RTP of an RTCP flow's stream is settled.
+    /// Settled source of the RTP that belongs to an RTCP flow.
     fn sibling_source(&self, index: usize) -> Option<SocketAddr> {
         let sibling = self.entries.get(self.entries.get(index)?.sibling?)?;
         sibling

@@ -1,4 +1,4 @@
-//! What RTCP says of the streams that pass.
+//! RTCP data about the streams that pass.
 
 use std::sync::PoisonError;
 use std::time::Instant;

@@ -24,7 +24,7 @@ pub(super) enum Reading {
 }
 
 impl Reading {
-    /// What it is to a latch. `of_rtcp`: it came to a port that is for RTCP alone.
+    /// Kind of a datagram for the latch. `of_rtcp`: the port is for RTCP only.
     pub(super) fn kind(&self, datagram: &[u8], of_rtcp: bool) -> Kind {
         if self.is_rtcp() {
             let stray = !of_rtcp && datagram.get(1) != Some(&rtcp::APP);
@@ -44,7 +44,7 @@ impl Reading {
         matches!(self, Self::Rtcp | Self::SealedRtcp)
     }
 
-    /// What is counted of RTP or SRTP, and whether its payload type is negotiated.
+    /// Counted fields of RTP or SRTP, and whether the payload type is negotiated.
     pub(super) fn received(&self, datagram: &[u8]) -> Option<(Received, bool)> {
         match self {
             Self::Rtp { header, negotiated } => Some((header.arrival(datagram), *negotiated)),

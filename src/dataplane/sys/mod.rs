@@ -1,4 +1,4 @@
-//! System calls without a safe wrapper elsewhere: the only unsafe code of the engine.
+//! System calls without a safe wrapper: the only unsafe code of the engine.
 #![expect(
     unsafe_code,
     reason = "recvmmsg(2), sendmmsg(2), SO_MEMINFO and connect(2) to nowhere have no safe wrapper"

@@ -83,7 +83,7 @@ impl RecvBatch {
         }
     }
 
-    /// How many datagrams fit.
+    /// Number of datagrams that fit.
     pub(crate) fn capacity(&self) -> usize {
         self.headers.len()
     }
@@ -137,7 +137,7 @@ impl RecvBatch {
         header.is_some_and(|header| header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0)
     }
 
-    /// What came beside a received datagram.
+    /// Ancillary data of a received datagram.
     pub(crate) fn aside(&self, index: usize) -> Aside {
         let mut aside = Aside::default();
         let header = self.headers.get(index).filter(|_| index < self.filled);
@@ -183,7 +183,7 @@ fn reset(header: &mut libc::mmsghdr) {
 /// What the system says beside a datagram, if its socket is asked to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Aside {
-    /// Where it was sent to (`IP_RECVORIGDSTADDR`).
+    /// Address that it was sent to (`IP_RECVORIGDSTADDR`).
     pub(crate) local: Option<SocketAddr>,
 }
 

@@ -52,8 +52,8 @@ const STAGGER: usize = 64;
 /// Raw sockets of one worker: one for each address and TOS in use. Calls may ask for any TOS.
 const MAX_SENDERS: usize = 512;
 
-/// Bytes of what a raw socket hears: packets of the protocol number 255, which nobody reads. The
-/// system rounds it up to its least.
+/// Receive buffer of a raw socket, in bytes: packets of protocol number 255, which are never read.
+/// The system rounds it up to its minimum.
 const UNREAD_BYTES: usize = 1;
 
 /// Sockets of the system's choice that may turn out to lie in a range of loopback, before giving up.
@@ -66,7 +66,7 @@ pub(in crate::dataplane) struct SteeredPort {
     slot: Slot,
     local: SocketAddr,
     tos: u8,
-    /// What the gate had kept out when that was last asked.
+    /// Number of datagrams that the gate had dropped at the last look.
     kept_out: u32,
 }
 
@@ -85,9 +85,9 @@ impl SteeredPort {
         refused.wrapping_sub(std::mem::replace(&mut self.kept_out, refused))
     }
 
-    /// Opens the gate of a port that no flow has any more. It is closed with its lease: until then
-    /// it may come to another worker, and closed meanwhile, its party would be told that nobody is
-    /// there.
+    /// Opens the gate of a port without a flow. The port is closed with its lease: until then it
+    /// may go to another worker, and a closed port would answer its party with ICMP port
+    /// unreachable.
     pub(super) fn release(&self) {
         self.steering.gate(self.slot, None);
     }
@@ -166,7 +166,7 @@ fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io:
 pub(super) struct Steered {
     worker: u32,
     queues: Queues,
-    /// Datagrams that each queue had no room for, as last heard.
+    /// Datagrams that each queue had no space for, as last reported.
     overflowed: [u32; SOCKETS_PER_WORKER as usize],
     senders: Vec<Sender>,
     unsent: Vec<Unsent>,
@@ -289,14 +289,14 @@ pub(super) fn may_send_from(address: IpAddr) -> io::Result<()> {
     }
 }
 
-/// What is sent from one local address with one TOS.
+/// Sender for one local address and one TOS.
 #[derive(Debug)]
 struct Sender {
     address: IpAddr,
     tos: u8,
     socket: Socket,
     batch: SendBatch,
-    /// Of each packet of the batch.
+    /// Addresses of each packet of the batch.
     ways: Vec<Way>,
 }
 

@@ -1,4 +1,4 @@
-//! Ports are leased, if nobody else has them.
+//! Leases ports that no other socket has.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,21 +14,21 @@ use crate::dataplane::backend::epoll;
 use crate::dataplane::clock;
 use crate::flow::port::{OpenPort, PortHandle};
 
-/// How long an address that was found to be this host's is taken for it. Addresses come and go
-/// with links and with the peers of a standby.
+/// Time for which an address counts as local after it was found so. Addresses come and go with
+/// links and with the peers of a standby.
 const ADDRESS_FOR: Duration = Duration::from_secs(1);
 
-/// How long a port that was nobody's is taken for that. Nothing keeps others from a port after it
-/// is leased, so a moment before it is leased matters as little.
+/// Time for which a port counts as free after it was found so. Other processes can take a port
+/// after it is leased, so a moment before matters as little.
 const FREE_FOR: Duration = Duration::from_millis(20);
 
 /// Opens ports without sockets, and with one where an address is not steered.
 #[derive(Debug)]
 pub(in crate::dataplane) struct Opener {
     steering: Arc<Steering>,
-    /// When each address was last found to be this host's.
+    /// Time at which each address was last found to be local.
     seen: RwLock<HashMap<IpAddr, Instant>>,
-    /// Ports that were found to be nobody's, and when.
+    /// Ports that were found free, and when.
     free: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
@@ -41,7 +41,7 @@ impl Opener {
         }
     }
 
-    /// The system would say it of a socket: the address is this host's, the ports are nobody's.
+    /// Checks what bind(2) would check: the address is local and the ports are free.
     fn check(&self, locals: &[SocketAddr], soon: &[u16]) -> io::Result<()> {
         let Some(address) = locals.first().map(SocketAddr::ip) else {
             return Ok(());
@@ -77,7 +77,7 @@ impl Opener {
         Ok(())
     }
 
-    /// Whether all of these ports were nobody's a moment ago. Each is taken for that once.
+    /// Whether all of these ports were free a moment ago. Each answer is used once.
     fn were_free(&self, locals: &[SocketAddr], now: Instant) -> bool {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = 0;

@@ -18,7 +18,7 @@ const HOPS: u8 = 64;
 /// The protocol number of UDP.
 const UDP: u8 = 17;
 
-/// Where a datagram comes from and goes.
+/// Addresses and TOS of a datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way {
     pub(super) from: SocketAddr,
@@ -27,11 +27,10 @@ pub(super) struct Way {
     pub(super) tos: u8,
 }
 
-/// Writes a whole packet and gives its length; `None` if it does not fit, or if the addresses are
-/// not of one family.
-///
-/// The identification and the sum of an IPv4 header are left 0: the system fills them in for raw
-/// sockets (raw(7)). Routers may fragment: nobody would hear that they could not.
+/// Writes a whole packet and returns its length; `None` if it does not fit, or if the addresses
+/// differ in family.
+/// Identification and checksum of an IPv4 header stay 0: the system fills them in for raw sockets
+/// (raw(7)). Routers may fragment, since an ICMP error would reach no socket.
 pub(super) fn write(out: &mut [u8], way: Way, payload: &[u8]) -> Option<usize> {
     let datagram = UDP_BYTES + payload.len();
     let length = u16::try_from(datagram).ok()?;
@@ -126,7 +125,7 @@ mod tests {
         }
     }
 
-    /// What a receiver checks: the sum over everything is all ones.
+    /// The receiver's check: the sum over everything is all ones.
     fn receiver_sum(packet: &[u8]) -> u16 {
         let is_v4 = packet[0] >> 4 == 4;
         let (addresses, udp) = match is_v4 {
