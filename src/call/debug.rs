@@ -13,7 +13,7 @@ use super::state::Call;
 #[derive(Debug, Default)]
 pub(super) struct Debugged {
     ids: Mutex<HashSet<CallId>>,
-    /// Their number: nobody locks while there are none.
+    /// Number of entries: while it is 0, no thread takes the lock.
     count: AtomicUsize,
 }
 

@@ -8,13 +8,13 @@ use super::leg::{LegIndex, Presence};
 use super::query::Selection;
 use super::state::Call;
 
-/// What a `delete` did.
+/// Effect of a `delete`.
 pub(crate) enum Deletion {
     /// Nothing matched.
     NoMatch,
     /// The whole call goes, now or later.
     WholeCall { immediately: bool },
-    /// One leg went, and what its removal left alone; the reply describes these.
+    /// One leg was removed, and the legs that only it was connected to; the reply describes these.
     Leg(Selection),
 }
 
@@ -106,6 +106,6 @@ impl Call {
     }
 }
 
-/// The longest delay that a request may ask for: a day. A larger one would keep the ports of an
-/// ended call for as long as somebody likes.
+/// Longest delay that a request may ask for: a day. A longer one would keep the ports of an ended
+/// call at the client's will.
 const MAX_DELAY: Duration = Duration::from_secs(86_400);

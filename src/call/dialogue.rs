@@ -1,4 +1,4 @@
-//! Which two legs an offer or answer is between (spec: ng-protocol §10.2, §10.3).
+//! The two legs of an offer or answer (spec: ng-protocol §10.2, §10.3).
 
 use windlass_ng::{Branch, Tag};
 
@@ -29,7 +29,7 @@ pub(crate) struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    /// Of one party that deals with the relay alone.
+    /// The dialogue of one party that deals with the relay alone.
     pub(crate) fn of(role: Role, tag: &'a Tag) -> Self {
         Self {
             role,
@@ -42,7 +42,7 @@ impl<'a> Dialogue<'a> {
     }
 }
 
-/// Why there are no two parties for an offer or answer.
+/// Reasons why an offer or answer has no two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidDialogue {
     /// Sender and receiver are one party, or cannot be told.
@@ -63,7 +63,7 @@ pub(crate) struct Parties {
 }
 
 impl Call {
-    /// Finds or creates the two parties, joins them and sets who hears whom.
+    /// Finds or creates the two parties, joins them and sets their subscriptions.
     pub(crate) fn resolve(
         &mut self,
         dialogue: Dialogue<'_>,
@@ -81,7 +81,7 @@ impl Call {
         Ok(parties)
     }
 
-    /// A new party; in the place of one that is gone, where there is no more room.
+    /// Adds a party; replaces one that is gone if the call is full.
     pub(crate) fn add_leg(
         &mut self,
         now: Now,
@@ -188,8 +188,8 @@ impl Call {
         Ok(Parties { sender, receiver })
     }
 
-    /// Joins the parties and sets who hears whom: an offer reaches its receiver beside other
-    /// forks, an answer takes the offerer for itself.
+    /// Joins the parties and sets their subscriptions: an offer adds its receiver to other forks,
+    /// an answer takes the offerer from them.
     fn connect(&mut self, role: Role, parties: Parties) {
         let Parties { sender, receiver } = parties;
         self.associate(sender, receiver);
@@ -223,8 +223,8 @@ impl Call {
     }
 }
 
-/// Parties of one call: more than any fork rings, and a large conference. Who hears whom is looked
-/// up by going through all of them.
+/// Parties of one call: more than any fork rings, and a large conference. Looking up subscriptions
+/// goes through all of them.
 pub(crate) const MAX_LEGS: usize = 512;
 
 /// Earlier tags of one party that are known: those of an answer per phone of a large hunt group.

@@ -1,5 +1,5 @@
-//! What a request orders to become of digits: at once, and when a code is typed (spec:
-//! media-behaviour §11, ng-protocol §6 `DTMF-security` and `trigger…`).
+//! Orders of a request for digits: at once, and when a code is typed (spec: media-behaviour §11,
+//! ng-protocol §6 `DTMF-security` and `trigger…`).
 
 use std::time::{Duration, Instant};
 
@@ -24,17 +24,17 @@ const BAD_TONE: &str = "unsupported: frequency is up to 4 values from 1 to 3999 
 const TONE_HZ: u16 = 400;
 const TONE_VOLUME: u8 = 10;
 
-/// What is to become of digits.
+/// An order for digits.
 #[derive(Debug, Default)]
 pub(crate) struct DigitOrder {
-    /// From now on.
+    /// Rule from now on.
     rule: DigitRule,
-    /// When a code is typed.
+    /// Rule for the time after a code is typed.
     trigger: Option<Terms>,
 }
 
 impl DigitOrder {
-    /// What a `block DTMF` says, or an offer or answer with flag `block-DTMF`.
+    /// The order of a `block DTMF`, or of an offer or answer with flag `block-DTMF`.
     pub(crate) fn of(options: &DtmfOptions, gap: Duration) -> Result<Self, &'static str> {
         let named = options.security.map(|security| rule(security, options));
         let named = named.transpose()?;
@@ -128,9 +128,9 @@ struct Terms {
     during: DigitRule,
     /// The rule from its end on.
     after: DigitRule,
-    /// It ends after this time.
+    /// Longest duration.
     end_after: Option<Duration>,
-    /// It ends after this many digits.
+    /// Largest number of digits.
     end_digits: Option<u64>,
     gap: Duration,
 }
@@ -167,7 +167,7 @@ impl Terms {
 #[derive(Debug)]
 pub(crate) struct DigitTrigger {
     terms: Terms,
-    /// What the parties have typed of the code that is waited for.
+    /// Digits of the code that parties have typed so far.
     typed: Vec<(LegIndex, Trigger)>,
     running: Option<Running>,
 }
@@ -283,7 +283,7 @@ impl Calls {
 }
 
 impl Leg {
-    /// What becomes of the party's digits.
+    /// Sets the rule for the party's digits.
     pub(crate) fn order_digits(&mut self, order: DigitOrder) {
         if order.trigger.is_none() && order.rule == DigitRule::Pass && self.extras.is_none() {
             return;
@@ -326,7 +326,7 @@ impl Leg {
 }
 
 impl Call {
-    /// What becomes of everybody's digits.
+    /// Sets the rule for all parties' digits.
     pub(crate) fn order_digits(&mut self, order: DigitOrder) {
         let extras = self.extras_mut();
         extras.muted.dtmf = DigitBlock::from_now_on(order.rule);

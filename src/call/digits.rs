@@ -1,4 +1,4 @@
-//! Digits that parties pressed, on their way to whoever wants to know (spec: media-behaviour §11).
+//! Digits that parties pressed, and their observers (spec: media-behaviour §11).
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::state::{Call, Now};
 use super::table::lock;
 use crate::media::dtmf::Digit;
 
-/// Who pressed a digit.
+/// Party that pressed a digit.
 #[derive(Clone, Debug)]
 pub struct DigitSource {
     /// The call.
@@ -19,16 +19,16 @@ pub struct DigitSource {
     pub tag: Option<Tag>,
     /// Its label.
     pub label: Option<Label>,
-    /// All parties of the call.
+    /// Tags of all parties of the call.
     pub tags: Vec<Tag>,
-    /// Where the call's digits are reported, beside the configured places.
+    /// Destination of the call's digit reports, in addition to the configured ones.
     pub report_to: Option<SocketAddr>,
 }
 
 impl Calls {
-    /// A party pressed a digit: its packets arrived at `local`, in the call of this number. Does
-    /// what the digit asks for, and says who it was. `None` if the call is over, or nobody wants
-    /// to know of its digits. `random` makes the name of a recording unique.
+    /// Handles a digit of a party: its packets arrived at `local`, in the call of this number.
+    /// Carries out the effect of the digit and returns its party. `None` if the call is over, or
+    /// its digits have no observer. `random` makes the name of a recording unique.
     pub fn digit_pressed(
         &self,
         number: u64,

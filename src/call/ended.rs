@@ -1,4 +1,4 @@
-//! What is told of a call that ended (spec: media-behaviour §4, §16).
+//! Reports of ended calls (spec: media-behaviour §4, §16).
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,7 @@ use crate::observe::cdr::{
     CallRecord, MediaRecord, PartyRecord, StreamKind, StreamRecord, TagType, Termination,
 };
 
-/// Who wants to know of calls that ended.
+/// Observer of ended calls.
 pub trait Observer: Send + Sync {
     /// A call ended. Must not block.
     fn call_ended(&self, ended: &EndedCall);
@@ -27,7 +27,7 @@ pub trait Observer: Send + Sync {
 pub struct EndedCall {
     /// Its id.
     pub id: CallId,
-    /// Why it ended.
+    /// Reason of the end.
     pub reason: EndReason,
     /// Address for call-backs: what the proxy named, else where its request came from.
     pub callback: IpAddr,
@@ -95,7 +95,7 @@ impl Call {
         }
     }
 
-    /// How long the call lasted.
+    /// Duration of the call.
     pub(crate) fn age(&self, now: Now) -> Duration {
         now.instant.saturating_duration_since(self.created.instant)
     }

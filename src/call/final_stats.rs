@@ -1,4 +1,4 @@
-//! What is logged of a call at its end (spec: media-behaviour §16).
+//! Log lines of a call at its end (spec: media-behaviour §16).
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,7 +9,7 @@ use super::query::{PacketClock, codec_in_use, heard, ports_of};
 use super::state::{Call, Now};
 use crate::flow::Component;
 
-/// What stands around addresses and tags in the log, so that they can be masked later
+/// Marks around addresses and tags in the log, so that they can be masked later
 /// (`--log-mark-prefix`, `--log-mark-suffix`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks {

@@ -1,4 +1,4 @@
-//! From the state of a call to the flows that it asks for.
+//! Derives the flows of a call from its state.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,16 +23,16 @@ use crate::media::g711;
 use crate::media::latch::{Learning, PeerSpec};
 use crate::media::reach::{self, Reach};
 
-/// What applies to every call where its signalling does not say otherwise.
+/// Values for calls whose signalling does not name others.
 #[derive(Clone, Debug, Default)]
 pub struct Defaults {
-    /// How sources are learned.
+    /// Learning mode.
     pub learning: Learning,
     /// TOS / traffic class of media.
     pub tos: Option<u8>,
     /// Addresses of proxies in front: a SIP source that is one of them is not the phone's.
     pub signalling_hops: Vec<IpAddr>,
-    /// Where media may not go.
+    /// Forbidden destinations of media.
     pub reach: Arc<reach::Rules>,
     /// The SIP source stands in for the addresses of SDP (`--sip-source`).
     pub sip_source: bool,
@@ -48,15 +48,15 @@ pub struct Defaults {
     pub codes: VscCodes,
     /// A longer pause between digits ends a code; zero: [`crate::media::dtmf::DIGIT_GAP`].
     pub digit_gap: Duration,
-    /// What is said of single sources in `query`.
+    /// Place of single sources in `query`.
     pub ssrc_reporting: SsrcReporting,
-    /// Which samples of quality are taken.
+    /// Quality samples that are taken.
     pub measure: Measure,
-    /// What the log puts around addresses and tags.
+    /// Marks around addresses and tags in the log.
     pub log_marks: Marks,
 }
 
-/// Where `query` describes single sources (`--ssrc-reporting`).
+/// Places of single sources in `query` (`--ssrc-reporting`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SsrcReporting {
     /// Beside the parties and inside their medias.
@@ -99,7 +99,8 @@ pub(crate) fn of_call(call: &Call, defaults: &Defaults) -> Vec<FlowSpec> {
     flows
 }
 
-/// For every leg, the legs that may hear it, in order: forks and conferences have hundreds.
+/// For every leg, the legs that may receive its media, in order: forks and conferences have
+/// hundreds.
 fn hearers(call: &Call) -> Vec<Vec<LegIndex>> {
     let mut hearers: Vec<Vec<LegIndex>> = vec![Vec::new(); call.legs.len()];
     let mut add = |source: LegIndex, hearer: LegIndex| {
@@ -125,7 +126,7 @@ fn hearers(call: &Call) -> Vec<Vec<LegIndex>> {
     hearers
 }
 
-/// One port set of one media of one leg, and what its flows are made from.
+/// One port set of one media of one leg, with the data for its flows.
 struct Place<'a> {
     call: &'a Call,
     defaults: &'a Defaults,
@@ -380,7 +381,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// What is withheld from a listener and, unless it is sealed, changed for it.
+    /// Rules of a sink: packets that are withheld and, unless they are sealed, edits.
     fn rules(
         &self,
         member: &Media,
@@ -472,7 +473,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What a block comes to where nothing can take the place of a digit: it is dropped.
+/// The rule of a block where a digit cannot be replaced: it is dropped.
 fn withheld(block: DigitBlock) -> DigitBlock {
     let feasible = |rule: DigitRule| match rule.replaces() {
         true => DigitRule::Drop,
@@ -484,7 +485,7 @@ fn withheld(block: DigitBlock) -> DigitBlock {
     }
 }
 
-/// What is edited in the packets of a plain media on their way to a listener.
+/// Edits of a plain media's packets for a sink.
 fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) -> Change {
     let mut voiced = match muted.dtmf == DigitBlock::default() {
         true => Voiced::default(),
@@ -510,8 +511,8 @@ fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) 
     }
 }
 
-/// What becomes of the header extensions from one line to another. What is encrypted is
-/// authenticated with them.
+/// Rules for header extensions from one line to another. Encrypted packets keep theirs, which are
+/// authenticated.
 fn extension_rules(from: &Media, to: &Media) -> Option<ExtensionRules> {
     let list = |media: &Media| -> ExtensionIds {
         let extras = media.extras.as_deref();

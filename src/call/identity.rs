@@ -1,4 +1,4 @@
-//! What a relay shows of itself: certificate fingerprint, candidate foundations, loop mark.
+//! The identity that a relay shows: certificate fingerprint, candidate foundations, loop mark.
 
 use std::net::IpAddr;
 
@@ -74,7 +74,7 @@ impl Identity {
         &self.loop_id
     }
 
-    /// What tells this run of the relay from others.
+    /// Identifier of this run of the relay.
     pub fn instance(&self) -> String {
         String::from_utf8_lossy(self.loop_id.as_bytes()).into_owned()
     }

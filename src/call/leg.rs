@@ -30,7 +30,7 @@ pub(crate) struct Leg {
     pub(crate) label: Option<Label>,
     /// Opaque text given by the proxy.
     pub(crate) metadata: Option<Box<str>>,
-    /// When the leg came to be.
+    /// Time at which the leg was created.
     pub(crate) created: Now,
     /// Medias by position of their m= line.
     pub(crate) medias: Vec<Media>,
@@ -46,19 +46,19 @@ pub(crate) struct Leg {
     pub(crate) said: Option<Arc<[u8]>>,
     /// Session name of its first SDP (`replace` = `session-name`).
     pub(crate) first_session_name: Option<Text>,
-    /// What was last printed to it.
+    /// Last SDP printed to the party.
     pub(crate) printed: Option<Printed>,
     /// The party gave its final answer, so its tag is fixed (ng-protocol §10.2).
     pub(crate) final_response: bool,
-    /// How its sources are learned and checked.
+    /// Rules for learning and checking its sources.
     pub(crate) source_rules: SourceRules,
-    /// It made an offer that nobody has answered yet, so it does not know our ports.
+    /// The leg made an offer that is not answered yet, so its party does not know our ports.
     pub(crate) is_unseen: bool,
-    /// When an offer or answer last touched the leg.
+    /// Time of the last offer or answer that touched the leg.
     pub(crate) signalled_at: Instant,
     /// Whether it still takes part.
     pub(crate) presence: Presence,
-    /// What only some legs have.
+    /// State that only some legs have.
     pub(crate) extras: Option<Box<LegExtras>>,
 }
 
@@ -93,19 +93,19 @@ impl Leg {
         self.tag.as_ref() == Some(tag) || self.aliases.contains(tag)
     }
 
-    /// What only some legs have, made if there is none yet.
+    /// State that only some legs have, created if absent.
     pub(crate) fn extras_mut(&mut self) -> &mut LegExtras {
         self.extras.get_or_insert_default()
     }
 
-    /// What is withheld from everybody of what the leg sends.
+    /// Media of the leg that is withheld from all sinks.
     pub(crate) fn muted(&self) -> Muted {
         self.extras
             .as_deref()
             .map_or_else(Muted::default, |extras| extras.muted)
     }
 
-    /// What is withheld of what `source` sends to this leg.
+    /// Media of `source` that is withheld from this leg.
     pub(crate) fn muted_from(&self, source: LegIndex) -> Muted {
         let flows = self
             .extras
@@ -135,12 +135,12 @@ impl Leg {
     }
 }
 
-/// What only some legs have.
+/// State that only some legs have.
 #[derive(Debug, Default)]
 pub(crate) struct LegExtras {
-    /// What is withheld from everybody of what the leg sends.
+    /// Media of the leg that is withheld from all sinks.
     pub(crate) muted: Muted,
-    /// What is withheld from this leg of what single sources send.
+    /// Media of single sources that is withheld from this leg.
     pub(crate) muted_flows: Vec<(LegIndex, Muted)>,
     /// Digests of offers that make an unknown from-tag this leg's (`alias-key`).
     pub(crate) alias_keys: Vec<u64>,
@@ -163,14 +163,14 @@ pub(crate) struct LegExtras {
 pub struct Muted {
     /// RTP other than events is withheld.
     pub media: bool,
-    /// What becomes of events.
+    /// Rule for events.
     pub dtmf: DigitBlock,
     /// RTP carries silence.
     pub silenced: bool,
 }
 
 impl Muted {
-    /// What either says.
+    /// The restrictions of either.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -192,7 +192,7 @@ pub(crate) enum Presence {
     Gone,
 }
 
-/// How the sources of a leg's packets are learned and checked.
+/// Rules for learning and checking the sources of a leg's packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SourceRules {
     pub(crate) learning: Option<Learning>,
@@ -210,7 +210,7 @@ pub(crate) struct SourceRules {
     pub(crate) block_short: bool,
 }
 
-/// What was last printed to a leg, as far as the next SDP depends on it.
+/// The parts of the last SDP printed to a leg that the next SDP depends on.
 #[derive(Debug)]
 pub(crate) struct Printed {
     /// Its o= line.

@@ -14,17 +14,16 @@ use crate::flow::PayloadTypes;
 use crate::flow::stats::FlowStats;
 
 /// One m= line of a leg.
-///
-/// A call keeps this for its life, so what plain calls do not need is in [`Extras`].
+/// A call keeps this for its life, so state that plain calls do not need is in [`Extras`].
 #[derive(Debug)]
 pub(crate) struct Media {
     /// Number of the line in the call: the two ends of one m= line have the same.
     pub(crate) line: usize,
-    /// What the party last said of it; `None` until its SDP is known.
+    /// The party's last description of it; `None` until its SDP is known.
     pub(crate) said: Option<Said>,
     /// Media type.
     pub(crate) kind: MediaKind,
-    /// The word for it, as last offered.
+    /// Media type token of the last offer (`audio`, …).
     pub(crate) kind_text: Text,
     /// Transport between us and this party.
     pub(crate) transport: Transport,
@@ -49,15 +48,15 @@ pub(crate) struct Media {
     pub(crate) is_offered_to: bool,
     /// RTP and RTCP multiplexing between us and this party (RFC 5761).
     pub(crate) mux: Mux,
-    /// Where the party wants RTP and RTCP, by its SDP.
+    /// RTP and RTCP endpoint of the party, by its SDP.
     pub(crate) endpoint: Option<Endpoint>,
     /// The payload types that the party named, for the data plane.
     pub(crate) formats: Formats,
     /// Port sets shown to the party, by what they were opened for; kept for the life of the call.
     pub(crate) maps: Vec<EndpointMap>,
-    /// The one of `maps` that is printed and sent from.
+    /// Index of the port set in `maps` that is printed and sent from.
     pub(crate) selected: usize,
-    /// What only some medias have.
+    /// State that only some medias have.
     pub(crate) extras: Option<Box<Extras>>,
 }
 
@@ -92,7 +91,7 @@ impl Media {
         self.maps.get(self.selected)
     }
 
-    /// What only some medias have, made if there is none yet.
+    /// State that only some medias have, created if absent.
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
@@ -137,9 +136,8 @@ impl Media {
     }
 }
 
-/// Where the last words of a party on a media stand. The text is shared by all medias of one SDP
-/// and read again when it is needed: that costs two microseconds, and a parsed description two
-/// kilobytes a party.
+/// Position of a media in the party's last SDP. All medias of one SDP share the text, which is read
+/// again when needed: that costs two microseconds, a parsed description two kilobytes per party.
 #[derive(Clone, Debug)]
 pub(crate) struct Said {
     /// The whole SDP as received.
@@ -168,9 +166,9 @@ pub(crate) fn read_again(sdp: &[u8]) -> Option<SessionDescription> {
 /// Payload types of one party's description, as far as forwarding looks at them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Formats {
-    /// All of them.
+    /// All payload types.
     pub(crate) types: PayloadTypes,
-    /// Those of RFC 4733 events.
+    /// Payload types of RFC 4733 events.
     pub(crate) events: PayloadTypes,
     /// Clock of the first in Hz; 0 if unknown.
     pub(crate) clock_rate: u32,
@@ -232,7 +230,7 @@ impl Formats {
     }
 }
 
-/// What only some medias have: encryption, ICE, bundles, codec options.
+/// State that only some medias have: encryption, ICE, bundles, codec options.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     /// SRTP under the name of RTP/AVP(F) (RFC 8643).
@@ -259,13 +257,13 @@ pub(crate) struct Extras {
     pub(crate) hidden_extensions: Vec<u8>,
     /// Header extensions of the line with this party.
     pub(crate) extensions: Extensions,
-    /// What arrives goes back to where it came from (media-echo).
+    /// Packets go back to their source (media-echo).
     pub(crate) echo: bool,
     /// Reports of our own are asked for (generate-RTCP).
     pub(crate) makes_reports: bool,
     /// The party is where packets of our own may come back from.
     pub(crate) is_loop_checked: bool,
-    /// What arrives is thrown away (media-echo).
+    /// Packets are discarded (media-echo).
     pub(crate) blackhole: bool,
     /// Sources beside those of offer and answer (publish and subscribe).
     pub(crate) subscriptions: Vec<Subscription>,
@@ -276,7 +274,7 @@ pub(crate) struct Extras {
 /// Packet time that is printed to a party, in ms. What an option sets, no SDP changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum PacketTime {
-    /// Nobody named one.
+    /// No packet time was named.
     #[default]
     Unsaid,
     /// The last `a=ptime` of either party.
@@ -316,7 +314,7 @@ pub(crate) struct Subscription {
     pub(crate) leg: usize,
     /// Position of its media.
     pub(crate) media: usize,
-    /// What is sent to the source is heard instead of what comes from it.
+    /// The subscriber gets the packets sent to the source instead of those from it.
     pub(crate) egress: bool,
 }
 
@@ -340,7 +338,7 @@ pub(crate) struct Sdes {
     pub(crate) is_active: bool,
     /// `offerer_pref` moved a line to the front: the answer takes that one.
     pub(crate) prefers_first: bool,
-    /// It wins over DTLS in the answer to the party (`SDES=prefer`).
+    /// SDES is preferred to DTLS in the answer to the party (`SDES=prefer`).
     pub(crate) is_preferred: bool,
 }
 
@@ -349,7 +347,7 @@ pub(crate) struct Sdes {
 pub(crate) struct Dtls {
     /// Certificate of the party; `None` until it said so.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// The party's last word on who starts.
+    /// Last `a=setup` of the party.
     pub(crate) theirs: Option<Setup>,
     /// Our last word, printed.
     pub(crate) ours: Setup,
@@ -357,7 +355,7 @@ pub(crate) struct Dtls {
     pub(crate) their_tls_id: Option<Text>,
     /// Our association (RFC 8842).
     pub(crate) tls_id: Text,
-    /// Hash of our fingerprint; once chosen it stays.
+    /// Hash of our fingerprint; it stays once chosen.
     pub(crate) hash: HashFunction,
     /// `a=tls-id` is left out.
     pub(crate) omit_tls_id: bool,
@@ -368,7 +366,7 @@ pub(crate) struct Dtls {
 /// ICE between us and one party (RFC 8445).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ice {
-    /// In use, or offered.
+    /// SDES is in use, or offered.
     pub(crate) is_active: bool,
     /// Our credentials.
     pub(crate) ours: Option<Credentials>,
@@ -403,7 +401,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// How a media passes that is not ours to decrypt or check.
+/// Ways in which a media passes without being decrypted or checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passthrough {
     /// Our candidate stands last (`ICE=optional`).
@@ -421,20 +419,20 @@ pub(crate) struct Mux {
     pub(crate) theirs: bool,
     /// Our last SDP to it had it.
     pub(crate) ours: bool,
-    /// In force.
+    /// rtcp-mux is in force.
     pub(crate) agreed: bool,
-    /// It is sure to come about, so no RTCP port is opened beside.
+    /// rtcp-mux is certain, so no RTCP port is opened.
     pub(crate) single: bool,
-    /// What the party's own last offer is answered: whether its RTCP port may go.
+    /// Answer to the party's own last offer: whether its RTCP port may go.
     pub(crate) policy: MuxPolicy,
-    /// What the last offer *to* the party says about the answer to its offerer.
+    /// Answer to the offerer of the last offer *to* the party.
     pub(crate) offerer_policy: MuxPolicy,
 }
 
-/// What to answer to a party that offered rtcp-mux (ng-protocol §8.3).
+/// Answer to a party that offered rtcp-mux (ng-protocol §8.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MuxPolicy {
-    /// What the other party answers.
+    /// As the other party answers.
     #[default]
     Follow,
     /// Yes, whatever the other party answers.

@@ -1,5 +1,5 @@
-//! What should happen: calls, legs, medias, offer/answer and ports. Sans-IO: no socket, clock or
-//! thread; the data plane is reached through [`Forwarding`] alone.
+//! Decisions of signalling: calls, legs, medias, offer/answer and ports. Sans-IO: no socket, clock
+//! or thread; the data plane is reached through [`Forwarding`] alone.
 
 mod commands;
 mod debug;

@@ -1,5 +1,5 @@
-//! What flows tell of their sources, on its way to the log (spec: media-behaviour §3.1). A flow knows
-//! the number of its call alone.
+//! Events of flows about their sources, on their way to the log (spec: media-behaviour §3.1). A
+//! flow knows only the number of its call.
 
 use std::sync::PoisonError;
 
@@ -9,7 +9,8 @@ use super::serve::Calls;
 use super::table::{Entry, lock};
 use crate::media::latch::Event;
 
-/// What was told of a call's sources: once per call, however many of its ports see strangers.
+/// Events already logged for a call's sources: each once per call, however many of its ports see
+/// strangers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
     unexpected: bool,
@@ -44,7 +45,7 @@ impl Calls {
         numbers.insert(number, entry.clone());
     }
 
-    /// It is no more.
+    /// Removes an ended call.
     pub(super) fn take_number(&self, number: u64) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.remove(&number);

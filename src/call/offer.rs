@@ -286,7 +286,7 @@ impl Calls {
     }
 }
 
-/// Why an offer or answer was refused.
+/// Reasons why an offer or answer was refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("the SDP cannot be read")]
@@ -298,7 +298,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The proxy's words for it (ng-protocol §14).
+    /// The protocol's error text (ng-protocol §14).
     pub(super) fn reply(&self) -> &'static str {
         match self {
             Self::Sdp {

@@ -1,4 +1,4 @@
-//! A call as it stands, for those who explain it: plain data, copied out under its lock.
+//! The state of a call for `explain`: plain data, copied out under its lock.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct PartyPicture {
     pub aliases: Vec<String>,
     /// Via branch of the request that forked to it.
     pub branch: Option<String>,
-    /// It was deleted and has no ports any more.
+    /// The party was deleted and has no ports any more.
     pub is_gone: bool,
     /// An SDP was printed for it before.
     pub was_told: bool,
@@ -55,7 +55,7 @@ pub struct MediaPicture {
     pub kind: String,
     /// Transport towards the party.
     pub transport: String,
-    /// It is turned down.
+    /// The line is rejected.
     pub is_rejected: bool,
     /// The party is held by a zero address.
     pub is_held: bool,
@@ -71,7 +71,7 @@ pub struct MediaPicture {
     pub bundled_with: Option<usize>,
     /// RTCP multiplexing is agreed with the party.
     pub is_muxed: bool,
-    /// Where the party wants its RTP.
+    /// RTP endpoint of the party.
     pub endpoint: Option<SocketAddr>,
     /// Local ports that it was shown.
     pub ports: Vec<PortPicture>,
@@ -86,7 +86,7 @@ pub struct PortPicture {
     pub interface: String,
     /// The address that is printed for it.
     pub advertised: IpAddr,
-    /// It belongs to the port set that is printed now.
+    /// The port belongs to the port set that is printed now.
     pub is_selected: bool,
 }
 
@@ -136,7 +136,7 @@ impl CallPicture {
         })
     }
 
-    /// How a party is called in texts.
+    /// Name of a party in texts.
     pub fn name(&self, party: usize) -> String {
         let Some(view) = self.parties.get(party) else {
             return "nobody".to_owned();

@@ -74,7 +74,7 @@ const PAIRS_AHEAD: usize = 3;
 /// Ports that a media needs on one address.
 const PORTS_OF_A_MEDIA: usize = 2;
 
-/// Why no port could be leased.
+/// Reasons why no port could be leased.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// Every port of the range is leased, or refused by the system.
@@ -92,7 +92,7 @@ pub enum LeaseError {
     System {
         /// The local address.
         address: IpAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -166,7 +166,8 @@ impl Interfaces {
         chosen.map(|name| Arc::clone(name))
     }
 
-    /// What the old names `internal` and `external` mean where no interface bears them.
+    /// Address family that the old names `internal` and `external` stand for, if no interface has
+    /// such a name.
     pub(crate) fn family_of_old(&self, name: &str) -> Option<Family> {
         match name {
             _ if self.is_known(name) => None,

@@ -60,9 +60,8 @@ pub trait Forwarding: Send + Sync {
     }
 
     /// Plays a digit into a stream.
-    ///
     /// # Errors
-    /// There is no stream that it could go into; in the words of the protocol.
+    /// There is no stream for it; worded as in the protocol.
     fn inject(&self, _worker: usize, _injection: Injection) -> Result<(), &'static str> {
         Err(errors::NO_DTMF_INJECTION)
     }
@@ -102,7 +101,7 @@ pub struct RecordedSdp<'a> {
     pub is_offer: bool,
     /// The text.
     pub body: &'a [u8],
-    /// When it came, since 1970.
+    /// Time of arrival, since 1970.
     pub at: Duration,
 }
 
@@ -118,7 +117,7 @@ impl Recorder for () {
     fn discard(&self, _: u64) {}
 }
 
-/// All calls, and everything that a command on them needs.
+/// All calls, and the services that commands on them need.
 pub struct Calls {
     pub(super) table: CallTable,
     pub(super) interfaces: Interfaces,
@@ -126,14 +125,15 @@ pub struct Calls {
     pub(super) forwarding: Arc<dyn Forwarding>,
     pub(super) recorder: Arc<dyn Recorder>,
     observer: Option<Arc<dyn Observer>>,
-    /// What stands against new calls beside their number, by [`LoadExceeded`]; 0: nothing.
+    /// Load limit that is exceeded, in addition to the number of calls, by [`LoadExceeded`]; 0:
+    /// none.
     overload: AtomicU8,
     pub(super) defaults: Defaults,
     pub(super) settings: RwLock<Settings>,
     pub(super) statistics: Statistics,
     pub(super) started: Instant,
     pub(super) next_number: AtomicU64,
-    /// What the timers saw last.
+    /// Result of the timers' last turn.
     pub(super) running: Mutex<Turn>,
     /// Calls by their number, which is all that their flows know.
     pub(super) numbers: Mutex<HashMap<u64, Entry>>,
@@ -222,7 +222,7 @@ impl Calls {
         &self.interfaces
     }
 
-    /// The limit that stands against another call, in the words of the protocol.
+    /// The limit that refuses another call, as the protocol's text.
     pub(super) fn limit_reached(&self) -> Option<&'static str> {
         let is_full = self
             .limits()

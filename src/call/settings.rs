@@ -1,4 +1,4 @@
-//! What an operator may change while calls run.
+//! Settings that an operator may change while calls run.
 
 use std::sync::PoisonError;
 
@@ -6,7 +6,7 @@ use super::serve::Calls;
 use super::timeouts::Timeouts;
 use crate::observe::load::LoadLimits;
 
-/// When new calls are refused.
+/// Limits beyond which new calls are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Limits {
     /// Calls at a time; `None`: as many as there are ports.

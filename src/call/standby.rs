@@ -35,14 +35,14 @@ impl Drop for Foreign {
     }
 }
 
-/// Which calls an operator means.
+/// Calls that an operator selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// All.
+    /// All calls.
     All,
-    /// Those of another engine.
+    /// Calls of another engine.
     Foreign,
-    /// Those of this engine.
+    /// Calls of this engine.
     Own,
 }
 
@@ -116,7 +116,7 @@ impl Call {
         }
     }
 
-    /// How long this engine has answered for it, if once it did not.
+    /// Time for which this engine has been responsible for the call, if it took it over.
     pub(crate) fn time_since_take_over(&self, now: Instant) -> Option<Duration> {
         let at = self.extras.as_deref()?.taken_over?;
         Some(now.saturating_duration_since(at))

@@ -23,7 +23,7 @@ pub struct Now {
     pub unix: Duration,
 }
 
-/// One call: everything that signalling made of it. Its packets are the data plane's business.
+/// One call: the state made by signalling. Its packets belong to the data plane.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) id: CallId,
@@ -37,27 +37,26 @@ pub(crate) struct Call {
     /// Last offer or answer.
     pub(crate) last_signal: Now,
     pub(crate) legs: Vec<Leg>,
-    /// When the call is to be deleted.
+    /// Time at which the call is deleted.
     pub(crate) deletion: Option<Instant>,
     /// Discard all media (drop-traffic).
     pub(crate) discard: bool,
     /// TOS of the call's media, if it was given.
     pub(crate) tos: Option<u8>,
-    /// What only some calls have.
+    /// State that only some calls have.
     pub(crate) extras: Option<Box<CallExtras>>,
-    /// What was told of its sources.
+    /// Events already logged for its sources.
     pub(crate) told: Told,
-    /// What the data plane was told last: local addresses in order, and digests of their
-    /// descriptions.
+    /// The flows in force: local addresses in order, and digests of their descriptions.
     in_force: Vec<(SocketAddr, u64)>,
 }
 
-/// What only some calls have.
+/// State that only some calls have.
 #[derive(Debug, Default)]
 pub(crate) struct CallExtras {
-    /// What is withheld of everybody.
+    /// Media that is withheld from all parties.
     pub(crate) muted: Muted,
-    /// Where digits are reported to, beside the configured places.
+    /// Destination of digit reports, in addition to the configured ones.
     pub(crate) digits_to: Option<SocketAddr>,
     /// Address for call-backs that the proxy named.
     pub(crate) callback: Option<IpAddr>,
@@ -77,14 +76,14 @@ pub(crate) struct CallExtras {
     pub(crate) trigger: Option<Box<DigitTrigger>>,
     /// Another engine answers for the call.
     pub(crate) foreign: Option<Foreign>,
-    /// When it last did so no longer.
+    /// Time at which it became one of this engine.
     pub(crate) taken_over: Option<Instant>,
 }
 
 /// A recording of a call.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    /// Where it is written.
+    /// File of the recording.
     pub(crate) file: String,
     /// Packets do not go into it for now.
     pub(crate) is_paused: bool,
@@ -116,12 +115,12 @@ impl Call {
         }
     }
 
-    /// What only some calls have, made if there is none yet.
+    /// State that only some calls have, created if absent.
     pub(crate) fn extras_mut(&mut self) -> &mut CallExtras {
         self.extras.get_or_insert_default()
     }
 
-    /// What is withheld of everybody.
+    /// Media that is withheld from all parties.
     pub(crate) fn muted(&self) -> Muted {
         self.extras
             .as_deref()
@@ -139,7 +138,7 @@ impl Call {
             .is_some_and(|recording| recording.is_paused)
     }
 
-    /// Where the recording is written, if there is one.
+    /// File of the recording, if there is one.
     pub(crate) fn recording_file(&self) -> Option<&str> {
         self.recording().map(|recording| recording.file.as_str())
     }

@@ -1,4 +1,4 @@
-//! What the relay counted since its start (spec: ng-protocol §13).
+//! Counters of the relay since its start (spec: ng-protocol §13).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ pub struct Statistics {
     /// Durations of ended calls, in microseconds, and their squares in seconds².
     durations: Mutex<Durations>,
     proxies: Mutex<BTreeMap<IpAddr, ProxyCounters>>,
-    /// Of ended calls, by interface.
+    /// Traffic of ended calls, by interface.
     traffic: Mutex<Vec<Traffic>>,
     running: AtomicI64,
 }
@@ -146,7 +146,7 @@ impl Statistics {
         durations.squares_s2 += seconds * seconds;
     }
 
-    /// What calls that ended have carried, by interface.
+    /// Traffic of ended calls, by interface.
     pub(crate) fn ended_traffic(&self) -> Vec<Traffic> {
         self.ended_traffic_mut().clone()
     }

@@ -12,8 +12,8 @@ use super::state::Call;
 /// Shards of the table: several control threads meet on one lock seldom.
 const SHARDS: usize = 16;
 
-/// One entry of the table. `None` once the call has ended: whoever waited for the lock looks the
-/// call-id up again.
+/// One entry of the table. `None` once the call has ended: a thread that waited for the lock looks
+/// the call-id up again.
 pub(super) type Entry = Arc<Mutex<Option<Call>>>;
 
 #[derive(Debug)]

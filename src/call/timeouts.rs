@@ -1,4 +1,4 @@
-//! When a call ends by itself (spec: media-behaviour §4).
+//! Ends of calls by time (spec: media-behaviour §4).
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -7,18 +7,18 @@ use super::leg::{Leg, Presence};
 use super::media::{EndpointMap, Media};
 use super::state::Call;
 
-/// How long the states of a call may last.
+/// Longest durations of the states of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Without a packet on any stream that may receive.
+    /// Time without a packet on any stream that may receive.
     pub media: Duration,
-    /// Without a packet, when no stream may receive (hold) or has a port.
+    /// Time without a packet, when no stream may receive (hold) or has a port.
     pub silent: Duration,
-    /// Without an answer, or without any media.
+    /// Time without an answer, or without any media.
     pub offer: Duration,
-    /// In all; `None`: no limit.
+    /// Longest call; `None`: no limit.
     pub total: Option<Duration>,
-    /// From `delete` to the end, unless the command says otherwise.
+    /// Time from `delete` to the end, unless the command names another.
     pub delete_delay: Duration,
 }
 
@@ -34,12 +34,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Why a call ended (names as in CDRs, media-behaviour §16).
+/// Reasons why a call ended (names as in CDRs, media-behaviour §16).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// On command, or after its delay.
+    /// A command, or the end of its delay.
     Regular,
-    /// By the operator, or because the relay stops.
+    /// The operator, or the end of the relay.
     Forced,
     /// No media.
     Timeout,
@@ -138,14 +138,14 @@ impl Call {
     }
 }
 
-/// How long a piece of an offer waits for the offer (ng-protocol §10.1).
+/// Time for which a fragment waits for its offer (ng-protocol §10.1).
 pub(crate) const FRAGMENT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Signs of life of a group of streams.
 #[derive(Clone, Copy, Default)]
 struct Vitals {
     alive: bool,
-    /// Why the last dead one of them is dead; `None`: none was looked at.
+    /// Reason why the last examined stream is dead; `None` if none was examined.
     reason: Option<EndReason>,
 }
 

@@ -1,4 +1,4 @@
-//! What the timers do to all calls once a second, and what they see on their way.
+//! Work of the timers on all calls, once a second, and their observations.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +10,7 @@ use super::state::{Call, Now};
 use super::table::lock;
 use super::voip::{Measure, Quality, Traffic, interface_index};
 
-/// What the timers saw at their last turn.
+/// Observations of the timers at their last turn.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Turn {
     /// Medias of which something was heard.
@@ -21,21 +21,21 @@ pub(crate) struct Turn {
     pub(crate) byte_rate: u64,
     /// Over the last second.
     pub(crate) error_rate: u64,
-    /// Since the start, by interface.
+    /// Traffic since the start, by interface.
     pub(crate) traffic: Vec<Traffic>,
-    /// Since the start, by interface.
+    /// Quality since the start, by interface.
     pub(crate) quality: Vec<Quality>,
 }
 
 impl Turn {
-    /// All interfaces together.
+    /// Sum over all interfaces.
     pub(crate) fn whole_traffic(&self) -> Traffic {
         let mut sum = Traffic::default();
         self.traffic.iter().for_each(|traffic| sum.add(traffic));
         sum
     }
 
-    /// All interfaces together.
+    /// Sum over all interfaces.
     pub(crate) fn whole_quality(&self) -> Quality {
         let mut sum = Quality::default();
         self.quality.iter().for_each(|quality| sum.merge(quality));
@@ -116,7 +116,7 @@ impl Calls {
         turn.whole_traffic().ingress[1]
     }
 
-    /// What the calls that go on have carried until now: packets, bytes, errors.
+    /// Packets, bytes and errors of the current calls so far.
     pub(super) fn carried(&self) -> [u64; 3] {
         let mut sum = Traffic::default();
         for (id, entry) in self.table.entries() {
@@ -133,7 +133,7 @@ impl Calls {
         sum.ingress
     }
 
-    /// What the timers saw last.
+    /// Observations of the timers at their last turn.
     pub(super) fn last_turn(&self) -> Turn {
         let turn = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         turn.clone()

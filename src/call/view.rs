@@ -23,7 +23,7 @@ pub struct CallSummary {
     pub id: CallId,
     /// Its deletion is due.
     pub is_deleted: bool,
-    /// When it came to be.
+    /// Time at which it was created.
     pub created_s: u64,
     /// Source of the request that created it.
     pub proxy: SocketAddr,
@@ -57,11 +57,11 @@ pub struct PartyView {
     pub label: String,
     /// Via branch.
     pub branch: String,
-    /// Since it joined.
+    /// Time since it joined.
     pub duration: Duration,
-    /// Whom it hears: tag, and number of the media from 1.
+    /// Parties that it receives media of: tag, and number of the media from 1.
     pub hears: Vec<(String, usize)>,
-    /// Who hears it.
+    /// Parties that receive its media.
     pub heard_by: Vec<(String, usize)>,
     /// Its medias.
     pub medias: Vec<MediaView>,
@@ -70,11 +70,11 @@ pub struct PartyView {
 /// The part of a party in its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartyKind {
-    /// It made the first offer.
+    /// The party made the first offer.
     Caller,
     /// Another one.
     Callee,
-    /// It has not answered yet.
+    /// The party has not answered yet.
     Unknown,
 }
 
@@ -98,9 +98,9 @@ pub struct MediaView {
 pub struct StreamView {
     /// The port.
     pub local: SocketAddr,
-    /// Where the party is.
+    /// Address of the party.
     pub remote: Option<SocketAddr>,
-    /// Only RTCP comes here.
+    /// The port is for RTCP only.
     pub is_rtcp: bool,
     /// The first source that was heard; 0: none.
     pub ssrc: u32,

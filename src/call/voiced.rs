@@ -1,4 +1,4 @@
-//! What audio the relay can make for a media by itself, without a codec engine.
+//! Audio that the relay can make for a media without a codec engine.
 
 use super::media::Media;
 use crate::flow::PayloadTypes;
@@ -18,7 +18,7 @@ pub(crate) struct Voiced {
 }
 
 impl Voiced {
-    /// By what the party said of its media.
+    /// The audio for a media, by the party's SDP.
     pub(crate) fn of(media: &Media) -> Self {
         let said = media.said.as_ref().and_then(super::media::Said::read);
         let mut voiced = Self::default();

@@ -66,12 +66,12 @@ fn describe_sum(sum: &Sum, name: &str, dict: &mut Dict) {
     dict.push(format!("{name}_stddev"), number(sum.deviation()));
 }
 
-/// Which samples a relay takes.
+/// Quality samples that a relay takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measure {
     /// Its own measurements are quality samples (`--measure-rtp`).
     pub own: bool,
-    /// How scores are made.
+    /// Settings of the score.
     pub scoring: Scoring,
 }
 
@@ -232,7 +232,7 @@ fn counters([packets, bytes, errors]: [u64; 3]) -> Dict {
         .with("errors", errors)
 }
 
-/// Which interface a port is on; several may have one address.
+/// Interface of a port; several may have one address.
 pub(crate) fn interface_index(interfaces: &Interfaces, name: &str, address: IpAddr) -> usize {
     let addresses = interfaces.addresses();
     let is_there = |local: &LocalAddress| local.address == address;

@@ -11,7 +11,7 @@ use super::serve::Calls;
 use super::state::{Call, Now};
 use crate::media::dtmf::{Digit, Trigger};
 
-/// What a code does.
+/// Effect of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Start,
@@ -23,7 +23,7 @@ enum Action {
 }
 
 impl Action {
-    /// As the options call it.
+    /// Name in the options.
     fn name(self) -> &'static str {
         match self {
             Self::Start => "start-rec",
@@ -87,7 +87,7 @@ impl Codes {
         })
     }
 
-    /// What a party's digit completes.
+    /// Effect of a party's digit.
     fn on_digit(&mut self, leg: LegIndex, digit: Digit, now: Instant) -> Vec<Action> {
         let known = self.typed.iter().position(|(of, _)| *of == leg);
         let index = known.unwrap_or_else(|| {
@@ -108,7 +108,7 @@ impl Codes {
         completed.collect()
     }
 
-    /// As `query` shows them.
+    /// Form in `query`.
     pub(crate) fn describe(&self, list: &mut ListWriter<'_>) {
         for (action, code) in &self.codes {
             list.dict(|dict| {

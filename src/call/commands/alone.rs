@@ -36,7 +36,7 @@ impl Call {
         }
     }
 
-    /// What the request says of a party that deals with the relay alone.
+    /// Applies the request to a party that deals with the relay alone.
     pub(super) fn apply_to(&mut self, leg: LegIndex, scene: &Scene<'_>, host: Host<'_>) {
         let request = scene.request;
         let routed = request.interface_peer.and_then(|peer| (host.route)(peer));
@@ -115,7 +115,7 @@ impl Call {
     }
 }
 
-/// What a party says of one media.
+/// A party's description of one media.
 pub(super) struct Word<'a> {
     pub(super) said: Said,
     pub(super) description: &'a windlass_sdp::Media,
@@ -203,7 +203,7 @@ pub(super) fn bare(from: &windlass_sdp::Media, direction: Direction) -> windlass
     media
 }
 
-/// Somewhere, for an end that is nowhere.
+/// A placeholder endpoint, for an end without one.
 pub(super) fn anywhere(family: crate::call::ports::Family) -> Endpoint {
     let ip: std::net::IpAddr = match family {
         crate::call::ports::Family::V4 => std::net::Ipv4Addr::LOCALHOST.into(),

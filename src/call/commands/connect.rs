@@ -1,4 +1,4 @@
-//! `connect`, `mesh` and `inject` (spec: ng-protocol §5): who hears whom, by command.
+//! `connect`, `mesh` and `inject` (spec: ng-protocol §5.1): subscriptions by command.
 
 use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, errors};
 
@@ -193,8 +193,8 @@ impl Call {
         joints
     }
 
-    /// Lets a party hear another one beside whom it hears. Gives back whether they have lines that
-    /// belong together.
+    /// Subscribes a party to another one in addition to its subscriptions. Returns whether they
+    /// have lines that belong together.
     fn hear(&mut self, sink: LegIndex, source: LegIndex) -> bool {
         let joints = self.joints(source, sink);
         for &(from, to) in &joints {
@@ -264,7 +264,7 @@ impl Call {
         }
     }
 
-    /// Lets a party hear nobody any more.
+    /// Removes all subscriptions of a party.
     fn detach(&mut self, sink: LegIndex) {
         self.clear_subscriptions(sink);
         if let Some(leg) = self.legs.get_mut(sink) {

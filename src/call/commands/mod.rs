@@ -25,10 +25,10 @@ use super::state::{Call, Now};
 use super::table::lock;
 use crate::flow::port::PortLease;
 
-/// Why a command was not carried out: the words of the protocol.
+/// Reason why a command was not carried out: the protocol's text.
 pub(super) type Refused = &'static str;
 
-/// What a command is carried out with.
+/// Input of a command in addition to the call.
 pub(super) struct Scene<'a> {
     pub(super) request: &'a Request,
     pub(super) now: Now,
@@ -130,8 +130,8 @@ impl Calls {
     }
 }
 
-/// What needs decoded audio, before there is an engine for it. The proxy gets the protocol's one
-/// word, the log says what is missing.
+/// Refuses a command that needs decoded audio, for which there is no engine yet. The proxy gets the
+/// protocol's word; the log names the reason.
 pub(super) fn unsupported(call: &Call, why: &str) -> Refused {
     tracing::warn!(call_id = %call.id, "command not carried out: {why}");
     errors::UNSUPPORTED

@@ -59,7 +59,7 @@ impl Calls {
         }
     }
 
-    /// Plays a digit as if the party pressed it: to everybody who hears it.
+    /// Plays a digit as if the party had pressed it: to all its sinks.
     fn play_by(
         &self,
         call: &Call,
@@ -84,14 +84,14 @@ struct EventRoute {
     from: SocketAddr,
     /// The port that it leaves from.
     via: SocketAddr,
-    /// Of events on the way out.
+    /// Payload type of outgoing events.
     payload_type: u8,
-    /// Of events on the way out.
+    /// Clock rate of outgoing events, in Hz.
     clock_rate: u32,
 }
 
 impl Call {
-    /// The ways of a party's media to those who hear it and understand events.
+    /// Routes from a party's media to its sinks that understand events.
     fn event_routes(&self, leg: LegIndex) -> Result<Vec<EventRoute>, Refused> {
         let source = self.legs.get(leg).filter(|leg| leg.is_here());
         let medias = source.map_or(&[][..], |leg| leg.medias.as_slice());

@@ -37,7 +37,7 @@ impl Calls {
         Ok(Reply::ok(Dict::new()))
     }
 
-    /// What an offer or answer says of recording.
+    /// Applies the recording options of an offer or answer.
     pub(in crate::call) fn record_as_asked(
         &self,
         call: &mut Call,

@@ -1,4 +1,4 @@
-//! Which party a command is about (spec: ng-protocol §5, "Party selection").
+//! Party selection of a command (spec: ng-protocol §5, "Party selection").
 
 use windlass_ng::request::{AllSelection, PartyAddress};
 use windlass_ng::{Command, Label, Request, Tag, errors};
@@ -8,14 +8,14 @@ use crate::call::leg::LegIndex;
 use crate::call::query::Kind;
 use crate::call::state::Call;
 
-/// What a command is about.
+/// Selection of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Selected {
     Call,
     Leg(LegIndex),
 }
 
-/// One party's media on its way to another.
+/// Media of one party towards another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PartyFlow {
     pub(crate) source: LegIndex,

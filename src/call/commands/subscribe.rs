@@ -305,7 +305,7 @@ impl Call {
         }
     }
 
-    /// What a media sends: its description, with the codecs that were agreed.
+    /// Description of a source's media, with the agreed codecs.
     pub(super) fn described(&self, source: SourceMedia) -> Option<windlass_sdp::Media> {
         let leg = self.legs.get(source.leg)?;
         let media = leg.medias.get(source.media)?;
@@ -384,8 +384,8 @@ impl Call {
     }
 }
 
-/// What a subscriber is offered of a source: what the source says of its content, with a direction
-/// of its own and without what only the source and the relay have to do with.
+/// The offer to a subscriber for a source: the source's content, with a direction of its own and
+/// without attributes that concern only source and relay.
 fn as_sent(described: &windlass_sdp::Media, direction: Direction) -> windlass_sdp::Media {
     let mut attributes = described.attributes.clone();
     attributes.retain(|attribute| attribute.class != AttributeClass::Direction);

@@ -1,5 +1,5 @@
-//! Which codecs a party is shown (spec: ng-protocol §8.7, sdp-rewriting §12), as far as that
-//! goes without an engine that converts between them.
+//! The codecs shown to a party (spec: ng-protocol §8.7, sdp-rewriting §12), as far as they need no
+//! engine that converts between them.
 
 use windlass_ng::Request;
 use windlass_ng::request::CodecSpec;
@@ -11,7 +11,7 @@ use crate::call::dialogue::Role;
 use crate::flow::PayloadTypes;
 
 impl MediaExchange<'_> {
-    /// What the options say of the media beyond the lines of the SDP.
+    /// Applies the request's codec options to the media.
     pub(super) fn filter_codecs(&mut self) {
         if self.role != Role::Offer {
             return;
@@ -165,8 +165,8 @@ fn is_convertible(codec: &Codec) -> bool {
         .any(|name| codec.name.eq_ignore_ascii_case(name))
 }
 
-/// The codecs of an answer, shown to the offerer: what both can do, in the answerer's order; or
-/// the offerer's first, where the answerer chose one that nobody offered.
+/// The codecs of an answer for the offerer: those common to both, in the answerer's order. If the
+/// answerer chose one that was not offered, the offerer's first.
 pub(crate) fn answered_codecs(
     answered: &[Codec],
     offered: &[Codec],

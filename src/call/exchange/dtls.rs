@@ -29,7 +29,7 @@ impl MediaExchange<'_> {
         }
     }
 
-    /// What the sender says of its association.
+    /// Reads the sender's DTLS attributes.
     fn take_theirs(&mut self) {
         let description = self.description;
         let Some(fingerprint) = description

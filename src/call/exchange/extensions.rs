@@ -18,7 +18,7 @@ use crate::call::state::Call;
 pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
 impl MediaExchange<'_> {
-    /// What the sender says of its own list.
+    /// Reads the sender's list.
     pub(super) fn take_extensions(&mut self) {
         let said = self.description;
         if said.extmaps.is_empty() && self.sender.extras.is_none() {

@@ -1,4 +1,4 @@
-//! Which m= line of one party is which of the other.
+//! Pairing of the m= lines of two parties.
 
 use windlass_ng::Request;
 use windlass_sdp::{MediaKind, SessionDescription, Text};
@@ -15,7 +15,7 @@ pub(crate) const MAX_LINES: usize = 256;
 /// One line of an exchange, by positions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line {
-    /// In the SDP.
+    /// Position in the SDP.
     pub(super) said: usize,
     /// Among the medias of the sender.
     pub(super) sender: usize,
@@ -167,7 +167,7 @@ impl Leg {
     }
 }
 
-/// Most calls have one media for all their life: no room beside it.
+/// Most calls have one media for life, so no capacity is reserved for more.
 fn add(leg: &mut Leg, media: Media, expected: usize) -> Result<(), ExchangeError> {
     if leg.medias.len() >= MAX_LINES {
         return Err(ExchangeError::TooManyLines);

@@ -1,8 +1,7 @@
-//! One offer or answer: from the received SDP to the state of both legs (spec: ng-protocol
-//! §10.1, §10.4; sdp-rewriting §6–§10; RFC 3264).
-//!
-//! The two legs of an exchange have their medias paired by the number of the line in the call.
-//! Every topic of a line (transport, mux, keys, ICE, ports) has a file of its own.
+//! One offer or answer: from the received SDP to the state of both legs (spec: ng-protocol §10.1,
+//! §10.4; sdp-rewriting §6–§10; RFC 3264).
+//! The medias of the two legs are paired by the number of their line in the call. Every topic of a
+//! line (transport, mux, keys, ICE, ports) has a file of its own.
 
 mod bundle;
 mod codecs;
@@ -46,12 +45,12 @@ pub(crate) struct Host<'a> {
     pub(crate) route: &'a dyn Fn(IpAddr) -> Option<IpAddr>,
 }
 
-/// What an exchange needs besides the call.
+/// Input of an exchange in addition to the call.
 pub(crate) struct Context<'a> {
     pub(crate) request: &'a Request,
     pub(crate) dialogue: Dialogue<'a>,
     pub(crate) host: Host<'a>,
-    /// Who asks.
+    /// Source of the request.
     pub(crate) source: SocketAddr,
     pub(crate) now: Now,
     pub(crate) rng: &'a mut dyn RngCore,
@@ -59,7 +58,7 @@ pub(crate) struct Context<'a> {
     pub(crate) leases: Vec<PortLease>,
 }
 
-/// Why an offer or answer cannot be served.
+/// Reasons why an offer or answer cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExchangeError {
     #[error("no address for the media of m= line {line}")]
@@ -369,7 +368,7 @@ pub(crate) fn sip_source(
     Some(source.to_canonical())
 }
 
-/// Where the party wants each media (sdp-rewriting §1); `None` where it wants none.
+/// Endpoint of the party for each media (sdp-rewriting §1); `None` where it has none.
 pub(crate) fn endpoints(
     sdp: &SessionDescription,
     sip_source: Option<IpAddr>,

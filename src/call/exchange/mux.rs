@@ -13,7 +13,7 @@ impl MediaExchange<'_> {
         }
     }
 
-    /// What an offer says, and what the options make of it.
+    /// Applies rtcp-mux of an offer and the options.
     fn offer_mux(&mut self, theirs: bool) {
         let options = &self.request.rtcp_mux;
         let (sender, receiver) = (&mut *self.sender, &mut *self.receiver);
@@ -46,7 +46,7 @@ impl MediaExchange<'_> {
         receiver.mux.offerer_policy = sender.mux.policy;
     }
 
-    /// What an answer says, for both legs.
+    /// Applies rtcp-mux of an answer to both legs.
     fn answer_mux(&mut self, theirs: bool) {
         let (sender, receiver) = (&mut *self.sender, &mut *self.receiver);
         sender.mux.theirs = theirs;

@@ -1,4 +1,4 @@
-//! What a request says of the two legs as wholes.
+//! Options of a request that concern a whole leg.
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;

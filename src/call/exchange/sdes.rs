@@ -172,7 +172,7 @@ fn offer_lines(
     lines
 }
 
-/// The one line of an answer.
+/// Chooses the line of an answer.
 fn answer_line(
     sdes: &Sdes,
     chosen: Option<&CryptoLine>,
@@ -237,8 +237,8 @@ fn fresh(tag: u32, suite: Suite, rng: &mut dyn RngCore) -> CryptoLine {
     CryptoLine::new(tag, suite, &key, false)
 }
 
-/// What the options say of every line: lifetime, padding, session parameters. An answer can only
-/// take parameters away, or it would give up what the offer protects.
+/// Applies the options to a line: lifetime, padding, session parameters. An answer can only remove
+/// parameters; adding one would give up protection that the offer has.
 fn dress(line: &mut CryptoLine, options: &SdesOptions, role: Role) {
     line.lifetime = options.lifetime.then_some(Lifetime::DEFAULT);
     line.key = padded(&line.key, options.pad);

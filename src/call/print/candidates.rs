@@ -12,7 +12,7 @@ use crate::call::media::{EndpointMap, Passthrough, Port, PortSet};
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST_PREFERENCE: u32 = 126;
 
-/// What our candidates are made from.
+/// Input for our candidates.
 pub(super) struct Source<'a> {
     pub(super) map: &'a EndpointMap,
     pub(super) identity: &'a Identity,

@@ -14,7 +14,7 @@ use crate::call::leg::Leg;
 use crate::call::media::{EndpointMap, LegacyPair, Media, Passthrough};
 use crate::call::ports::Family;
 
-/// One m= line of the receiver, and what it is printed from.
+/// One m= line of the receiver, with the input for printing it.
 pub(super) struct MediaLine<'a> {
     pub(super) receiver: &'a Leg,
     pub(super) shown: &'a Media,
@@ -22,7 +22,7 @@ pub(super) struct MediaLine<'a> {
     pub(super) source: Option<&'a Media>,
     pub(super) index: usize,
     pub(super) texts: &'a Texts<'a>,
-    /// What to print from, in place of what a source said.
+    /// Description to print instead of a source's.
     pub(super) said: Option<&'a windlass_sdp::Media>,
     pub(super) request: &'a Request,
     pub(super) role: Role,
@@ -30,7 +30,7 @@ pub(super) struct MediaLine<'a> {
 }
 
 impl MediaLine<'_> {
-    /// One line, or two for a media that is offered as RTP and as SRTP.
+    /// Prints one line, or two for a media that is offered as RTP and as SRTP.
     pub(super) fn print_into(&self, medias: &mut Vec<write::Media>) {
         let media = self.print();
         let legacy = self
@@ -141,7 +141,7 @@ impl MediaLine<'_> {
         media
     }
 
-    /// What stays as the sender has it, with our candidate at the end (`ICE=optional`,
+    /// Prints a media as the sender has it, with our candidate at the end (`ICE=optional`,
     /// `ICE=force-relay`).
     fn pass(
         &self,

@@ -23,7 +23,7 @@ use super::state::Call;
 use line::MediaLine;
 use origin::origin;
 
-/// What a description is printed with.
+/// Input for printing a description.
 pub(crate) struct Printing<'a> {
     pub(crate) request: &'a Request,
     pub(crate) role: Role,
@@ -145,7 +145,7 @@ impl Call {
     }
 }
 
-/// What stands before the first m= line and depends on the medias.
+/// Adds the session lines that depend on the medias.
 fn finish_session(session: &mut write::Session, receiver: &Leg, with: &Printing<'_>) {
     let request = with.request;
     session.rules = rules(request);
@@ -281,7 +281,7 @@ impl<'a> Texts<'a> {
         self.current.address_of(description).ok()
     }
 
-    /// What a party said of a media.
+    /// The party's description of a media.
     fn of(&self, media: &Media) -> Option<&windlass_sdp::Media> {
         let said = media.said.as_ref()?;
         if self.is_current(said) {

@@ -225,7 +225,7 @@ fn describe_reported(source: &SsrcStats, clock: PacketClock, dict: &mut DictWrit
     }
 }
 
-/// What the receivers of a source reported, once there is a score.
+/// Receiver reports about a source, once there is a score.
 fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, clock: PacketClock) {
     dict.put("cumulative loss", i64::from(quality.lost));
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {

@@ -1,4 +1,4 @@
-//! What a call looks like to the proxy (spec: ng-protocol §12).
+//! The `query` reply for a call (spec: ng-protocol §12).
 
 mod media;
 
@@ -39,7 +39,7 @@ impl PacketClock {
     }
 }
 
-/// Which legs a reply describes.
+/// Legs that a reply describes.
 pub(crate) enum Selection {
     All,
     Legs(Vec<LegIndex>),
@@ -238,8 +238,8 @@ impl Call {
             .is_some_and(|extras| extras.is_forwarding)
     }
 
-    /// The sources whose packets went to a party, with what is known of them where they were heard:
-    /// they keep their identifiers, so those are the sources of whom the party hears.
+    /// The sources whose packets went to a party, with the data of the flow that they arrived on.
+    /// They keep their SSRCs, so these are the sources that the party receives.
     fn egress<'a>(&'a self, leg: &Leg, media: &'a Media) -> Vec<Egress<'a>> {
         let by_offer = leg.sources.iter().filter_map(|&source| {
             let medias = &self.leg(source)?.medias;
@@ -290,11 +290,11 @@ fn tag_of(leg: &Leg) -> &[u8] {
 /// A source whose packets went to a party.
 pub(crate) struct Egress<'a> {
     sent: &'a SentStats,
-    /// Where it was heard.
+    /// Statistics of the flow that it arrived on.
     heard: Option<&'a SsrcStats>,
 }
 
-/// How one leg came to hear another.
+/// Kind of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     OfferAnswer,
