@@ -1,4 +1,5 @@
 //! Ports that the system does not hand out by itself (`net.ipv4.ip_local_reserved_ports`).
+//!
 //! A socket that asks for any port gets one of `net.ipv4.ip_local_port_range`, which often overlaps
 //! the media ports. A steered port has no socket that shows the system that it is in use. So the
 //! media ports are reserved while the relay runs (spec: dataplane §5.1). The setting belongs to the

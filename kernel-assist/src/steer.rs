@@ -165,6 +165,7 @@ impl Steering {
     /// with "address in use", as if the port had a socket. The wildcard address of IPv6 counts for
     /// both families. Holds for all processes below `cgroup`, the root of the control groups of
     /// version 2 ([`cgroup_root`]), until `self` is dropped.
+    ///
     /// # Errors
     /// The system refuses the programs (before Linux 5.18) or their place. Nothing is kept then,
     /// and steering goes on.
@@ -227,6 +228,7 @@ impl Steering {
 
     /// Asks which of up to [`MAX_QUESTIONS`] local ports belong to an unconnected socket, of this
     /// program or another. One bit each; the lowest bit is the first port.
+    ///
     /// # Errors
     /// The system refuses to say.
     pub fn held(&self, locals: &[SocketAddr]) -> io::Result<u32> {

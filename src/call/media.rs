@@ -14,6 +14,7 @@ use crate::flow::PayloadTypes;
 use crate::flow::stats::FlowStats;
 
 /// One m= line of a leg.
+///
 /// A call keeps this for its life, so state that plain calls do not need is in [`Extras`].
 #[derive(Debug)]
 pub(crate) struct Media {

@@ -60,6 +60,7 @@ pub trait Forwarding: Send + Sync {
     }
 
     /// Plays a digit into a stream.
+    ///
     /// # Errors
     /// There is no stream for it; worded as in the protocol.
     fn inject(&self, _worker: usize, _injection: Injection) -> Result<(), &'static str> {

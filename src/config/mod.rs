@@ -1,7 +1,9 @@
 //! The operator's settings: a TOML file, overridden by flags, checked as a whole.
+//!
 //! A [`Config`] is validated plain data: its port ranges are sane, and its directions name
 //! interfaces. Reading it touches only the file. [`preflight`] checks whether an address is really
 //! local and whether the system has enough ports.
+//!
 //! [`mod@file`] and [`flags`] put values and their places into a draft. `check` turns the draft
 //! into a `Config` or into every [`Problem`] at once. [`compat`] fills the draft from rtpengine's
 //! command line and file instead.

@@ -1,4 +1,5 @@
 //! The operator's command line (spec: media-behaviour §19): a line of words in, text out.
+//!
 //! No sockets here: the daemon takes lines over TCP, HTTP, WebSocket and ng. Everything except
 //! calls is reached through [`Process`]. Values that an operator sets last until the process ends.
 

@@ -290,6 +290,7 @@ impl Dataplane {
     }
 
     /// Plays a digit into a stream.
+    ///
     /// # Errors
     /// There is no such stream, or no packet went through it yet; worded as in the protocol.
     pub fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {

@@ -27,6 +27,7 @@ const LOAD_TIME: Duration = Duration::from_millis(10);
 
 /// State shared by a worker and the control threads: the flows, behind a lock that the worker holds
 /// for a turn and never while it waits.
+///
 /// Control changes the flows itself instead of asking the worker. Handing a plan over and waiting
 /// for it costs two thread switches per command.
 #[derive(Debug)]

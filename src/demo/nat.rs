@@ -1,4 +1,5 @@
 //! Network access of a phone: direct, or through a simulated NAT.
+//!
 //! The NAT has the mapping of most home routers, endpoint-independent, and their filter, address-
 //! and port-dependent (RFC 4787 §4.1, §5). The outside sees another address and port than the phone
 //! knows, and only addresses that the phone has sent to can answer.

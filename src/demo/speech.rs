@@ -1,4 +1,5 @@
 //! A synthetic voice and its G.711 A-law coding.
+//!
 //! No speech synthesis: a glottal buzz with a wandering pitch, shaped by moving formants, in
 //! syllables, words and pauses. Loudness, spectrum and silence are those of a call.
 

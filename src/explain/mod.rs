@@ -1,5 +1,6 @@
 //! Explains ng requests without a network. Every request runs on the real calls, with a data plane
 //! that only records flows; the result becomes text.
+//!
 //! `read` splits a file into requests. `exchange`, `session` and `media` find the reason of every
 //! changed line of SDP. `flows` prints the plan for the data plane. `effect` names the parts of a
 //! request without effect. Reasons are found from outside, by comparing input, output and the state

@@ -11,6 +11,7 @@ use super::stats::FlowStats;
 /// Opens local UDP ports. The data plane's backend implements it; tests have their own.
 pub trait OpenPort: Send + Sync {
     /// Opens a port: datagrams for `local` arrive here.
+    ///
     /// # Errors
     /// The address is not local, or the port is in use.
     fn open(&self, local: SocketAddr) -> io::Result<PortHandle>;

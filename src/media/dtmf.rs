@@ -127,6 +127,7 @@ const DEFAULT_CLOCK_RATE: u32 = 8000;
 impl Detector {
     /// Takes one packet of the telephone-event payload type. `clock_rate` in Hz; 0 is taken as
     /// 8000.
+    ///
     /// Returns, in order, the previous digit if its end was lost, and the digit that ends with this
     /// packet.
     pub fn on_packet(

@@ -1,5 +1,6 @@
 //! Allowed destinations of media, and the addresses that a party can have as seen from a local
 //! interface (spec: media-behaviour §3.1, security promise 11).
+//!
 //! [`Rules`] belong to the relay, [`Reach`] to one of its local addresses. An address that contains
 //! an IPv4 address (mapped, translated, tunnelled) is checked as both.
 

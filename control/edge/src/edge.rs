@@ -41,6 +41,7 @@ impl Edge {
     }
 
     /// As [`Self::start`], with a media relay other than an ng daemon.
+    ///
     /// # Errors
     /// As [`Self::start`].
     #[expect(

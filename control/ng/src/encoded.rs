@@ -1,4 +1,5 @@
 //! Values that are written as bencode at once.
+//!
 //! A `query` reply is a tree of a hundred dictionaries that only its reader looks at. Built from
 //! [`Value`]s, it costs mostly allocations.
 

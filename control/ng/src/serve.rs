@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// The engine that executes requests.
+///
 /// Called from several threads at once. A panic ends only its request, which is answered with an
 /// error.
 pub trait Handler: Send + Sync {

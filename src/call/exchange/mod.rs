@@ -1,5 +1,6 @@
 //! One offer or answer: from the received SDP to the state of both legs (spec: ng-protocol §10.1,
 //! §10.4; sdp-rewriting §6–§10; RFC 3264).
+//!
 //! The medias of the two legs are paired by the number of their line in the call. Every topic of a
 //! line (transport, mux, keys, ICE, ports) has a file of its own.
 

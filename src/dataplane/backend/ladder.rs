@@ -50,6 +50,7 @@ impl Rungs {
 
     /// Steers these ports; also returns why other processes can still bind them, if they should
     /// not.
+    ///
     /// # Errors
     /// The reason, as text, why this host does not allow it.
     pub(in crate::dataplane) fn steered(

@@ -1,5 +1,6 @@
 //! Calls in progress (spec §9): their parties, where each really is, and the state of their offers
 //! and answers.
+//!
 //! One [`Dialog`] stands for all dialogs that an INVITE opened. Forks differ by the callee's tag
 //! only and share the call's media.
 

@@ -1,5 +1,6 @@
 //! SIP messages as spans over the received bytes (spec §3): one pass, nothing copied, nothing
 //! re-printed.
+//!
 //! [`Parsed`] is the table of positions; [`Message`] adds the bytes, for as long as a transaction
 //! needs them. Typed views ([`via`], [`uri`]) are made from spans on demand.
 

@@ -1,4 +1,5 @@
 //! The one-string form of a request (§9): Kamailio's `rtpp-flags`, and templates.
+//!
 //! Tokens stand between spaces: `flag`, `key=value`, `key=[a b]`, `key=[k=v k2=[…]]`. Brackets
 //! become the tape that the decoders fill, so values are read like those of a dictionary.
 

@@ -28,6 +28,7 @@ impl Templates {
     }
 
     /// Lists the parts of a string that would have no effect, for a check of the configuration.
+    ///
     /// # Errors
     /// Requests would fail with the string.
     pub fn check(&self, string: &str) -> Result<Vec<Ignored>, ParseError> {

@@ -1,4 +1,5 @@
 //! Unsolicited messages: the engine sends them to every TCP client (DTMF events).
+//!
 //! The sender must not wait for a client. Each connection has a bounded queue and an event
 //! descriptor that wakes its thread, which alone writes to the socket. So a message never lands
 //! inside a reply.

@@ -1,4 +1,5 @@
 //! The UDP listener.
+//!
 //! A reply leaves from exactly the address that its request arrived at: proxies use connected
 //! sockets, whose kernel drops replies from other addresses. On a wildcard bind, packet info names
 //! the address.

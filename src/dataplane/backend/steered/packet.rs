@@ -29,6 +29,7 @@ pub(super) struct Way {
 
 /// Writes a whole packet and returns its length; `None` if it does not fit, or if the addresses
 /// differ in family.
+///
 /// Identification and checksum of an IPv4 header stay 0: the system fills them in for raw sockets
 /// (raw(7)). Routers may fragment, since an ICMP error would reach no socket.
 pub(super) fn write(out: &mut [u8], way: Way, payload: &[u8]) -> Option<usize> {
