@@ -32,7 +32,7 @@ pub const MAX_ADDRESSES: usize = 256;
 /// allocates the memory for all of them at once.
 pub const MAX_PORTS: u32 = 1 << 22;
 
-/// Sockets of a worker: IPv4 and IPv6 for ports that hear everybody, then for gated ones.
+/// Sockets of a worker: IPv4 and IPv6 for ports without a gate, then for gated ones.
 pub const SOCKETS_PER_WORKER: u32 = 4;
 
 /// Reasons why ports cannot be steered.

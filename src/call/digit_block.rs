@@ -119,7 +119,7 @@ pub(crate) fn digit(code: &str) -> Option<Digit> {
     }
 }
 
-/// A code that changes what becomes of digits, and how that ends.
+/// A code that changes the rule for digits, and the end of that change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Terms {
     code: String,
@@ -188,7 +188,7 @@ impl DigitTrigger {
         }
     }
 
-    /// A digit of a party; gives back what becomes of digits from now on, if that changes.
+    /// Takes a digit of a party; returns the rule for digits from now on, if it changes.
     fn on_digit(&mut self, leg: LegIndex, digit: Digit, now: Instant) -> Option<DigitBlock> {
         let is_over = |running: &Running| running.until.is_some_and(|until| until <= now);
         if self.running.as_ref().is_some_and(is_over) {

@@ -75,7 +75,7 @@ impl Call {
         let first = self.legs.first();
         let is_caller = first.is_some_and(|first| std::ptr::eq(first, leg));
         let peer = leg.sources.first().and_then(|&peer| self.legs.get(peer));
-        // A fork that lost hears nobody any more, and was still called by the caller.
+        // A fork that lost receives no media any more, and was still called by the caller.
         let peer = peer.or_else(|| first.filter(|_| !is_caller));
         let medias = leg.medias.iter().zip(1..);
         PartyRecord {

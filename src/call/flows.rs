@@ -139,7 +139,7 @@ struct Place<'a> {
     set: &'a PortSet,
 }
 
-/// A media that receives what arrives at another.
+/// A media that receives the packets of another.
 struct Listener<'a> {
     leg: &'a Leg,
     media: &'a Media,

@@ -118,7 +118,7 @@ impl Leg {
         flow.map_or_else(Muted::default, |(_, muted)| *muted)
     }
 
-    /// Whether a code changes what becomes of the party's digits.
+    /// Whether a code changes the rule for the party's digits.
     pub(crate) fn has_trigger(&self) -> bool {
         let extras = self.extras.as_deref();
         extras.is_some_and(|extras| extras.trigger.is_some())
@@ -152,7 +152,7 @@ pub(crate) struct LegExtras {
     pub(crate) bundles: bool,
     /// The leg is left out of recordings.
     pub(crate) is_unrecorded: bool,
-    /// A code of the party's own digits that changes what becomes of them.
+    /// A code of the party's own digits that changes the rule for them.
     pub(crate) trigger: Option<Box<DigitTrigger>>,
     /// PCM of the leg is forwarded to the recording daemon.
     pub(crate) is_forwarding: bool,

@@ -72,7 +72,7 @@ pub(crate) struct CallExtras {
     pub(crate) codes: Option<Codes>,
     /// Other call-ids of this call, by merging.
     pub(crate) aliases: Vec<CallId>,
-    /// A code of anybody's digits that changes what becomes of everybody's.
+    /// A code that any party may type, and its effect on all parties' digits.
     pub(crate) trigger: Option<Box<DigitTrigger>>,
     /// Another engine answers for the call.
     pub(crate) foreign: Option<Foreign>,

@@ -1,4 +1,4 @@
-//! Takes typed values out of parsed TOML and notes what is not as it should be, with its place.
+//! Takes typed values out of parsed TOML and notes mistakes, with their places.
 
 use std::str::FromStr;
 

@@ -15,7 +15,7 @@ pub(super) trait Group: Default {
     /// The keys of the section.
     const KEYS: &'static [&'static str];
 
-    /// Takes over what the section says; mistakes are noted by the reader.
+    /// Takes the values of the section; the reader notes mistakes.
     fn read(&mut self, reader: &mut Reader<'_>, table: &DeTable<'_>);
 
     /// Key and value, as TOML, of every setting that is not at its default.
@@ -66,7 +66,7 @@ pub(super) fn take<T>(
     None
 }
 
-/// Text of an option to a setting, or what was expected.
+/// Parses the text of an option; the error is the expected form.
 pub(super) fn parse<T>(codec: &impl Codec<T>, text: &str) -> Result<T, String> {
     codec.parse(text.trim()).ok_or_else(|| codec.expected())
 }

@@ -1,4 +1,4 @@
-//! A draft as the text of a TOML file: only what was said or differs from the defaults.
+//! A draft as the text of a TOML file: only settings that were given or differ from the defaults.
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;

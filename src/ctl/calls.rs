@@ -1,4 +1,4 @@
-//! `call`, `debug`, `terminate`, and what calls look like.
+//! `call`, `debug`, `terminate`, and the texts that describe calls.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

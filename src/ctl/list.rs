@@ -1,4 +1,4 @@
-//! `list` and `get`: what there is, and the values in force.
+//! `list` and `get`: calls, statistics, and the values in force.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ pub trait Process: Send + Sync {
     /// Replaces the filter of the log.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The reason why it cannot.
     fn set_log_filter(&self, filter: &str) -> Result<(), String>;
 
     /// Files that the process may have open; `None`: not known.
@@ -41,7 +41,7 @@ pub trait Process: Send + Sync {
     /// Marks replies to ng over UDP with a type of service.
     ///
     /// # Errors
-    /// What stands against it.
+    /// The reason why it cannot.
     fn set_control_tos(&self, tos: u8) -> Result<(), String>;
 
     /// The number of the process.
@@ -133,7 +133,7 @@ impl Console {
         }
     }
 
-    /// Carries out one line and gives back what is to be printed.
+    /// Carries out one line and returns the text to print.
     pub fn run(&self, calls: &Calls, line: &str, role: Role, now: Now) -> String {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         let scene = Scene {

@@ -86,7 +86,7 @@ impl Scene<'_> {
             .collect()
     }
 
-    /// Everything as at the start; prints what stands against it, as a rule nothing.
+    /// Restores all values of the start; prints the errors, usually none.
     fn revert(self) -> Printed {
         let start = &self.console.start;
         self.calls.set_timeouts(start.timeouts);

@@ -1,4 +1,4 @@
-//! Commands on what is not built: Redis keyspaces and caches of media for playing.
+//! Commands for features that are not built: Redis keyspaces, and caches of media to play.
 
 use super::{Fault, Printed};
 

@@ -164,7 +164,7 @@ pub(crate) fn limits(config: &Config) -> call::Limits {
     }
 }
 
-/// The templates, checked: what they say wrongly is logged now and not with every request.
+/// The templates, checked: mistakes are logged once, not with every request.
 pub(crate) fn templates(config: &Config) -> Templates {
     let mut templates = Templates::new();
     for (name, string) in &config.templates {

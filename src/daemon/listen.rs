@@ -72,7 +72,7 @@ impl Listeners {
         Ok(listeners)
     }
 
-    /// Every address with what is spoken there.
+    /// Every address with its protocol.
     pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let udp = self
             .udp

@@ -101,7 +101,7 @@ impl DigitReports {
     }
 }
 
-/// Takes what a flow told.
+/// Takes an event of a flow.
 pub(super) fn tell(calls: &Calls, reports: &DigitReports, flow: &FlowEvent) {
     match flow.event {
         Happening::Source(event) => {

@@ -1,4 +1,4 @@
-//! The thread that lets time act on calls, samples the load and passes on what flows tell.
+//! The timer thread: it lets time act on calls, samples the load and passes on flow events.
 
 use std::fs;
 use std::io;

@@ -10,7 +10,7 @@ use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::state::LeasedFlow;
 use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
 
-/// The flows in force, and what the last command did to them.
+/// The flows in force, and the changes of the last command.
 #[derive(Debug, Default)]
 pub(super) struct Books(Mutex<Entries>);
 

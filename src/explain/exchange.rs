@@ -19,7 +19,7 @@ pub(super) enum Role {
     Own,
 }
 
-/// An SDP in, an SDP out, and what is known of the call around them.
+/// A received SDP, the printed SDP, and the call's state around them.
 pub(super) struct Exchange<'a> {
     pub(super) request: &'a Request,
     pub(super) role: Role,
@@ -47,7 +47,7 @@ pub(super) struct MediaLine<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// The printed SDP with a reason beside every line that differs from what came in.
+    /// The printed SDP, with a reason beside every line that differs from the received one.
     pub(super) fn explain(&self, said: &str, printed: &str) -> String {
         let keys = self.keys;
         let (said, printed) = (sections(said), sections(printed));

@@ -10,7 +10,7 @@ use crate::flow::digits::DigitRule;
 use crate::flow::{Carries, Component, FlowSpec, Payload, PayloadTypes, Sink, SinkRules};
 use crate::media::latch::Learning;
 
-/// Prints what a command made of the flows of a call.
+/// Prints the effect of a command on a call's flows.
 pub(super) fn print(page: &Page, call: Option<&CallPicture>) -> String {
     if page.flows.is_empty() && page.removed.is_empty() && page.injected.is_empty() {
         return String::new();

@@ -41,7 +41,7 @@ use read::Message;
 pub use text::Keys;
 use text::printable;
 
-/// Runs requests one after the other and says what becomes of each.
+/// Runs requests one after the other and explains the result of each.
 pub struct Explainer {
     calls: Calls,
     books: Arc<Books>,

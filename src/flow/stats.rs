@@ -1,4 +1,4 @@
-//! Counters of one flow: written by its worker alone, read by anybody without stopping it.
+//! Counters of one flow: written by its worker alone, read by other threads without stopping it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

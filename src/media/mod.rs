@@ -1,4 +1,4 @@
-//! Protocols of a packet: what it is, whether its source may be heard, how well it arrived.
+//! Protocols of a packet: its kind, whether its source may be heard, and its reception quality.
 //! Sans-IO: no socket, clock or thread.
 
 pub mod certificate;

@@ -18,7 +18,7 @@ const MAX_BLOCKS: usize = 31;
 
 /// The 64 bits of an NTP timestamp, from the time since 1970.
 pub fn ntp(unix: Duration) -> u64 {
-    // Seconds wrap in 2036, as those of everybody else.
+    // Seconds wrap in 2036, as in all RTCP.
     let seconds = unix.as_secs().wrapping_add(NTP_TO_UNIX) << 32;
     seconds | ((u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000)
 }

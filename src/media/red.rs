@@ -1,9 +1,10 @@
-//! Redundant audio (RFC 2198): what is packed into one payload.
+//! Redundant audio (RFC 2198): the blocks of one payload.
 //!
 //! ```text
 //!  0                   1                   2                   3
 //! |F|   block PT  |  timestamp offset         |   block length    |
 //! ```
+//!
 //! Each block but the last has such a header; the last has its first byte alone, without F.
 
 /// The payload types of the blocks, as far as the headers reach.

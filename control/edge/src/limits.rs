@@ -7,7 +7,7 @@ pub(crate) const CALLEE_TAGS: usize = 32;
 /// calls apart.
 pub(crate) const MEDIA_ID_BYTES: usize = 128;
 
-/// Bytes of a request over UDP from anybody but the upstream. SIP over UDP is not meant to be
+/// Bytes of a request over UDP from any address but the upstream. SIP over UDP is not meant to be
 /// longer than a link carries (RFC 3261 §18.1.1); some browsers' SDP is.
 pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
 

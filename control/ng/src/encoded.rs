@@ -28,7 +28,7 @@ impl Encoded {
 
     /// Decodes the value into a tree.
     pub fn decode(&self) -> Value {
-        // It was written by us; what is nested too deep to be read again is nobody's to read.
+        // The relay wrote it; a value that is nested too deep to be read again is not read.
         let tape = bencode::decode(&self.0, usize::MAX);
         tape.map_or_else(|_| Value::List(Vec::new()), |tape| tape.root().to_value())
     }

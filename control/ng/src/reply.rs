@@ -1,4 +1,4 @@
-//! Replies: what the engine answers, and how it goes on the wire.
+//! Replies: the engine's answers, and their form on the wire.
 
 mod shorten;
 
@@ -93,8 +93,8 @@ impl Reply {
         matches!(self.outcome, Outcome::Error(_))
     }
 
-    /// Writes the reply after whatever `out` holds (the cookie and a space). What would exceed
-    /// `limit` bytes in all is shortened, or becomes an error if it cannot be.
+    /// Writes the reply after the content of `out` (the cookie and a space). A reply that would
+    /// exceed `limit` bytes in all is shortened, or becomes an error if that is impossible.
     pub fn write(self, encoding: Encoding, limit: usize, out: &mut Vec<u8>) {
         let start = out.len();
         let room = limit.saturating_sub(start);

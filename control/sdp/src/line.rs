@@ -1,4 +1,4 @@
-//! Lines and tokens: what every other file of the parser reads with (RFC 8866 §5).
+//! Lines and tokens: the primitives of the parser (RFC 8866 §5).
 
 use std::net::IpAddr;
 use std::str::FromStr;

@@ -83,7 +83,7 @@ impl SessionDescription {
     /// Parses `input` up to its first empty line.
     ///
     /// # Errors
-    /// What [`Reason`] lists. A typed attribute that makes no sense is no error: it is dropped.
+    /// The faults of [`Reason`]. A typed attribute that makes no sense is no error: it is dropped.
     pub fn parse(input: &[u8], options: ParseOptions) -> Result<Self, ParseError> {
         crate::parser::Parser::new(input, options)?.parse()
     }

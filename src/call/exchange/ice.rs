@@ -86,7 +86,7 @@ impl MediaExchange<'_> {
             let starts_anew = self.is_first;
             let ice = &mut self.receiver.extras_mut().ice;
             if starts_anew {
-                // Only a request says who is lite (key `ICE-lite`).
+                // Only a request can set ICE lite (key `ICE-lite`).
                 *ice = Ice {
                     lite: ice.lite,
                     ..Ice::default()

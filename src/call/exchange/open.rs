@@ -45,7 +45,7 @@ impl Call {
         });
         // Whoever does not send to its ports, or learns of others by ICE, keeps them.
         let is_latched = is_bundled || receiver.is_some_and(|to| !to.recv || to.has_ice());
-        // The ports of a sender are opened with its offer, for whoever answers first.
+        // The ports of a sender are opened with its offer, for the first party that answers.
         let wanted = [
             (parties.sender, Some(line.sender), None),
             (parties.receiver, line.receiver, Some(endpoint.rtp)),

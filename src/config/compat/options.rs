@@ -1,4 +1,4 @@
-//! Every option of rtpengine: its names, what it takes, whether it means something here.
+//! Every option of rtpengine: its names, its argument, and whether it has a meaning here.
 
 use crate::config::problem::nearest;
 

@@ -60,8 +60,8 @@ settings! {
 }
 
 impl Redis {
-    /// Takes the passwords that rtpengine takes from its environment, for databases that were named
-    /// without one: a command line can be read by everybody on the host.
+    /// Takes the passwords that rtpengine takes from its environment, for databases named without
+    /// one: every user of the host can read a command line.
     pub fn take_passwords(&mut self, variable: impl Fn(&str) -> Option<String>) {
         for (address, name) in [
             (&mut self.read, "RTPENGINE_REDIS_AUTH_PW"),

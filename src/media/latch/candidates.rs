@@ -66,7 +66,7 @@ impl Candidates {
         Some(*candidate)
     }
 
-    /// Whether anybody but this source is one.
+    /// Whether there is a candidate other than this source.
     pub(super) fn has_others(&self, address: SocketAddr) -> bool {
         let mut candidates = self.0.iter().flat_map(|slots| slots.iter().flatten());
         candidates.any(|candidate| candidate.address != address)

@@ -362,7 +362,7 @@ impl Guarded {
             // packets may be far from the peer's last one.
             self.keep_mover(mover, now, arrival);
         }
-        // Silence lets nobody in who fits worse than the one who is silent.
+        // Silence lets in no source that fits worse than the silent one.
         if current.is_silent(now, SILENCE) && rank <= current.rank {
             return self.judge_open(peer, now, arrival, rank, event);
         }

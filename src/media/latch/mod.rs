@@ -1,5 +1,4 @@
-//! Learning where a party really sends from, and refusing everybody else
-//! (spec: media-behaviour §3, §3.1).
+//! Learns the real source of a party and refuses all others (spec: media-behaviour §3, §3.1).
 //!
 //! A [`Latch`] is the source gate of one flow. It is asked about every packet and answers whether
 //! the packet may pass; where media for the party goes is [`Latch::destination`]. Time is passed
@@ -138,7 +137,7 @@ impl Mode {
 }
 
 impl Latch {
-    /// A latch that knows what signalling said.
+    /// A latch with the facts of signalling.
     pub fn new(peer: PeerSpec) -> Self {
         let mode = Mode::of(&peer);
         let mut latch = Self {

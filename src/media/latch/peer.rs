@@ -1,5 +1,5 @@
-//! Input of the latch: what signalling says of a party, and what the latch answers
-//! (spec: media-behaviour §3, §3.1).
+//! Input of the latch: the party by signalling, and the latch's answers (spec: media-behaviour §3,
+//! §3.1).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;

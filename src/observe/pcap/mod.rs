@@ -52,9 +52,9 @@ pub struct RecorderOptions {
 /// Bounds of recordings in memory and on disk.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderLimits {
-    /// Bytes that may wait for the disk, of all calls together; what is beyond is dropped.
+    /// Bytes that may wait for the disk, of all calls together; further packets are dropped.
     pub queue_bytes: usize,
-    /// Bytes of the packets of one recording; what is beyond is lost.
+    /// Bytes of the packets of one recording; further packets are lost.
     pub file_bytes: u64,
     /// Bytes that stay free on the disk: recordings end where they would take them.
     pub free_bytes: u64,

@@ -1,4 +1,4 @@
-//! The offers and answers of one call (spec §11): what a message means to the media relay.
+//! The offers and answers of one call (spec §11), and their meaning for the media relay.
 //!
 //! The relay is asked about one message of a call at a time; messages behind it wait in
 //! [`MediaState::queue`], so that they leave in the order they came.
@@ -193,7 +193,8 @@ impl MediaState {
         }
     }
 
-    /// The change that was offered last is refused: what the relay is to be told, if anything.
+    /// Refuses the last offered change; returns the requests that restore the session at the relay,
+    /// if any.
     pub(crate) fn restore(&mut self) -> Option<VecDeque<MediaRequest>> {
         self.proposed = None;
         self.answered = None;

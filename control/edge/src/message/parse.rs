@@ -276,7 +276,7 @@ impl Parsed {
         }
     }
 
-    /// Caches what routing needs of one row.
+    /// Caches the fields of one row that routing needs.
     fn note(&mut self, bytes: &[u8], header: Header, limits: &Limits) -> Result<(), ParseError> {
         let Header { id, value, .. } = header;
         let again = self.has(id);

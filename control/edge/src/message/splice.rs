@@ -1,4 +1,4 @@
-//! Forwarding = the received bytes plus a list of splices. What is not spliced leaves byte for byte.
+//! Forwarding: the received bytes plus a list of splices. All other bytes leave unchanged.
 
 use super::span::Span;
 

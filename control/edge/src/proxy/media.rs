@@ -225,7 +225,7 @@ impl Proxy {
             direction: None,
             address_family: None,
             flags: Vec::new(),
-            // Nobody sends media to the ports of a call that nobody answered.
+            // Without an answer no packets for the call are in flight.
             extra: match dialog.answered {
                 true => Vec::new(),
                 false => vec![("delete-delay".to_owned(), "0".to_owned())],

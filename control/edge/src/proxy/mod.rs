@@ -188,7 +188,7 @@ impl Proxy {
             }
             Err(_) => self.stats.drop_for(DropReason::Malformed),
         }
-        // Unless somebody kept the message, its header table serves the next one.
+        // Unless the message was kept, its header table serves the next one.
         self.scratch.parsed = message.parsed;
         self.publish_gauges();
     }

@@ -1,4 +1,4 @@
-//! Responses: matching to a branch, what they mean to the call, and the way back.
+//! Responses: matching to a branch, effect on the call, and the way back.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -166,7 +166,7 @@ impl Proxy {
                     dialog.learn(side.other(), message, source, hop);
                 }
             }
-            // A refused change teaches nothing of who asked for it.
+            // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
                 dialog.learn(side, &transit.request, transit.source, None);
@@ -271,7 +271,7 @@ impl Proxy {
         self.end_dialog(now, dialog);
     }
 
-    /// The relay forgets the call; the dialog lingers for what crosses.
+    /// Ends the call at the relay; the dialog stays a while for messages that cross.
     pub(super) fn end_dialog(&mut self, now: Instant, id: Option<u64>) {
         let Some((id, dialog)) = id.and_then(|id| Some((id, self.dialogs.get_mut(&id)?))) else {
             return;

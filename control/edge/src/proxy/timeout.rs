@@ -1,4 +1,4 @@
-//! Time: one heap for all timers, and what happens when they fire.
+//! Timers: one heap for all, and the actions when they fire.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};

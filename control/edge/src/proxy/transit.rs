@@ -74,7 +74,7 @@ impl Transit {
         .min()
     }
 
-    /// Keeps of an answered request what matches late responses to it: a transaction lingers for
+    /// Reduces an answered request to the part that matches late responses: a transaction stays for
     /// half a minute.
     pub(crate) fn shrink(&mut self) {
         let name = self.request.parsed.method_name;

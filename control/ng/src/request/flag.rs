@@ -99,7 +99,7 @@ flags_and_list! {
     Fragment fragment = b"fragment";
     /// Keep only the first codec of an answer.
     SingleCodec single_codec = b"single-codec";
-    /// Keep what was negotiated before.
+    /// Keep the codecs negotiated before.
     ReuseCodecs reuse_codecs = b"reuse-codecs" | b"no-codec-renegotiation";
     /// Leave the codec lists as they are.
     StaticCodecs static_codecs = b"static-codecs";
@@ -165,7 +165,7 @@ flags_and_list! {
     Bidirectional bidirectional = b"bidirectional";
     /// The whole call.
     All all = b"all";
-    /// Subscribe to what leaves instead of what arrives.
+    /// Subscribe to sent packets instead of received ones.
     Egress egress = b"egress";
     /// Mix the sources of a subscription.
     Mix mix = b"mix";
@@ -173,11 +173,11 @@ flags_and_list! {
     Inactive inactive = b"inactive";
     /// Send RTCP to the subscriber too.
     RtcpMirror rtcp_mirror = b"rtcp-mirror" | b"mirror-rtcp";
-    /// Reply with what a SIPREC client needs.
+    /// Add the keys to the reply that a SIPREC client needs.
     Siprec siprec = b"siprec";
     /// Mesh: take subscriptions away.
     Unsubscribe unsubscribe = b"unsubscribe";
-    /// Playback replaces what the party sends.
+    /// Playback replaces the party's own media.
     BlockEgress block_egress = b"block-egress";
     /// Honour `to-tag` in a delete.
     ToTag to_tag = b"to-tag";

@@ -33,7 +33,7 @@ impl From<FamilyValue> for Family {
 /// Type of service of all sockets of a call (`TOS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tos {
-    /// Back to what the daemon is configured for.
+    /// Back to the configured behaviour.
     #[default]
     Default,
     /// Leave it as it is.

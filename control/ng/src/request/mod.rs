@@ -82,7 +82,7 @@ pub struct Request {
     pub dtls: DtlsOptions,
     /// Opportunistic SRTP.
     pub osrtp: OsrtpOptions,
-    /// Target transport; `None`: keep what the SDP has.
+    /// Target transport; `None`: that of the SDP.
     pub transport_protocol: Option<TransportProtocol>,
     /// `transport-protocol=accept`: pass the answerer's changed protocol through.
     pub transport_protocol_accept: bool,

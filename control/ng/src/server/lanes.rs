@@ -45,7 +45,7 @@ pub(super) struct Lanes<J> {
     call: Condvar,
     /// The guard is looking.
     is_roused: AtomicBool,
-    /// The guard executes what was put off, and cannot look.
+    /// The guard executes deferred jobs, and cannot watch.
     is_guard_busy: AtomicBool,
     sleep: Mutex<()>,
     rouse: Condvar,

@@ -29,7 +29,7 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-/// An IPv4 address in IPv6 clothes as what it is, so that access rules see one form.
+/// The IPv4 address of an IPv4-mapped one, so that access rules see one form.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }

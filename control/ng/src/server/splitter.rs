@@ -72,7 +72,7 @@ impl Splitter {
         self.buf.len() > self.start
     }
 
-    /// Whether what waits may stay, after all complete messages were taken.
+    /// Whether the waiting bytes may stay, after all complete messages were taken.
     pub(super) fn check(&self) -> Result<(), usize> {
         let waiting = self.buf.len() - self.start;
         let promising = !self.broken && self.payload.is_some();

@@ -183,7 +183,7 @@ impl Listener {
             while !self.stop.load(Ordering::Relaxed) {
                 self.take_batch(&mut room);
                 if room.taken.is_empty() && !self.lanes.has_put_off() {
-                    // No request in all that time: nobody needs to watch.
+                    // No request came in all that time, so the guard may sleep.
                     continue;
                 }
                 self.lanes.leave(room.is_full());
@@ -218,8 +218,8 @@ impl Listener {
         }
     }
 
-    /// Executes what was put off, then a batch. Replies leave together, so that a proxy that waits
-    /// for several is woken once.
+    /// Executes deferred jobs, then a batch. Replies leave together, so that a proxy that waits for
+    /// several is woken once.
     fn serve(&self, room: &mut Room) {
         while let Some((envelope, message)) = self.lanes.pop() {
             self.respond(envelope, &message);

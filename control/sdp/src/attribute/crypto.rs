@@ -136,7 +136,7 @@ pub enum Suite {
     Aes192CmHmacSha1_80,
     /// RFC 6188.
     Aes192CmHmacSha1_32,
-    /// RFC 4568; the one everybody has.
+    /// RFC 4568; supported by every implementation.
     AesCm128HmacSha1_80,
     /// RFC 4568.
     AesCm128HmacSha1_32,

@@ -43,7 +43,7 @@ pub enum HashFunction {
     Sha1,
     /// 28 bytes.
     Sha224,
-    /// 32 bytes; what everybody uses.
+    /// 32 bytes; the usual one.
     Sha256,
     /// 48 bytes.
     Sha384,

@@ -1,4 +1,4 @@
-//! Attributes: the line as it came, what becomes of it, and one file per family of typed ones.
+//! Attributes: the received line, its treatment, and one file per family of typed ones.
 
 mod bandwidth;
 pub(crate) mod base64;

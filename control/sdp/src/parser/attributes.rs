@@ -1,4 +1,4 @@
-//! Reading `a=` lines: which name means what at which level, and what falls back to the session.
+//! Reading `a=` lines: the attributes known at each level, and those that fall back to the session.
 
 use crate::attribute::codec::{encoding, format_of, payload_type_of};
 use crate::attribute::{
@@ -235,7 +235,7 @@ impl MediaReader {
         }
     }
 
-    /// The media with what it lacks taken from its session part.
+    /// The media, with missing values taken from its session part.
     pub(super) fn finish(self, session: &Fallback) -> Media {
         let Self { mut media, own, .. } = self;
         let or = |own: Option<Text>, session: &Option<Text>| own.or_else(|| session.clone());

@@ -95,9 +95,9 @@ impl Media {
         }
     }
 
-    /// A media with what `from` says about content: formats, codecs, `i=`, `b=`, mid, label,
-    /// extensions, packet times, direction and generic attributes, and all attributes verbatim if
-    /// it is not RTP. Ports are `from`'s; address, RTCP, keys and ICE are the caller's to add.
+    /// A media with the content of `from`: formats, codecs, `i=`, `b=`, mid, label, extensions,
+    /// packet times, direction and generic attributes, and all attributes verbatim if it is not
+    /// RTP. Ports are `from`'s. The caller adds address, RTCP, keys and ICE.
     pub fn carried(from: &Received, carry: Carry) -> Self {
         let mut media = Self::new(from.kind, from.transport.name(), from.port);
         media.kind_text = from.kind_text.clone();
@@ -135,9 +135,8 @@ impl Media {
         self.verbatim = Some(attributes);
     }
 
-    /// Leaves the direction as `from` has it, in its place among the generic attributes and
-    /// absent if it is absent there (`original-sendrecv`). What the session says for its media is
-    /// printed in each of them.
+    /// Leaves the direction as in `from`: in its place among the generic attributes, and absent if
+    /// it is absent there (`original-sendrecv`). A session direction is printed in each media.
     pub fn copy_direction(&mut self, from: &Received) {
         self.direction = match direction_of_session(from) {
             Some(direction) => DirectionLine::Print(direction),

@@ -83,7 +83,7 @@ pub struct Media {
     pub label: Option<Text>,
     /// `a=bundle-only`.
     pub bundle_only: bool,
-    /// Port 0, and nothing of what follows here.
+    /// Port 0; no later field is printed.
     pub rejected: bool,
     /// All attributes as received. They replace all fields below except the candidates: for media
     /// without RTP, and for `ICE=force-relay`.

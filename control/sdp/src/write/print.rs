@@ -165,7 +165,7 @@ impl Media {
         printer.flag("bundle-only", self.bundle_only);
     }
 
-    /// Codecs to direction: what is sent.
+    /// Prints codecs to direction: the content.
     fn print_content(&self, printer: &mut Printer<'_>) {
         for codec in &self.codecs {
             let pt = codec.payload_type;

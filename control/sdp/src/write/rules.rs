@@ -40,7 +40,7 @@ pub struct SectionRules {
     pub add: Vec<Text>,
     /// Attributes left out.
     pub remove: Vec<Text>,
-    /// Attributes replaced as a whole: what, by what.
+    /// Attributes replaced as a whole: old, new.
     pub substitute: Vec<(Text, Text)>,
 }
 

@@ -171,14 +171,14 @@ impl Client {
         }
     }
 
-    /// The whole body of a POST, or what to say instead.
+    /// The whole body of a POST, or the response if there is none.
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Response<Body>> {
         let options = &self.service.options;
         let length = request.headers().get(CONTENT_LENGTH);
         let Some(length) = length.and_then(|length| length.to_str().ok()) else {
             return Err(closing(StatusCode::LENGTH_REQUIRED, "length required\n"));
         };
-        // The body ends there: whoever reads it cannot get more.
+        // The body ends there, and no reader gets more.
         match length.parse::<usize>() {
             Ok(length) if length <= options.body_bytes => {}
             _ => return Err(closing(StatusCode::PAYLOAD_TOO_LARGE, "too large\n")),
@@ -334,7 +334,7 @@ fn status(status: StatusCode, body: &'static str) -> Response<Body> {
     response
 }
 
-/// The last response of a connection: what else it sends is not wanted.
+/// The last response of a connection; further requests on it are not read.
 fn closing(code: StatusCode, body: &'static str) -> Response<Body> {
     let mut response = status(code, body);
     let close = HeaderValue::from_static("close");

@@ -1,4 +1,4 @@
-//! Tells a source without access so, at little cost: nothing of what it sends is looked at.
+//! Refuses a source without access, at little cost: its bytes are not looked at.
 
 use std::{sync::Arc, time::Duration};
 

@@ -23,7 +23,7 @@ impl Slots {
         Arc::new(Self {
             all: Arc::new(Semaphore::new(all.min(Semaphore::MAX_PERMITS))),
             limit,
-            // A source without any would leave an entry in the table that nobody removes.
+            // A source without a slot would leave an entry in the table that is never removed.
             per_source: per_source.max(1),
             sources: Mutex::default(),
         })
