@@ -1,7 +1,7 @@
 //! Windlass: an RTP media anchoring engine.
 //!
 //! A SIP proxy hands every offer and answer over the ng control protocol; the engine opens ports,
-//! rewrites the SDP and relays the media. See ARCHITECTURE.md for the plan of the house.
+//! rewrites the SDP and relays the media. See ARCHITECTURE.md for the design.
 #![deny(unsafe_code)]
 
 pub mod call;
