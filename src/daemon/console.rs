@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use windlass_ng::serve::Shared;
-use windlass_ng::{Grant, ReplyTos, Source, Transport};
+use windlass_ng::{Bounds, Grant, Place, Places, ReplyTos, Source, Transport};
 
 use super::now;
 use super::role::Roles;
@@ -82,8 +82,13 @@ impl ctl::Process for ThisProcess {
 /// Longest line.
 const LINE_BYTES: usize = 64 * 1024;
 
-/// Connections at a time; more are closed at once.
-const CONNECTIONS: usize = 32;
+/// Connections at a time. For one more, a silent one is closed: every command takes one of its own,
+/// and sends its line at once.
+const PLACES: Bounds = Bounds {
+    connections: 32,
+    per_source: 16,
+    silence: Duration::from_millis(500),
+};
 
 /// A line that is not complete by then is dropped; output that is not taken by then, too.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -163,14 +168,10 @@ struct Acceptor {
 
 impl Acceptor {
     fn run(self) {
-        let mut connections: Vec<JoinHandle<()>> = Vec::new();
+        let mut places = Places::new(PLACES);
         while !self.stop.load(Relaxed) {
-            let accepted = self.listener.accept();
-            connections.retain(|connection| !connection.is_finished());
-            match accepted {
-                Ok((stream, peer)) => {
-                    connections.extend(self.admit(stream, peer, connections.len()));
-                }
+            match self.listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, &mut places),
                 Err(error) if is_timeout(&error) => {}
                 Err(error) => {
                     // Out of descriptors, as a rule: the next round must not spin.
@@ -179,37 +180,40 @@ impl Acceptor {
                 }
             }
         }
-        for connection in connections {
-            let _ = connection.join();
-        }
+        places.join();
     }
 
     /// Starts a thread for a connection that may stay.
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, open: usize) -> Option<JoinHandle<()>> {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, places: &mut Places) {
         let canonical = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
         let source = Source {
             addr: canonical(peer),
             local: stream.local_addr().ok().map(canonical),
             transport: Transport::Tcp,
         };
-        if open >= CONNECTIONS {
-            tracing::warn!(%peer, limit = CONNECTIONS, "too many cli connections, closed");
-            return None;
+        let now = now().instant;
+        if self.shared.access().check(&source, now) == Grant::Refused {
+            return;
         }
-        if self.shared.access().check(&source, now().instant) == Grant::Refused {
-            return None;
+        if !places.make_room(source.addr.ip(), now) {
+            let limit = PLACES.connections;
+            tracing::warn!(%peer, limit, of_one = PLACES.per_source, "too many cli connections, closed");
+            return;
         }
+        let place = Place::new(stream, source.addr.ip(), now);
         let (operator, stop) = (self.operator.clone(), self.stop.clone());
+        let served = place.clone();
         let serve = move || {
-            if let Err(error) = serve(stream, &operator, &source, &stop) {
+            if let Err(error) = serve(&served, &operator, &source, &stop) {
                 tracing::debug!(%peer, %error, "cli connection closed");
             }
         };
         let thread = std::thread::Builder::new().name("cli-conn".to_owned());
         let spawned = thread.spawn(serve);
-        spawned
-            .inspect_err(|error| tracing::warn!(%error, "no thread for a cli connection"))
-            .ok()
+        match spawned {
+            Ok(thread) => places.hold(&place, thread),
+            Err(error) => tracing::warn!(%error, "no thread for a cli connection"),
+        }
     }
 }
 
@@ -221,17 +225,14 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 /// Executes one line and writes its output.
-fn serve(
-    mut stream: TcpStream,
-    operator: &Operator,
-    source: &Source,
-    stop: &AtomicBool,
-) -> io::Result<()> {
+fn serve(place: &Place, operator: &Operator, source: &Source, stop: &AtomicBool) -> io::Result<()> {
+    let mut stream = place.stream();
     stream.set_read_timeout(Some(STOP_CHECK))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let Some(line) = read_line(&mut stream, stop)? else {
+    let Some(line) = read_line(place, stop)? else {
         return Ok(());
     };
+    place.serving();
     let line = String::from_utf8_lossy(&line);
     let output = operator.run(&line, source);
     stream.write_all(output.as_bytes())?;
@@ -239,7 +240,8 @@ fn serve(
 }
 
 /// The first line, without its end. A client that shuts its side down has ended its line, too.
-fn read_line(stream: &mut TcpStream, stop: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
+fn read_line(place: &Place, stop: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
+    let mut stream = place.stream();
     let deadline = now().instant + PATIENCE;
     let mut line = Vec::new();
     let mut chunk = [0; 4096];
@@ -248,7 +250,8 @@ fn read_line(stream: &mut TcpStream, stop: &AtomicBool) -> io::Result<Option<Vec
             return Err(io::ErrorKind::TimedOut.into());
         }
         let read = match stream.read(&mut chunk) {
-            Ok(0) => return Ok(Some(line)),
+            // Half a line is none if it was us who ended it.
+            Ok(0) => return Ok(Some(line).filter(|_| !place.must_go())),
             Ok(read) => chunk.get(..read).unwrap_or_default(),
             Err(error) if is_timeout(&error) => continue,
             Err(error) => return Err(error),

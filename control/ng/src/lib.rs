@@ -32,7 +32,7 @@ pub use reply::{Encoding, Outcome, Reply};
 pub use request::{Branch, CallId, Command, Flag, FlagSet, Label, Request, Tag, Templates};
 pub use serve::{Handler, Source, Transport, read_request};
 pub use server::{
-    Broadcaster, HttpOptions, HttpServer, Page, ReplyTos, Resources, Secret, TcpOptions, TcpServer,
-    Tls, TlsError, UdpServer,
+    Bounds, Broadcaster, HttpOptions, HttpServer, Page, Place, Places, ReplyTos, Resources, Secret,
+    TcpOptions, TcpServer, Tls, TlsError, UdpServer,
 };
 pub use value::{Dict, Key, Value};

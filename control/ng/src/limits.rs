@@ -1,5 +1,7 @@
 //! Every bound of this crate, each with the reason for its number.
 
+use std::time::Duration;
+
 /// Nesting of lists and dictionaries. The deepest real message (a `query` reply) has 9 levels.
 pub const DEPTH: usize = 16;
 /// Values and keys in one request; real offers have below 100, a `mesh` of many tags a few
@@ -25,6 +27,9 @@ pub const STREAM_GARBAGE_BYTES: usize = 1_024;
 pub const STREAM_CONNECTIONS: usize = 256;
 /// Open TCP connections of one source address; a busy proxy keeps one per worker process.
 pub const STREAM_CONNECTIONS_PER_SOURCE: usize = 128;
+/// A TCP connection whose last request is younger is not closed to make room for another of its
+/// source: it is in use.
+pub const STREAM_SILENCE: Duration = Duration::from_secs(1);
 /// A cookie; both proxy modules send fewer than 40 bytes.
 pub const COOKIE_BYTES: usize = 1_024;
 /// Replies kept for duplicates, both generations: 60 s at about 2,000 requests/s.
@@ -49,6 +54,14 @@ pub const QUEUED_REQUESTS: usize = 1_024;
 pub const QUEUED_BROADCASTS: usize = 256;
 /// One HTTP body or WebSocket message: four times the longest request, for those that carry files.
 pub const HTTP_BODY_BYTES: usize = 1024 * 1024;
+/// Bytes of an unfinished HTTP request or WebSocket message that every connection may have: as much
+/// as a request over UDP, so that no budget keeps a usual request out.
+pub const HTTP_FREE_BYTES: usize = 64 * 1024;
+/// Bytes of unfinished requests and messages beyond these, of all connections of a listener: 32 of
+/// the longest. One source may have half of it.
+pub const HTTP_WAITING_BYTES: usize = 32 * HTTP_BODY_BYTES;
+/// What the library reads of a WebSocket at a time; it keeps that much for each connection.
+pub const WEBSOCKET_READ_BYTES: usize = 16 * 1024;
 /// Request line and headers of HTTP; browsers send below 4 kB, hyper needs 8 kB.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 /// Open HTTP connections per listener.

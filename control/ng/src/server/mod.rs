@@ -4,6 +4,7 @@
 mod broadcast;
 pub mod http;
 mod lanes;
+mod places;
 mod splitter;
 pub mod tcp;
 pub mod udp;
@@ -14,6 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub use broadcast::Broadcaster;
 pub use http::{HttpOptions, HttpServer, Page, Resources, Secret, Tls, TlsError};
+pub use places::{Bounds, Place, Places};
 pub use tcp::{TcpOptions, TcpServer};
 pub use udp::{ReplyTos, UdpServer};
 

@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd as _,
     sync::{
         Arc,
@@ -24,10 +24,13 @@ use super::{
     STOP_CHECK,
     broadcast::{Broadcaster, Subscription},
     canonical, listen, now,
+    places::{Bounds, Place, Places},
     splitter::Splitter,
 };
 use crate::{
-    limits::{STREAM_CONNECTIONS, STREAM_CONNECTIONS_PER_SOURCE, STREAM_REQUEST_BYTES},
+    limits::{
+        STREAM_CONNECTIONS, STREAM_CONNECTIONS_PER_SOURCE, STREAM_REQUEST_BYTES, STREAM_SILENCE,
+    },
     serve::{Shared, Source, Transport},
 };
 
@@ -37,10 +40,15 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpOptions {
-    /// Open connections; more are closed at once.
+    /// Open connections. For one more, the source with most of them loses the one that is silent
+    /// for longest.
     pub connections: usize,
-    /// Open connections of one source address.
+    /// Open connections of one source address. For one more, its own that is silent for longest
+    /// is closed.
     pub connections_per_source: usize,
+    /// One whose last request is younger is not closed for another, unless its source has more
+    /// than its share: the new one is.
+    pub silence: Duration,
     /// Bytes of one message. The reference closes a connection on which more than 1024 bytes of
     /// an incomplete message wait, which breaks any offer split over two segments; we wait for
     /// as much as a request may have as long as it looks like one. Set 1024 for its behaviour.
@@ -54,6 +62,7 @@ impl Default for TcpOptions {
         Self {
             connections: STREAM_CONNECTIONS,
             connections_per_source: STREAM_CONNECTIONS_PER_SOURCE,
+            silence: STREAM_SILENCE,
             message_bytes: STREAM_REQUEST_BYTES,
             message_timeout: Duration::from_secs(10),
         }
@@ -140,18 +149,14 @@ struct Acceptor {
 
 impl Acceptor {
     fn run(self) {
-        let mut connections: Vec<(IpAddr, JoinHandle<()>)> = Vec::new();
+        let mut places = Places::new(Bounds {
+            connections: self.options.connections,
+            per_source: self.options.connections_per_source,
+            silence: self.options.silence,
+        });
         while !self.stop.load(Ordering::Relaxed) {
-            let accepted = self.listener.accept();
-            connections.retain(|(_, connection)| !connection.is_finished());
-            match accepted {
-                Ok((stream, peer)) => {
-                    let source = canonical(peer).ip();
-                    let of_source = connections.iter().filter(|(ip, _)| *ip == source);
-                    let open = (connections.len(), of_source.count());
-                    let admitted = self.admit(stream, peer, open);
-                    connections.extend(admitted.map(|connection| (source, connection)));
-                }
+            match self.listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, &mut places),
                 Err(error) if is_timeout(&error) => {}
                 Err(error) => {
                     // Out of descriptors, as a rule: the next round must not spin.
@@ -160,31 +165,24 @@ impl Acceptor {
                 }
             }
         }
-        for (_, connection) in connections {
-            let _ = connection.join();
-        }
+        places.join();
     }
 
-    /// Starts a thread for a connection that may stay, beside those that are open in all and from
-    /// its source.
-    fn admit(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        (open, of_source): (usize, usize),
-    ) -> Option<JoinHandle<()>> {
-        let (limit, of_one) = (
-            self.options.connections,
-            self.options.connections_per_source,
-        );
+    /// Starts a thread for a connection that may stay.
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, places: &mut Places) {
         let connection = Connection::new(stream, peer, self.options);
-        if open >= limit || of_source >= of_one {
-            tracing::warn!(%peer, limit, of_one, "too many ng connections, closed");
-            return None;
-        }
         // It would get broadcasts even if it never sent a request.
         if !self.shared.admits(&connection.source, now()) {
-            return None;
+            return;
+        }
+        let place = Arc::clone(&connection.place);
+        if !places.make_room(connection.source.addr.ip(), now()) {
+            let (limit, of_one) = (
+                self.options.connections,
+                self.options.connections_per_source,
+            );
+            tracing::warn!(%peer, limit, of_one, "too many ng connections, closed");
+            return;
         }
         let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stop));
         let broadcaster = self.broadcaster.clone();
@@ -196,9 +194,10 @@ impl Acceptor {
         let spawned = thread::Builder::new()
             .name("ng-tcp-conn".to_owned())
             .spawn(serve);
-        spawned
-            .inspect_err(|error| tracing::warn!(%error, "no thread for an ng connection"))
-            .ok()
+        match spawned {
+            Ok(thread) => places.hold(&place, thread),
+            Err(error) => tracing::warn!(%error, "no thread for an ng connection"),
+        }
     }
 }
 
@@ -210,7 +209,7 @@ fn is_timeout(error: &io::Error) -> bool {
 }
 
 struct Connection {
-    stream: TcpStream,
+    place: Arc<Place>,
     source: Source,
     splitter: Splitter,
     message_timeout: Duration,
@@ -236,7 +235,7 @@ impl Connection {
             transport: Transport::Tcp,
         };
         Self {
-            stream,
+            place: Place::new(stream, source.addr.ip(), now()),
             source,
             splitter: Splitter::new(options.message_bytes),
             message_timeout: options.message_timeout,
@@ -249,9 +248,11 @@ impl Connection {
         broadcaster: &Broadcaster,
         stop: &AtomicBool,
     ) -> Result<(), CloseReason> {
-        self.stream.set_nodelay(true)?;
-        self.stream.set_read_timeout(Some(STOP_CHECK))?;
-        self.stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        let place = Arc::clone(&self.place);
+        let mut stream = place.stream();
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(STOP_CHECK))?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let subscription = broadcaster.subscribe()?;
         let mut chunk = vec![0; 16 * 1024];
         // Since when an incomplete message waits.
@@ -260,7 +261,7 @@ impl Connection {
             let ready = self.wait(&subscription)?;
             if ready.broadcast {
                 for message in subscription.take() {
-                    self.stream.write_all(&message)?;
+                    stream.write_all(&message)?;
                 }
             }
             if begun.is_some_and(|at| now().duration_since(at) >= self.message_timeout) {
@@ -269,7 +270,7 @@ impl Connection {
             if !ready.request {
                 continue;
             }
-            let len = match self.stream.read(&mut chunk) {
+            let len = match stream.read(&mut chunk) {
                 Ok(0) => return Ok(()),
                 Ok(len) => len,
                 Err(error) if is_timeout(&error) => continue,
@@ -278,9 +279,11 @@ impl Connection {
             self.splitter.extend(chunk.get(..len).unwrap_or_default());
             while let Some(message) = self.splitter.next_message() {
                 begun = None;
+                place.serving();
                 if let Some(reply) = shared.respond(message, &self.source, now()) {
-                    self.stream.write_all(&reply)?;
+                    stream.write_all(&reply)?;
                 }
+                place.served(now());
             }
             self.splitter.check().map_err(CloseReason::Unparsed)?;
             if self.splitter.is_waiting() {
@@ -292,7 +295,7 @@ impl Connection {
 
     /// Waits until there is something to do, or for [`STOP_CHECK`].
     fn wait(&self, subscription: &Subscription) -> io::Result<Ready> {
-        let stream = PollFd::new(self.stream.as_fd(), PollFlags::POLLIN);
+        let stream = PollFd::new(self.place.stream().as_fd(), PollFlags::POLLIN);
         let wake = PollFd::new(subscription.wake_fd(), PollFlags::POLLIN);
         let mut fds = [stream, wake];
         let timeout = PollTimeout::try_from(STOP_CHECK).unwrap_or(PollTimeout::ZERO);
@@ -449,5 +452,43 @@ mod tests {
             read(stream, 18);
         }
         assert!(matches!(connect(&server).read(&mut [0; 9]), Ok(0) | Err(_)));
+        // Those that are in use stay.
+        for stream in &mut open {
+            stream.write_all(b"b d7:command4:pinge").unwrap();
+            read(stream, 18);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_given_up_is_closed_at_once() {
+        let server = start();
+        let mut stream = connect(&server);
+        stream.write_all(&b"y".repeat(1_100)).unwrap();
+        let closed = stream.read(&mut [0; 9]);
+        let is_timeout = closed.as_ref().is_err_and(is_timeout);
+        assert!(!is_timeout && !matches!(closed, Ok(1..)), "{closed:?}");
+    }
+
+    #[test]
+    fn a_silent_connection_makes_room_and_one_in_use_does_not() {
+        let options = TcpOptions {
+            connections: 2,
+            silence: Duration::from_millis(300),
+            ..TcpOptions::default()
+        };
+        let shared = Arc::new(Shared::new(Arc::new(Pong)));
+        let server = TcpServer::start("127.0.0.1:0".parse().unwrap(), options, shared).unwrap();
+        let mut open = [connect(&server), connect(&server)];
+        let ping = |stream: &mut TcpStream| {
+            stream.write_all(b"a d7:command4:pinge").unwrap();
+            read(stream, 18)
+        };
+        open.iter_mut().for_each(|stream| drop(ping(stream)));
+        thread::park_timeout(Duration::from_millis(400));
+        ping(&mut open[0]);
+        let mut third = connect(&server);
+        assert_eq!(ping(&mut third), "a d6:result4:ponge");
+        assert_eq!(ping(&mut open[0]), "a d6:result4:ponge");
+        assert_eq!(open[1].read(&mut [0; 9]).unwrap(), 0, "the silent one");
     }
 }

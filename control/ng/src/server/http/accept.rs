@@ -73,12 +73,13 @@ fn admit(service: &Arc<Service>, refusals: &Refusals, stream: TcpStream, peer: S
             .drop_message(&source, "too many HTTP connections", now());
         return;
     };
+    let slot = Arc::new(slot);
     // Responses are small; a peer that is gone shows at the next read.
     let _ = stream.set_nodelay(true);
-    let client = Arc::new(Client::new(Arc::clone(service), source, slot));
+    let client = Arc::new(Client::new(Arc::clone(service), source, Arc::clone(&slot)));
     let options = &service.options;
     let handshake_timeout = options.header_timeout;
-    let stream = Timed::new(stream, options.idle_timeout, options.write_timeout);
+    let stream = Timed::new(stream, slot, options.idle_timeout, options.write_timeout);
     tokio::spawn(async move {
         let Some(tls) = tls else {
             return serve(stream, client).await;

@@ -35,7 +35,7 @@ const TEXT: &str = "text/plain";
 pub(super) struct Client {
     pub(super) service: Arc<Service>,
     pub(super) source: Source,
-    _slot: Slot,
+    pub(super) slot: Arc<Slot>,
 }
 
 /// Purpose of a POST.
@@ -48,11 +48,11 @@ enum Post {
 }
 
 impl Client {
-    pub(super) fn new(service: Arc<Service>, source: Source, slot: Slot) -> Self {
+    pub(super) fn new(service: Arc<Service>, source: Source, slot: Arc<Slot>) -> Self {
         Self {
             service,
             source,
-            _slot: slot,
+            slot,
         }
     }
 
@@ -67,7 +67,9 @@ impl Client {
                 request.headers().get(ORIGIN).cloned().filter(|_| named)
             }
         };
+        let slot = Arc::clone(&self.slot);
         let mut response = self.route(request).await;
+        slot.done();
         share(response.headers_mut(), secret, readers);
         response
     }

@@ -33,7 +33,7 @@ use tokio::{runtime, sync::watch};
 use super::listen;
 use crate::{
     access::Access,
-    limits::{HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_SOURCE},
+    limits::{HTTP_BODY_BYTES, HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_SOURCE, HTTP_WAITING_BYTES},
     serve::Shared,
 };
 
@@ -52,6 +52,10 @@ pub struct HttpOptions {
     pub connections_per_source: usize,
     /// Bytes of one body or WebSocket message; 413 beyond it.
     pub body_bytes: usize,
+    /// Bytes of unfinished bodies and messages of all connections, beyond what each may have in any
+    /// case ([`crate::limits::HTTP_FREE_BYTES`]); half of it for one source. A connection that
+    /// brings more is closed.
+    pub waiting_bytes: usize,
     /// Longest TLS handshake, and longest time from a connection or the last response to the end of
     /// the next request's headers.
     pub header_timeout: Duration,
@@ -78,6 +82,7 @@ impl Default for HttpOptions {
             connections: HTTP_CONNECTIONS,
             connections_per_source: HTTP_CONNECTIONS_PER_SOURCE,
             body_bytes: HTTP_BODY_BYTES,
+            waiting_bytes: HTTP_WAITING_BYTES,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(120),
@@ -202,7 +207,11 @@ impl Service {
             access: Arc::clone(access),
             resources,
             tls: RwLock::new(options.tls.clone()),
-            slots: Slots::new(options.connections, options.connections_per_source),
+            slots: Slots::new(
+                options.connections,
+                options.connections_per_source,
+                options.waiting_bytes,
+            ),
             stopped,
             options,
             shared,

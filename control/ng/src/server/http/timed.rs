@@ -1,8 +1,10 @@
-//! A stream that fails when its peer is silent, or takes nothing, for too long.
+//! A stream that fails when its peer is silent, or takes nothing, for too long, or when too much of
+//! what came waits to be complete.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -12,10 +14,13 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::slots::Slot;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Timed<S> {
     stream: S,
+    slot: Arc<Slot>,
     idle: Duration,
     stall: Duration,
     /// End of the longest allowed silence.
@@ -25,10 +30,12 @@ pub(super) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    /// Reading fails after `idle` without a byte, writing after `stall` without progress.
-    pub(super) fn new(stream: S, idle: Duration, stall: Duration) -> Self {
+    /// Reading fails after `idle` without a byte and when `slot` has no room for more, writing after
+    /// `stall` without progress.
+    pub(super) fn new(stream: S, slot: Arc<Slot>, idle: Duration, stall: Duration) -> Self {
         Self {
             stream,
+            slot,
             idle,
             stall,
             silent: Box::pin(sleep(idle)),
@@ -59,8 +66,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        let before = buf.filled().len();
         let result = Pin::new(&mut this.stream).poll_read(cx, buf);
         if result.is_ready() {
+            if !this.slot.came(buf.filled().len().saturating_sub(before)) {
+                let reason = "too many bytes of unfinished requests";
+                return Poll::Ready(Err(io::Error::other(reason)));
+            }
             this.silent.as_mut().reset(Instant::now() + this.idle);
             return result;
         }

@@ -18,10 +18,16 @@ use super::{
     super::now,
     client::{Client, not_found},
 };
-use crate::serve::{Answer, Source, Transport};
+use crate::{
+    limits::WEBSOCKET_READ_BYTES,
+    serve::{Answer, Source, Transport},
+};
 
 /// Shortest time between pings, whatever the idle time-out.
 const MIN_PING: Duration = Duration::from_millis(100);
+
+/// Bytes of a control frame of a client beside its payload (RFC 6455 §5.2).
+const CONTROL_FRAME_BYTES: usize = 6;
 
 /// The subprotocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +56,7 @@ pub(super) async fn upgrade(client: Arc<Client>, request: Request<Incoming>) -> 
     let upgrade = upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
+        .read_buffer_size(WEBSOCKET_READ_BYTES)
         .protocols(PROTOCOLS.map(|(name, _)| name));
     let selected = upgrade.selected_protocol().cloned();
     let protocol = PROTOCOLS
@@ -92,6 +99,7 @@ impl Session {
                     return;
                 }
             };
+            let slot = &self.client.slot;
             if !self.is_admitted() {
                 let _ = socket.send(close(close_code::POLICY)).await;
                 return;
@@ -100,11 +108,19 @@ impl Session {
                 Err(_) => Some(Message::Ping(Bytes::new())),
                 Ok(Some(Ok(Message::Text(text)))) => {
                     let reply = self.reply(Bytes::from(text)).await;
+                    slot.done();
                     reply.map(|reply| self.text_if_possible(reply))
                 }
-                Ok(Some(Ok(Message::Binary(data)))) => self.reply(data).await.map(Message::Binary),
-                // Pings are answered by the library.
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => None,
+                Ok(Some(Ok(Message::Binary(data)))) => {
+                    let reply = self.reply(data).await;
+                    slot.done();
+                    reply.map(Message::Binary)
+                }
+                // Pings are answered by the library. They may come between the parts of a message.
+                Ok(Some(Ok(Message::Ping(data) | Message::Pong(data)))) => {
+                    slot.done_with(data.len() + CONTROL_FRAME_BYTES);
+                    None
+                }
                 Ok(Some(Ok(Message::Close(_)) | Err(_)) | None) => return,
             };
             if let Some(out) = out

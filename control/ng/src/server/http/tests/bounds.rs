@@ -176,3 +176,37 @@ fn what_is_no_http_is_refused() {
     }
     assert_eq!(fixture.handled(), 0);
 }
+
+#[test]
+fn unfinished_messages_have_a_budget() {
+    let fixture = start(HttpOptions {
+        waiting_bytes: 2_000_000,
+        ..HttpOptions::default()
+    });
+    // A masked binary frame of 900,000 bytes, of which a part comes.
+    let begin = |bytes: usize| {
+        let mut stream = websocket::open(fixture.connect(), "echo.rtpengine.com");
+        let mut frame = vec![0x82, 0xff];
+        frame.extend(900_000u64.to_be_bytes());
+        frame.extend([0; 4]);
+        frame.resize(frame.len() + bytes, b'x');
+        let stream = stream.get_mut();
+        // The connection may be reset before all is sent.
+        let _ = stream.write_all(&frame);
+        stream.try_clone().unwrap()
+    };
+    let mut first = begin(500_000);
+    let mut second = begin(700_000);
+    assert!(is_closed(&mut second), "half of the budget is for others");
+    // Who asks for little is served all the same.
+    fixture.get("/ping").expect(200, "text/plain", "pong\n");
+    let mut socket = websocket::open(fixture.connect(), "echo.rtpengine.com");
+    websocket::ask(&mut socket, &"y".repeat(60_000));
+    // A message that is complete gives its bytes back.
+    first.write_all(&vec![b'x'; 400_000]).unwrap();
+    let mut reply = vec![0; 10 + 900_000];
+    first.read_exact(&mut reply).unwrap();
+    let mut third = begin(700_000);
+    third.set_read_timeout(Some(SHORT)).unwrap();
+    assert!(!is_closed(&mut third));
+}
