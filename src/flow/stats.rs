@@ -79,7 +79,8 @@ pub struct WorkerStats {
     pub wakeups: AtomicU64,
     /// Ports, or queues that ports share, that were ready in these turns.
     pub items: AtomicU64,
-    /// Datagrams that its shared queues had no space for.
+    /// Datagrams that its shared queues had no space for, and those that were more than their port's
+    /// share of a queue that was about to be full.
     pub overflowed: AtomicU64,
 }
 

@@ -158,7 +158,10 @@ impl Backend for Ladder {
     fn release(&mut self, port: AnyPort) -> PortHandle {
         match port {
             AnyPort::Steered(port) => {
-                port.release();
+                match &mut self.steered {
+                    Some(steered) => steered.release(&port),
+                    None => port.release(),
+                }
                 PortHandle::new(port)
             }
             AnyPort::Socket(port) => self.sockets.release(port),

@@ -9,6 +9,12 @@ use super::address::socklen;
 /// Words of the answer, as of `linux/sock_diag.h`.
 const WORDS: usize = 9;
 
+/// The word that says how many bytes wait in the receive queue.
+const WAITING: usize = 0;
+
+/// The word that says how many bytes it has room for.
+const ROOM: usize = 1;
+
 /// The word that counts what a full queue did not take.
 const DROPS: usize = 8;
 
@@ -17,6 +23,17 @@ const DROPS: usize = 8;
 /// # Errors
 /// The system does not know the question.
 pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let words = ask(socket)?;
+    Ok(words.get(DROPS).copied().unwrap_or_default())
+}
+
+/// Whether the receive queue of a socket is half full; `false` if the system does not say.
+pub(crate) fn is_half_full(socket: BorrowedFd<'_>) -> bool {
+    let word = |words: &[u32; WORDS], index| words.get(index).copied().unwrap_or_default();
+    ask(socket).is_ok_and(|words| word(&words, WAITING) > word(&words, ROOM) / 2)
+}
+
+fn ask(socket: BorrowedFd<'_>) -> io::Result<[u32; WORDS]> {
     let mut words = [0u32; WORDS];
     let mut length = socklen::<[u32; WORDS]>();
     // SAFETY: the system writes at most `length` bytes, which is the size of `words`, and into
@@ -31,7 +48,7 @@ pub(crate) fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
         )
     };
     match result {
-        0 => Ok(words.get(DROPS).copied().unwrap_or_default()),
+        0 => Ok(words),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -60,5 +77,23 @@ mod tests {
             taken += 1;
         }
         assert_eq!(drops(to.as_fd()).unwrap(), 100 - taken);
+    }
+
+    #[test]
+    fn a_queue_fills_and_empties() {
+        let to = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket2::SockRef::from(&to)
+            .set_recv_buffer_size(32 * 1024)
+            .unwrap();
+        assert!(!is_half_full(to.as_fd()));
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // What there is no room for is dropped.
+        for _ in 0..200 {
+            from.send_to(&[7; 1_000], to.local_addr().unwrap()).unwrap();
+        }
+        assert!(is_half_full(to.as_fd()));
+        to.set_nonblocking(true).unwrap();
+        while to.recv(&mut [0; 2_000]).is_ok() {}
+        assert!(!is_half_full(to.as_fd()));
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct RecvBatch {
     buffers: Box<[u8]>,
     buffer_bytes: usize,
     filled: usize,
+    /// Which of the filled ones are not to be looked at.
+    discarded: Box<[bool]>,
 }
 
 // SAFETY: the raw pointers in the headers point into boxes that the same value owns, so they stay
@@ -80,6 +82,7 @@ impl RecvBatch {
             buffers,
             buffer_bytes,
             filled: 0,
+            discarded: vec![false; datagrams].into_boxed_slice(),
         }
     }
 
@@ -99,6 +102,7 @@ impl RecvBatch {
             reset(header);
         }
         self.filled = 0;
+        self.discarded.fill(false);
         let at_most = at_most.min(self.headers.len());
         let count = libc::c_uint::try_from(at_most).unwrap_or(libc::c_uint::MAX);
         // SAFETY: every header points at one vector, one name and one control block, every vector
@@ -120,7 +124,7 @@ impl RecvBatch {
     /// A received datagram and its source. `None` beyond the last one, or if the source is no IP
     /// address. What did not fit is cut off, and [`Self::is_cut`] says so.
     pub(crate) fn datagram(&self, index: usize) -> Option<(&[u8], SocketAddr)> {
-        if index >= self.filled {
+        if index >= self.filled || self.is_discarded(index) {
             return None;
         }
         let length = usize::try_from(self.headers.get(index)?.msg_len).ok()?;
@@ -129,6 +133,17 @@ impl RecvBatch {
             .buffers
             .get(start..start + length.min(self.buffer_bytes))?;
         Some((bytes, address::read(self.names.get(index)?)?))
+    }
+
+    /// Makes as if a received datagram had no source and no destination.
+    pub(crate) fn discard(&mut self, index: usize) {
+        if let Some(discarded) = self.discarded.get_mut(index) {
+            *discarded = true;
+        }
+    }
+
+    fn is_discarded(&self, index: usize) -> bool {
+        self.discarded.get(index) == Some(&true)
     }
 
     /// Whether a received datagram was longer than its buffer.
@@ -169,6 +184,9 @@ impl RecvBatch {
             }
             // SAFETY: `next` is a message of this header.
             next = unsafe { libc::CMSG_NXTHDR(header, next) };
+        }
+        if self.is_discarded(index) {
+            aside.local = None;
         }
         aside
     }

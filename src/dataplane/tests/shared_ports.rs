@@ -134,6 +134,27 @@ fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {
     assert!(other.dataplane.opener().open(bench.locals[0]).is_ok());
 }
 
+/// What is longer than a packet of the link leaves through a socket, which goes with the flow.
+#[test]
+fn a_port_that_sent_long_datagrams_is_free_after_its_flow() {
+    let Some(bench) = Bench::new(true) else {
+        return;
+    };
+    let mut long = rtp(0);
+    long.resize(9_000, 0xd5);
+    for _ in 0..2 {
+        bench.install(|_| {});
+        for _ in 0..3 {
+            bench.send(0, &long);
+            assert_eq!(bench.hear(1), (long.clone(), bench.locals[1]));
+        }
+        drop(bench.apply(bench.locals.map(FlowChange::Remove).into(), Vec::new()));
+        for local in bench.locals {
+            UdpSocket::bind(local).unwrap();
+        }
+    }
+}
+
 #[test]
 fn strangers_at_a_settled_port_are_kept_out_and_counted() {
     let Some(bench) = Bench::new(true) else {

@@ -5,8 +5,10 @@
 //! strangers never stand before settled calls. What is sent leaves through one raw socket per
 //! local address, many packets at a time.
 
+mod alone;
 mod opener;
 mod packet;
+mod share;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -18,13 +20,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use windlass_kernel_assist::steer::{SOCKETS_PER_WORKER, Slot, Steering};
 
 use super::epoll::Epoll;
-use super::{Unsent, mark, udp_socket};
+use super::{Unsent, udp_socket};
 use crate::dataplane::sys::meminfo;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::dataplane::sys::send::SendBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
 
+use alone::Alone;
 use packet::Way;
+use share::Shares;
 
 pub(super) use opener::Opener;
 
@@ -169,6 +173,8 @@ pub(super) struct Steered {
     /// Datagrams that each queue had no space for, as last reported.
     overflowed: [u32; SOCKETS_PER_WORKER as usize],
     senders: Vec<Sender>,
+    alone: Alone,
+    shares: Shares,
     unsent: Vec<Unsent>,
     stats: Arc<WorkerStats>,
 }
@@ -191,6 +197,8 @@ impl Steered {
             queues,
             overflowed: Default::default(),
             senders: Vec::new(),
+            alone: Alone::default(),
+            shares: Shares::default(),
             unsent: Vec::new(),
             stats,
         })
@@ -198,6 +206,12 @@ impl Steered {
 
     pub(super) fn adopt(&self, port: &SteeredPort) {
         port.steering.open(port.slot, self.worker);
+    }
+
+    /// Lets go of a port that no flow has any more.
+    pub(super) fn release(&mut self, port: &SteeredPort) {
+        self.alone.forget(port.local);
+        port.release();
     }
 
     pub(super) fn receive_queue(
@@ -209,7 +223,13 @@ impl Steered {
         let Some(socket) = socket else {
             return Err(io::Error::other(format!("there is no queue {queue}")));
         };
-        batch.receive(socket.as_fd(), batch.capacity())
+        let received = batch.receive(socket.as_fd(), batch.capacity())?;
+        // A queue that is half full will be full, and then it is full for all.
+        if received == batch.capacity() && meminfo::is_half_full(socket.as_fd()) {
+            let dropped = self.shares.enforce(batch, received);
+            FlowStats::add(&self.stats.overflowed, dropped as u64);
+        }
+        Ok(received)
     }
 
     /// Counts the datagrams that the queues had no room for since the last time.
@@ -245,16 +265,16 @@ impl Steered {
         if data.len() > QUEUED_BYTES {
             // What is queued was there before.
             if let Some(sender) = known.and_then(|index| self.senders.get_mut(index)) {
-                sender.flush(&mut self.unsent);
+                sender.flush(&mut self.alone, &mut self.unsent);
             }
-            return send_alone(way, data);
+            return self.alone.send(way, data);
         }
         let index = match known {
             Some(index) => index,
             None => {
                 if self.senders.len() >= MAX_SENDERS {
                     for mut sender in self.senders.drain(..) {
-                        sender.flush(&mut self.unsent);
+                        sender.flush(&mut self.alone, &mut self.unsent);
                     }
                 }
                 self.senders.push(Sender::open(address, way.tos)?);
@@ -265,7 +285,7 @@ impl Steered {
             return Ok(());
         };
         if sender.batch.is_full() {
-            sender.flush(&mut self.unsent);
+            sender.flush(&mut self.alone, &mut self.unsent);
         }
         match sender.push(way, data) {
             true => Ok(()),
@@ -275,7 +295,7 @@ impl Steered {
 
     pub(super) fn flush(&mut self, unsent: &mut Vec<Unsent>) {
         for sender in &mut self.senders {
-            sender.flush(&mut self.unsent);
+            sender.flush(&mut self.alone, &mut self.unsent);
         }
         unsent.append(&mut self.unsent);
     }
@@ -309,9 +329,7 @@ impl Sender {
         let protocol = Protocol::from(libc::IPPROTO_RAW);
         let kind = Type::RAW.nonblocking();
         let socket = Socket::new(Domain::for_address(local), kind, Some(protocol))?;
-        if setsockopt(&socket, sockopt::SndBufForce, &SEND_BYTES).is_err() {
-            socket.set_send_buffer_size(SEND_BYTES)?;
-        }
+        grant_room(&socket)?;
         socket.set_recv_buffer_size(UNREAD_BYTES)?;
         if address.is_ipv4() {
             socket.set_tos_v4(u32::from(tos))?;
@@ -334,7 +352,7 @@ impl Sender {
         is_pushed
     }
 
-    fn flush(&mut self, unsent: &mut Vec<Unsent>) {
+    fn flush(&mut self, alone: &mut Alone, unsent: &mut Vec<Unsent>) {
         let ways = &self.ways;
         self.batch.send(self.socket.as_fd(), |batch, index, error| {
             let (Some(way), Some(packet)) = (ways.get(index), batch.packet(index)) else {
@@ -343,7 +361,7 @@ impl Sender {
             let data = packet::payload(packet);
             let is_too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
             // Longer than the way's link carries: the system cuts it for a socket of UDP only.
-            if !is_too_long || send_alone(*way, data).is_err() {
+            if !is_too_long || alone.send(*way, data).is_err() {
                 unsent.push(Unsent {
                     local: way.from,
                     bytes: data.len(),
@@ -354,11 +372,12 @@ impl Sender {
     }
 }
 
-/// Sends a datagram through a socket of its own. What arrives meanwhile is steered as ever.
-fn send_alone(way: Way, data: &[u8]) -> io::Result<()> {
-    let socket = udp_socket(way.from)?;
-    mark(SockRef::from(&socket), way.from, way.tos)?;
-    socket.send_to(data, &way.to.into()).map(drop)
+/// Lets a socket queue [`SEND_BYTES`], or as much as the system allows without the right to force it.
+fn grant_room(socket: &Socket) -> io::Result<()> {
+    match setsockopt(socket, sockopt::SndBufForce, &SEND_BYTES) {
+        Ok(()) => Ok(()),
+        Err(_) => socket.set_send_buffer_size(SEND_BYTES),
+    }
 }
 
 #[cfg(test)]
