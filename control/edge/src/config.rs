@@ -59,6 +59,10 @@ pub struct Tables {
     pub bytes_per_source: usize,
     /// Calls of one such source that are not answered yet.
     pub setups_per_source: usize,
+    /// Refusals of INVITEs of one such source that wait for an ACK and are sent again until it
+    /// comes; more are sent once, and again when their INVITE is. A source that is forged never
+    /// sends one.
+    pub unacknowledged_per_source: usize,
 }
 
 /// Parameters of the ng requests. The *client side* is everything that is not the upstream.
@@ -118,6 +122,7 @@ impl Default for Tables {
             bytes: 256 << 20,
             bytes_per_source: 32 << 20,
             setups_per_source: 500,
+            unacknowledged_per_source: 100,
         }
     }
 }

@@ -74,6 +74,8 @@ pub(crate) struct Proxy {
     memory: Memory,
     /// Calls in set-up by the source of their INVITE.
     in_setup: InSetup,
+    /// Refused INVITEs that were not acknowledged yet, by their source.
+    unacknowledged: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     scratch: Scratch,
 }
 
@@ -154,6 +156,7 @@ impl Proxy {
             draining: false,
             memory: Memory::default(),
             in_setup: HashMap::default(),
+            unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
         }
     }

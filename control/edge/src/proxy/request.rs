@@ -180,6 +180,7 @@ impl Proxy {
                 cancelled: None,
                 refused: None,
                 scheduled: None,
+                is_unacknowledged: false,
                 weight: held,
             },
         );

@@ -243,6 +243,16 @@ impl Proxy {
                     limits::TRANSACTION_BYTES,
                 );
             }
+            if transit.server.awaits_ack() {
+                let source = transit.source;
+                let count = self.unacknowledged.entry(source.ip()).or_default();
+                let most = self.config.tables.unacknowledged_per_source;
+                if source != self.config.upstream && *count >= most {
+                    transit.server.stop_repeating();
+                }
+                *count += 1;
+                transit.is_unacknowledged = true;
+            }
             let (listener, to) = (transit.listener, transit.reply_to);
             let is_refused_change = status >= 300 && !transit.initial;
             let restores = is_refused_change && std::mem::take(&mut transit.offered);

@@ -185,6 +185,7 @@ impl World {
         assert!(self.proxy.media_tokens.is_empty());
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());
+        assert!(self.proxy.unacknowledged.is_empty());
     }
 }
 

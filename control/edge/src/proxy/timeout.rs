@@ -41,6 +41,16 @@ impl Proxy {
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
+        if transit.is_unacknowledged && !transit.server.awaits_ack() {
+            transit.is_unacknowledged = false;
+            let source = transit.source.ip();
+            if let Some(count) = self.unacknowledged.get_mut(&source) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unacknowledged.remove(&source);
+                }
+            }
+        }
         if transit.is_over() {
             if let Some(mut transit) = self.transits.remove(&id) {
                 self.memory

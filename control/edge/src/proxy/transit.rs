@@ -34,6 +34,8 @@ pub(crate) struct Transit {
     pub(crate) refused: Option<Packet>,
     /// The earliest entry of this transit in the timer heap.
     pub(crate) scheduled: Option<Instant>,
+    /// It counts among those of its source whose refusal was not acknowledged.
+    pub(crate) is_unacknowledged: bool,
     /// Bytes that it counts for.
     pub(crate) weight: usize,
 }

@@ -129,6 +129,16 @@ impl Server {
         self.timers.next()
     }
 
+    /// Whether an ACK is still to come for a final response that refuses an INVITE.
+    pub(crate) fn awaits_ack(&self) -> bool {
+        self.kind == Kind::Invite && self.state == State::Completed
+    }
+
+    /// The final response is not sent again by itself, only when the request is.
+    pub(crate) fn stop_repeating(&mut self) {
+        self.timers.stop(Timer::Retransmit);
+    }
+
     /// No final response yet.
     pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open

@@ -54,6 +54,10 @@ impl TimerTable {
         *self.slot(timer) = Some(at);
     }
 
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        *self.slot(timer) = None;
+    }
+
     pub(crate) fn stop_all(&mut self) {
         self.0 = [None; 3];
     }

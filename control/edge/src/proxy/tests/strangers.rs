@@ -243,6 +243,49 @@ fn calls_in_set_up_are_limited_for_each_source() {
 }
 
 #[test]
+fn refusals_that_nobody_acknowledges_are_repeated_for_a_few_only() {
+    let mut world = World::with(
+        |config| config.tables.unacknowledged_per_source = 2,
+        &[EDGE],
+    );
+    let numbered = |n: usize| {
+        let text = invite("").replace("tag=a", &format!("tag=a{n}"));
+        let text = text.replace("z9hG4bKinv", &format!("z9hG4bKinv{n}"));
+        text.replace("Call-ID: ", &format!("Call-ID: n{n}"))
+    };
+    let refuse = |world: &mut World, from: &str, n: usize| {
+        let sent = world.recv(from, &numbered(n));
+        let forwarded = sent.iter().find(|s| s.to == addr(BOB)).unwrap().clone();
+        let answered = world.recv(BOB, &response(&forwarded, "486 Busy Here", "x", "", ""));
+        assert!(answered.iter().any(|s| s.line().starts_with("SIP/2.0 486")));
+    };
+    for n in 0..4 {
+        refuse(&mut world, ALICE, n);
+    }
+    refuse(&mut world, EVE, 4);
+    let repeats = |sent: &[Sent], n: usize| {
+        let branch = format!("z9hG4bKinv{n}");
+        let is_its = |s: &&Sent| s.line().contains("486") && s.text().contains(&branch);
+        sent.iter().filter(is_its).count()
+    };
+    let sent = world.pass(Duration::from_secs(10));
+    assert_eq!([0, 1, 2, 3, 4].map(|n| repeats(&sent, n)), [4, 4, 0, 0, 4]);
+    // Who asks again is answered.
+    assert_eq!(repeats(&world.recv(ALICE, &numbered(3)), 3), 1);
+    // An ACK makes room.
+    let ack = numbered(0)
+        .replace("INVITE sip", "ACK sip")
+        .replace("1 INVITE", "1 ACK");
+    world.recv(ALICE, &ack);
+    world.recv(ALICE, &ack.replace("inv0", "inv1"));
+    world.recv(ALICE, &ack.replace("inv0", "inv2"));
+    refuse(&mut world, ALICE, 5);
+    let sent = world.pass(Duration::from_secs(1));
+    assert_eq!(repeats(&sent, 5), 1);
+    world.assert_forgotten();
+}
+
+#[test]
 fn a_stray_2xx_reaches_nobody() {
     let mut world = World::new();
     call(&mut world);
