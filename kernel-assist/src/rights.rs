@@ -3,13 +3,15 @@
 use std::fs;
 
 /// Capabilities that steering needs, by their bit (capabilities(7)), and which one does as well.
-const NEEDED: [(u32, Option<u32>, &str); 3] = [
+const NEEDED: [(u32, Option<u32>, &str); 4] = [
     (12, None, "CAP_NET_ADMIN"),
     (13, None, "CAP_NET_RAW"),
+    // Without it the verifier refuses programs that compute where to read in a packet.
+    (38, Some(CAP_SYS_ADMIN), "CAP_PERFMON"),
     (39, Some(CAP_SYS_ADMIN), "CAP_BPF"),
 ];
 
-/// Required before CAP_BPF existed, and still accepted in its place.
+/// Required before CAP_BPF and CAP_PERFMON existed, and still accepted in their place.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// The names of the capabilities that steering needs and this process does not have.
@@ -39,10 +41,11 @@ mod tests {
         assert_eq!(missing_in(&status("000001fffeffffff")), [""; 0]);
         assert_eq!(
             missing_in(&status("0000000000003000")),
-            ["CAP_BPF"],
+            ["CAP_PERFMON", "CAP_BPF"],
             "a container with the rights of a network"
         );
         assert_eq!(missing_in(&status("0000000000203000")), [""; 0]);
-        assert_eq!(missing_in("").len(), 3);
+        assert_eq!(missing_in(&status("000000c000003000")), [""; 0]);
+        assert_eq!(missing_in("").len(), 4);
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use windlass::config::unbuilt::unbuilt;
 use windlass::config::{Config, Flags, preflight};
-use windlass::daemon::{self, Stopped};
+use windlass::daemon::{self, Stopped, privileges};
 use windlass::observe::log;
 
 use super::{Outcome, background, compat, print};
@@ -106,8 +106,10 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     if in_background {
         background::leave_terminal()?;
     }
+    // Before there are threads: each has capabilities of its own.
+    let kept = privileges::reduce(config)?;
     log::start(&config.log, &config.syslog)?;
-    for warning in warnings {
+    for warning in warnings.iter().chain(&kept) {
         tracing::warn!("{warning}");
     }
     let unbuilt = unbuilt(config);

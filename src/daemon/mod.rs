@@ -5,6 +5,7 @@ mod edge;
 pub(crate) mod host;
 mod link;
 mod listen;
+pub mod privileges;
 mod recorder;
 mod role;
 mod tell;

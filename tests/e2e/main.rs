@@ -21,6 +21,7 @@ mod media_destinations;
 mod nat_latching;
 
 mod ng_protocol;
+mod privileges;
 mod proxy_fixtures;
 mod readers;
 mod relay_basics;

@@ -21,7 +21,7 @@ settings! {
 /// Whether ports are steered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steering {
-    /// If the system allows it: CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW at the start.
+    /// If the system allows it: CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW at the start.
     Auto,
     /// Never.
     Off,

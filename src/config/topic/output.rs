@@ -8,12 +8,19 @@ use crate::config::codec::{Flag, Maybe, Not, Whole, Word, text};
 use crate::config::setting::settings;
 
 settings! {
-    /// Background and pidfile.
+    /// User and rights, background and pidfile.
     pub struct Process ["process"] {
         /// A file with the process number, removed at the end.
         pidfile: Option<String> = None, Maybe(text("a path")), "pidfile", "pidfile";
         /// The command ends when the relay works, which goes on in a session of its own.
         background: bool = false, Not, "background", "foreground";
+        /// Who the process runs as, by name or number; `None`: who starts it. It needs to be
+        /// started as root then.
+        user: Option<String> = None, Maybe(text("the name of a user")), "user";
+        /// Its group; `None`: that of the user.
+        group: Option<String> = None, Maybe(text("the name of a group")), "group";
+        /// Whether capabilities that the configuration does not need are given up at the start.
+        drop_privileges: bool = true, Flag, "drop_privileges";
     }
 }
 
