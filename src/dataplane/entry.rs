@@ -258,6 +258,32 @@ impl<P> Entry<P> {
         spec.tos.filter(|_| before != spec.tos)
     }
 
+    /// Reads what a packet in asks of the entry itself.
+    pub(super) fn warm(&self) -> u64 {
+        let first = self.plain.of(false).unwrap_or_default() as u64;
+        let reception = self.receptions.first();
+        first ^ u64::from(self.generation) ^ reception.map_or(0, |known| u64::from(known.ssrc))
+    }
+
+    /// Reads the counters of what comes in.
+    pub(super) fn warm_counters(&self) -> u64 {
+        let sources = self.stats.ssrcs.get();
+        let first = sources.and_then(|sources| sources.first());
+        self.stats.packets_in.load(Relaxed) ^ first.map_or(0, |it| it.packets.load(Relaxed))
+    }
+
+    /// Reads what a packet out asks of the entry itself.
+    pub(super) fn warm_way_out(&self) -> u64 {
+        self.destination.map_or(0, |to| u64::from(to.port())) ^ u64::from(self.generation)
+    }
+
+    /// Reads the counters of what goes out.
+    pub(super) fn warm_counters_out(&self) -> u64 {
+        let sources = self.stats.sent.get();
+        let first = sources.and_then(|sources| sources.first());
+        self.stats.packets_out.load(Relaxed) ^ first.map_or(0, |it| it.packets.load(Relaxed))
+    }
+
     /// Whether the port is for RTCP alone.
     pub(super) fn is_for_rtcp(&self) -> bool {
         self.sibling_local.is_some()

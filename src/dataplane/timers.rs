@@ -90,6 +90,13 @@ impl Timers {
         }
     }
 
+    /// The next whole step after the start of the worker.
+    pub(super) fn round_up(&self, at: Instant, step: Duration) -> Instant {
+        let elapsed = at.saturating_duration_since(self.started).as_nanos();
+        let rounded = elapsed.next_multiple_of(step.as_nanos().max(1));
+        self.started + Duration::from_nanos(u64::try_from(rounded).unwrap_or(u64::MAX))
+    }
+
     /// Takes the timers that are due into `due`, those of earlier milliseconds first.
     pub(super) fn take(&mut self, now: Instant, due: &mut Vec<Timer>) {
         let until = self.millisecond(now);

@@ -47,6 +47,7 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
     let mut unfinished: Vec<Ready> = Vec::new();
     let mut batch = RecvBatch::new(BATCH, DATAGRAM_BYTES);
     let mut at_most = TICK;
+    let mut now = started;
     let mut next_tick = started + TICK;
     let mut load = LoadGauge::new(started);
     let mut lost = 0;
@@ -61,13 +62,13 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
             at_most = Duration::ZERO;
         }
         ready.append(&mut unfinished);
-        if let Err(error) = wait.wait(at_most, &mut ready) {
+        if let Err(error) = wait.wait(now, at_most, &mut ready) {
             tracing::error!(%error, "cannot wait for packets");
             std::thread::park_timeout(Duration::from_millis(10));
         }
         FlowStats::add(&shared.stats.wakeups, 1);
         FlowStats::add(&shared.stats.items, ready.len() as u64);
-        let now = Instant::now();
+        now = Instant::now();
         let mut flows = shared.flows.lock();
         for ready in ready.drain(..) {
             let queue = match ready {

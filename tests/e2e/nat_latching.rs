@@ -339,3 +339,50 @@ fn a_phone_that_goes_on_is_not_heard_in_the_next_call_on_its_port() {
     let heard = listen(&scene.office.rtp, PACKETS - 4).speech;
     assert!(heard >= PACKETS - 4, "{heard}");
 }
+
+/// `connect` across calls: the phone was found behind its NAT in one call, and goes on in another.
+#[test]
+fn a_phone_that_is_connected_to_another_call_stays_found() {
+    let Some((_lock, mut scene)) = scene() else {
+        return;
+    };
+    let (to_phone, to_office) = scene.call("found", None);
+    scene.talk(to_phone, to_office);
+    let desk = scene.network.inside("office", || Phone::new("10.9.0.2"));
+    let third = scene.network.inside("office", || Phone::new("10.9.0.2"));
+    let request = |command: &'static str, phone: &Phone| {
+        let text = |words: &[&str]| Value::List(words.iter().map(|w| Value::from(*w)).collect());
+        Dict::new()
+            .with("command", command)
+            .with("call-id", "desk")
+            .with("from-tag", "desk")
+            .with("sdp", sdp::audio(phone.address(), ""))
+            .with("direction", text(&["int", "int"]))
+    };
+    scene.ask(&request("offer", &desk));
+    let reply = scene.ask(&request("answer", &third).with("to-tag", "third"));
+    let to_desk = sdp::address(reply.get_str("sdp").unwrap(), 0);
+    let connect = Dict::new()
+        .with("command", "connect")
+        .with("call-id", "desk")
+        .with("from-tag", "desk")
+        .with("to-call-id", "found")
+        .with("to-tag", "caller");
+    let reply = scene.ask(&connect);
+    assert_eq!(reply.get_str("result"), Some("ok"), "{reply:?}");
+    listen(&scene.phone.rtp, 0);
+    // The phone says nothing yet.
+    let mut desk = desk;
+    desk.speak(to_desk, PACKETS);
+    assert_eq!(
+        listen(&scene.phone.rtp, PACKETS).speech,
+        PACKETS,
+        "the phone was lost"
+    );
+    // Had it to prove itself anew, the first three packets would be lost.
+    scene.phone.speak(to_phone, PACKETS);
+    assert_eq!(listen(&desk.rtp, PACKETS).speech, PACKETS);
+    scene.intrude(to_phone, 100, 20);
+    assert_eq!(listen(&desk.rtp, 0).strange, 0, "the stranger was heard");
+    assert_eq!(scene.stranger_heard(), 0, "the stranger got media");
+}

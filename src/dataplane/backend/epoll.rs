@@ -4,10 +4,12 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use socket2::SockRef;
 
 use super::{Backend, PORT_BATCH, Ready, Unsent, Wait, mark, udp_socket};
@@ -18,8 +20,11 @@ use crate::flow::port::{OpenPort, PortHandle};
 /// The token of the waker; flows count from 0.
 const WAKE: Token = Token(usize::MAX);
 
+/// The token of the timer.
+const TIMER: Token = Token(usize::MAX - 1);
+
 /// The token of the first shared queue; further ones count down.
-const FIRST_QUEUE: usize = usize::MAX - 1;
+const FIRST_QUEUE: usize = usize::MAX - 2;
 
 /// The last queue that could be.
 const LAST_QUEUE: usize = FIRST_QUEUE - 15;
@@ -38,6 +43,10 @@ pub(in crate::dataplane) struct Epoll {
 pub(in crate::dataplane) struct EpollWait {
     poll: Poll,
     events: Events,
+    /// Ends the waiting. A time-out of every wait would be set and taken back for every packet.
+    timer: TimerFd,
+    /// When it does that.
+    set_for: Option<Instant>,
 }
 
 /// A backend, its waiting half, and what wakes that from another thread.
@@ -45,9 +54,15 @@ pub(in crate::dataplane) fn new() -> io::Result<(Epoll, EpollWait, Waker)> {
     let poll = Poll::new()?;
     let waker = Waker::new(poll.registry(), WAKE)?;
     let registry = Arc::new(poll.registry().try_clone()?);
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)?;
+    let fd = timer.as_fd().as_raw_fd();
+    poll.registry()
+        .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)?;
     let wait = EpollWait {
         poll,
         events: Events::with_capacity(EVENTS),
+        timer,
+        set_for: None,
     };
     Ok((Epoll { registry }, wait, waker))
 }
@@ -172,22 +187,41 @@ impl Backend for Epoll {
     fn count_overflowed(&mut self) {}
 }
 
+impl EpollWait {
+    /// Sets the timer, unless it ends the waiting soon enough.
+    fn set_timer(&mut self, now: Instant, at_most: Duration) -> io::Result<()> {
+        let until = now + at_most;
+        if self.set_for.is_some_and(|at| now < at && at <= until) {
+            return Ok(());
+        }
+        let once = Expiration::OneShot(TimeSpec::from_duration(at_most));
+        self.timer.set(once, TimerSetTimeFlags::empty())?;
+        self.set_for = Some(until);
+        Ok(())
+    }
+}
+
 impl Wait for EpollWait {
-    fn wait(&mut self, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(at_most)) {
+    fn wait(&mut self, now: Instant, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()> {
+        let at_most = match at_most.is_zero() {
+            true => Some(Duration::ZERO),
+            false => {
+                self.set_timer(now, at_most)?;
+                None
+            }
+        };
+        match self.poll.poll(&mut self.events, at_most) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
         }
         let tokens = self.events.iter().map(mio::event::Event::token);
-        ready.extend(
-            tokens
-                .filter(|&token| token != WAKE)
-                .map(|Token(token)| match token {
-                    LAST_QUEUE..=FIRST_QUEUE => Ready::Queue(FIRST_QUEUE - token),
-                    index => Ready::Port(index),
-                }),
-        );
+        ready.extend(tokens.filter(|&token| token != WAKE && token != TIMER).map(
+            |Token(token)| match token {
+                LAST_QUEUE..=FIRST_QUEUE => Ready::Queue(FIRST_QUEUE - token),
+                index => Ready::Port(index),
+            },
+        ));
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod steered;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -100,7 +100,8 @@ pub(super) trait Backend: Send {
 /// The waiting half of a backend: used by the worker's thread alone, while other threads may
 /// change the ports.
 pub(super) trait Wait: Send {
-    /// Waits for datagrams or for a wake-up, at most this long; appends what has something. A port
-    /// or queue is reported once until it was drained.
-    fn wait(&mut self, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Waits for datagrams or for a wake-up, at most this long after `now`, or until an earlier
+    /// time that it was called with before; appends what has something. A port or queue is reported
+    /// once until it was drained.
+    fn wait(&mut self, now: Instant, at_most: Duration, ready: &mut Vec<Ready>) -> io::Result<()>;
 }

@@ -12,6 +12,10 @@ use crate::dataplane::timers::{Due, Timer, Timers};
 /// How often time acts on a flow that learns, and its gate is asked whom it kept out.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
+/// Gates and learning are looked at in steps of this, so that those of many flows share a turn of
+/// the worker.
+const STEP: Duration = Duration::from_millis(16);
+
 /// Sets a timer of a flow, unless it is set.
 pub(super) fn set<P>(
     timers: &mut Timers,
@@ -25,6 +29,10 @@ pub(super) fn set<P>(
     }
     entry.pending.note(due);
     let generation = entry.generation;
+    let at = match due {
+        Due::Gate | Due::Second => timers.round_up(at, STEP),
+        Due::Digit | Due::Report => at,
+    };
     timers.set(
         at,
         Timer {
