@@ -11,9 +11,9 @@ use windlass_ng::{Dict, Value};
 
 use super::ports::{Family, Interfaces, LocalAddress};
 use super::turn::Turn;
-use crate::flow::quality::Sum;
+use crate::flow::quality::{Sum, Sums};
 use crate::flow::stats::{FlowStats, SsrcStats};
-use crate::media::report::{Basis, Scoring};
+use crate::media::report::{Sample, Scoring, whole_ms};
 
 /// Counters of the ports of one interface.
 #[derive(Clone, Copy, Debug, Default)]
@@ -97,23 +97,27 @@ impl Quality {
     pub(crate) fn measure(&mut self, stats: &FlowStats, clock_rate: u32, measure: Measure) {
         for source in sources(stats) {
             self.take_reported(source);
-            if clock_rate == 0 {
+            if clock_rate == 0 || source.packets.load(Relaxed) == 0 {
                 continue;
             }
-            let jitter = f64::from(source.jitter.load(Relaxed)) * 1000.0 / f64::from(clock_rate);
-            self.jitter_measured.add(jitter);
+            let jitter_ms = whole_ms(source.jitter.load(Relaxed), clock_rate);
+            self.jitter_measured.add(f64::from(jitter_ms));
             if measure.own {
-                let loss = loss_percent(source);
-                self.jitter.add(jitter);
-                self.loss.add(loss);
-                if measure.scoring.basis == Basis::Listening {
-                    self.mos.add(measure.scoring.model.mos(0.0, jitter, loss));
-                }
+                let loss_percent = loss_percent(source);
+                let scoring = measure.scoring;
+                let mut own = Sums::default();
+                own.add(&Sample {
+                    jitter_ms,
+                    loss_percent,
+                    mos: scoring.score(clock_rate, 0, jitter_ms, loss_percent),
+                    ..Sample::default()
+                });
+                self.take(&own);
             }
         }
     }
 
-    /// Takes what receivers of a source reported since the last time.
+    /// Takes what a source reported since the last time.
     fn take_reported(&mut self, source: &SsrcStats) {
         let Some(reported) = source.quality.get() else {
             return;
@@ -122,6 +126,10 @@ impl Quality {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take_fresh();
+        self.take(&fresh);
+    }
+
+    fn take(&mut self, fresh: &Sums) {
         self.mos.merge(&fresh.mos);
         self.jitter.merge(&fresh.jitter_ms);
         self.loss.merge(&fresh.loss_percent);
@@ -276,21 +284,19 @@ impl FamilyCounts {
 fn sources(stats: &FlowStats) -> impl Iterator<Item = &SsrcStats> {
     let sources = stats.ssrcs.get().into_iter();
     let sources = sources.flat_map(|sources| sources.iter());
-    sources.filter(|source| source.packets.load(Relaxed) > 0)
+    sources.filter(|source| source.is_known())
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a count of packets is far below 2^52"
-)]
-fn loss_percent(source: &SsrcStats) -> f64 {
+fn loss_percent(source: &SsrcStats) -> u8 {
     let (lost, received) = (source.lost.load(Relaxed), source.packets.load(Relaxed));
-    lost as f64 * 100.0 / (lost + received).max(1) as f64
+    let percent = lost.saturating_mul(100) / (lost + received).max(1);
+    u8::try_from(percent).unwrap_or(u8::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::report::Basis;
 
     #[test]
     fn own_measurements_are_quality_only_on_demand() {

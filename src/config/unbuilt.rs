@@ -1,7 +1,6 @@
 //! Settings that are read and checked but have no effect yet; a warning names those that are set.
 
 use super::Config;
-use super::topic::MosModel;
 
 /// rtpengine's names of the settings of a configuration that change nothing in this build.
 pub fn unbuilt(config: &Config) -> Vec<&'static str> {
@@ -13,12 +12,7 @@ pub fn unbuilt(config: &Config) -> Vec<&'static str> {
     let options = config.options().into_iter().zip(defaults);
     let changed =
         options.filter(|((name, value), (_, default))| is_unbuilt(name) && value != default);
-    let mut unbuilt: Vec<&str> = changed.map(|((name, _), _)| name).collect();
-    if config.quality.mos_model == MosModel::G107Fullband {
-        // Beside other words of the same option.
-        unbuilt.push("mos=g107.2");
-    }
-    unbuilt
+    changed.map(|((name, _), _)| name).collect()
 }
 
 const NAMES: [&str; 15] = [
@@ -54,10 +48,9 @@ mod tests {
         config.homer.server = "192.0.2.1:9060".parse().ok();
         config.jitter_buffer.packets = 4;
         config.control.tos = 16;
-        config.quality.mos_model = MosModel::G107Fullband;
         let mut found = unbuilt(&config);
         found.sort_unstable();
-        assert_eq!(found, ["homer", "jitter-buffer", "mos=g107.2", "redis"]);
+        assert_eq!(found, ["homer", "jitter-buffer", "redis"]);
     }
 
     #[test]

@@ -85,9 +85,8 @@ impl Config {
             MosBasis::Listening => "LQ",
         };
         let model = match self.quality.mos_model {
-            MosModel::ByCodec => "",
             MosModel::Legacy => ";legacy",
-            MosModel::G107 => ";g107",
+            MosModel::G107 => "",
             MosModel::G107Fullband => ";g107.2",
         };
         format!("{basis}{model}")

@@ -185,7 +185,7 @@ pub(crate) fn templates(config: &Config) -> Templates {
     templates
 }
 
-/// Settings of the mean opinion score. Full-band codecs have no formula of their own yet.
+/// How mean opinion scores are made.
 pub(super) fn scoring(config: &Config) -> Scoring {
     Scoring {
         basis: match config.quality.mos {
@@ -194,9 +194,8 @@ pub(super) fn scoring(config: &Config) -> Scoring {
         },
         model: match config.quality.mos_model {
             topic::MosModel::Legacy => Model::Legacy,
-            topic::MosModel::ByCodec | topic::MosModel::G107 | topic::MosModel::G107Fullband => {
-                Model::G107
-            }
+            topic::MosModel::G107 => Model::G107,
+            topic::MosModel::G107Fullband => Model::Fullband,
         },
     }
 }

@@ -384,13 +384,23 @@ impl<P> Entry<P> {
         }
     }
 
-    /// The counters of a source that was heard here.
-    pub(super) fn source(&self, ssrc: u32) -> Option<&SsrcStats> {
-        let index = self
-            .receptions
-            .iter()
-            .position(|source| source.ssrc == ssrc)?;
-        self.stats.ssrcs.get()?.get(index)
+    /// Whether RTP of a source was heard here.
+    pub(super) fn hears(&self, ssrc: u32) -> bool {
+        let mut sources = self.receptions.iter();
+        sources.any(|source| source.ssrc == ssrc && source.received() > 0)
+    }
+
+    /// The counters of a source that reports here, whether or not it sends anything.
+    pub(super) fn reporting_source(&mut self, ssrc: u32) -> Option<&SsrcStats> {
+        let mut sources = self.receptions.iter();
+        let known = sources.position(|source| source.ssrc == ssrc);
+        let index = known.unwrap_or(self.receptions.len());
+        let stats = self.stats.ssrcs.get_or_init(Box::default).get(index)?;
+        if known.is_none() {
+            self.receptions.push(Reception::unheard(ssrc));
+            stats.ssrc.store(ssrc, Relaxed);
+        }
+        Some(stats)
     }
 
     /// Clock of the media in Hz; 0 if unknown.

@@ -5,6 +5,7 @@ mod media_02_pipeline;
 mod media_08_reports;
 mod media_11_digits;
 mod media_13_recording;
+mod quality;
 mod shared_ports;
 mod simulation;
 

@@ -88,7 +88,12 @@ impl HeardReport {
             arrived,
             loss_percent,
             jitter_ms,
-            mos: Model::default().mos(round_trip.as_secs_f64() * 1000.0, jitter_ms, loss_percent),
+            mos: Model::default().mos(
+                RATE,
+                round_trip.as_secs_f64() * 1000.0,
+                jitter_ms,
+                loss_percent,
+            ),
             latency_p50_us: heard.latency_us.value_at_quantile(0.5),
             latency_p99_us: heard.latency_us.value_at_quantile(0.99),
             round_trip_us: heard

@@ -61,6 +61,12 @@ impl FlowStats {
         }
     }
 
+    /// Whether RTP of a source was sent.
+    pub fn has_sent(&self, ssrc: u32) -> bool {
+        let mut sources = self.sent.get().into_iter().flat_map(|sent| sent.iter());
+        sources.any(|sent| sent.packets.load(Relaxed) > 0 && sent.ssrc.load(Relaxed) == ssrc)
+    }
+
     /// The learned source and the current destination.
     pub fn peer(&self) -> PeerView {
         *self
@@ -95,8 +101,8 @@ pub struct PeerView {
     pub settled: bool,
 }
 
-/// Counters of one synchronisation source (RFC 3550 §6.4.1, §A.3, §A.8). Valid once
-/// `packets` is not 0.
+/// Counters of one synchronisation source (RFC 3550 §6.4.1, §A.3, §A.8). Valid once it
+/// [is known](Self::is_known).
 #[derive(Debug, Default)]
 pub struct SsrcStats {
     /// The source's identifier.
@@ -119,8 +125,15 @@ pub struct SsrcStats {
     pub jitter: AtomicU32,
     /// Payload type of most packets.
     pub payload_type: AtomicU32,
-    /// Reports of its receivers; made with the first report.
+    /// How it hears, by its reports; made with the first that counts (spec: corrections-a §1.1).
     pub quality: OnceLock<Box<Mutex<Quality>>>,
+}
+
+impl SsrcStats {
+    /// Whether the source sent anything, or reported.
+    pub fn is_known(&self) -> bool {
+        self.packets.load(Relaxed) > 0 || self.quality.get().is_some()
+    }
 }
 
 /// An RTP packet that was sent.

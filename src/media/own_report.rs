@@ -13,8 +13,8 @@ const MID: u8 = 15;
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_TO_UNIX: u64 = 2_208_988_800;
 
-/// Blocks that fit the five bits of their count.
-const MAX_BLOCKS: usize = 31;
+/// Blocks of a report: what fits the five bits of their count, less one (spec: corrections-a §1.8).
+const MAX_BLOCKS: usize = 30;
 
 /// The 64 bits of an NTP timestamp, from the time since 1970.
 pub fn ntp(unix: Duration) -> u64 {
@@ -46,7 +46,7 @@ pub struct Sent {
 pub struct Heard {
     /// The source.
     pub ssrc: u32,
-    /// Packets lost since the last report, in 256ths.
+    /// Packets lost over the life of the source, in 256ths.
     pub fraction_lost: u8,
     /// Packets lost in all.
     pub lost: u32,

@@ -69,6 +69,11 @@ impl Reception {
         }
     }
 
+    /// A source of which no packet has come.
+    pub fn unheard(ssrc: u32) -> Self {
+        Self::new(ssrc, 0)
+    }
+
     /// Takes the payload type of a packet in.
     pub fn observe_payload_type(&mut self, payload_type: u8) {
         self.payload_types.count(payload_type);
@@ -84,6 +89,10 @@ impl Reception {
 
     /// Takes one packet in. `arrival` is its arrival time in timestamp units.
     pub fn observe(&mut self, sequence: u16, timestamp: u32, arrival: Option<u32>) {
+        if self.window == 0 {
+            // The first one, whatever number was expected.
+            *self = Self::new(self.ssrc, sequence);
+        }
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the low half is what is compared"
@@ -176,22 +185,36 @@ fn truncated(count: u64) -> u32 {
 /// Model that computes the mean opinion score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Model {
-    /// G.107, simplified, for narrow-band codecs.
+    /// G.107, simplified, for narrow-band codecs, whatever the codec is.
     #[default]
     G107,
+    /// G.107.2, simplified, for codecs of full band; G.107 for others.
+    Fullband,
     /// The formula of old releases.
     Legacy,
 }
 
+/// RTP clock of the codecs that count as full band, in Hz.
+const FULLBAND_CLOCK: u32 = 48_000;
+
 impl Model {
-    /// Mean opinion score 1.0–4.5: round trip in ms (0: listening quality), jitter in ms, loss in
-    /// per cent.
+    /// Mean opinion score 1.0–4.5: RTP clock of the codec in Hz, round trip in ms (0: listening
+    /// quality), jitter in ms, loss in per cent.
     ///
     /// The numbers are those that collectors know from rtpengine. So are their limits: the parabola
     /// of G.107 has its lowest point at a loss of 15.7 %, and praises more than 33 %.
-    pub fn mos(self, round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
+    pub fn mos(
+        self,
+        clock_rate: u32,
+        round_trip_ms: f64,
+        jitter_ms: f64,
+        loss_percent: f64,
+    ) -> f64 {
         let rating = match self {
-            Self::G107 => g107(round_trip_ms, jitter_ms, loss_percent),
+            Self::Fullband if clock_rate == FULLBAND_CLOCK => {
+                fullband(round_trip_ms, jitter_ms, loss_percent)
+            }
+            Self::G107 | Self::Fullband => g107(round_trip_ms, jitter_ms, loss_percent),
             Self::Legacy => legacy(round_trip_ms, jitter_ms, loss_percent),
         };
         if rating < 0.0 {
@@ -202,6 +225,21 @@ impl Model {
             1.0 + 0.035 * rating + 7e-6 * rating * (rating - 60.0) * (100.0 - rating)
         }
     }
+}
+
+/// ITU-T G.107.2, on the scale of the narrow band (spec: corrections-a §1.6).
+fn fullband(round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
+    let delay = round_trip_ms / 2.0 + jitter_ms;
+    let equipment_impairment = 10.2 + 121.8 * loss_percent / (loss_percent + 4.3);
+    let delay_impairment = match delay > 100.0 {
+        true => {
+            let x = (delay / 100.0).log2();
+            let root = |x: f64| (1.0 + x.powi(6)).powf(1.0 / 6.0);
+            37.0 * (root(x) - 3.0 * root(x / 3.0) + 2.0)
+        }
+        false => 0.0,
+    };
+    (148.0 - delay_impairment - equipment_impairment) / 1.48
 }
 
 fn g107(round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
@@ -262,6 +300,17 @@ mod tests {
             (0, 0, 2)
         );
         assert_eq!(after(&[10, 9]).reordered(), 1);
+    }
+
+    #[test]
+    fn a_source_may_be_known_before_its_first_packet() {
+        let mut reception = Reception::unheard(1);
+        assert_eq!((reception.lost(), reception.received()), (0, 0));
+        for sequence in [700, 701, 703] {
+            reception.observe(sequence, 0, None);
+        }
+        assert_eq!((reception.lost(), reception.received()), (1, 3));
+        assert_eq!(reception.highest(), 703);
     }
 
     #[test]

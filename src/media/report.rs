@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::quality::Model;
+use super::rtcp::is_rtcp;
 
 /// RTCP packet types.
 const SENDER_REPORT: u8 = 200;
@@ -14,8 +15,13 @@ const FEEDBACK: [u8; 2] = [205, 206];
 /// Block type of VoIP metrics in an extended report.
 const VOIP_METRICS: u8 = 7;
 
-/// Report blocks of one compound that are looked at.
-const MAX_BLOCKS: usize = 16;
+/// Things that one compound says that are looked at: a report may have 31 blocks.
+const MAX_SAID: usize = 32;
+
+/// Bytes of a report before its blocks, and of a block (RFC 3550 §6.4.1, §6.4.2).
+const SENDER_HEAD: usize = 28;
+const RECEIVER_HEAD: usize = 8;
+const BLOCK: usize = 24;
 
 /// One item of a compound packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,16 +63,21 @@ pub struct Block {
     pub delay: u32,
 }
 
-/// The items of a compound packet, as far as it can be read.
+/// What a compound says, as far as it can be read.
+///
+/// Some senders write a length into a report that is too short for its blocks. They are read as far
+/// as the datagram goes if the length covers what comes before them and as many bytes as they have;
+/// the next packet is where the length says (spec: corrections-a §1.7).
 pub fn read(compound: &[u8]) -> Vec<Said> {
     let mut said = Vec::new();
-    for packet in packets(compound) {
+    let mut rest = compound;
+    while let Some((packet, others)) = split(rest) {
         let (Some(&[flags, kind]), Some(reporter)) = (packet.first_chunk::<2>(), word(packet, 4))
         else {
             break;
         };
         let blocks = usize::from(flags & 0x1f);
-        let first_block = match kind {
+        let head = match kind {
             SENDER_REPORT => {
                 if let (Some(high), Some(low)) = (word(packet, 8), word(packet, 12)) {
                     said.push(Said::Sends {
@@ -74,25 +85,29 @@ pub fn read(compound: &[u8]) -> Vec<Said> {
                         ntp_middle: high << 16 | low >> 16,
                     });
                 }
-                28
+                Some(SENDER_HEAD)
             }
-            RECEIVER_REPORT => 8,
+            RECEIVER_REPORT => Some(RECEIVER_HEAD),
             EXTENDED_REPORT => {
                 read_extended(packet, &mut said);
-                continue;
+                None
             }
-            _ => continue,
+            kind if is_rtcp(kind) => None,
+            _ => break,
         };
-        for block in 0..blocks {
-            if let Some(block) = read_block(packet, first_block + 24 * block, reporter) {
-                said.push(Said::Received(block));
-            }
+        if let Some(head) = head {
+            let is_covered = packet.len() >= head.max(blocks * BLOCK);
+            let within = if is_covered { rest } else { packet };
+            let blocks = (0..blocks).map(|block| head + BLOCK * block);
+            let blocks = blocks.map_while(|at| read_block(within, at, reporter));
+            said.extend(blocks.map(Said::Received));
         }
-        if said.len() >= MAX_BLOCKS {
+        if said.len() >= MAX_SAID {
             break;
         }
+        rest = others;
     }
-    said.truncate(MAX_BLOCKS);
+    said.truncate(MAX_SAID);
     said
 }
 
@@ -144,15 +159,20 @@ pub fn without_feedback(compound: &[u8], out: &mut Vec<u8>) -> bool {
 fn packets(compound: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = compound;
     std::iter::from_fn(move || {
-        let &[flags, _, high, low] = rest.first_chunk::<4>()?;
-        let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
-        if flags >> 6 != 2 {
-            return None;
-        }
-        let (packet, others) = rest.split_at_checked(length)?;
+        let (packet, others) = split(rest)?;
         rest = others;
         Some(packet)
     })
+}
+
+/// The first packet of a compound, by its length field, and what follows.
+fn split(compound: &[u8]) -> Option<(&[u8], &[u8])> {
+    let &[flags, _, high, low] = compound.first_chunk::<4>()?;
+    let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));
+    match flags >> 6 {
+        2 => compound.split_at_checked(length),
+        _ => None,
+    }
 }
 
 fn word(packet: &[u8], at: usize) -> Option<u32> {
@@ -160,19 +180,20 @@ fn word(packet: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes))
 }
 
-/// One quality sample of a stream, from a report of its receiver.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// One look at a stream, from a report of who hears it. All numbers are whole, cut off before any
+/// use (spec: corrections-a §1.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Interarrival jitter in ms.
-    pub jitter_ms: f64,
+    pub jitter_ms: u32,
     /// Packets lost since the last report, per cent.
-    pub loss_percent: f64,
-    /// Round trip between us and the reporter; zero if unknown.
-    pub round_trip_leg: Duration,
-    /// Round trip from end to end; zero if unknown.
-    pub round_trip: Duration,
-    /// Mean opinion score, 1 to 4.5; `None` where the round trip is needed and unknown.
-    pub mos: Option<f64>,
+    pub loss_percent: u8,
+    /// Mean opinion score in tenths, 10 to 45; `None` where the round trip is needed and unknown.
+    pub mos: Option<u8>,
+    /// Round trip between us and the reporter in µs; zero if unknown.
+    pub round_trip_leg_us: u32,
+    /// Round trip from end to end in µs; zero if unknown.
+    pub round_trip_us: u32,
 }
 
 /// Kind of MOS that is computed.
@@ -194,10 +215,48 @@ pub struct Scoring {
     pub model: Model,
 }
 
+impl Scoring {
+    /// The mean opinion score in tenths, cut off. `clock_rate` is that of the codec in Hz; a round
+    /// trip of 0 is unknown.
+    pub fn score(
+        self,
+        clock_rate: u32,
+        round_trip_us: u32,
+        jitter_ms: u32,
+        loss_percent: u8,
+    ) -> Option<u8> {
+        let round_trip_ms = match (self.basis, round_trip_us) {
+            (Basis::Listening, _) => 0.0,
+            (Basis::Conversational, 0) => return None,
+            (Basis::Conversational, us) => f64::from(us) / 1000.0,
+        };
+        let (jitter, loss) = (f64::from(jitter_ms), f64::from(loss_percent));
+        let mos = self.model.mos(clock_rate, round_trip_ms, jitter, loss);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1.0 and 4.5, and to be cut off"
+        )]
+        let tenths = (mos * 10.0) as u8;
+        Some(tenths)
+    }
+}
+
+/// Jitter in whole ms; `clock_rate` in Hz.
+pub fn whole_ms(jitter: u32, clock_rate: u32) -> u32 {
+    let ms = u64::from(jitter) * 1000 / u64::from(clock_rate.max(1));
+    u32::try_from(ms).unwrap_or(u32::MAX)
+}
+
 /// Sources of one call whose reports are followed.
 const MAX_SOURCES: usize = 8;
 /// Sender reports of one source that a report may answer to.
 const MAX_SENT: usize = 4;
+/// Reports tell times in 65,536ths of a second: what is less cannot be told from nothing.
+const RESOLUTION_US: u32 = 16;
+/// A round trip between us and a reporter that is longer is none: a clock was set, or a report
+/// answers to another relay.
+const MAX_LEG: Duration = Duration::from_secs(10);
 
 /// The sources of one call, as their reports show them.
 #[derive(Debug, Default)]
@@ -208,14 +267,14 @@ struct Source {
     ssrc: u32,
     /// Its sender reports: middle of the NTP timestamp, and when it passed here.
     sent: Vec<(u32, Instant)>,
-    /// Round trip between us and it, by its reports.
-    leg: Option<Duration>,
-    /// The round trip that it measured itself.
-    own: Option<Duration>,
+    /// Round trip between us and who hears it, as they reported last.
+    leg: Option<u32>,
+    /// The round trip from end to end that who hears it measured, in ms.
+    measured_ms: Option<u16>,
 }
 
 impl Sources {
-    /// A sender report passed.
+    /// A sender report passed, or one of our own was sent.
     pub fn sent(&mut self, ssrc: u32, ntp_middle: u32, now: Instant) {
         if let Some(source) = self.of(ssrc) {
             if source.sent.len() >= MAX_SENT {
@@ -240,64 +299,73 @@ impl Sources {
         self.0.extend(others.0.into_iter().take(room));
     }
 
-    /// An endpoint told the round trip that it measured.
+    /// An endpoint told the round trip that it measured to a source.
     pub fn measured(&mut self, ssrc: u32, ms: u16) {
         if ms > 0
             && let Some(source) = self.of(ssrc)
         {
-            source.own = Some(Duration::from_millis(u64::from(ms)));
+            source.measured_ms = Some(ms);
         }
     }
 
-    /// A report passed; `clock_rate` is that of the source it is about, in Hz.
+    /// Lets a block of our own answer to the last sender report that went out for its source, where
+    /// the party sent none.
+    pub fn answer(&self, block: &mut Block, now: Instant) {
+        let source = self.known(block.ssrc);
+        if block.last_sender_report == 0
+            && let Some(&(ntp_middle, at)) = source.and_then(|source| source.sent.last())
+        {
+            block.last_sender_report = ntp_middle;
+            block.delay = units(now.saturating_duration_since(at));
+        }
+    }
+
+    /// What a report says of how its author hears. `clock_rate` is that of the source it is about,
+    /// in Hz. `None`: it says nothing, since it answers to no sender report.
     pub fn received(
         &mut self,
         block: &Block,
         clock_rate: u32,
         scoring: Scoring,
         now: Instant,
-    ) -> Sample {
-        let leg = self.leg(block, now);
-        if let (Some(leg), Some(reporter)) = (leg, self.of(block.reporter)) {
-            reporter.leg = Some(leg);
-        }
-        let other = self.0.iter().find(|source| source.ssrc == block.ssrc);
-        let measured = other.and_then(|source| source.own);
-        let both = leg.zip(other.and_then(|source| source.leg));
-        let round_trip = measured.or_else(|| both.map(|(leg, other)| leg + other));
-        let jitter_ms = match clock_rate {
-            0 => 0.0,
-            rate => f64::from(block.jitter) * 1000.0 / f64::from(rate),
-        };
-        let loss_percent = f64::from(block.fraction_lost) * 100.0 / 256.0;
-        let trip = round_trip.unwrap_or_default();
-        let score = |ms| scoring.model.mos(ms, jitter_ms, loss_percent);
-        let mos = match scoring.basis {
-            Basis::Listening => Some(score(0.0)),
-            Basis::Conversational if trip.is_zero() => None,
-            Basis::Conversational => Some(score(trip.as_secs_f64() * 1000.0)),
-        };
-        Sample {
-            jitter_ms,
-            loss_percent,
-            round_trip_leg: leg.unwrap_or_default(),
-            round_trip: trip,
-            mos,
-        }
-    }
-
-    /// Now, less when the sender report passed here, less what the reporter kept it for.
-    fn leg(&self, block: &Block, now: Instant) -> Option<Duration> {
-        if block.last_sender_report == 0 {
+    ) -> Option<Sample> {
+        if block.last_sender_report == 0 || block.delay == 0 || clock_rate == 0 {
             return None;
         }
-        let source = self.0.iter().find(|source| source.ssrc == block.ssrc)?;
-        let sent = source.sent.iter().rev();
-        let (_, at) = sent
-            .into_iter()
-            .find(|(ntp, _)| *ntp == block.last_sender_report)?;
+        let leg = self.leg(block, now);
+        if let (Some(leg), Some(source)) = (leg, self.of(block.ssrc)) {
+            source.leg = Some(leg);
+        }
+        let measured = self.known(block.ssrc).and_then(|source| source.measured_ms);
+        // How far those are who hear the reporter.
+        let opposite = self.known(block.reporter).and_then(|source| source.leg);
+        let round_trip_us = match measured {
+            Some(ms) => u32::from(ms) * 1000,
+            None => leg.zip(opposite).map_or(0, |(leg, other)| leg + other),
+        };
+        let jitter_ms = whole_ms(block.jitter, clock_rate);
+        let loss_percent = whole_percent(block.fraction_lost);
+        Some(Sample {
+            jitter_ms,
+            loss_percent,
+            mos: scoring.score(clock_rate, round_trip_us, jitter_ms, loss_percent),
+            round_trip_leg_us: leg.unwrap_or_default(),
+            round_trip_us,
+        })
+    }
+
+    /// Now, less when the sender report passed here, less what the reporter kept it for; in µs.
+    fn leg(&self, block: &Block, now: Instant) -> Option<u32> {
+        let mut sent = self.known(block.ssrc)?.sent.iter().rev();
+        let (_, at) = sent.find(|(ntp, _)| *ntp == block.last_sender_report)?;
         let kept = Duration::from_secs_f64(f64::from(block.delay) / 65_536.0);
-        now.saturating_duration_since(*at).checked_sub(kept)
+        let leg = now.saturating_duration_since(*at).checked_sub(kept)?;
+        let us = u32::try_from(leg.as_micros()).ok()?;
+        (us > RESOLUTION_US && leg <= MAX_LEG).then_some(us)
+    }
+
+    fn known(&self, ssrc: u32) -> Option<&Source> {
+        self.0.iter().find(|source| source.ssrc == ssrc)
     }
 
     fn of(&mut self, ssrc: u32) -> Option<&mut Source> {
@@ -309,7 +377,7 @@ impl Sources {
                     ssrc,
                     sent: Vec::new(),
                     leg: None,
-                    own: None,
+                    measured_ms: None,
                 });
                 self.0.len() - 1
             }
@@ -319,6 +387,18 @@ impl Sources {
     }
 }
 
+/// A part in 256ths, in whole per cent.
+fn whole_percent(fraction: u8) -> u8 {
+    u8::try_from(u16::from(fraction) * 100 / 256).unwrap_or(u8::MAX)
+}
+
+/// A time in the units of a report: 65,536ths of a second.
+pub fn units(time: Duration) -> u32 {
+    u32::try_from(time.as_micros() * 65_536 / 1_000_000).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,39 +449,6 @@ mod tests {
             read(&compound(&[&extended])),
             [Said::RoundTrip { ssrc: 7, ms: 123 }]
         );
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "tests need a start of time")]
-    fn round_trips_of_both_legs_add_up() {
-        let start = Instant::now();
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        let mut sources = Sources::default();
-        sources.sent(7, 70, at(0));
-        sources.sent(9, 90, at(10));
-        let block = |reporter, ssrc, last_sender_report| Block {
-            reporter,
-            ssrc,
-            fraction_lost: 0,
-            lost: 0,
-            jitter: 80,
-            last_sender_report,
-            delay: 65_536 / 2,
-        };
-        let first = sources.received(&block(9, 7, 70), 8000, Scoring::default(), at(540));
-        assert_eq!(first.round_trip_leg, Duration::from_millis(40));
-        assert_eq!((first.round_trip, first.mos), (Duration::ZERO, None));
-        assert!((first.jitter_ms - 10.0).abs() < 1e-9);
-        let second = sources.received(&block(7, 9, 90), 8000, Scoring::default(), at(570));
-        assert_eq!(second.round_trip_leg, Duration::from_millis(60));
-        assert_eq!(second.round_trip, Duration::from_millis(100));
-        assert!(second.mos.is_some_and(|mos| mos > 4.2), "{second:?}");
-        let scoring = Scoring {
-            basis: Basis::Listening,
-            ..Scoring::default()
-        };
-        let listening = sources.received(&block(9, 7, 0), 8000, scoring, at(600));
-        assert!(listening.mos.is_some());
     }
 
     #[test]

@@ -22,11 +22,16 @@ pub fn is_compound(datagram: &[u8]) -> bool {
     true
 }
 
+/// Whether a packet type is one of RTCP (RFC 5761 §4, RFC 3550 §12.1).
+pub fn is_rtcp(packet_type: u8) -> bool {
+    (194..=223).contains(&packet_type)
+}
+
 /// Length of the first packet of a compound, header included; `None` if it does not fit or is
 /// too short to name its sender.
 fn packet_length(compound: &[u8]) -> Option<usize> {
     let [flags, packet_type, high, low] = *compound.first_chunk::<4>()?;
-    if flags >> 6 != 2 || !(194..=223).contains(&packet_type) {
+    if flags >> 6 != 2 || !is_rtcp(packet_type) {
         return None;
     }
     let length = 4 + 4 * usize::from(u16::from_be_bytes([high, low]));

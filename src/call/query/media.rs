@@ -13,6 +13,7 @@ use crate::call::media::{LegacyPair, Media, PacketTime};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::{FlowStats, SsrcStats};
+use crate::media::report::Sample;
 
 #[expect(
     clippy::too_many_arguments,
@@ -69,7 +70,7 @@ pub(super) fn describe(
     });
 }
 
-/// The sources that were heard on the RTP port of a media.
+/// The sources that sent to the RTP port of a media, or report there.
 pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
     let rtp = ports_of(media).filter(|(_, component)| *component == Component::Rtp);
     rtp.flat_map(|(port, _)| heard(port))
@@ -221,32 +222,28 @@ pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock, dict: &mut
 fn describe_reported(source: &SsrcStats, clock: PacketClock, dict: &mut DictWriter<'_>) {
     if let Some(quality) = source.quality.get() {
         let quality = quality.lock().unwrap_or_else(PoisonError::into_inner);
-        describe_quality(dict, &quality, clock);
+        describe_quality(dict, &quality, source.lost.load(Relaxed), clock);
     }
 }
 
-/// Receiver reports about a source, once there is a score.
-fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, clock: PacketClock) {
-    dict.put("cumulative loss", i64::from(quality.lost));
+/// How a source hears, once there is a score (spec: corrections-a §1.3). `lost` is our own count of
+/// what is missing of its packets.
+fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, lost: u64, clock: PacketClock) {
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {
         return;
     };
-    let sums = &quality.sums;
+    dict.put("cumulative loss", lost);
     dict.dict("average MOS", |dict| {
-        dict.put("MOS", whole(sums.mos.average() * 10.0));
-        dict.put("round-trip time", whole(sums.round_trip_us.average()));
-        let leg = sums.round_trip_leg_us.average();
-        dict.put("round-trip time leg", whole(leg));
-        dict.put("jitter", whole(sums.jitter_ms.average()));
-        dict.put("packet loss", whole(sums.loss_percent.average()));
-        dict.put("samples", sums.mos.samples);
+        describe_sample(&quality.scored.average(), dict);
+        dict.put("samples", quality.scored.samples.max(1));
     });
     dict.dict("lowest MOS", |dict| describe_look(lowest, clock, dict));
     dict.dict("highest MOS", |dict| describe_look(highest, clock, dict));
     dict.dict("MOS progression", |dict| {
-        dict.put("interval", quality.interval_s);
+        let progression = quality.progression();
+        dict.put("interval", progression.interval_s);
         dict.list("entries", |list| {
-            for look in &quality.course {
+            for look in &progression.entries {
                 list.dict(|dict| describe_look(look, clock, dict));
             }
         });
@@ -254,28 +251,22 @@ fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, clock: PacketC
 }
 
 fn describe_look(look: &Look, clock: PacketClock, dict: &mut DictWriter<'_>) {
-    let sample = &look.sample;
-    let us = |time: std::time::Duration| whole(time.as_secs_f64() * 1e6);
-    dict.put("MOS", whole(sample.mos.unwrap_or_default() * 10.0));
-    dict.put("round-trip time", us(sample.round_trip));
-    dict.put("round-trip time leg", us(sample.round_trip_leg));
-    dict.put("jitter", whole(sample.jitter_ms));
-    dict.put("packet loss", whole(sample.loss_percent));
+    describe_sample(&look.sample, dict);
     dict.put("reported at", clock.unix_seconds(look.at_ms + 1));
 }
 
-fn whole(value: f64) -> i64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounded, and far from the ends"
-    )]
-    let whole = value.round() as i64;
-    whole
+fn describe_sample(sample: &Sample, dict: &mut DictWriter<'_>) {
+    dict.put("MOS", u64::from(sample.mos.unwrap_or_default()));
+    dict.put("round-trip time", u64::from(sample.round_trip_us));
+    dict.put("round-trip time leg", u64::from(sample.round_trip_leg_us));
+    dict.put("jitter", u64::from(sample.jitter_ms));
+    dict.put("packet loss", u64::from(sample.loss_percent));
 }
 
 /// The codec of the payload type with the most packets, as `name/clock`.
 pub(crate) fn codec_in_use(media: &Media) -> Option<Vec<u8>> {
-    let source = ingress(media).max_by_key(|source| source.packets.load(Relaxed))?;
+    let sending = ingress(media).filter(|source| source.packets.load(Relaxed) > 0);
+    let source = sending.max_by_key(|source| source.packets.load(Relaxed))?;
     let payload_type = source.payload_type.load(Relaxed);
     let said = media.said.as_ref()?.read()?;
     let codec = said

@@ -347,11 +347,11 @@ pub(crate) fn ports_of(media: &Media) -> impl Iterator<Item = (&Port, Component)
     })
 }
 
-/// The sources that were heard on a port.
+/// The sources that sent to a port or report there.
 pub(crate) fn heard(port: &Port) -> impl Iterator<Item = &SsrcStats> {
     let sources = port.stats.ssrcs.get().into_iter();
     let sources = sources.flat_map(|sources| sources.iter());
-    sources.filter(|source| source.packets.load(Relaxed) > 0)
+    sources.filter(|source| source.is_known())
 }
 
 /// The way the protocol shows an address and port; empty without one.

@@ -302,11 +302,12 @@ fn sources_come_in_by_one_party_and_leave_to_the_other() {
     assert_eq!(int(&reply, "SSRC/43690/last RTP seq"), 99);
 }
 
-/// Acts on the reports about every source that is heard.
+/// Acts on the reports of every source that is heard.
 fn report(bench: &Bench, act: impl Fn(&mut Quality)) {
     let flows = bench.books.flows.lock().unwrap();
     for (_, lease) in flows.values() {
         if let Some(sources) = lease.stats().ssrcs.get() {
+            sources[0].lost.store(7, Relaxed);
             let quality = sources[0].quality.get_or_init(Box::default);
             act(&mut quality.lock().unwrap());
         }
@@ -319,13 +320,23 @@ fn quality_shows_once_there_is_a_sample() {
     hear(&bench, "198.51.100.10:2000", 50, 0xaaaa);
     assert!(find(&bench.ask(query()), "SSRC/43690/cumulative loss").is_none());
     let sample = Sample {
-        mos: Some(4.3),
-        round_trip: Duration::from_micros(25_000),
-        round_trip_leg: Duration::from_micros(12_000),
-        jitter_ms: 3.0,
-        loss_percent: 1.0,
+        mos: Some(43),
+        round_trip_us: 25_000,
+        round_trip_leg_us: 12_000,
+        jitter_ms: 3,
+        loss_percent: 1,
     };
-    report(&bench, |quality| quality.observe(sample, 7, 0));
+    report(&bench, |quality| {
+        quality.observe(
+            Sample {
+                mos: None,
+                ..sample
+            },
+            0,
+        );
+    });
+    assert!(find(&bench.ask(query()), "SSRC/43690/cumulative loss").is_none());
+    report(&bench, |quality| quality.observe(sample, 2000));
     let reply = bench.ask(query());
     assert_eq!(
         keys(&reply, "SSRC/43690"),
@@ -379,6 +390,24 @@ fn quality_shows_once_there_is_a_sample() {
         keys(&reply, "SSRC/43690/MOS progression"),
         ["interval", "entries"]
     );
+}
+
+#[test]
+fn a_source_that_several_medias_hear_has_one_entry() {
+    // One source at both parties, as after a merge (corrections-a §9.3).
+    let mut bench = connected();
+    hear(&bench, "198.51.100.10:2000", 50, 0xaaaa);
+    hear(&bench, "198.51.100.20:3000", 60, 0xaaaa);
+    let reply = bench.ask(query());
+    assert_eq!(keys(&reply, "SSRC"), ["43690"]);
+    // That of the first media in the order of `tags`; the lists of the medias keep theirs.
+    assert_eq!(keys(&reply, "tags"), ["F", "T"]);
+    assert_eq!(int(&reply, "SSRC/43690/packets"), 50);
+    for (tag, packets) in [("F", 50), ("T", 60)] {
+        let path = format!("tags/{tag}/medias/0/ingress SSRCs/0");
+        assert_eq!(int(&reply, &format!("{path}/SSRC")), 0xaaaa);
+        assert_eq!(int(&reply, &format!("{path}/packets")), packets);
+    }
 }
 
 #[test]

@@ -131,8 +131,8 @@ settings! {
     pub struct Quality ["quality"] {
         /// Kind of MOS.
         mos: MosBasis = MosBasis::Conversational, Word(&MOS_BASIS), "mos";
-        /// Model of the MOS.
-        mos_model: MosModel = MosModel::ByCodec, Word(&MOS_MODEL), "mos_model";
+        /// By which model.
+        mos_model: MosModel = MosModel::G107, Word(&MOS_MODEL), "mos_model";
         /// Streams are measured here too, not only by the reports of the peers.
         measure_rtp: bool = false, Flag, "measure_rtp", "measure-rtp";
         /// Place of statistics per SSRC in replies.
@@ -161,18 +161,15 @@ const MOS_BASIS: [(&str, MosBasis); 2] = [
 /// Models of the mean opinion score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MosModel {
-    /// G.107 for narrow-band codecs, G.107.2 for full-band ones.
-    ByCodec,
     /// The formula of old releases.
     Legacy,
-    /// G.107 for all.
+    /// G.107 for all codecs.
     G107,
-    /// G.107.2 for all.
+    /// G.107.2 for codecs of a 48 kHz clock, G.107 for others.
     G107Fullband,
 }
 
-const MOS_MODEL: [(&str, MosModel); 4] = [
-    ("by-codec", MosModel::ByCodec),
+const MOS_MODEL: [(&str, MosModel); 3] = [
     ("legacy", MosModel::Legacy),
     ("g107", MosModel::G107),
     ("g107.2", MosModel::G107Fullband),

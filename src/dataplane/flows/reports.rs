@@ -1,5 +1,6 @@
 //! Reports of our own, in time.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
@@ -69,38 +70,38 @@ impl<B: Backend> Flows<B> {
             return Some(reporter.due);
         }
         let unix = since_1970();
-        self.scratch.clear();
-        let told = reporter.report(
-            &entry.receptions,
-            clock_rate,
-            (now, unix),
-            &self.reporting,
-            &mut self.scratch,
-        );
+        let reports = reporter.report(&entry.receptions, clock_rate, (now, unix), &self.reporting);
         let (due, via) = (reporter.due, reporter.spec.via);
-        let sender = self.by_local.get(via);
-        let sender = sender.and_then(|sender| self.entries.get_mut(sender));
-        if let Some(sender) = sender
-            && let Some(destination) = sender.destination
-            && !self.scratch.is_empty()
-        {
-            match self
-                .backend
-                .send(&mut sender.port, &self.scratch, destination)
-            {
-                Ok(()) => {
-                    FlowStats::add(&sender.stats.packets_out, 1);
-                    FlowStats::add(&sender.stats.bytes_out, self.scratch.len() as u64);
-                }
-                Err(_) => FlowStats::add(&sender.stats.errors_out, 1),
-            }
-            if let Some((ssrc, ntp)) = told {
+        for mut report in reports {
+            self.send_report(via, &report.compound);
+            self.take_own_report(call, &mut report.blocks, now);
+            if let Some((ssrc, ntp)) = report.sends {
                 // The party's report on it tells the round trip.
                 let sources = self.sources.entry(call).or_default();
                 sources.sent(ssrc, middle(ntp), now);
             }
         }
         Some(due)
+    }
+
+    fn send_report(&mut self, via: SocketAddr, compound: &[u8]) {
+        let sender = self.by_local.get(&via).copied();
+        let sender = sender.and_then(|sender| self.entries.get_mut(sender));
+        let Some((sender, destination)) =
+            sender.and_then(|sender| sender.destination.map(|destination| (sender, destination)))
+        else {
+            return;
+        };
+        match self
+            .backend
+            .send(sender.lease.handle_mut(), compound, destination)
+        {
+            Ok(()) => {
+                FlowStats::add(&sender.stats.packets_out, 1);
+                FlowStats::add(&sender.stats.bytes_out, compound.len() as u64);
+            }
+            Err(_) => FlowStats::add(&sender.stats.errors_out, 1),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::media::own_report::{self, Sent};
 use crate::media::report::{Block, Said, read};
 
 /// A relay that reports all the time.
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     Bench::with(
         Services {
             report_interval: Duration::from_millis(200),
@@ -19,7 +19,7 @@ fn bench() -> Bench {
 }
 
 /// Both flows make reports, and pass none on.
-fn reporting(bench: &Bench, side: usize) -> FlowSpec {
+pub(super) fn reporting(bench: &Bench, side: usize) -> FlowSpec {
     let mut spec = bench.spec(side);
     spec.sinks[0].carries = Carries::Rtp;
     spec.reports = Some(Box::new(Reports {
@@ -29,8 +29,15 @@ fn reporting(bench: &Bench, side: usize) -> FlowSpec {
     spec
 }
 
+/// A packet of a source.
+pub(super) fn rtp_of(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = rtp(sequence);
+    packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    packet
+}
+
 /// The next report at a phone, among whatever else it hears.
-fn report(bench: &Bench, side: usize) -> Vec<u8> {
+pub(super) fn report(bench: &Bench, side: usize) -> Vec<u8> {
     loop {
         let heard = bench.hear(side).0;
         if heard[1] >= 200 {
@@ -109,7 +116,7 @@ fn a_sender_report_counts_what_went_out() {
     assert_eq!((word(20), word(24)), (4, 640));
     let name = b"\x01\x0c0123456789ab";
     assert!(heard.windows(name.len()).any(|window| window == name));
-    // With nothing new, there is nothing to tell.
+    // Without reports of our own, those of the party pass.
     bench.apply(
         vec![
             FlowChange::Change(bench.spec(0)),

@@ -4,7 +4,7 @@ use super::{Model, Reception};
 
 fn close(model: Model, measured: (f64, f64, f64), expected: f64) {
     let (round_trip_ms, jitter_ms, loss_percent) = measured;
-    let score = model.mos(round_trip_ms, jitter_ms, loss_percent);
+    let score = model.mos(8000, round_trip_ms, jitter_ms, loss_percent);
     assert!(
         (score - expected).abs() < 0.001,
         "{model:?} {measured:?}: {score} and not {expected}"
@@ -39,6 +39,31 @@ fn legacy_is_the_formula_of_old_releases() {
     ] {
         close(Model::Legacy, measured, expected);
     }
+}
+
+#[test]
+fn full_band_codecs_have_a_formula_of_their_own() {
+    for (clock_rate, measured, expected) in [
+        // corrections-a §1.6.
+        (48_000, (200.0, 10.0, 2.0), 3.452),
+        (48_000, (0.0, 0.0, 0.0), 4.408),
+        // Delay counts beyond 100 ms alone.
+        (48_000, (200.0, 0.0, 0.0), 4.408),
+        (48_000, (800.0, 0.0, 0.0), 3.552),
+        (48_000, (0.0, 0.0, 100.0), 1.106),
+        // Other codecs stay narrow band.
+        (8000, (40.0, 10.0, 1.0), 4.155),
+        (16_000, (40.0, 10.0, 1.0), 4.155),
+    ] {
+        let (round_trip_ms, jitter_ms, loss_percent) = measured;
+        let score = Model::Fullband.mos(clock_rate, round_trip_ms, jitter_ms, loss_percent);
+        assert!(
+            (score - expected).abs() < 0.001,
+            "{clock_rate} {measured:?}: {score} and not {expected}"
+        );
+    }
+    let narrow = Model::G107.mos(48_000, 40.0, 10.0, 1.0);
+    assert!((narrow - 4.155).abs() < 0.001);
 }
 
 #[test]
