@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::hops::{Hop, Hops};
 use super::tap::PacketTap;
 use super::timers::Pending;
-use crate::flow::outgoing::Last;
+use crate::flow::outgoing::{Event as DigitEvent, Last, Passage};
 use crate::flow::outgoing_digits::{Fate, Replacement, Step};
 use crate::flow::port::PortLease;
 use crate::flow::state::{FlowState, LeasedFlow, ServiceState};
@@ -119,16 +119,26 @@ pub(super) struct Services {
 pub(super) struct Edit {
     sequence: u16,
     replacement: Option<Replacement>,
+    /// A digit of our own goes in its place.
+    event: Option<DigitEvent>,
 }
 
 impl Edit {
     /// Whether the packet goes as it is.
     pub(super) fn is_none(&self, header: &RtpHeader) -> bool {
-        self.replacement.is_none() && self.sequence == header.sequence
+        self.replacement.is_none() && self.event.is_none() && self.sequence == header.sequence
+    }
+
+    /// Packets that follow as copies, with the next numbers.
+    pub(super) fn copies(&self) -> u16 {
+        self.event.map_or(0, |event| event.copies())
     }
 
     /// Changes a copy of the packet.
     pub(super) fn apply(&self, header: &RtpHeader, packet: &mut Vec<u8>) {
+        if let Some(event) = &self.event {
+            return event.apply(header.payload_at, packet);
+        }
         rtp::set_sequence(packet, self.sequence);
         if let Some(replacement) = &self.replacement {
             replacement.apply(header, packet);
@@ -146,20 +156,38 @@ impl Services {
         now: Instant,
     ) -> Option<Edit> {
         let payload = packet.get(header.payload_at..).unwrap_or_default();
-        let replacement = match self.state.digits.on_packet(step, header, payload) {
-            Fate::Pass => None,
-            Fate::Replace(replacement) => Some(replacement),
+        let fate = self.state.digits.on_packet(step, header, payload);
+        let is_event = matches!(step, Step::Event(..));
+        let mut edit = match self
+            .state
+            .outgoing
+            .on_packet(header, is_event, payload, now)
+        {
+            Passage::Late => return None,
+            Passage::Event(event) => {
+                return Some(Edit {
+                    sequence: header.sequence,
+                    replacement: None,
+                    event: Some(event),
+                });
+            }
+            Passage::Numbered(sequence) => Edit {
+                sequence,
+                replacement: None,
+                event: None,
+            },
+        };
+        match fate {
+            Fate::Pass => {}
+            Fate::Replace(replacement) => edit.replacement = Some(replacement),
             Fate::Withhold => return None,
             Fate::Skip => {
                 self.state.outgoing.skip(header);
                 return None;
             }
-        };
-        let sequence = self.state.outgoing.pass(header, now)?;
-        Some(Edit {
-            sequence,
-            replacement,
-        })
+        }
+        self.state.outgoing.went(header, edit.sequence);
+        Some(edit)
     }
 }
 

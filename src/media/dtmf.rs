@@ -217,16 +217,12 @@ impl Current {
 pub struct DigitPlan {
     /// The digit.
     pub digit: Digit,
-    /// Duration of the tone in ms. At least one packet is sent.
+    /// How long it sounds at least, in ms. At least one packet is sent.
     pub duration_ms: u32,
-    /// Silence behind it before the next digit may begin, in ms.
-    pub pause_ms: u32,
     /// Level below 0 dBm0, in dB: 0–63.
     pub volume: u8,
     /// Clock of the payload type, in Hz; 0 is taken as 8000.
     pub clock_rate: u32,
-    /// Sequence number of the first packet.
-    pub sequence: u16,
     /// RTP timestamp at which the digit begins.
     pub timestamp: u32,
 }
@@ -234,21 +230,20 @@ pub struct DigitPlan {
 /// One packet to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventPacket {
-    /// Time after the beginning of the digit.
-    pub at: Duration,
     /// RTP payload.
     pub payload: [u8; EVENT_LENGTH],
     /// RTP marker bit: set on the first packet only.
     pub marker: bool,
-    /// RTP sequence number.
-    pub sequence: u16,
     /// RTP timestamp: the beginning of the digit, or of its segment if it is a very long one.
     pub timestamp: u32,
+    /// The digit is over: the packet is sent [`END_PACKETS`] times.
+    pub end: bool,
 }
 
-/// The packets of one digit, one each 20 ms, the last one three times (RFC 4733 §2.5.1).
+/// The packets of one digit (RFC 4733 §2.5.1).
 ///
-/// Nothing is timed here: the caller sends each packet when its [`EventPacket::at`] has come.
+/// Nothing is timed here: the stream that the digit is part of says how long it has lasted (spec:
+/// corrections-a §2.1).
 #[derive(Clone, Copy, Debug)]
 pub struct EventSender {
     plan: DigitPlan,
@@ -256,105 +251,77 @@ pub struct EventSender {
     total: u32,
     /// Units where the current segment begins.
     segment: u32,
-    /// Packets given out.
-    sent: u16,
     /// Units told so far.
     elapsed: u32,
-    /// End packets given out.
-    ended: u8,
+    is_over: bool,
 }
 
-/// Interval of the packets, in ms.
-pub const PACKET_INTERVAL_MS: u32 = 20;
-
 /// Copies of the last packet (RFC 4733 §2.5.1.4).
-const END_PACKETS: u8 = 3;
+pub const END_PACKETS: u16 = 3;
+
+/// Digits and pauses beyond a minute are cut to one.
+const LONGEST_MS: u32 = 60_000;
 
 impl EventSender {
-    /// The packets of a plan. Times beyond a minute are cut to one, clocks beyond 384 kHz to that.
+    /// The packets of a plan.
     pub fn new(mut plan: DigitPlan) -> Self {
-        const LONGEST_MS: u32 = 60_000;
-        // A segment must be longer than a packet's interval, or segments would never catch up.
-        const FASTEST: u32 = 384_000;
-        plan.clock_rate = match plan.clock_rate {
-            0 => DEFAULT_CLOCK_RATE,
-            rate => rate.min(FASTEST),
-        };
-        plan.duration_ms = plan.duration_ms.min(LONGEST_MS);
-        plan.pause_ms = plan.pause_ms.min(LONGEST_MS);
+        if plan.clock_rate == 0 {
+            plan.clock_rate = DEFAULT_CLOCK_RATE;
+        }
         Self {
             plan,
             total: units(plan.duration_ms, plan.clock_rate).max(1),
             segment: 0,
-            sent: 0,
             elapsed: 0,
-            ended: 0,
+            is_over: false,
         }
     }
 
-    /// The same digit, played after all its packets: the sequence number that comes next.
-    pub fn next_sequence(&self) -> u16 {
-        self.plan.sequence.wrapping_add(self.sent)
+    /// RTP timestamp at which the digit began.
+    pub fn begin(&self) -> u32 {
+        self.plan.timestamp
     }
 
-    /// The RTP timestamp after digit and pause, where the next digit may begin.
-    pub fn next_timestamp(&self) -> u32 {
-        let whole = self.plan.duration_ms + self.plan.pause_ms;
-        self.plan
-            .timestamp
-            .wrapping_add(units(whole, self.plan.clock_rate))
+    /// Units that it was told to have lasted.
+    pub fn elapsed(&self) -> u32 {
+        self.elapsed
     }
 
-    /// Duration of digit and pause.
-    pub fn length(&self) -> Duration {
-        Duration::from_millis(u64::from(self.plan.duration_ms + self.plan.pause_ms))
-    }
-}
-
-impl Iterator for EventSender {
-    type Item = EventPacket;
-
-    fn next(&mut self) -> Option<EventPacket> {
-        if self.ended == END_PACKETS {
+    /// The packet that tells how long the digit has lasted, in units of its clock. `None`: that was
+    /// told before, or it is over.
+    pub fn lasts(&mut self, elapsed: u32) -> Option<EventPacket> {
+        if self.is_over || elapsed <= self.elapsed {
             return None;
         }
-        if self.elapsed < self.total {
-            let packet = units(PACKET_INTERVAL_MS, self.plan.clock_rate).max(1);
-            self.elapsed = self.elapsed.saturating_add(packet).min(self.total);
-        }
-        let within = self.elapsed - self.segment;
+        let is_first = self.elapsed == 0;
+        self.elapsed = elapsed;
+        self.is_over = elapsed >= self.total;
         let segment = self.segment;
-        let (duration, end) = match u16::try_from(within) {
-            Ok(duration) => (duration, self.elapsed == self.total),
+        let within = elapsed.saturating_sub(segment);
+        let duration = u16::try_from(within).unwrap_or(u16::MAX);
+        if within > u32::from(u16::MAX) && !self.is_over {
             // The field is full: this segment is closed without an end, the next one follows it
             // (RFC 4733 §2.5.1.3).
-            Err(_) => {
-                self.segment += u32::from(u16::MAX);
-                (u16::MAX, false)
-            }
-        };
-        self.ended += u8::from(end);
+            self.segment += within / u32::from(u16::MAX) * u32::from(u16::MAX);
+        }
         let event = TelephoneEvent {
             code: self.plan.digit.code(),
-            end,
+            end: self.is_over,
             volume: self.plan.volume,
             duration,
         };
-        let packet = EventPacket {
-            at: Duration::from_millis(u64::from(self.sent) * u64::from(PACKET_INTERVAL_MS)),
+        Some(EventPacket {
             payload: event.encode(),
-            marker: self.sent == 0,
-            sequence: self.next_sequence(),
+            marker: is_first,
             timestamp: self.plan.timestamp.wrapping_add(segment),
-        };
-        self.sent += 1;
-        Some(packet)
+            end: self.is_over,
+        })
     }
 }
 
-/// Units of a clock in a time; a minute fits at any audio rate.
-fn units(milliseconds: u32, clock_rate: u32) -> u32 {
-    let units = u64::from(milliseconds) * u64::from(clock_rate) / 1000;
+/// Units of a clock in a time of at most a minute.
+pub fn units(milliseconds: u32, clock_rate: u32) -> u32 {
+    let units = u64::from(milliseconds.min(LONGEST_MS)) * u64::from(clock_rate) / 1000;
     u32::try_from(units).unwrap_or(u32::MAX)
 }
 

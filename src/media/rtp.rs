@@ -157,6 +157,13 @@ pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     }
 }
 
+/// Sets the marker of a checked packet.
+pub fn set_marker(packet: &mut [u8], marker: bool) {
+    if let Some(field) = packet.get_mut(1) {
+        *field = *field & 0x7f | u8::from(marker) << 7;
+    }
+}
+
 /// Says of a packet that it has no padding.
 pub fn set_unpadded(packet: &mut [u8]) {
     if let Some(field) = packet.get_mut(0) {

@@ -1,6 +1,7 @@
 //! The flows of one worker: what becomes of a datagram.
 
 mod change;
+mod copies;
 mod quality;
 mod reading;
 mod reports;

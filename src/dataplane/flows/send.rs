@@ -87,6 +87,7 @@ impl<B: Backend> Flows<B> {
                 continue;
             }
             let mut step = Step::Unruled;
+            let mut copies = 0;
             let rewritten = match (&sink.rules, reading) {
                 (Some(rules), Reading::Rtp { header, .. }) => {
                     step = Step::of(rules, header, original, now);
@@ -125,6 +126,7 @@ impl<B: Backend> Flows<B> {
                         self.scratch.extend_from_slice(original);
                     }
                     edit.apply(header, &mut self.scratch);
+                    copies = edit.copies();
                     datagram = &self.scratch;
                 }
             }
@@ -150,6 +152,7 @@ impl<B: Backend> Flows<B> {
                         sender.count_sent(header.ssrc, header.timestamp, octets, now);
                     }
                     sent = true;
+                    self.send_copies(target, destination, copies, now);
                 }
                 Err(_) => {
                     FlowStats::add(&sender.stats.errors_out, 1);
@@ -235,7 +238,7 @@ fn milliseconds(started: Instant, now: Instant) -> u64 {
 }
 
 /// Counts an RTP packet by its source. Its number may have changed on the way.
-fn count_sent(stats: &FlowStats, received: &Received, datagram: &[u8]) {
+pub(super) fn count_sent(stats: &FlowStats, received: &Received, datagram: &[u8]) {
     let sequence = datagram.get(2..).and_then(|rest| rest.first_chunk::<2>());
     stats.count_sent(SentPacket {
         ssrc: received.ssrc,

@@ -1,0 +1,49 @@
+//! Copies of the end of a digit, behind the packet that it went out with (RFC 4733 §2.5.1.4).
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Flows;
+use super::send::count_sent;
+use crate::dataplane::backend::Backend;
+use crate::flow::stats::FlowStats;
+use crate::media::rtp::{self, RtpHeader};
+
+impl<B: Backend> Flows<B> {
+    /// Sends the packet in the scratch buffer again from a flow, with the numbers that follow.
+    pub(super) fn send_copies(
+        &mut self,
+        from: usize,
+        destination: SocketAddr,
+        copies: u16,
+        now: Instant,
+    ) {
+        let Ok(header) = RtpHeader::parse(&self.scratch) else {
+            return;
+        };
+        for copy in 1..=copies {
+            let number = header.sequence.wrapping_add(copy);
+            rtp::set_sequence(&mut self.scratch, number);
+            let Some(sender) = self.entries.get_mut(from) else {
+                return;
+            };
+            let handle = sender.lease.handle_mut();
+            if self
+                .backend
+                .send(handle, &self.scratch, destination)
+                .is_err()
+            {
+                FlowStats::add(&sender.stats.errors_out, 1);
+                continue;
+            }
+            FlowStats::add(&sender.stats.packets_out, 1);
+            FlowStats::add(&sender.stats.bytes_out, self.scratch.len() as u64);
+            if self.recorded.takes_egress() {
+                sender.record_sent(destination, &self.scratch);
+            }
+            count_sent(&sender.stats, &header.arrival(&self.scratch), &self.scratch);
+            let octets = self.scratch.len().saturating_sub(header.payload_at);
+            sender.count_sent(header.ssrc, header.timestamp, octets, now);
+        }
+    }
+}
