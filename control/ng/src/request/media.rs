@@ -58,9 +58,9 @@ names! {
         /// Discard both directions.
         Blackhole = b"blackhole" | b"sinkhole",
         /// The receiver hears itself; the sender's media is discarded.
-        Forward = b"forward" | b"fwd",
+        Forward = b"forward" | b"fwd" | b"fw",
         /// The sender hears itself; the receiver's media is discarded.
-        Backward = b"backward" | b"reverse" | b"back",
+        Backward = b"backward" | b"backwards" | b"reverse" | b"back" | b"bkw" | b"bk",
         /// Each hears itself.
         Both = b"both",
     }

@@ -131,8 +131,8 @@ impl IceOptions {
 names! {
     pub(crate) enum IceLiteValue {
         Off = b"off" | b"none" | b"no",
-        Forward = b"forward" | b"offer" | b"fwd",
-        Backward = b"backward" | b"reverse" | b"answer" | b"back",
+        Forward = b"forward" | b"offer" | b"fwd" | b"fw",
+        Backward = b"backward" | b"backwards" | b"reverse" | b"answer" | b"back" | b"bkw" | b"bk",
         Both = b"both",
     }
 }

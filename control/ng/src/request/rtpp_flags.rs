@@ -1,12 +1,15 @@
 //! The one-string form of a request (§9): Kamailio's `rtpp-flags`, and templates.
 //!
 //! Tokens stand between spaces: `flag`, `key=value`, `key=[a b]`, `key=[k=v k2=[…]]`. Brackets
-//! become the tape that the decoders fill, so values are read like those of a dictionary.
+//! become the same tape the decoders fill, so values take the same way as those of a dictionary.
+//! Spaces are tolerated inside of brackets alone: one behind `=` leaves the key without a value, which
+//! is ignored, and so are brackets without a key (corrections-a §10.2).
 
 use std::borrow::Cow;
 
 use super::{
     flag_value,
+    ignored::What,
     parser::{ParseError, Parser},
 };
 use crate::{
@@ -22,8 +25,21 @@ pub(super) fn apply(parser: &mut Parser<'_>, string: &[u8]) -> Result<(), ParseE
     let mut rest = skip_spaces(string);
     let mut applied = Ok(());
     while !rest.is_empty() && applied.is_ok() {
+        if let [b'[', inside @ ..] = rest {
+            // A value that no key stands before: nothing in it means anything.
+            let (_, after) = bracketed(inside);
+            let text = rest.get(..rest.len() - after.len()).unwrap_or(rest);
+            parser.ignored.push(What::Flag, text, &[]);
+            rest = skip_spaces(after);
+            continue;
+        }
         let (name, after) = split_where(rest, |b| is_space(b) || b == b'=');
         rest = match after {
+            [b'=', after @ ..] if after.first().is_none_or(|&b| is_space(b)) => {
+                let text = rest.get(..=name.len()).unwrap_or(name);
+                parser.ignored.push(What::Key, text, &[]);
+                after
+            }
             [b'=', after @ ..] => {
                 let (tape, after) = value(after);
                 applied = parser.key(name, tape.root());

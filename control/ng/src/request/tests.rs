@@ -284,6 +284,64 @@ fn rtpp_flags_say_everything() {
 }
 
 #[test]
+fn rtpp_flags_with_an_empty_value() {
+    // The example of corrections-a §10.2.
+    let request = string("replace=[ origin ] sdp-attr= [audio=[add=[x]]] rtcp-mux=[offer]");
+    assert!(request.replace.origin && request.rtcp_mux.offer);
+    assert!(request.sdp_attr.section(SdpSection::Audio).is_none());
+    assert_eq!(ignored(&request), ["sdp-attr=", "[audio=[add=[x]]]"]);
+    // Nothing inside of the brackets counts, whatever blanks there are.
+    let request = string("codec= [ ICE=force trust-address ] to-tag=");
+    assert_eq!((request.ice.mode, request.to_tag.as_ref()), (None, None));
+    assert!(!request.flags.trust_address());
+    assert_eq!(
+        ignored(&request),
+        ["codec=", "[ ICE=force trust-address ]", "to-tag="]
+    );
+}
+
+#[test]
+fn words_of_media_echo_and_ice_lite() {
+    let echo = |word: &'static str| parse(&offer().with("media-echo", word)).media_echo;
+    for (echoes, words) in [
+        (MediaEcho::Blackhole, &["blackhole", "sinkhole"][..]),
+        (MediaEcho::Forward, &["forward", "fwd", "fw"]),
+        (
+            MediaEcho::Backward,
+            &["backward", "backwards", "reverse", "back", "bkw", "bk"],
+        ),
+        (MediaEcho::Both, &["both"]),
+    ] {
+        for word in words {
+            assert_eq!(echo(word), Some(echoes), "{word}");
+        }
+    }
+    assert_eq!(echo("offer"), None);
+    let lite = |word: &'static str| parse(&offer().with("ICE-lite", word)).ice_lite;
+    for (is_lite, words) in [
+        (IceLite::Off, &["off", "none", "no"][..]),
+        (IceLite::Forward, &["forward", "offer", "fwd", "fw"]),
+        (
+            IceLite::Backward,
+            &[
+                "backward",
+                "backwards",
+                "reverse",
+                "answer",
+                "back",
+                "bkw",
+                "bk",
+            ],
+        ),
+        (IceLite::Both, &["both"]),
+    ] {
+        for word in words {
+            assert_eq!(lite(word), Some(is_lite), "{word}");
+        }
+    }
+}
+
+#[test]
 fn rtpp_flags_directions_and_transports() {
     let request = string("internal external third direction=x transport-protocol=RTP/SAVP");
     assert_eq!(
