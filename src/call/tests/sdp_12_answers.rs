@@ -63,6 +63,51 @@ fn parameters_that_change_the_stream_must_agree() {
 }
 
 #[test]
+fn parameters_of_evs_must_agree_as_far_as_both_say_something() {
+    let evs = |parameters: &str| {
+        let fmtp = match parameters {
+            "" => String::new(),
+            text => format!("a=fmtp:97 {text}\n"),
+        };
+        format!("97 0\na=rtpmap:97 EVS/16000\n{fmtp}")
+    };
+    for (offered, answer, left) in [
+        ("", "", "97 0"),
+        ("br=5.9-24.4;bw=nb-swb", "", "97 0"),
+        ("", "br=5.9-24.4;bw=nb-swb", "97 0"),
+        // Absent is 0.
+        ("hf-only=0", "amr-io=0", "97 0"),
+        ("hf-only=1", "", "0"),
+        ("", "amr-io=1", "0"),
+        ("amr-io=1", "amr-io=1", "97 0"),
+        // Values of a range that was offered, and others.
+        ("br=5.9-24.4", "br=13.2-24.4", "97 0"),
+        ("br=5.9-24.4", "br=13.2", "97 0"),
+        ("br=5.9-24.4", "br=5.9-64", "0"),
+        ("bw=nb-swb", "bw=WB", "97 0"),
+        ("bw=nb-wb", "bw=fb", "0"),
+        ("mode-set=0,2,8", "mode-set=0,8", "97 0"),
+        ("mode-set=0,2", "mode-set=0,8", "0"),
+        ("dtx=0", "dtx=1", "0"),
+        // What nobody knows is not compared.
+        ("x-own=1", "x-own=2", "97 0"),
+    ] {
+        let found = answered(&evs(offered), &evs(answer), &[]);
+        assert_eq!(formats(&found), left, "{offered} {answer}");
+    }
+    let shown = |parameters: &str| {
+        let lines = "m=audio 2000 RTP/AVP 97\na=rtpmap:97 EVS/16000\na=fmtp:97 ";
+        Bench::new().sdp(from_a(&format!("{lines}{parameters}\n")))
+    };
+    let sdp = shown("br=5.9-24.4;x-own=3;  bw=nb-swb");
+    assert!(
+        sdp.contains("\na=fmtp:97 br=5.9-24.4; bw=nb-swb\n"),
+        "{sdp}"
+    );
+    assert!(!shown("x-own=3").contains("fmtp"));
+}
+
+#[test]
 fn parameters_of_opus_are_printed_anew() {
     let shown = |parameters: &str| {
         let lines = "m=audio 2000 RTP/AVP 100\na=rtpmap:100 opus/48000/2\na=fmtp:100 ";

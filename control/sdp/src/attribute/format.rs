@@ -1,5 +1,5 @@
 //! Format parameters of single codecs (`a=fmtp`): which must agree in an answer, and how those of
-//! opus (RFC 7587) are printed.
+//! opus (RFC 7587) and EVS are printed.
 
 use crate::attribute::Codec;
 use crate::text::Text;
@@ -34,9 +34,13 @@ pub(super) fn answers(answered: &Codec, offered: &Codec) -> bool {
                 .all(is_equal)
                 && modes_agree(value(answered, "mode-set"), value(offered, "mode-set"))
         }
-        Comparison::Evs => ["amr-io", "hf-only"]
-            .into_iter()
-            .all(|name| switch(answered, name) == switch(offered, name)),
+        Comparison::Evs => EVS.iter().all(|name| match *name {
+            "amr-io" | "hf-only" => switch(answered, name) == switch(offered, name),
+            name => {
+                let both = value(answered, name).zip(value(offered, name));
+                both.is_none_or(|(answered, offered)| is_within(answered, offered))
+            }
+        }),
     }
 }
 
@@ -67,6 +71,66 @@ fn modes_agree(answered: Option<&[u8]>, offered: Option<&[u8]>) -> bool {
             answered.split(|&byte| byte == b',').all(is_offered)
         }
     }
+}
+
+/// Parameters of EVS (3GPP TS 26.445 §A.3.1), and the one by which its AMR-WB mode is named.
+const EVS: &[&str] = &[
+    "amr-io",
+    "hf-only",
+    "evs-mode-switch",
+    "dtx",
+    "dtx-recv",
+    "max-red",
+    "channels",
+    "cmr",
+    "br",
+    "br-send",
+    "br-recv",
+    "bw",
+    "bw-send",
+    "bw-recv",
+    "ch-send",
+    "ch-recv",
+    "ch-aw-recv",
+    "mode-set",
+    "mode-change-period",
+    "mode-change-capability",
+    "mode-change-neighbor",
+];
+
+/// Whether a value of EVS is one of those that another allows: the same, or a bit rate, bandwidth or
+/// mode of its range or list.
+fn is_within(answered: &[u8], offered: &[u8]) -> bool {
+    if answered.eq_ignore_ascii_case(offered) {
+        return true;
+    }
+    if let (Some(inner), Some(outer)) = (range(answered), range(offered)) {
+        return outer.0 <= inner.0 && inner.1 <= outer.1;
+    }
+    answered.contains(&b',') && modes_agree(Some(answered), Some(offered))
+}
+
+/// A range such as `5.9-24.4` or `nb-swb`, or one of its values, in tenths or by order.
+fn range(value: &[u8]) -> Option<(u32, u32)> {
+    let value = std::str::from_utf8(value).ok()?;
+    let (low, high) = value.split_once('-').unwrap_or((value, value));
+    Some((place(low)?, place(high)?)).filter(|(low, high)| low <= high)
+}
+
+fn place(value: &str) -> Option<u32> {
+    const BANDWIDTHS: [&str; 4] = ["nb", "wb", "swb", "fb"];
+    let value = value.trim();
+    let mut known = BANDWIDTHS.iter();
+    if let Some(place) = known.position(|name| name.eq_ignore_ascii_case(value)) {
+        return u32::try_from(place).ok();
+    }
+    let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
+    let tenths = part.parse::<u32>().ok().filter(|tenths| *tenths < 10)?;
+    whole
+        .parse::<u32>()
+        .ok()?
+        .checked_mul(10)?
+        .checked_add(tenths)
 }
 
 /// The value of a parameter that is a number, 0 if it is absent.
@@ -106,6 +170,9 @@ const OPUS_NUMBERS: &[&str] = &[
 
 /// The parameters of a codec as they are printed.
 pub(super) fn printed(codec: &Codec) -> Vec<Text> {
+    if codec.name.eq_ignore_ascii_case("EVS") {
+        return known_of_evs(codec);
+    }
     if !codec.name.eq_ignore_ascii_case("opus") {
         return codec.fmtp.clone();
     }
@@ -121,6 +188,26 @@ pub(super) fn printed(codec: &Codec) -> Vec<Text> {
         .chain(numbers)
         .map(|(name, value)| [name.as_bytes(), b"=", value].concat())
         .collect();
+    joined(&parameters)
+}
+
+/// The parameters of EVS that mean something, in the order of the party.
+fn known_of_evs(codec: &Codec) -> Vec<Text> {
+    let lines = codec.fmtp.iter();
+    let given = lines.flat_map(|text| parameters(text.as_bytes()));
+    let is_known = |name: &[u8]| {
+        let mut known = EVS.iter();
+        known.any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+    };
+    let known = given.filter(|(name, _)| is_known(name));
+    let written = known.map(|(name, value)| match value.is_empty() {
+        true => name.to_vec(),
+        false => [name, b"=", value].concat(),
+    });
+    joined(&written.collect::<Vec<_>>())
+}
+
+fn joined(parameters: &[Vec<u8>]) -> Vec<Text> {
     match parameters.is_empty() {
         true => Vec::new(),
         false => vec![Text::from(parameters.join(&b"; "[..]))],
