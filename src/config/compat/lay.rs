@@ -6,7 +6,7 @@ use super::interfaces::{self, even, odd};
 use super::options::Takes;
 use super::said::{Said, wrong};
 use crate::config::LogFormat;
-use crate::config::codec::{Above, Codec, Word, integer};
+use crate::config::codec::{Above, Codec, Word, identifier, integer};
 use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
@@ -215,6 +215,11 @@ impl Layer<'_> {
         });
         let syslog = &mut self.draft.groups.syslog;
         syslog.engine = !self.said.is_set("log-stderr");
+        // Scripts and traps know the engine by how its name begins (corrections-a §6.5).
+        if self.said.last("software-id").is_none() {
+            let software = concat!("rtpengine-windlass-", env!("CARGO_PKG_VERSION"));
+            self.draft.groups.signalling.software_id = identifier(software);
+        }
     }
 
     /// Filters of the syslog know the lines by the name of the program.

@@ -242,9 +242,18 @@ fn identifiers_have_letters_digits_and_dashes() {
     let default = config(&[]).signalling.software_id;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     assert!(
-        default.starts_with("windlass-") && default.chars().all(fits),
+        default.starts_with("rtpengine-windlass-") && default.chars().all(fits),
         "{default}"
     );
+    // Not in our own place.
+    let own = Config::default().signalling.software_id;
+    assert!(own.starts_with("windlass-"), "{own}");
+    let imported = import(
+        "[rtpengine]\ninterface=127.0.0.1\nlisten-ng=127.0.0.1:2223\n",
+        "rtpengine",
+    )
+    .unwrap();
+    assert!(!imported.contains("software_id"), "{imported}");
 }
 
 #[test]
