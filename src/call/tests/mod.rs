@@ -26,6 +26,7 @@ mod ng_05_subscriptions;
 mod ng_05_transform;
 mod ng_06_effects;
 mod ng_08_ice;
+mod ng_08_ice_more;
 mod ng_08_rtcp_mux;
 mod ng_10_offer_answer;
 mod ng_10_parties;
