@@ -324,7 +324,7 @@ fn another_source_passes_beside_a_digit() {
 #[test]
 fn packets_that_are_taken_out_leave_no_gap() {
     let mut bench = Bench::playing("");
-    let mut skip = |bench: &mut Bench, sequence| {
+    let skip = |bench: &mut Bench, sequence| {
         let header = header(8, sequence, u32::from(sequence) * 160);
         let now = bench.start;
         bench.outgoing.on_packet(&header, false, &[], now);
