@@ -85,17 +85,14 @@ impl<B: Backend> Flows<B> {
     }
 
     fn send_report(&mut self, via: SocketAddr, compound: &[u8]) {
-        let sender = self.by_local.get(&via).copied();
+        let sender = self.by_local.get(via);
         let sender = sender.and_then(|sender| self.entries.get_mut(sender));
         let Some((sender, destination)) =
             sender.and_then(|sender| sender.destination.map(|destination| (sender, destination)))
         else {
             return;
         };
-        match self
-            .backend
-            .send(sender.lease.handle_mut(), compound, destination)
-        {
+        match self.backend.send(&mut sender.port, compound, destination) {
             Ok(()) => {
                 FlowStats::add(&sender.stats.packets_out, 1);
                 FlowStats::add(&sender.stats.bytes_out, compound.len() as u64);
