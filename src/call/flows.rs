@@ -395,14 +395,8 @@ impl<'a> Place<'a> {
             .or(self.leg.muted())
             .or(self.call.muted());
         let is_sealed = self.is_sealed();
-        let hidden = member
-            .extras
-            .as_deref()
-            .filter(|_| !is_sealed)
-            .map(|extras| extras.hidden_extensions.as_slice());
-        let hidden = hidden.unwrap_or_default();
         let extensions = extension_rules(member, listener.media);
-        let is_plain = !is_bundle && hidden.is_empty() && extensions.is_none();
+        let is_plain = !is_bundle && extensions.is_none();
         if muted == Muted::default() && is_plain {
             return None;
         }
@@ -421,7 +415,7 @@ impl<'a> Place<'a> {
             false => Change {
                 extensions,
                 source_mid: mid_element(member).filter(|_| is_bundle),
-                ..change(member, listener, muted, hidden)
+                ..change(member, listener, muted)
             },
         };
         Some(Box::new(SinkRules { withhold, change }))
@@ -486,7 +480,7 @@ fn withheld(block: DigitBlock) -> DigitBlock {
 }
 
 /// Edits of a plain media's packets for a sink.
-fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) -> Change {
+fn change(member: &Media, listener: &Listener<'_>, muted: Muted) -> Change {
     let mut voiced = match muted.dtmf == DigitBlock::default() {
         true => Voiced::default(),
         false => Voiced::of(member),
@@ -506,7 +500,6 @@ fn change(member: &Media, listener: &Listener<'_>, muted: Muted, hidden: &[u8]) 
             true => silence(member),
             false => Vec::new(),
         },
-        hidden_extensions: hidden.to_vec(),
         ..Change::default()
     }
 }
@@ -519,10 +512,17 @@ fn extension_rules(from: &Media, to: &Media) -> Option<ExtensionRules> {
         let list = extras.map(|extras| extras.extensions.list.iter());
         list.into_iter().flatten().map(|extmap| extmap.id).collect()
     };
-    let (sender, receiver) = (list(from), list(to));
+    let (mut sender, receiver) = (list(from), list(to));
     let is_empty = sender == ExtensionIds::default() && receiver == ExtensionIds::default();
     if is_empty || from.is_secure() || !from.transport.is_rtp() {
         return None;
+    }
+    // MID belongs to one line: it is never passed on, nor is what would be taken for it.
+    for media in [from, to] {
+        let extras = media.extras.as_deref();
+        if let Some(id) = extras.and_then(|extras| mid_of(&extras.extensions.list)) {
+            sender.remove(id);
+        }
     }
     Some(ExtensionRules {
         sender,

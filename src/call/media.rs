@@ -254,8 +254,6 @@ pub(crate) struct Extras {
     pub(crate) bundle_only: bool,
     /// Payload types that count as not offered (codec `ignore`).
     pub(crate) ignored: PayloadTypes,
-    /// Header extensions of the party that the other side does not get.
-    pub(crate) hidden_extensions: Vec<u8>,
     /// Header extensions of the line with this party.
     pub(crate) extensions: Extensions,
     /// Packets go back to their source (media-echo).

@@ -418,6 +418,12 @@ impl<P> Entry<P> {
         sources.any(|source| source.ssrc == ssrc && source.received() > 0)
     }
 
+    /// Whether header extensions go to the party in the two-byte form.
+    pub(super) fn is_two_byte(&self) -> bool {
+        let services = self.services.as_deref();
+        services.is_some_and(|services| services.state.is_two_byte)
+    }
+
     /// The counters of a source that reports here, whether or not it sends anything.
     pub(super) fn reporting_source(&mut self, ssrc: u32) -> Option<&SsrcStats> {
         let mut sources = self.receptions.iter();

@@ -292,14 +292,16 @@ fn rules_text(rules: &SinkRules) -> String {
     if !rules.change.silence.is_empty() {
         parts.push("silenced".to_owned());
     }
-    if !rules.change.hidden_extensions.is_empty() {
-        let ids: Vec<String> = rules
-            .change
-            .hidden_extensions
-            .iter()
-            .map(u8::to_string)
-            .collect();
-        parts.push(format!("without header extension {}", ids.join(" ")));
+    if let Some(extensions) = &rules.change.extensions {
+        let both = extensions.sender.intersection(extensions.receiver);
+        let ids: Vec<String> = both.iter().map(|id| id.to_string()).collect();
+        parts.push(match ids.is_empty() {
+            true => "without the sender's header extensions".to_owned(),
+            false => format!("header extensions {} alone", ids.join(" ")),
+        });
+        if let Some(mid) = &extensions.mid {
+            parts.push(format!("with its own mid as header extension {}", mid.id));
+        }
     }
     parts.join(", ")
 }

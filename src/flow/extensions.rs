@@ -14,6 +14,19 @@ impl ExtensionIds {
         }
     }
 
+    /// Takes one identifier out.
+    pub fn remove(&mut self, id: u8) {
+        let (low, high) = (u32::from(id & 0x7f), usize::from(id >> 7));
+        if let Some(half) = self.0.get_mut(high) {
+            *half &= !(1 << low);
+        }
+    }
+
+    /// The identifiers, from the lowest on.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |id| self.contains(*id))
+    }
+
     /// Whether the identifier is in the set.
     pub fn contains(self, id: u8) -> bool {
         let (low, high) = (u32::from(id & 0x7f), usize::from(id >> 7));
@@ -44,7 +57,7 @@ impl FromIterator<u8> for ExtensionIds {
 /// has an extension in its list, packets keep theirs byte for byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ExtensionRules {
-    /// The list of the sender's line.
+    /// The list of the sender's line, without MID.
     pub sender: ExtensionIds,
     /// The list of the receiver's line. An element passes if it is in both.
     pub receiver: ExtensionIds,
@@ -76,9 +89,9 @@ mod tests {
         assert!(low.contains(1) && low.contains(14) && !low.contains(2));
         assert!(high.contains(255) && !high.contains(127));
         assert!(!low.needs_two_bytes() && high.needs_two_bytes());
-        let both: Vec<u8> = (0..=255)
-            .filter(|id| low.intersection(high).contains(*id))
-            .collect();
-        assert_eq!(both, [14]);
+        let mut both = low.intersection(high);
+        assert_eq!(both.iter().collect::<Vec<_>>(), [14]);
+        both.remove(14);
+        assert_eq!(both, ExtensionIds::default());
     }
 }

@@ -277,8 +277,6 @@ pub struct Change {
     pub silence: Vec<(u8, u8)>,
     /// RTCP feedback packets are taken out (RFC 4585).
     pub drop_feedback: bool,
-    /// Header extensions that are taken out (RFC 8285 identifiers).
-    pub hidden_extensions: Vec<u8>,
     /// The extension lists of both lines; `None`: neither has one.
     pub extensions: Option<extensions::ExtensionRules>,
     /// The MID of the sender's line in its bundle: what names this line in its packets.

@@ -243,7 +243,9 @@ impl Outgoing {
             let left = copies.left - 1;
             self.copies = (left > 0).then_some(Copies { left, ..copies });
             let number = copies.event.sequence.wrapping_add(MORE_ENDS - left);
-            return Some(copies.event.numbered(number).write());
+            let mut copy = copies.event.numbered(number);
+            copy.packet.marker = false;
+            return Some(copy.write());
         }
         let playing = self.playing.as_deref_mut()?;
         let (Some(injection), Some(stream)) = (playing.queue.front(), self.stream.as_mut()) else {

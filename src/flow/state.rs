@@ -43,6 +43,9 @@ pub struct ServiceState {
     pub(crate) digits: Digits,
     /// Reports to the party.
     pub(crate) reporter: Option<Box<Reporter>>,
+    /// Header extensions go to the party in the two-byte form: one did not fit the other
+    /// (corrections-b §3.3).
+    pub(crate) is_two_byte: bool,
 }
 
 /// A port with what its flow has learned, on its way into the data plane or out of it.

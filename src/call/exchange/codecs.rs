@@ -27,18 +27,11 @@ impl MediaExchange<'_> {
             self.sender.extras_mut().ignored = ignored;
         }
         let options = &request.extmap;
-        let hidden: Vec<u8> = self
-            .description
-            .extmaps
-            .iter()
-            .filter(|extmap| is_named(extmap, &options.strip) || is_named(extmap, &options.mask))
-            .map(|extmap| extmap.id)
-            .collect();
-        if !hidden.is_empty() && self.sender.is_secure() {
+        let mut extensions = self.description.extmaps.iter();
+        let is_hidden =
+            |extmap| is_named(extmap, &options.strip) || is_named(extmap, &options.mask);
+        if self.sender.is_secure() && extensions.any(is_hidden) {
             tracing::warn!("header extensions are left out of SDP alone: SRTP passes unchanged");
-        }
-        if !hidden.is_empty() || self.sender.extras.is_some() {
-            self.sender.extras_mut().hidden_extensions = hidden;
         }
     }
 }

@@ -193,3 +193,24 @@ fn media_address_is_shown_for_lines_that_pass_too() {
         }
     }
 }
+
+/// corrections-a §11: what others get wrong there.
+#[test]
+fn priorities_below_the_partys_do_not_wrap() {
+    for theirs in [2_130_706_431_u32, 16_777_216, 255, 1] {
+        let said = ice(HOST, 2000, "aaaa", "").replace("2130706431", &theirs.to_string());
+        let shown = Bench::new().sdp(offer(&said).with("ICE", "optional"));
+        let candidates = values(&shown, "a=candidate:").into_iter();
+        let ours = candidates.filter(|line| !line.contains(HOST));
+        let priorities: Vec<u32> = ours
+            .map(|line| line.split(' ').nth(3).unwrap().parse().unwrap())
+            .collect();
+        assert!(priorities.len() > 1, "{shown}");
+        assert!(
+            priorities
+                .iter()
+                .all(|ours| (1..=theirs.max(255)).contains(ours)),
+            "{theirs}: {priorities:?}"
+        );
+    }
+}

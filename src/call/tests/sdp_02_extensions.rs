@@ -62,6 +62,29 @@ fn the_mid_that_we_added_is_not_passed_on() {
 }
 
 #[test]
+fn packets_to_a_bundle_carry_the_mid_of_the_receivers_line() {
+    let mut bench = Bench::new();
+    bench.sdp(from_a("m=audio 2000 RTP/AVP 8\n").with("BUNDLE", strings(&["offer"])));
+    bench.sdp(from_b(
+        "m=audio 3000 RTP/AVP 8\na=mid:1\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\n",
+    ));
+    let flows = bench.books.flows.lock().unwrap();
+    let sinks = flows.values().flat_map(|(flow, _)| &flow.sinks);
+    let rules: Vec<ExtensionRules> = sinks
+        .filter_map(|sink| sink.rules.as_ref()?.change.extensions.clone())
+        .collect();
+    let mids = rules.iter().filter_map(|rules| rules.mid.as_ref());
+    let mids: Vec<_> = mids.map(|mid| (mid.id, mid.value.to_vec())).collect();
+    assert!(!mids.is_empty());
+    assert!(
+        mids.iter().all(|mid| *mid == (1, b"1".to_vec())),
+        "{mids:?}"
+    );
+    // That of the sender goes nowhere.
+    assert!(rules.iter().all(|rules| !rules.sender.contains(1)));
+}
+
+#[test]
 fn packets_are_told_the_lists_of_both_lines() {
     let mut bench = Bench::new();
     bench.sdp(from_a(THREE));

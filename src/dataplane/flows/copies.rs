@@ -21,16 +21,17 @@ impl<B: Backend> Flows<B> {
         let Ok(header) = RtpHeader::parse(&self.scratch) else {
             return;
         };
+        // The mark is that of the first packet alone.
+        rtp::set_marker(&mut self.scratch, false);
         for copy in 1..=copies {
             let number = header.sequence.wrapping_add(copy);
             rtp::set_sequence(&mut self.scratch, number);
             let Some(sender) = self.entries.get_mut(from) else {
                 return;
             };
-            let handle = sender.lease.handle_mut();
             if self
                 .backend
-                .send(handle, &self.scratch, destination)
+                .send(&mut sender.port, &self.scratch, destination)
                 .is_err()
             {
                 FlowStats::add(&sender.stats.errors_out, 1);

@@ -7,6 +7,7 @@ use super::reading::Reading;
 use super::reports::reporter_of;
 use super::time;
 use crate::dataplane::backend::Backend;
+use crate::dataplane::entry::Entry;
 use crate::dataplane::rewrite::{self, Rewritten};
 use crate::dataplane::timers::Due;
 use crate::flow::Injection;
@@ -88,10 +89,13 @@ impl<B: Backend> Flows<B> {
             }
             let mut step = Step::Unruled;
             let mut copies = 0;
+            let mut is_two_byte = false;
             let rewritten = match (&sink.rules, reading) {
                 (Some(rules), Reading::Rtp { header, .. }) => {
                     step = Step::of(rules, header, original, now);
-                    rewrite::apply(rules, header, original, &mut self.scratch)
+                    is_two_byte = self.entries.get(target).is_some_and(Entry::is_two_byte);
+                    let (two_byte, scratch) = (&mut is_two_byte, &mut self.scratch);
+                    rewrite::apply(rules, header, original, two_byte, scratch)
                 }
                 (Some(rules), Reading::Rtcp) => {
                     rewrite::apply_to_report(&rules.change, original, &mut self.scratch)
@@ -108,6 +112,9 @@ impl<B: Backend> Flows<B> {
             let Some(sender) = self.entries.get_mut(target) else {
                 continue;
             };
+            if is_two_byte {
+                sender.services.get_or_insert_default().state.is_two_byte = true;
+            }
             let mut datagram = match rewritten {
                 Rewritten::Changed => &self.scratch,
                 _ => original,
@@ -125,7 +132,8 @@ impl<B: Backend> Flows<B> {
                         self.scratch.clear();
                         self.scratch.extend_from_slice(original);
                     }
-                    edit.apply(header, &mut self.scratch);
+                    let header = rewrite::moved(header, original, &self.scratch);
+                    edit.apply(&header, &mut self.scratch);
                     copies = edit.copies();
                     datagram = &self.scratch;
                 }
@@ -148,11 +156,13 @@ impl<B: Backend> Flows<B> {
                         hop.raise(self.passed + 1, milliseconds(self.started, now));
                     }
                     if let Reading::Rtp { header, .. } = reading {
-                        let octets = datagram.len().saturating_sub(header.payload_at);
+                        let octets = datagram.len().saturating_sub(payload_at(datagram));
                         sender.count_sent(header.ssrc, header.timestamp, octets, now);
                     }
                     sent = true;
-                    self.send_copies(target, destination, copies, now);
+                    if copies > 0 {
+                        self.send_copies(target, destination, copies, now);
+                    }
                 }
                 Err(_) => {
                     FlowStats::add(&sender.stats.errors_out, 1);
@@ -235,6 +245,11 @@ impl<B: Backend> Flows<B> {
 fn milliseconds(started: Instant, now: Instant) -> u64 {
     let uptime = now.saturating_duration_since(started).as_millis();
     u64::try_from(uptime).unwrap_or(u64::MAX)
+}
+
+/// Where the payload of a packet begins that may have another header than it came with.
+fn payload_at(datagram: &[u8]) -> usize {
+    RtpHeader::parse(datagram).map_or(0, |header| header.payload_at)
 }
 
 /// Counts an RTP packet by its source. Its number may have changed on the way.

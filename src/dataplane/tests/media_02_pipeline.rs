@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::flow::digits::{DigitBlock, DigitRule};
+use crate::flow::extensions::ExtensionRules;
 use crate::flow::{Change, SinkRules, Withhold};
 
 pub(super) fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
@@ -44,7 +45,7 @@ pub(super) fn srtp_passes_as_it_is_or_not_at_all(bench: Bench) {
             },
             change: Change {
                 silence: vec![(8, 0xd5)],
-                hidden_extensions: vec![1],
+                extensions: Some(ExtensionRules::default()),
                 drop_feedback: true,
                 ..Change::default()
             },
