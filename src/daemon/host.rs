@@ -87,7 +87,7 @@ pub(crate) fn reach(config: &Config, host: Vec<IpAddr>) -> reach::Rules {
     let beside = destinations.host_ports.iter();
     reach::Rules {
         media: ports.collect(),
-        host,
+        host: host.into(),
         beside: beside.map(|ports| (ports.first, ports.last)).collect(),
         forbidden: forbidden.collect(),
         listeners: config.listeners(),

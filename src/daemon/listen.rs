@@ -17,6 +17,7 @@ use super::console::{CliServer, Operator};
 use crate::call::Calls;
 use crate::config::Config;
 use crate::config::access;
+use crate::media::reach::Rules;
 
 /// Threads per ng UDP address, at most: commands of different calls run beside each other, one on
 /// each core, and a `ping` finds one thread free.
@@ -139,7 +140,7 @@ fn tls(config: &Config) -> Result<Tls, Error> {
 }
 
 /// Access policy of the listeners by the configuration.
-pub(super) fn access(config: &Config, calls: &Arc<Calls>) -> Arc<Access> {
+pub(super) fn access(config: &Config, calls: &Arc<Calls>, reach: &Arc<Rules>) -> Arc<Access> {
     let networks = |networks: &[access::Network]| -> Vec<Network> {
         let loopback = ["127.0.0.0/8", "::1"].map(str::to_owned);
         let texts = networks.iter().map(ToString::to_string).chain(loopback);
@@ -152,8 +153,10 @@ pub(super) fn access(config: &Config, calls: &Arc<Calls>) -> Arc<Access> {
     };
     let hint = |source| format!("[control] allow = [\"{source}\"], or --control-allow={source},");
     let access = Access::new(rule).with_udp_reply_cap(UDP_STRANGER_REPLY_BYTES);
-    let calls = Arc::clone(calls);
-    let access = access.with_media_ports(move |source| calls.is_media_port(source));
+    // What media can be made to say is no request: ours, and that of others on this host.
+    let (calls, reach) = (Arc::clone(calls), Arc::clone(reach));
+    let is_media = move |source| calls.is_media_port(source) || reach.is_beside(source);
+    let access = access.with_media_ports(is_media);
     Arc::new(access.with_hint(hint))
 }
 

@@ -173,7 +173,7 @@ impl Daemon {
             console: Console::new(config, process.clone(), &calls),
         });
         let shared = Shared::new(Arc::new(Commands(operator.clone())));
-        let shared = Arc::new(shared.with_access(listen::access(config, &calls)));
+        let shared = Arc::new(shared.with_access(listen::access(config, &calls, &reach)));
         shared.set_templates(host::templates(config));
         let listeners = Listeners::start(config, &shared, &operator)?;
         process.listens(listeners.udp.iter().map(UdpServer::tos).collect());
@@ -188,7 +188,7 @@ impl Daemon {
         }
         let clients = listeners.tcp.iter().map(TcpServer::broadcaster).collect();
         let reports = DigitReports::new(config, clients).map_err(Error::Process)?;
-        let timers = Timers::start(calls.clone(), events, reports);
+        let timers = Timers::start(calls.clone(), reach.clone(), events, reports);
         let timers = timers.map_err(Error::Process)?;
         let edge = match &config.edge {
             None => None,
@@ -253,7 +253,11 @@ fn reserve_ports(config: &Config) -> Option<Reservation> {
         return None;
     }
     let ranges = config.interfaces.iter().map(|one| one.ports);
-    let ranges: Vec<_> = ranges.map(|ports| ports.min..=ports.max).collect();
+    let ranges = ranges.map(|ports| ports.min..=ports.max);
+    // A socket that got one of these by chance could not speak ng.
+    let beside = config.media.destinations.host_ports.iter();
+    let ranges = ranges.chain(beside.map(|ports| ports.first..=ports.last));
+    let ranges: Vec<_> = ranges.collect();
     let reservation = Reservation::add(&ranges);
     let told = |error: io::Error| {
         // Without the right for it the checks before the start said what to do.

@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::now;
 use super::tell::{DigitReports, tell};
 use crate::call::Calls;
+use crate::config::names::host_addresses;
 use crate::dataplane::FlowEvent;
+use crate::media::reach::Rules;
 use crate::observe::load::{
     CPU_FILE, LOAD_AVERAGE_FILE, LoadLimits, LoadSampler, Reading, SAMPLE_INTERVAL,
 };
@@ -25,12 +27,14 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn start(
         calls: Arc<Calls>,
+        reach: Arc<Rules>,
         events: Receiver<FlowEvent>,
         reports: DigitReports,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut turns = Turns {
             calls,
+            reach,
             reports,
             sampler: LoadSampler::default(),
         };
@@ -55,6 +59,7 @@ impl Drop for Timers {
 
 struct Turns {
     calls: Arc<Calls>,
+    reach: Arc<Rules>,
     reports: DigitReports,
     sampler: LoadSampler,
 }
@@ -79,8 +84,18 @@ impl Turns {
             }
             if now.instant >= next {
                 next = now.instant + TURN;
+                self.follow_addresses();
                 self.calls.handle_timeout(now);
             }
+        }
+    }
+
+    /// Media goes to no address of this host, and addresses come and go.
+    fn follow_addresses(&self) {
+        let addresses = host_addresses();
+        // There is always one, unless the system does not say.
+        if !addresses.is_empty() {
+            self.reach.set_host(addresses);
         }
     }
 

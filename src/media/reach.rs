@@ -6,7 +6,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// The reach of an address (IANA special-purpose address registries).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,8 +182,8 @@ impl Prefix {
 pub struct Rules {
     /// The relay's own media ports.
     pub media: Vec<MediaPorts>,
-    /// Addresses of this host.
-    pub host: Vec<IpAddr>,
+    /// Addresses of this host; they come and go ([`Self::set_host`]).
+    pub host: RwLock<Vec<IpAddr>>,
     /// Ports of this host, first and last, that belong to media of others.
     pub beside: Vec<(u16, u16)>,
     /// Networks that the operator closed.
@@ -199,6 +199,23 @@ impl Rules {
     pub fn listen(&self, bound: Vec<SocketAddr>) {
         // Once told, it stays: listeners do not move.
         let _ = self.bound.set(bound);
+    }
+
+    /// The addresses of this host as of now.
+    pub fn set_host(&self, addresses: Vec<IpAddr>) {
+        *self.host.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// Whether an endpoint is on this host and belongs to media of others ([`Self::beside`]).
+    pub fn is_beside(&self, endpoint: SocketAddr) -> bool {
+        let (address, port) = (endpoint.ip().to_canonical(), endpoint.port());
+        let is_beside = |&(first, last): &(u16, u16)| (first..=last).contains(&port);
+        self.beside.iter().any(is_beside) && (address.is_loopback() || self.is_host(address))
+    }
+
+    fn is_host(&self, address: IpAddr) -> bool {
+        let host = self.host.read().unwrap_or_else(PoisonError::into_inner);
+        host.contains(&address)
     }
 
     /// The reason why media from `local` may not go to `destination`; `None` if it may.
@@ -235,7 +252,7 @@ impl Rules {
             return Some(Barred::Forbidden);
         }
         let is_ours = self.media.iter().any(|ports| ports.is_at(address));
-        if !address.is_loopback() && !is_ours && !self.host.contains(&address) {
+        if !address.is_loopback() && !is_ours && !self.is_host(address) {
             return None;
         }
         let listeners = self
@@ -326,7 +343,7 @@ mod tests {
                 min: 30_000,
                 max: 39_999,
             }],
-            host: vec![ip("203.0.113.1"), ip("203.0.113.2"), ip("2001:db8::2")],
+            host: vec![ip("203.0.113.1"), ip("203.0.113.2"), ip("2001:db8::2")].into(),
             beside: vec![(20_000, 20_999)],
             forbidden: vec![Prefix {
                 address: ip("10.0.0.0"),
@@ -452,6 +469,40 @@ mod tests {
         // Within the range of media, too.
         assert_barred("203.0.113.1:30100", "203.0.113.1", listener);
         assert_barred("[64:ff9b::203.0.113.1]:30100", "2001:db8::1", listener);
+    }
+
+    #[test]
+    fn addresses_of_this_host_come_and_go() {
+        let rules = rules();
+        let [near, local] = [
+            "203.0.113.9:2223".parse().unwrap(),
+            "203.0.113.1:9".parse().unwrap(),
+        ];
+        let barred = || rules.barred(near, SocketAddr::ip(&local));
+        assert_eq!(barred(), None);
+        rules.set_host(vec![near.ip()]);
+        assert_eq!(barred(), Some(Barred::Host));
+        rules.set_host(Vec::new());
+        assert_eq!(barred(), None);
+    }
+
+    #[test]
+    fn media_of_others_on_this_host_is_known() {
+        let rules = Rules {
+            beside: vec![(10_000, 10_999)],
+            ..rules()
+        };
+        let is_beside = |endpoint: &str| rules.is_beside(endpoint.parse().unwrap());
+        for inside in [
+            "203.0.113.2:10000",
+            "[::ffff:203.0.113.2]:10999",
+            "127.0.0.1:10500",
+        ] {
+            assert!(is_beside(inside), "{inside}");
+        }
+        for outside in ["203.0.113.2:9999", "203.0.113.3:10000", "127.0.0.1:11000"] {
+            assert!(!is_beside(outside), "{outside}");
+        }
     }
 
     #[test]

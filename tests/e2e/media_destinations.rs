@@ -74,3 +74,21 @@ fn media_goes_to_no_network_that_is_closed() {
     caller.speak(shown, 20);
     assert!(closed.recv(&mut [0; 2048]).is_err(), "media went there");
 }
+
+#[test]
+fn media_of_others_on_this_host_is_no_request() {
+    let media = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = media.local_addr().unwrap().port();
+    let relay = Relay::start_with(
+        "[[interface]]\naddress = \"127.0.0.1\"\n",
+        &format!("[media]\nhost_ports = [\"{port}\"]\n[dataplane]\nreserve_ports = false\n"),
+    );
+    let ask = |socket: &UdpSocket, patience: Duration| {
+        socket.set_read_timeout(Some(patience)).unwrap();
+        socket.send_to(b"a d7:command4:pinge", relay.ng).unwrap();
+        socket.recv(&mut [0; 64]).is_ok()
+    };
+    assert!(!ask(&media, Duration::from_millis(500)));
+    assert!(ask(&client, Duration::from_secs(5)));
+}

@@ -38,7 +38,7 @@ settings! {
         forbid: Vec<Network> = Vec::new(), List(text("a network such as \"10.0.0.0/8\"")), "forbid",
             "media-forbid";
         /// Ports of this host, besides our own, that media may be sent to: of a media server
-        /// beside the relay.
+        /// beside the relay. What comes from them is no ng request.
         host_ports: Vec<Ports> = Vec::new(), List(text("a port or ports such as \"10000-20000\"")),
             "host_ports", "media-host-ports";
     }
