@@ -91,6 +91,10 @@ impl Call {
         let mut leg = Leg::new(now, branch.cloned());
         leg.tag = tag.cloned();
         if self.legs.len() < MAX_LEGS {
+            if self.legs.is_empty() {
+                // Two parties are the rule; forks make it grow.
+                self.legs.reserve_exact(2);
+            }
             self.legs.push(leg);
             return Ok(self.legs.len() - 1);
         }

@@ -164,7 +164,7 @@ impl Terms {
 }
 
 /// A code that is waited for, or the block that it has begun.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DigitTrigger {
     terms: Terms,
     /// Digits of the code that parties have typed so far.

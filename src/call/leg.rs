@@ -18,7 +18,7 @@ use crate::media::latch::Learning;
 pub(crate) type LegIndex = usize;
 
 /// One SIP tag's side of a call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leg {
     /// The SIP tag; unknown for the callee until its first answer.
     pub(crate) tag: Option<Tag>,
@@ -29,7 +29,7 @@ pub(crate) struct Leg {
     /// Label given by the proxy.
     pub(crate) label: Option<Label>,
     /// Opaque text given by the proxy.
-    pub(crate) metadata: Option<Box<str>>,
+    pub(crate) metadata: Option<Arc<str>>,
     /// Time at which the leg was created.
     pub(crate) created: Now,
     /// Medias by position of their m= line.
@@ -136,7 +136,7 @@ impl Leg {
 }
 
 /// State that only some legs have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LegExtras {
     /// Media of the leg that is withheld from all sinks.
     pub(crate) muted: Muted,
@@ -211,7 +211,7 @@ pub(crate) struct SourceRules {
 }
 
 /// The parts of the last SDP printed to a leg that the next SDP depends on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Printed {
     /// Its o= line.
     pub(crate) origin: Origin,

@@ -16,7 +16,7 @@ use crate::flow::stats::FlowStats;
 /// One m= line of a leg.
 ///
 /// A call keeps this for its life, so state that plain calls do not need is in [`Extras`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Media {
     /// Number of the line in the call: the two ends of one m= line have the same.
     pub(crate) line: usize,
@@ -232,7 +232,7 @@ impl Formats {
 }
 
 /// State that only some medias have: encryption, ICE, bundles, codec options.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
     /// SRTP under the name of RTP/AVP(F) (RFC 8643).
     pub(crate) osrtp: bool,
@@ -448,7 +448,7 @@ pub(crate) struct Endpoint {
 }
 
 /// Local ports shown to a party.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct EndpointMap {
     /// RTP endpoint of the *other* party that they were opened for; `None`: the first to answer.
     pub(crate) key: Option<SocketAddr>,
@@ -474,7 +474,7 @@ impl EndpointMap {
 }
 
 /// RTP and RTCP port on one local address.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PortSet {
     /// The address printed for them.
     pub(crate) advertised: IpAddr,

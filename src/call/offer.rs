@@ -10,7 +10,7 @@ use windlass_ng::request::SipMessageType;
 use windlass_ng::{CallId, Command, Dict, Reply, Request};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
-use super::dialogue::{Dialogue, Parties, Role};
+use super::dialogue::{Dialogue, Role};
 use super::exchange::{Context, ExchangeError, Host};
 use super::ports::LeaseError;
 use super::print::Printing;
@@ -59,7 +59,6 @@ impl Calls {
             call.take_fragment(offering.from_tag, offering.sdp, now.instant);
             return Reply::ok(Dict::new());
         }
-        self.watch_digits(call, request);
         let dialogue = Dialogue {
             role: Role::Offer,
             from: offering.from_tag,
@@ -69,7 +68,6 @@ impl Calls {
             provisional: request.flags.provisional(),
         };
         let outcome = self.exchange(call, offering.sdp, (request, source), dialogue, now, rng);
-        let is_new = is_new && call.legs.iter().all(|leg| leg.said.is_none());
         self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
     }
 
@@ -91,7 +89,6 @@ impl Calls {
         let Some(call) = slot.as_mut() else {
             return Reply::error(errors::UNKNOWN_CALL_ID);
         };
-        self.watch_digits(call, request);
         let dialogue = Dialogue {
             role: Role::Answer,
             from: answering.to_tag,
@@ -153,7 +150,8 @@ impl Calls {
         }
     }
 
-    /// Takes an SDP in, brings the data plane in line, prints the SDP for the other party.
+    /// Takes an SDP in, prints the SDP for the other party, brings the data plane in line. The call
+    /// changes if all of this succeeds.
     fn exchange(
         &self,
         call: &mut Call,
@@ -187,22 +185,22 @@ impl Calls {
             leases: Vec::new(),
         };
         let random = context.rng.next_u64();
-        self.record_as_asked(call, request, random, now);
-        let outcome = call.exchange(&text, &sdp, &mut context);
+        let mut draft = call.clone();
+        self.watch_digits(&mut draft, request);
+        let parties = draft.exchange(&text, &sdp, &mut context)?;
         let leases = std::mem::take(&mut context.leases);
-        if let Ok(Parties { sender, .. }) = outcome {
-            call.apply_early_fragments(sender, now.instant);
-        }
-        // Also after a refusal: what was changed up to there is in the state, with its ports.
-        self.carry_out(call, leases).map_err(Refusal::Forwarding)?;
-        let parties = outcome?;
+        draft.apply_early_fragments(parties.sender, now.instant);
         let mut printing = Printing {
             request,
             role: dialogue.role,
             host,
             rng,
         };
-        let printed = call.print(parties, &sdp, &mut printing);
+        let printed = draft.print(parties, &sdp, &mut printing);
+        // Nothing but the data plane can refuse from here on.
+        self.record_as_asked(&mut draft, request, random);
+        self.commit(call, draft, leases, now)
+            .map_err(Refusal::Forwarding)?;
         if call.recording_file().is_some()
             && let Some(sender) = call.leg(parties.sender)
         {
@@ -277,9 +275,8 @@ impl Calls {
             Err(refusal) => refusal,
         };
         tracing::warn!(call_id = %id, %refusal, "offer or answer refused");
-        // A call that got no port cannot carry media; one that its first offer did not fill
-        // would stay empty.
-        if is_new || refusal.ends_call() {
+        // A call that its first offer did not fill would stay empty.
+        if is_new {
             self.end(id, entry, slot, EndReason::Forced, now);
         }
         Reply::error(refusal.reply())
@@ -316,14 +313,5 @@ impl Refusal {
             | Self::Exchange(ExchangeError::NoInterface)
             | Self::Forwarding(_) => errors::OUT_OF_PORTS,
         }
-    }
-
-    /// Whether the call cannot go on.
-    pub(super) fn ends_call(&self) -> bool {
-        matches!(
-            self,
-            Self::Exchange(ExchangeError::Ports(_) | ExchangeError::NoInterface)
-                | Self::Forwarding(_)
-        )
     }
 }

@@ -18,6 +18,7 @@ use super::ended::Observer;
 use super::flows::Defaults;
 use super::identity::Identity;
 use super::leg::Presence;
+use super::offer::Refusal;
 use super::ports::Interfaces;
 use super::query::Selection;
 use super::settings::{Limits, Settings};
@@ -274,28 +275,75 @@ impl Calls {
             .command_done(source.ip(), command, took, failed);
     }
 
+    /// Puts a changed copy in the place of its call, once the data plane has followed.
+    ///
+    /// # Errors
+    /// The data plane refused the plan: the call is as it was, and `leases` are closed.
+    pub(super) fn commit(
+        &self,
+        call: &mut Call,
+        draft: Call,
+        leases: Vec<PortLease>,
+        now: Now,
+    ) -> Result<(), PlanError> {
+        let leases = leases.into_iter().map(LeasedFlow::from).collect();
+        let done = self.commit_flows(call, draft, leases, now);
+        done.map_err(|refused| refused.reason)
+    }
+
+    /// The same, with ports whose flows were in force elsewhere.
+    ///
+    /// # Errors
+    /// The same; the ports come back.
+    pub(super) fn commit_flows(
+        &self,
+        call: &mut Call,
+        mut draft: Call,
+        leases: Vec<LeasedFlow>,
+        now: Now,
+    ) -> Result<(), PlanRefused> {
+        if let Err(refused) = self.put_in_force(&mut draft, leases) {
+            tracing::error!(call_id = %call.id, error = %refused, "command not carried out");
+            self.take_back_recording(call, &draft);
+            return Err(refused);
+        }
+        self.settle_recording(&mut draft, now);
+        *call = draft;
+        Ok(())
+    }
+
     /// Tells the data plane what changed; closes and returns the ports that are not needed.
+    ///
+    /// # Errors
+    /// The data plane refused the plan, and its flows are as they were; `leases` are closed.
     pub(super) fn carry_out(
         &self,
         call: &mut Call,
         leases: Vec<PortLease>,
     ) -> Result<(), PlanError> {
-        self.put_in_force(call, leases.into_iter().map(LeasedFlow::from).collect())
+        let leases = leases.into_iter().map(LeasedFlow::from).collect();
+        let done = self.put_in_force(call, leases);
+        done.map_err(|refused| refused.reason)
     }
 
     /// The same, with ports whose flows were in force elsewhere.
+    ///
+    /// # Errors
+    /// The same; the ports come back.
     pub(super) fn put_in_force(
         &self,
         call: &mut Call,
         leases: Vec<LeasedFlow>,
-    ) -> Result<(), PlanError> {
-        let plan = call.plan(&self.defaults);
+    ) -> Result<(), PlanRefused> {
+        let (plan, in_force) = call.plan(&self.defaults);
         if plan.is_empty() {
             return Ok(());
         }
         let removed = self.forwarding.apply(plan, leases);
         // Leases of ports that the state has let go of again are closed here, like removed ones.
-        removed.map(drop).map_err(|refused| refused.reason)
+        drop(removed?);
+        call.set_in_force(in_force);
+        Ok(())
     }
 
     fn delete(&self, request: &Request, now: Now) -> Reply {
@@ -315,23 +363,25 @@ impl Calls {
             return unknown();
         };
         let clock = self.packet_clock(now);
+        let mut draft = call.clone();
         let (selection, ends) =
-            match call.delete(request, self.timeouts().delete_delay, now.instant) {
+            match draft.delete(request, self.timeouts().delete_delay, now.instant) {
                 Deletion::NoMatch => return unknown(),
                 Deletion::WholeCall { immediately } => (Selection::All, immediately),
                 Deletion::Leg(selection) => (selection, false),
             };
         if request.flags.discard_recording() {
-            self.stop_recording(call, true, now);
+            draft.end_recording(true);
         }
         let reply = match request.flags.fast() {
             true => Dict::new(),
-            false => call.describe(&selection, clock, &self.defaults),
+            false => draft.describe(&selection, clock, &self.defaults),
         };
         if ends {
+            *call = draft;
             self.end(id, &entry, &mut slot, EndReason::Regular, now);
-        } else if let Err(error) = self.carry_out(call, Vec::new()) {
-            tracing::error!(call_id = %id, %error, "cannot take a leg out of the data plane");
+        } else if let Err(error) = self.commit(call, draft, Vec::new(), now) {
+            return Reply::error(Refusal::Forwarding(error).reply());
         }
         Reply::ok(reply)
     }
@@ -351,7 +401,8 @@ impl Calls {
             self.table.remove(alias, entry);
         }
         self.table.remove(&call.id, entry);
-        self.stop_recording(&mut call, false, now);
+        call.end_recording(false);
+        self.settle_recording(&mut call, now);
         self.take_number(call.number);
         let duration = call.age(now);
         let clock = self.packet_clock(now);

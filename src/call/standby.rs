@@ -16,7 +16,8 @@ pub(crate) struct ForeignCount(Arc<AtomicU64>);
 impl ForeignCount {
     fn mark(&self) -> Foreign {
         self.0.fetch_add(1, Relaxed);
-        Foreign(self.0.clone())
+        let _counted = Arc::new(Counted(self.0.clone()));
+        Foreign { _counted }
     }
 
     pub(super) fn get(&self) -> u64 {
@@ -25,11 +26,16 @@ impl ForeignCount {
 }
 
 /// Makes the call that holds it a foreign one. It is counted for as long as it is held, however the
-/// call ends.
-#[derive(Debug)]
-pub(crate) struct Foreign(Arc<AtomicU64>);
+/// call ends; copies of the call count as one.
+#[derive(Clone, Debug)]
+pub(crate) struct Foreign {
+    _counted: Arc<Counted>,
+}
 
-impl Drop for Foreign {
+#[derive(Debug)]
+struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

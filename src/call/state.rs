@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass_ng::{Branch, CallId, Tag, Value};
@@ -24,7 +25,10 @@ pub struct Now {
 }
 
 /// One call: the state made by signalling. Its packets belong to the data plane.
-#[derive(Debug)]
+///
+/// A command changes a copy, which takes the place of the call once everything has succeeded
+/// ([`Calls::commit`](super::serve::Calls::commit)): texts and counters are shared with it.
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) id: CallId,
     /// Process-wide number, the data plane's name for the call.
@@ -52,7 +56,7 @@ pub(crate) struct Call {
 }
 
 /// State that only some calls have.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct CallExtras {
     /// Media that is withheld from all parties.
     pub(crate) muted: Muted,
@@ -61,12 +65,12 @@ pub(crate) struct CallExtras {
     /// Address for call-backs that the proxy named.
     pub(crate) callback: Option<IpAddr>,
     /// Opaque text given by the proxy for the call as a whole.
-    pub(crate) metadata: Option<Box<str>>,
+    pub(crate) metadata: Option<Arc<str>>,
     /// Pieces of offers that came before their offer: tag, text, arrival (ng-protocol §10.1).
-    pub(crate) early_fragments: Vec<(Tag, Box<[u8]>, Instant)>,
+    pub(crate) early_fragments: Vec<(Tag, Arc<[u8]>, Instant)>,
     /// PCM is forwarded to the recording daemon.
     pub(crate) is_forwarding: bool,
-    /// The recording, running or paused.
+    /// The recording: running, paused, or ending with the command.
     pub(crate) recording: Option<Recording>,
     /// DTMF codes that control the recording.
     pub(crate) codes: Option<Codes>,
@@ -81,12 +85,33 @@ pub(crate) struct CallExtras {
 }
 
 /// A recording of a call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recording {
-    /// File of the recording.
-    pub(crate) file: String,
-    /// Packets do not go into it for now.
-    pub(crate) is_paused: bool,
+    /// Where it is written.
+    pub(crate) file: Arc<str>,
+    /// Whether packets go into it.
+    pub(crate) status: RecordingStatus,
+}
+
+/// Whether packets go into a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordingStatus {
+    /// They do.
+    Running,
+    /// They do not for now.
+    Paused,
+    /// The recording is over once the command that ends it is carried out.
+    Ending {
+        /// It is thrown away.
+        is_discarded: bool,
+    },
+}
+
+impl Recording {
+    /// It does not end with the command that is being carried out.
+    fn is_open(&self) -> bool {
+        !matches!(self.status, RecordingStatus::Ending { .. })
+    }
 }
 
 impl Call {
@@ -104,8 +129,7 @@ impl Call {
             created: now,
             created_from,
             last_signal: now,
-            // Two parties are the rule; forks make it grow.
-            legs: Vec::with_capacity(2),
+            legs: Vec::new(),
             deletion: None,
             discard: false,
             tos: None,
@@ -130,17 +154,17 @@ impl Call {
     /// Whether packets go into a recording now.
     pub(crate) fn is_recording(&self) -> bool {
         self.recording()
-            .is_some_and(|recording| !recording.is_paused)
+            .is_some_and(|recording| recording.status == RecordingStatus::Running)
     }
 
     pub(crate) fn is_recording_paused(&self) -> bool {
         self.recording()
-            .is_some_and(|recording| recording.is_paused)
+            .is_some_and(|recording| recording.status == RecordingStatus::Paused)
     }
 
     /// File of the recording, if there is one.
     pub(crate) fn recording_file(&self) -> Option<&str> {
-        self.recording().map(|recording| recording.file.as_str())
+        self.recording().map(|recording| &*recording.file)
     }
 
     /// The files of the recording, as replies name them.
@@ -150,11 +174,13 @@ impl Call {
     }
 
     fn recording(&self) -> Option<&Recording> {
-        self.extras.as_deref()?.recording.as_ref()
+        let recording = self.extras.as_deref()?.recording.as_ref();
+        recording.filter(|recording| recording.is_open())
     }
 
     pub(crate) fn recording_mut(&mut self) -> Option<&mut Recording> {
-        self.extras.as_deref_mut()?.recording.as_mut()
+        let recording = self.extras.as_deref_mut()?.recording.as_mut();
+        recording.filter(|recording| recording.is_open())
     }
 
     /// Other call-ids of this call.
@@ -209,11 +235,11 @@ impl Call {
             .rposition(|leg| leg.is_here() && leg.sources.contains(&source))
     }
 
-    /// The flows that the legs ask for now, compared with those in force: the difference.
-    /// It counts as carried out from here on.
-    pub(crate) fn plan(&mut self, defaults: &flows::Defaults) -> Plan {
+    /// The flows that the legs ask for now, compared with those in force: the difference, and what
+    /// is in force once it is carried out ([`Self::set_in_force`]).
+    pub(crate) fn plan(&self, defaults: &flows::Defaults) -> (Plan, InForce) {
         let wanted = flows::of_call(self, defaults);
-        let mut now_in_force = Vec::with_capacity(wanted.len());
+        let mut then_in_force = Vec::with_capacity(wanted.len());
         let mut changes = Vec::new();
         for spec in wanted {
             let (local, digest) = (spec.local, digest(&spec));
@@ -222,20 +248,50 @@ impl Call {
                 Some(before) if before != digest => changes.push(FlowChange::Change(spec)),
                 Some(_) => {}
             }
-            now_in_force.push((local, digest));
+            then_in_force.push((local, digest));
         }
-        now_in_force.sort_unstable_by_key(|(local, _)| *local);
-        for (local, _) in &self.in_force {
-            if force_of(&now_in_force, *local).is_none() {
-                changes.push(FlowChange::Remove(*local));
-            }
-        }
-        self.in_force = now_in_force;
-        Plan {
+        then_in_force.sort_unstable_by_key(|(local, _)| *local);
+        let gone = self.in_force.iter().map(|(local, _)| *local);
+        let gone = gone.filter(|local| force_of(&then_in_force, *local).is_none());
+        changes.extend(gone.map(FlowChange::Remove));
+        let plan = Plan {
             call: self.number,
             worker: self.worker,
             changes,
+        };
+        (plan, InForce(then_in_force))
+    }
+
+    /// What takes all of its flows out of the data plane.
+    pub(crate) fn removal(&self) -> Plan {
+        let in_force = self.in_force.iter();
+        Plan {
+            call: self.number,
+            worker: self.worker,
+            changes: in_force
+                .map(|(local, _)| FlowChange::Remove(*local))
+                .collect(),
         }
+    }
+
+    /// What puts all of its flows into the data plane, where none of them is.
+    pub(crate) fn installation(&self, defaults: &flows::Defaults) -> Plan {
+        let wanted = flows::of_call(self, defaults).into_iter();
+        Plan {
+            call: self.number,
+            worker: self.worker,
+            changes: wanted.map(FlowChange::Install).collect(),
+        }
+    }
+
+    /// Whether a flow of this address is in force.
+    pub(crate) fn has_in_force(&self, local: SocketAddr) -> bool {
+        force_of(&self.in_force, local).is_some()
+    }
+
+    /// A plan was carried out.
+    pub(crate) fn set_in_force(&mut self, in_force: InForce) {
+        self.in_force = in_force.0;
     }
 
     /// Joins two legs: deletion of one spreads to the other.
@@ -316,6 +372,9 @@ impl Call {
         self.deletion = None;
     }
 }
+
+/// Flows in force: local addresses in order, and digests of their descriptions.
+pub(crate) struct InForce(Vec<(SocketAddr, u64)>);
 
 /// The digest of the flow at an address, among flows in order of their addresses.
 fn force_of(in_force: &[(SocketAddr, u64)], local: SocketAddr) -> Option<u64> {

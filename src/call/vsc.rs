@@ -37,7 +37,7 @@ impl Action {
 }
 
 /// The codes of a call, and what its parties typed of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Codes {
     codes: Vec<(Action, String)>,
     gap: Duration,
@@ -149,9 +149,9 @@ impl Calls {
             tracing::info!(call_id = %call.id, action = action.name(), "DTMF code");
             match action {
                 Action::Start => self.record_by_code(call, random),
-                Action::Stop => self.stop_recording(call, false, now),
+                Action::Stop => call.end_recording(false),
                 Action::StartStop if is_running || is_paused => {
-                    self.stop_recording(call, false, now);
+                    call.end_recording(false);
                 }
                 Action::Pause => call.pause_recording(),
                 Action::PauseResume | Action::StartPauseResume if is_running => {
@@ -163,10 +163,12 @@ impl Calls {
                 }
             }
         }
-        if !actions.is_empty()
-            && let Err(error) = self.carry_out(call, Vec::new())
-        {
+        if actions.is_empty() {
+            return;
+        }
+        if let Err(error) = self.carry_out(call, Vec::new()) {
             tracing::error!(call_id = %call.id, %error, "recording not changed");
         }
+        self.settle_recording(call, now);
     }
 }

@@ -251,9 +251,6 @@ impl Explainer {
                 };
                 let more = refusal::explain(request, reason, options, self.calls.interfaces());
                 more.iter().for_each(|line| self.keys.item(text, line));
-                if before.is_some() && after.is_none() {
-                    self.keys.item(text, "the call ended over this");
-                }
                 return;
             }
             Outcome::LoadLimit(message) => {

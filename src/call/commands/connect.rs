@@ -2,77 +2,52 @@
 
 use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, errors};
 
+use super::merge::Words;
 use super::subscribe::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::serve::Calls;
 use crate::call::state::Call;
-use crate::call::table::lock;
 
 impl Calls {
     pub(super) fn connect(&self, scene: Scene<'_>) -> Reply {
         let request = scene.request;
         let id = match request.require_call_id() {
-            Ok(id) => id.clone(),
+            Ok(id) => id,
             Err(reason) => return Reply::error(reason),
         };
-        // Sources are those of this call as it is before it takes another one in.
-        let (number, sources) = match self.connected(&id, request) {
-            Ok(selected) => selected,
-            Err(reason) => return Reply::error(reason),
+        let other = request.rare.to_call_id.as_ref();
+        let other = other.filter(|other| *other != id);
+        let words = Words {
+            unknown: errors::UNKNOWN_CALL_IDS,
+            collision: errors::MERGE_COLLISION,
         };
-        if let Some(other) = request
-            .rare
-            .to_call_id
-            .as_ref()
-            .filter(|other| **other != id)
-            && let Err(reason) = self.merge_calls(
-                &id,
-                other,
-                errors::UNKNOWN_CALL_IDS,
-                errors::MERGE_COLLISION,
-                scene.now,
-            )
-        {
-            return Reply::error(reason);
-        }
-        self.on_call_named(&id, scene, errors::UNKNOWN_CALL_IDS, |_, call, scene| {
-            if call.number != number {
-                return Err(errors::UNKNOWN_CALL_IDS);
-            }
-            let flags = &scene.request.flags;
-            let to = scene.request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
-            let sink = call.leg_or_new(to, scene)?;
-            for source in sources.into_iter().filter(|source| *source != sink) {
-                if flags.directional() {
-                    call.hear(sink, source);
-                    if flags.bidirectional() {
-                        call.hear(source, sink);
+        let connected = self.on_merged(
+            id,
+            other.as_slice(),
+            scene,
+            words,
+            // Sources are those of this call as it is before it takes another one in.
+            Call::connected,
+            |call, sources, scene| {
+                let flags = &scene.request.flags;
+                let to = scene.request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
+                let sink = call.leg_or_new(to, scene)?;
+                for source in sources.into_iter().filter(|source| *source != sink) {
+                    if flags.directional() {
+                        call.hear(sink, source);
+                        if flags.bidirectional() {
+                            call.hear(source, sink);
+                        }
+                    } else {
+                        call.transfer(source, sink);
                     }
-                } else {
-                    call.transfer(source, sink);
+                    call.associate(sink, source);
                 }
-                call.associate(sink, source);
-            }
-            Ok(Reply::ok(Dict::new()))
-        })
-    }
-
-    /// The number of a call, and the parties in it that `connect` names as sources.
-    fn connected(&self, id: &CallId, request: &Request) -> Result<(u64, Vec<LegIndex>), Refused> {
-        let entry = self.table.find(id).ok_or(errors::UNKNOWN_CALL_IDS)?;
-        let mut slot = lock(&entry);
-        let call = slot.as_mut().ok_or(errors::UNKNOWN_CALL_IDS)?;
-        if request.to_tag.is_none() {
-            return Err(errors::NO_TO_TAG);
-        }
-        let mut sources: Vec<LegIndex> = Vec::new();
-        for source in call.source_medias(request)? {
-            if !sources.contains(&source.leg) {
-                sources.push(source.leg);
-            }
-        }
-        Ok((call.number, sources))
+                Ok(Reply::ok(Dict::new()))
+            },
+        );
+        connected.unwrap_or_else(Reply::error)
     }
 
     pub(super) fn mesh(&self, scene: Scene<'_>) -> Reply {
@@ -82,80 +57,90 @@ impl Calls {
         let Some((&first, others)) = calls.split_first() else {
             return Reply::error(errors::MESH_UNKNOWN_CALL_IDS);
         };
-        for other in others.iter().filter(|other| **other != first) {
-            let merged = self.merge_calls(
-                first,
-                other,
-                errors::MESH_UNKNOWN_CALL_IDS,
-                errors::MESH_COLLISION,
-                scene.now,
-            );
-            if let Err(reason) = merged {
-                return Reply::error(reason);
-            }
-        }
-        let first = first.clone();
-        self.on_call_named(
-            &first,
+        let words = Words {
+            unknown: errors::MESH_UNKNOWN_CALL_IDS,
+            collision: errors::MESH_COLLISION,
+        };
+        let meshed = self.on_merged(
+            first,
+            others,
             scene,
-            errors::MESH_UNKNOWN_CALL_IDS,
-            |_, call, scene| {
+            words,
+            |_, _| Ok(()),
+            |call, (), scene| {
                 call.mesh(scene)?;
                 Ok(Reply::ok(Dict::new()))
             },
-        )
+        );
+        meshed.unwrap_or_else(Reply::error)
     }
 
     pub(super) fn inject(&self, scene: Scene<'_>) -> Reply {
         let request = scene.request;
         let id = match request.require_call_id() {
-            Ok(id) => id.clone(),
+            Ok(id) => id,
             Err(reason) => return Reply::error(reason),
         };
-        let Some(to) = request.to_tag.clone() else {
+        let Some(to) = &request.to_tag else {
             return Reply::error(errors::NO_TO_TAG);
         };
-        let Some(source) = request.rare.source_tag.clone() else {
+        let Some(source) = &request.rare.source_tag else {
             return Reply::error(errors::NO_SOURCE_TAG);
         };
         let starts = request.command == Command::InjectStart;
-        let from_call = request.rare.source_call_id.as_ref();
-        if let Some(other) = from_call.filter(|other| **other != id && starts)
-            && let Err(reason) = self.merge_calls(
-                &id,
-                other,
-                errors::UNKNOWN_CALL_IDS,
-                errors::MERGE_COLLISION,
-                scene.now,
-            )
-        {
-            return Reply::error(reason);
-        }
-        self.on_call_named(&id, scene, errors::UNKNOWN_CALL_IDS, |_, call, _| {
-            let sink = call.leg_by_tag(&to).ok_or(errors::TO_TAG_NOT_FOUND)?;
-            let source = call
-                .leg_by_tag(&source)
-                .ok_or(errors::SOURCE_TAG_NOT_FOUND)?;
-            if sink == source {
-                return Err(errors::INJECT_SELF);
-            }
-            if starts {
-                if !call.hear(sink, source) {
-                    return Err(errors::INJECT_START);
+        let other = request.rare.source_call_id.as_ref();
+        let other = other.filter(|other| *other != id && starts);
+        let words = Words {
+            unknown: errors::UNKNOWN_CALL_IDS,
+            collision: errors::MERGE_COLLISION,
+        };
+        let injected = self.on_merged(
+            id,
+            other.as_slice(),
+            scene,
+            words,
+            |_, _| Ok(()),
+            |call, (), _| {
+                let sink = call.leg_by_tag(to).ok_or(errors::TO_TAG_NOT_FOUND)?;
+                let source = call
+                    .leg_by_tag(source)
+                    .ok_or(errors::SOURCE_TAG_NOT_FOUND)?;
+                if sink == source {
+                    return Err(errors::INJECT_SELF);
                 }
-            } else {
-                let before = call.subscription_count(sink);
-                call.drop_subscriptions(sink, source);
-                if call.subscription_count(sink) == before {
-                    return Err(errors::INJECT_STOP);
+                if starts {
+                    if !call.hear(sink, source) {
+                        return Err(errors::INJECT_START);
+                    }
+                } else {
+                    let before = call.subscription_count(sink);
+                    call.drop_subscriptions(sink, source);
+                    if call.subscription_count(sink) == before {
+                        return Err(errors::INJECT_STOP);
+                    }
                 }
-            }
-            Ok(Reply::ok(Dict::new()))
-        })
+                Ok(Reply::ok(Dict::new()))
+            },
+        );
+        injected.unwrap_or_else(Reply::error)
     }
 }
 
 impl Call {
+    /// The parties that `connect` names as sources.
+    fn connected(&mut self, request: &Request) -> Result<Vec<LegIndex>, Refused> {
+        if request.to_tag.is_none() {
+            return Err(errors::NO_TO_TAG);
+        }
+        let mut sources: Vec<LegIndex> = Vec::new();
+        for source in self.source_medias(request)? {
+            if !sources.contains(&source.leg) {
+                sources.push(source.leg);
+            }
+        }
+        Ok(sources)
+    }
+
     /// The lines of two parties that belong together, by positions: those of one mid and type,
     /// else the first free one of the type from the same position on, going round (spec:
     /// ng-protocol §5, `connect`).

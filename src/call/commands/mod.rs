@@ -92,8 +92,8 @@ impl Calls {
         }
     }
 
-    /// Runs a command on the call that the request names, and puts its plan in force. `unknown`
-    /// is said where there is no such call.
+    /// Runs a command on the call that the request names, and puts its plan in force; nothing
+    /// changes where either fails. `unknown` is said where there is no such call.
     fn on_call(
         &self,
         scene: Scene<'_>,
@@ -121,12 +121,17 @@ impl Calls {
         let Some(call) = slot.as_mut() else {
             return Reply::error(unknown);
         };
-        let outcome = command(self, call, &mut scene);
-        if let Err(error) = self.carry_out(call, scene.leases) {
-            tracing::error!(call_id = %id, %error, "command not carried out");
-            return Reply::error(Refusal::Forwarding(error).reply());
+        let mut draft = call.clone();
+        match command(self, &mut draft, &mut scene) {
+            Ok(reply) => match self.commit(call, draft, scene.leases, scene.now) {
+                Ok(()) => reply,
+                Err(error) => Reply::error(Refusal::Forwarding(error).reply()),
+            },
+            Err(reason) => {
+                self.take_back_recording(call, &draft);
+                Reply::error(reason)
+            }
         }
-        outcome.unwrap_or_else(Reply::error)
     }
 }
 

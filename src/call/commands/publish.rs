@@ -28,7 +28,7 @@ impl Calls {
             let Some(sdp) = sdp else {
                 return Ok(Dict::new());
             };
-            calls.record_as_asked(call, scene.request, random, scene.now);
+            calls.record_as_asked(call, scene.request, random);
             let answer = Dict::new().with("sdp", sdp);
             Ok(answer.with_some("recordings", call.recordings()))
         })

@@ -5,7 +5,7 @@ use windlass_ng::{Command, Dict, Reply, Request};
 
 use super::{Refused, Scene};
 use crate::call::serve::Calls;
-use crate::call::state::{Call, Now, Recording};
+use crate::call::state::{Call, Now, Recording, RecordingStatus};
 use crate::observe::pcap::NotRecorded;
 
 impl Calls {
@@ -32,19 +32,13 @@ impl Calls {
             }
             Command::PauseRecording => call.pause_recording(),
             _ if request.recording.pause => call.pause_recording(),
-            _ => self.stop_recording(call, request.flags.discard_recording(), scene.now),
+            _ => call.end_recording(request.flags.discard_recording()),
         }
         Ok(Reply::ok(Dict::new()))
     }
 
     /// Applies the recording options of an offer or answer.
-    pub(in crate::call) fn record_as_asked(
-        &self,
-        call: &mut Call,
-        request: &Request,
-        random: u64,
-        now: Now,
-    ) {
+    pub(in crate::call) fn record_as_asked(&self, call: &mut Call, request: &Request, random: u64) {
         match request.recording.record_call {
             // A paused recording goes on by `start recording` alone.
             Some(RecordCall::Start) if !call.is_recording_paused() => {
@@ -53,8 +47,8 @@ impl Calls {
                 let _ = self.start_recording(call, file, random);
             }
             Some(RecordCall::Start) | None => {}
-            Some(RecordCall::Stop) => self.stop_recording(call, false, now),
-            Some(RecordCall::Discard) => self.stop_recording(call, true, now),
+            Some(RecordCall::Stop) => call.end_recording(false),
+            Some(RecordCall::Discard) => call.end_recording(true),
         }
     }
 
@@ -69,7 +63,7 @@ impl Calls {
         random: u64,
     ) -> Result<(), NotRecorded> {
         if let Some(recording) = call.recording_mut() {
-            recording.is_paused = false;
+            recording.status = RecordingStatus::Running;
             return Ok(());
         }
         let opened = self.recorder.open(call.number, &call.id, random, file);
@@ -77,8 +71,8 @@ impl Calls {
             tracing::error!(call_id = %call.id, file, "not recorded: {reason}");
         })?;
         call.extras_mut().recording = Some(Recording {
-            file,
-            is_paused: false,
+            file: file.into(),
+            status: RecordingStatus::Running,
         });
         Ok(())
     }
@@ -88,23 +82,34 @@ impl Calls {
         let _ = self.start_recording(call, None, random);
     }
 
-    /// Ends a recording, or throws it away.
-    pub(in crate::call) fn stop_recording(&self, call: &mut Call, discard: bool, now: Now) {
+    /// A command was carried out: completes the recording that it ended, or throws it away.
+    pub(in crate::call) fn settle_recording(&self, call: &mut Call, now: Now) {
         let Some(extras) = call.extras.as_deref_mut() else {
             return;
         };
-        if extras.recording.take().is_none() {
+        let is_over = |recording: &mut Recording| match recording.status {
+            RecordingStatus::Ending { .. } => true,
+            RecordingStatus::Running | RecordingStatus::Paused => false,
+        };
+        let Some(recording) = extras.recording.take_if(is_over) else {
             return;
-        }
+        };
         let metadata = extras
             .metadata
             .as_deref()
             .or_else(|| call.legs.iter().find_map(|leg| leg.metadata.as_deref()));
-        match discard {
-            true => self.recorder.discard(call.number),
-            false => self
+        match recording.status {
+            RecordingStatus::Ending { is_discarded: true } => self.recorder.discard(call.number),
+            _ => self
                 .recorder
                 .finish(call.number, call.created.unix, now.unix, metadata),
+        }
+    }
+
+    /// A command was not carried out: throws away the recording that it opened.
+    pub(in crate::call) fn take_back_recording(&self, call: &Call, draft: &Call) {
+        if call.recording_file().is_none() && draft.recording_file().is_some() {
+            self.recorder.discard(draft.number);
         }
     }
 }
@@ -112,7 +117,14 @@ impl Calls {
 impl Call {
     pub(in crate::call) fn pause_recording(&mut self) {
         if let Some(recording) = self.recording_mut() {
-            recording.is_paused = true;
+            recording.status = RecordingStatus::Paused;
+        }
+    }
+
+    /// Ends the recording, or throws it away, once the command is carried out.
+    pub(in crate::call) fn end_recording(&mut self, is_discarded: bool) {
+        if let Some(recording) = self.recording_mut() {
+            recording.status = RecordingStatus::Ending { is_discarded };
         }
     }
 }

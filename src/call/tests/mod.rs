@@ -37,6 +37,7 @@ mod ng_14_strings;
 mod ng_14_subscriptions;
 mod ng_15_defects;
 mod proxy_sequences;
+mod refused;
 mod reoffers;
 mod sdp_01_parsing;
 mod sdp_02_carried;
@@ -78,7 +79,7 @@ use super::ports::{Interfaces, LocalAddress, PortPool};
 use super::{Calls, Defaults, Forwarding, Identity, Limits, Now, Observer, Timeouts};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::state::LeasedFlow;
-use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanRefused};
+use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
 use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
@@ -88,6 +89,8 @@ struct Books {
     clock_ms: Mutex<u64>,
     /// Digits that were to be played.
     played: Mutex<Vec<Injection>>,
+    /// So many flows are still installed before the system refuses one.
+    room: Mutex<Option<usize>>,
 }
 
 impl Forwarding for Books {
@@ -101,6 +104,17 @@ impl Forwarding for Books {
         mut leases: Vec<LeasedFlow>,
     ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         let mut flows = self.flows.lock().unwrap();
+        let is_install = |change: &&FlowChange| matches!(change, FlowChange::Install(_));
+        let installs = plan.changes.iter().filter(is_install).count();
+        let mut room = self.room.lock().unwrap();
+        if let Some(left) = *room {
+            if installs > left {
+                *room = None;
+                let reason = PlanError::NoWorker(plan.worker);
+                return Err(PlanRefused { reason, leases });
+            }
+            *room = Some(left - installs);
+        }
         let mut removed = Vec::new();
         for change in plan.changes {
             match change {
