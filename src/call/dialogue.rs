@@ -103,6 +103,7 @@ impl Call {
         for other in &mut self.legs {
             other.forget(index);
         }
+        self.drop_proposals_of(index);
         if let Some(slot) = self.legs.get_mut(index) {
             *slot = leg;
         }

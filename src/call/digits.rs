@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use windlass_ng::{CallId, Label, Request, Tag};
 
-use super::media::EndpointMap;
+use super::media::{EndpointMap, Media};
 use super::serve::Calls;
 use super::state::{Call, Now};
 use super::table::lock;
@@ -43,13 +43,11 @@ impl Calls {
         if !self.defaults.report_digits && !call.reports_digits() {
             return None;
         }
-        let bears = |leg: &&super::leg::Leg| {
-            let ports = leg.medias.iter().flat_map(|media| &media.maps);
-            ports
-                .flat_map(EndpointMap::ports)
-                .any(|port| port.local == local)
+        let bears = |media: &Media| {
+            let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
+            ports.any(|port| port.local == local)
         };
-        let index = call.legs.iter().position(|leg| bears(&leg))?;
+        let (index, _) = call.all_medias().find(|(_, media)| bears(media))?;
         self.obey(call, index, digit, random, now);
         self.trigger_blocks(call, index, digit, now.instant);
         let leg = call.legs.get(index)?;

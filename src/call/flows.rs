@@ -9,7 +9,7 @@ use windlass_ng::request::VscCodes;
 use super::exchange::mid_of;
 use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
-use super::media::{EndpointMap, Formats, Media, Port, PortSet};
+use super::media::{Endpoint, EndpointMap, Formats, Media, Port, PortSet};
 use super::state::Call;
 use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
@@ -216,10 +216,13 @@ impl<'a> Place<'a> {
 
     fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {
         let (leg, media) = (self.leg, self.media);
-        let signalled = media.endpoint.map(|endpoint| match component {
+        let of = |endpoint: Endpoint| match component {
             Component::Rtp => endpoint.rtp,
             Component::Rtcp => endpoint.rtcp,
-        });
+        };
+        let signalled = media.endpoint.map(of);
+        let extras = media.extras.as_deref();
+        let proposed = extras.and_then(|extras| extras.proposed).map(of);
         // Ports on an address of the other family cannot reach what SDP named; ICE says where to.
         let signalled = signalled.filter(|s| s.is_ipv4() == local.is_ipv4() || !media.has_ice());
         let is_private = signalled.is_some_and(|s| reach::is_private_from(s.ip(), local));
@@ -227,6 +230,7 @@ impl<'a> Place<'a> {
         let learning = rules.learning.unwrap_or(self.defaults.learning);
         PeerSpec {
             signalled,
+            proposed: proposed.filter(|proposed| Some(*proposed) != signalled),
             signalled_private: is_private,
             trusts_signalled: rules.trusts_signalled,
             received_from: rules

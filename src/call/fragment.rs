@@ -5,8 +5,8 @@ use std::time::Instant;
 use windlass_ng::Tag;
 use windlass_sdp::SessionDescription;
 
-use super::leg::{Leg, LegIndex};
-use super::media::read_again;
+use super::leg::LegIndex;
+use super::media::{Media, read_again};
 use super::state::Call;
 use super::timeouts::FRAGMENT_PATIENCE;
 
@@ -20,11 +20,15 @@ impl Call {
             tracing::warn!(call_id = %self.id, "a piece of an offer cannot be read");
             return;
         };
-        let leg = self
-            .leg_by_tag(tag)
-            .and_then(|index| self.legs.get_mut(index));
-        match leg {
-            Some(leg) => add_candidates(leg, &sdp),
+        match self.leg_by_tag(tag) {
+            Some(leg) => {
+                if let Some(leg) = self.legs.get_mut(leg) {
+                    add_candidates(&mut leg.medias, &sdp);
+                }
+                for medias in self.proposed_medias_mut(leg) {
+                    add_candidates(medias, &sdp);
+                }
+            }
             None => {
                 let early = &mut self.extras_mut().early_fragments;
                 early.retain(|(_, _, at)| now.saturating_duration_since(*at) < FRAGMENT_PATIENCE);
@@ -48,21 +52,21 @@ impl Call {
                 && now.saturating_duration_since(*at) < FRAGMENT_PATIENCE
                 && let Some(sdp) = read_again(text)
             {
-                add_candidates(leg, &sdp);
+                add_candidates(&mut leg.medias, &sdp);
             }
             !leg.has_tag(tag)
         });
     }
 }
 
-fn add_candidates(leg: &mut Leg, sdp: &SessionDescription) {
+fn add_candidates(medias: &mut [Media], sdp: &SessionDescription) {
     for (index, piece) in sdp.media.iter().enumerate() {
         let by_mid = piece.mid.as_ref().and_then(|mid| {
-            leg.medias
+            medias
                 .iter()
                 .position(|media| media.mid.as_ref() == Some(mid))
         });
-        let Some(media) = leg.medias.get_mut(by_mid.unwrap_or(index)) else {
+        let Some(media) = medias.get_mut(by_mid.unwrap_or(index)) else {
             continue;
         };
         let Some(ice) = media.extras.as_deref_mut().map(|extras| &mut extras.ice) else {

@@ -124,6 +124,11 @@ impl Leg {
         extras.is_some_and(|extras| extras.trigger.is_some())
     }
 
+    /// Whether the party bundles lines of its SDPs.
+    pub(crate) fn bundles(&self) -> bool {
+        self.extras.as_deref().is_some_and(|extras| extras.bundles)
+    }
+
     /// The numbers of its m= lines.
     pub(crate) fn lines(&self) -> Vec<usize> {
         self.medias.iter().map(|media| media.line).collect()

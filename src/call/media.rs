@@ -266,6 +266,8 @@ pub(crate) struct Extras {
     pub(crate) blackhole: bool,
     /// Sources beside those of offer and answer (publish and subscribe).
     pub(crate) subscriptions: Vec<Subscription>,
+    /// Where an offer that waits for its answer says that the party is, in a call as packets see it.
+    pub(crate) proposed: Option<Endpoint>,
     /// Address of a media that does not pass here, as the party gave it.
     pub(crate) bypass_address: Option<IpAddr>,
 }
@@ -464,6 +466,11 @@ impl EndpointMap {
     /// All port sets, the printed one first.
     pub(crate) fn sets(&self) -> impl Iterator<Item = &PortSet> {
         std::iter::once(&self.main).chain(&self.others)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn sets_mut(&mut self) -> impl Iterator<Item = &mut PortSet> {
+        std::iter::once(&mut self.main).chain(&mut self.others)
     }
 
     /// All ports.

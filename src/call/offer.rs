@@ -197,6 +197,9 @@ impl Calls {
             rng,
         };
         let printed = draft.print(parties, &sdp, &mut printing);
+        if dialogue.role == Role::Offer {
+            draft.set_aside(call, parties, now);
+        }
         // Nothing but the data plane can refuse from here on.
         self.record_as_asked(&mut draft, request, random);
         self.commit(call, draft, leases, now)

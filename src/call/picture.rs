@@ -19,6 +19,17 @@ pub struct CallPicture {
     pub parties: Vec<PartyPicture>,
     /// Time until its deletion, where one is pending.
     pub ends_in: Option<Duration>,
+    /// The last offer that waits for its answer: what is agreed stays in force until then.
+    pub offered: Option<Box<OfferPicture>>,
+}
+
+/// An offer that waits for its answer.
+#[derive(Clone, Debug)]
+pub struct OfferPicture {
+    /// Position of the party that offers.
+    pub from: usize,
+    /// The call as the offer would make it.
+    pub call: CallPicture,
 }
 
 /// One party of a call.
@@ -115,7 +126,19 @@ impl CallPicture {
                 })
                 .collect(),
             ends_in: call.deletion.map(until),
+            offered: call.as_offered().map(|(from, offered)| {
+                let call = Self::of(&offered, now);
+                Box::new(OfferPicture { from, call })
+            }),
         }
+    }
+
+    /// The call as the offer of a party would make it that waits for its answer; what is agreed
+    /// if there is none.
+    pub fn as_offered_by(&self, party: Option<usize>) -> &Self {
+        let offered = self.offered.as_deref();
+        let own = offered.filter(|offered| Some(offered.from) == party);
+        own.map_or(self, |offered| &offered.call)
     }
 
     /// The position of the party with this tag, or that had it.

@@ -11,6 +11,7 @@ use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
 use super::news::Told;
+use super::proposal::Proposal;
 use super::standby::Foreign;
 use super::vsc::Codes;
 use crate::flow::{FlowChange, FlowSpec, Plan};
@@ -78,6 +79,8 @@ pub(crate) struct CallExtras {
     pub(crate) aliases: Vec<CallId>,
     /// A code that any party may type, and its effect on all parties' digits.
     pub(crate) trigger: Option<Box<DigitTrigger>>,
+    /// Offers that wait for their answers.
+    pub(crate) proposals: Vec<Proposal>,
     /// Another engine answers for the call.
     pub(crate) foreign: Option<Foreign>,
     /// Time at which it became one of this engine.
@@ -228,6 +231,12 @@ impl Call {
         self.legs.get(index)
     }
 
+    /// The number of the next m= line.
+    pub(crate) fn next_line(&self) -> usize {
+        let lines = self.all_medias().map(|(_, media)| media.line + 1);
+        lines.max().unwrap_or(0)
+    }
+
     /// The leg that receives the media of `source`, the latest if there are several.
     pub(crate) fn receiver_of(&self, source: LegIndex) -> Option<LegIndex> {
         self.legs
@@ -238,7 +247,7 @@ impl Call {
     /// The flows that the legs ask for now, compared with those in force: the difference, and what
     /// is in force once it is carried out ([`Self::set_in_force`]).
     pub(crate) fn plan(&self, defaults: &flows::Defaults) -> (Plan, InForce) {
-        let wanted = flows::of_call(self, defaults);
+        let wanted = flows::of_call(&self.flowing(), defaults);
         let mut then_in_force = Vec::with_capacity(wanted.len());
         let mut changes = Vec::new();
         for spec in wanted {
@@ -276,7 +285,7 @@ impl Call {
 
     /// What puts all of its flows into the data plane, where none of them is.
     pub(crate) fn installation(&self, defaults: &flows::Defaults) -> Plan {
-        let wanted = flows::of_call(self, defaults).into_iter();
+        let wanted = flows::of_call(&self.flowing(), defaults).into_iter();
         Plan {
             call: self.number,
             worker: self.worker,
@@ -363,6 +372,7 @@ impl Call {
                 media.maps.clear();
             }
         }
+        self.drop_absent_proposals();
     }
 
     /// An offer or answer arrived: pending deletion is off, and the call is ours.

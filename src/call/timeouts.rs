@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::leg::{Leg, Presence};
+use super::leg::Presence;
 use super::media::{EndpointMap, Media};
 use super::state::Call;
 
@@ -102,9 +102,14 @@ impl Call {
         let ours = self.time_since_take_over(now).unwrap_or(Duration::MAX);
         let mut receiving = Vitals::default();
         let mut silent = Vitals::default();
-        for leg in self.legs.iter().filter(|leg| leg.is_here()) {
+        for (index, leg) in self.legs.iter().enumerate() {
+            if !leg.is_here() {
+                continue;
+            }
+            let signalled_at = self.proposed_at(index).max(Some(leg.signalled_at));
+            let signalled_at = signalled_at.unwrap_or(leg.signalled_at);
             for media in &leg.medias {
-                let idle = idle_time(leg, media, now, packet_clock_ms).min(ours);
+                let idle = idle_time(signalled_at, media, now, packet_clock_ms).min(ours);
                 let has_no_port = media.rejected || media.ports().is_none();
                 if media.endpoint.is_none() && !media.rejected {
                     receiving.observe(idle < timeouts.offer, EndReason::OfferTimeout);
@@ -157,8 +162,8 @@ impl Vitals {
 }
 
 /// Time since the last packet or signalling of a media.
-fn idle_time(leg: &Leg, media: &Media, now: Instant, packet_clock_ms: u64) -> Duration {
-    let signalled = now.saturating_duration_since(leg.signalled_at);
+fn idle_time(signalled_at: Instant, media: &Media, now: Instant, packet_clock_ms: u64) -> Duration {
+    let signalled = now.saturating_duration_since(signalled_at);
     let ports = media.maps.iter().flat_map(EndpointMap::ports);
     let last_packet_ms = ports
         .map(|port| port.stats.last_packet_ms.load(Relaxed))

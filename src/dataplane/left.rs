@@ -67,6 +67,7 @@ mod tests {
         let party: SocketAddr = "198.51.100.7:4000".parse().unwrap();
         let mut latch = Latch::new(PeerSpec {
             signalled: Some(party),
+            proposed: None,
             signalled_private: false,
             trusts_signalled: false,
             received_from: None,

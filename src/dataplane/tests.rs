@@ -132,6 +132,7 @@ impl Bench {
             },
             peer: PeerSpec {
                 signalled: Some(self.phones[side].local_addr().unwrap()),
+                proposed: None,
                 signalled_private: false,
                 trusts_signalled: false,
                 received_from: None,

@@ -94,7 +94,17 @@ impl Words<'_> {
             return "the party".to_owned();
         };
         let Some((party, media, port)) = call.port(local) else {
-            return "nobody".to_owned();
+            let offered = call.offered.as_deref();
+            let offered = offered.and_then(|offered| offered.call.port(local));
+            return match offered {
+                Some((party, ..)) => {
+                    format!(
+                        "{}, in an offer that waits for its answer",
+                        call.name(party)
+                    )
+                }
+                None => "nobody".to_owned(),
+            };
         };
         let mut text = call.name(party);
         let medias = call
@@ -221,6 +231,13 @@ fn party(flow: &FlowSpec) -> String {
     }
     if let Some(from) = peer.received_from {
         let _ = write!(text, ", signals from {from}");
+    }
+    if let Some(proposed) = peer.proposed {
+        let _ = write!(
+            text,
+            ", heard from {} as well: it offers to move",
+            proposed.ip()
+        );
     }
     text.push_str(match peer.learning {
         Learning::Guarded => ", learned guarded",

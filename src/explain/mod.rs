@@ -266,6 +266,9 @@ impl Explainer {
         if let Some(Value::Bytes(sdp)) = reply.body.get("sdp") {
             text.push_str("\nSDP of the reply (+ added, ~ changed, - not carried on):\n");
             text.push_str(&self.sdp(request, sdp, before, after));
+            if request.command == Command::Offer && is_pending(request, after) {
+                text.push_str(PENDING);
+            }
         }
     }
 
@@ -330,6 +333,12 @@ impl Explainer {
             Command::Answer => (Role::Answer, to, from),
             _ => (Role::Own, None, None),
         };
+        // An offer may wait for its answer, and an answer is one to what waited.
+        let (before, after) = match role {
+            Role::Offer => (before, after.map(|after| after.as_offered_by(sender))),
+            Role::Answer => (before.map(|before| before.as_offered_by(receiver)), after),
+            Role::Own => (before, after),
+        };
         let options = ParseOptions {
             fragment: true,
             ..ParseOptions::default()
@@ -356,6 +365,18 @@ impl Explainer {
             &String::from_utf8_lossy(printed),
         )
     }
+}
+
+const PENDING: &str = "\nthe offer waits for its answer: until then, and if it is refused, media goes on as agreed; \
+     only new ports listen\n";
+
+/// Whether an offer waits for its answer.
+fn is_pending(request: &Request, after: Option<&CallPicture>) -> bool {
+    let Some(after) = after else { return false };
+    let from = request.from_tag.as_ref();
+    let from = from.and_then(|tag| after.party(&tag.to_string()));
+    let offered = after.offered.as_deref();
+    offered.is_some_and(|offered| Some(offered.from) == from)
 }
 
 /// The party that a printed SDP is for: its ports are those of that party.

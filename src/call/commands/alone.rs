@@ -20,12 +20,6 @@ use crate::call::serve::Calls;
 use crate::call::state::Call;
 
 impl Call {
-    /// The number of the next m= line.
-    pub(super) fn next_line(&self) -> usize {
-        let medias = self.legs.iter().flat_map(|leg| &leg.medias);
-        medias.map(|media| media.line + 1).max().unwrap_or(0)
-    }
-
     /// The leg with this tag, made if there is none.
     pub(super) fn leg_or_new(&mut self, tag: &Tag, scene: &Scene<'_>) -> Result<LegIndex, Refused> {
         match self.leg_by_tag(tag) {

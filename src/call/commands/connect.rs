@@ -211,6 +211,9 @@ impl Call {
     /// Joins two parties like offer and answer, line by line: what either line had to do with
     /// others by offer and answer ends.
     fn transfer(&mut self, source: LegIndex, sink: LegIndex) {
+        // What they offered to others has lost its meaning.
+        self.drop_proposals_of(source);
+        self.drop_proposals_of(sink);
         for (from, to) in self.joints(source, sink) {
             // Lines of one number are joined, so a new one parts them from all others.
             let line = self.next_line();

@@ -182,12 +182,7 @@ impl Call {
             leg.peers.iter_mut().for_each(|peer| *peer += offset);
             leg.sources.iter_mut().for_each(|source| *source += offset);
             for media in &mut leg.medias {
-                media.line += line;
-                if let Some(extras) = media.extras.as_deref_mut() {
-                    for subscription in &mut extras.subscriptions {
-                        subscription.leg += offset;
-                    }
-                }
+                media.renumber(offset, line);
             }
             let extras = leg.extras_mut();
             extras
@@ -202,6 +197,10 @@ impl Call {
             let aliases = std::mem::take(&mut extras.aliases);
             self.aliases_mut().extend(aliases);
             let own = self.extras_mut();
+            for mut proposal in std::mem::take(&mut extras.proposals) {
+                proposal.renumber(offset, line);
+                own.proposals.push(proposal);
+            }
             own.digits_to = own.digits_to.or(extras.digits_to);
             own.callback = own.callback.or(extras.callback);
         }

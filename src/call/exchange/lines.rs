@@ -35,8 +35,7 @@ impl Call {
         if sdp.media.len() > MAX_LINES {
             return Err(ExchangeError::TooManyLines);
         }
-        let medias = self.legs.iter().flat_map(|leg| &leg.medias);
-        let mut next = medias.map(|media| media.line + 1).max().unwrap_or(0);
+        let mut next = self.next_line();
         let [Some(sender), Some(receiver)] = self.legs_mut(parties) else {
             return Ok(Vec::new());
         };

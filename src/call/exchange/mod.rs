@@ -87,6 +87,10 @@ impl Call {
         let mut endpoints = endpoints(sdp, source)?;
         self.adopt_alias(text, &endpoints, context);
         let parties = self.resolve(context.dialogue, context.now)?;
+        match context.dialogue.role {
+            Role::Offer => self.begin_offer(parties),
+            Role::Answer => self.begin_answer(parties),
+        }
         self.share_head_endpoints(parties, sdp, &mut endpoints, context);
         self.take_part(parties, text, sdp, &endpoints, context)?;
         Ok(parties)

@@ -14,6 +14,7 @@ use windlass_ng::{Dict, DictWriter, Encoded, ListWriter, Tag};
 use super::flows::{Defaults, SsrcReporting};
 use super::leg::{Leg, LegExtras, LegIndex};
 use super::media::{Media, Port};
+use super::proposal::Proposal;
 use super::state::Call;
 use crate::flow::Component;
 use crate::flow::stats::{SentStats, SsrcStats};
@@ -210,6 +211,7 @@ impl Call {
                 });
             }
         });
+        self.describe_proposals(index, leg, clock, dict);
         let codes = self.extras.as_deref().and_then(|e| e.codes.as_ref());
         dict.list("VSC", |list| {
             if let Some(codes) = codes {
@@ -224,6 +226,40 @@ impl Call {
                 dict.put("forwarding", is(|extras| extras.is_forwarding));
             });
         }
+    }
+
+    /// What a party has offered and nobody has answered: its medias as they would be then.
+    fn describe_proposals(
+        &self,
+        index: LegIndex,
+        leg: &Leg,
+        clock: PacketClock,
+        dict: &mut DictWriter<'_>,
+    ) {
+        let is_own = |proposal: &&Proposal| proposal.parties.sender == index;
+        if !self.proposals().iter().any(|proposal| is_own(&proposal)) {
+            return;
+        }
+        dict.list("pending offers", |list| {
+            for proposal in self.proposals().iter().filter(is_own) {
+                let medias = proposal.medias_of(index).unwrap_or(&leg.medias);
+                list.dict(|dict| {
+                    if let Some(to) = self.leg(proposal.parties.receiver) {
+                        dict.put("to-tag", tag_of(to));
+                    }
+                    dict.put("created", proposal.at.unix.as_secs());
+                    dict.list("medias", |list| {
+                        for (i, media) in medias.iter().enumerate() {
+                            // Its streams are counted where they are agreed.
+                            let (none, mut totals) = (SsrcReporting::None, Totals::default());
+                            list.dict(|dict| {
+                                media::describe(i, leg, media, &[], clock, &mut totals, none, dict);
+                            });
+                        }
+                    });
+                });
+            }
+        });
     }
 
     /// Whether something of the call is recorded, was until it was paused, or is forwarded.

@@ -34,6 +34,7 @@ fn a_party_at_an_address_of_our_own_is_checked_for_loops() {
     assert!(String::from_utf8_lossy(&reply).contains("loop check"));
     // Elsewhere on this machine is not here.
     bench.sdp(offer(&audio("203.0.113.1", 2000, "")).with("to-tag", "T"));
+    bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
     assert_eq!(
         flow_of(&bench, "203.0.113.1:2000").guards,
         Guards::default()

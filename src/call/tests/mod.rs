@@ -36,6 +36,7 @@ mod ng_13_statistics;
 mod ng_14_strings;
 mod ng_14_subscriptions;
 mod ng_15_defects;
+mod proposals;
 mod proxy_sequences;
 mod refused;
 mod reoffers;

@@ -21,6 +21,7 @@ fn a_packet_time_stays_for_both_parties() {
             .sdp(again.with("ptime", 30))
             .contains("\na=ptime:30\n")
     );
+    bench.sdp(from_b(plain));
     let later = from_a("m=audio 2000 RTP/AVP 8\na=ptime:60\n").with("to-tag", "T");
     assert!(
         bench.sdp(later).contains("\na=ptime:30\n"),

@@ -173,7 +173,11 @@ impl Guarded {
     /// a party whose reports come from another has none.
     pub(super) fn sole_source(&self, peer: &PeerSpec, now: Instant) -> Option<SocketAddr> {
         let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
-        let is_sole = self.settled && self.former.is_none() && window_over && !self.hears_stray;
+        let is_sole = self.settled
+            && self.former.is_none()
+            && window_over
+            && !self.hears_stray
+            && peer.proposed.is_none();
         self.current
             .filter(|_| is_sole)
             .map(|current| current.address)
@@ -361,6 +365,10 @@ impl Guarded {
             // It is heard once the peer was silent for long enough; by then the numbers of its
             // packets may be far from the peer's last one.
             self.keep_mover(mover, now, arrival);
+        }
+        // Whether it moves there is for the answer to say; until then it is heard from both.
+        if peer.proposed.is_some_and(|to| to.ip() == arrival.from.ip()) {
+            return Verdict::Accept;
         }
         // Silence lets in no source that fits worse than the silent one.
         if current.is_silent(now, SILENCE) && rank <= current.rank {

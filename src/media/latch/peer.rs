@@ -11,6 +11,9 @@ use crate::media::reach::Reach;
 pub struct PeerSpec {
     /// The address and port of its SDP; `None` until its SDP is known.
     pub signalled: Option<SocketAddr>,
+    /// Where an offer that waits for its answer says that the party is, if that is elsewhere: it is
+    /// heard from that host, and media goes where it went.
+    pub proposed: Option<SocketAddr>,
     /// `signalled` is private and not in the scope of the local interface, so the party is
     /// behind NAT as seen from here.
     pub signalled_private: bool,

@@ -129,6 +129,8 @@ impl Story {
             return Dict::new().with("command", "ping");
         }
         match other {
+            // What an offer on an agreed call leaves before its answer differs on purpose.
+            _ if self.answered && self.unanswered > 0 => self.answer(),
             _ if !self.has_offer && self.rng.random_range(0..8) > 0 => self.offer(),
             0..=3 => self.offer(),
             4..=7 => self.answer(),

@@ -413,3 +413,31 @@ fn a_better_rank_may_be_the_last_to_come_and_still_is_followed_first() {
     }
     assert!(scene.latch.is_settled());
 }
+
+#[test]
+fn while_an_offer_waits_the_party_is_heard_from_both_of_its_places() {
+    let (old, new) = ("198.51.100.7:4000", "198.51.100.77:6000");
+    let proposing = |peer: &mut PeerSpec| peer.proposed = Some(at(new));
+    let mut scene = Scene::new(Some(old), |_| {});
+    assert_eq!(scene.stream(old, 1, 1, 4), 4);
+    assert_eq!(scene.stream(new, 2, 1, 8), 0);
+    scene.wait(3000);
+    assert_eq!(scene.stream(old, 1, 200, 1), 1);
+    assert!(scene.latch.sole_source(scene.now).is_some());
+    scene.signal(proposing);
+    assert_eq!(scene.stream(new, 2, 20, 8), 8);
+    assert_eq!(scene.stream(old, 1, 201, 8), 8);
+    assert!(scene.goes_to(old));
+    // Nobody may shut the port for others meanwhile.
+    scene.wait(4000);
+    assert_eq!(scene.stream(old, 1, 410, 1), 1);
+    assert!(scene.latch.sole_source(scene.now).is_none());
+    // Refused.
+    scene.signal(|peer| peer.proposed = None);
+    assert_eq!(scene.stream(new, 2, 40, 8), 0);
+    // Offered again, and answered.
+    scene.signal(proposing);
+    scene.signal(|peer| (peer.signalled, peer.proposed) = (Some(at(new)), None));
+    assert!(scene.goes_to(new));
+    assert_eq!(scene.stream(new, 2, 60, 8), 8);
+}

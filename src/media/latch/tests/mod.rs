@@ -47,6 +47,7 @@ impl Scene {
         let now = Instant::now();
         let mut peer = PeerSpec {
             signalled: signalled.map(at),
+            proposed: None,
             signalled_private: signalled == Some(PRIVATE),
             trusts_signalled: false,
             received_from: None,
