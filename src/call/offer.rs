@@ -230,7 +230,12 @@ impl Calls {
             reject_invalid: self.defaults.reject_invalid_sdp,
             ..ParseOptions::default()
         };
-        SessionDescription::parse(text, options).map_err(|error| {
+        let sdp = SessionDescription::parse(text, options);
+        if sdp.as_ref().is_ok_and(|sdp| sdp.has_stray_byte) {
+            tracing::debug!(call_id = %call.id, "one byte behind the last line of the SDP is ignored");
+            self.statistics.stray_byte_ignored();
+        }
+        sdp.map_err(|error| {
             tracing::warn!(call_id = %call.id, %error, "cannot read the SDP");
             Refusal::Sdp {
                 is_incomplete: error.is_incomplete(),

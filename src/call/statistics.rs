@@ -23,6 +23,8 @@ const MAX_PROXIES: usize = 64;
 pub struct Statistics {
     /// Offers refused for the session limit.
     rejected: AtomicU64,
+    /// SDPs with one byte behind their last line, which was ignored.
+    stray_bytes: AtomicU64,
     ended: [AtomicU64; 6],
     packets: AtomicU64,
     bytes: AtomicU64,
@@ -62,6 +64,11 @@ impl Statistics {
 
     pub(crate) fn offer_rejected(&self) {
         self.rejected.fetch_add(1, Relaxed);
+    }
+
+    /// One byte behind the last line of an SDP was ignored.
+    pub(crate) fn stray_byte_ignored(&self) {
+        self.stray_bytes.fetch_add(1, Relaxed);
     }
 
     /// Running calls.
@@ -258,6 +265,7 @@ impl Statistics {
         for (command, total) in Command::ALL.iter().zip(totals) {
             dict.push(format!("total{}count", command.short_name()), int(total));
         }
+        dict.push("straysdpbytes", int(self.stray_bytes.load(Relaxed)));
         dict
     }
 }

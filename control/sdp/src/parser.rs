@@ -23,6 +23,8 @@ pub(crate) struct Parser {
     media: Vec<MediaReader>,
     /// Whether the current part has an `m=` already.
     in_media: bool,
+    /// One byte stood behind the last complete line.
+    has_stray_byte: bool,
 }
 
 impl Parser {
@@ -36,14 +38,20 @@ impl Parser {
             parts: Vec::with_capacity(1),
             media: Vec::new(),
             in_media: false,
+            has_stray_byte: false,
         })
     }
 
     pub(crate) fn parse(mut self) -> Result<SessionDescription, ParseError> {
         let source = self.source.clone();
-        for (number, text) in lines(source.as_bytes()) {
+        // Proxies that count a terminating NUL, or cut a line, leave one byte behind.
+        let stray = stray_byte(source.as_bytes()).filter(|_| !self.options.reject_invalid);
+        self.has_stray_byte = stray.is_some();
+        let complete = source.as_bytes().len() - usize::from(self.has_stray_byte);
+        let complete = source.as_bytes().get(..complete).unwrap_or_default();
+        for (number, text) in lines(complete) {
             if text.is_empty() {
-                let cuts_media = || lines(source.as_bytes()).skip(number).any(is_media);
+                let cuts_media = || lines(complete).skip(number).any(is_media);
                 if self.options.reject_invalid || cuts_media() {
                     return Err(ParseError::new(number, Reason::EmptyLine));
                 }
@@ -82,6 +90,7 @@ impl Parser {
         SessionDescription {
             parts: self.parts.into_iter().map(|reader| reader.part).collect(),
             media,
+            has_stray_byte: self.has_stray_byte,
         }
     }
 
@@ -173,6 +182,14 @@ impl Parser {
         self.media.push(reader);
         self.in_media = true;
         Ok(())
+    }
+}
+
+/// The byte that stands alone behind the last complete line, if one does.
+fn stray_byte(input: &[u8]) -> Option<u8> {
+    match input {
+        [.., b'\n', byte] if *byte != b'\n' => Some(*byte),
+        _ => None,
     }
 }
 

@@ -152,6 +152,7 @@ fn commands_are_counted_by_proxy() {
     assert_eq!(int(&dict, &format!("{proxy}/errorcount")), 2);
     let mut expected = list("proxies");
     expected.extend(list(NAMES).iter().map(|name| format!("total{name}count")));
+    expected.push("straysdpbytes".to_owned());
     assert_eq!(keys(&dict, "controlstatistics"), expected);
     assert_eq!(int(&dict, "controlstatistics/totaloffercount"), 3);
     assert_eq!(int(&dict, "controlstatistics/totalcrtanswcount"), 1);

@@ -403,3 +403,35 @@ fn what_belongs_to_a_media_is_not_taken_from_the_session() {
          c=IN IP4 203.0.113.1\na=rtpmap:8 PCMA/8000\na=sendrecv\na=rtcp:PORT1\n"
     );
 }
+
+#[test]
+fn one_byte_behind_the_last_line_is_ignored_and_counted_in_both_encodings() {
+    let mut bench = Bench::new();
+    let counted = |bench: &mut Bench| {
+        let reply = bench.ask(Dict::new().with("command", "statistics"));
+        at(&reply, "statistics/controlstatistics/straysdpbytes").clone()
+    };
+    let text = audio("198.51.100.10", 2000, "");
+    for (count, stray) in ["\0", " ", "\t", "x"].into_iter().enumerate() {
+        let sdp = bench.sdp(offer(&format!("{text}{stray}")));
+        assert!(sdp.contains("m=audio 3"), "{stray:?}: {sdp}");
+        assert!(!sdp.ends_with(stray), "{stray:?}: {sdp}");
+        let before = counted(&mut bench);
+        assert_eq!(
+            before,
+            Value::from(if count == 0 { 1 } else { count as u64 * 2 })
+        );
+        let body = format!("{text}{stray}")
+            .replace('\n', "\\r\\n")
+            .replace('\t', "\\t");
+        let body = body.replace('\0', "\\u0000");
+        let json =
+            format!(r#"{{"command":"offer","call-id":"json","from-tag":"F","sdp":"{body}"}}"#);
+        let (request, _) = read_request(json.as_bytes(), &Templates::new());
+        let source = "127.0.0.1:2222".parse().unwrap();
+        let reply = bench
+            .calls
+            .serve(&request.unwrap(), source, bench.now, &mut bench.rng);
+        assert!(!reply.is_error(), "{stray:?}: {reply:?}");
+    }
+}

@@ -460,3 +460,27 @@ fn bombs_end_in_a_cap() {
         assert!(parse(&bomb).unwrap_err().is_over_limit());
     }
 }
+
+#[test]
+fn one_byte_behind_the_last_line_is_ignored_and_told() {
+    let text = format!("{HEAD}{AUDIO}");
+    assert!(!parsed(&text).has_stray_byte);
+    for stray in ["\0", " ", "\t", "x", "\r"] {
+        let sdp = parsed(&format!("{text}{stray}"));
+        assert!(sdp.has_stray_byte, "{stray:?}");
+        assert_eq!(sdp.media, parsed(&text).media);
+        // After a blank line too, and where lines end in LF alone.
+        assert!(parsed(&format!("{text}\r\n{stray}")).has_stray_byte);
+        assert!(parsed(&format!("{}{stray}", text.replace('\r', ""))).has_stray_byte);
+    }
+    // Two are a line that says nothing; so is one that ends.
+    for more in ["xx", "\0\0", "x\r\n", "x\n"] {
+        parse(&format!("{text}{more}")).unwrap_err();
+    }
+    let strict = ParseOptions {
+        reject_invalid: true,
+        ..ParseOptions::default()
+    };
+    let text = format!("{text}\0");
+    SessionDescription::parse(text.as_bytes(), strict).unwrap_err();
+}
