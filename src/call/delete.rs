@@ -16,6 +16,8 @@ pub(crate) enum Deletion {
     WholeCall { immediately: bool },
     /// One leg was removed, and the legs that only it was connected to; the reply describes these.
     Leg(Selection),
+    /// A dialogue that a later answer had put an end to is forgotten; the live one stays.
+    EndedBranch,
 }
 
 impl Call {
@@ -35,6 +37,14 @@ impl Call {
             };
         };
         let to_tag = request.to_tag.as_ref().filter(|_| request.flags.to_tag());
+        let named = to_tag.unwrap_or(from_tag);
+        let of = self
+            .leg_by_tag(named)
+            .and_then(|leg| self.legs.get_mut(leg));
+        if let Some(leg) = of.filter(|leg| leg.is_ended_branch(named)) {
+            leg.forget_branch(named);
+            return Deletion::EndedBranch;
+        }
         let branch = request.via_branch.as_ref();
         let by_branch = || branch.and_then(|branch| self.leg_by_branch(branch));
         let leg = match to_tag {
@@ -51,8 +61,7 @@ impl Call {
             return self.delete_all(delay, now);
         }
         self.release_absent();
-        let described = to_tag.unwrap_or(from_tag);
-        Deletion::Leg(self.selection_of(described))
+        Deletion::Leg(self.selection_of(named))
     }
 
     /// Takes out the parties that came with one of the call-ids of a merged call.

@@ -3,7 +3,7 @@
 use windlass_ng::{Branch, Tag};
 
 use super::Now;
-use super::leg::{Leg, LegIndex, Presence};
+use super::leg::{Alias, Leg, LegIndex, Presence};
 use super::state::Call;
 
 /// Whether an SDP is an offer or an answer (RFC 3264).
@@ -76,6 +76,15 @@ impl Call {
         };
         if parties.sender == parties.receiver {
             return Err(InvalidDialogue::OneParty);
+        }
+        let named = [
+            (parties.sender, Some(dialogue.from)),
+            (parties.receiver, dialogue.to),
+        ];
+        for (leg, tag) in named {
+            if let (Some(leg), Some(tag)) = (self.legs.get_mut(leg), tag) {
+                leg.revive_branch(tag);
+            }
         }
         self.connect(dialogue.role, parties);
         Ok(parties)
@@ -254,25 +263,40 @@ impl Leg {
         }
     }
 
-    /// Gives the leg a tag; the one it had stays as an alias.
+    /// Gives the leg a tag; the one it had stays known as that of an ended branch.
     fn retag(&mut self, tag: &Tag) {
         if self.tag.as_ref() == Some(tag) {
             return;
         }
-        self.aliases.retain(|alias| alias != tag);
+        self.aliases.retain(|alias| alias.tag != *tag);
         if let Some(old) = self.tag.replace(tag.clone()) {
-            self.add_alias(&old);
+            self.add_alias(Alias {
+                tag: old,
+                is_ended_branch: true,
+            });
+        }
+    }
+
+    /// An offer or answer of an ended branch makes it the live one.
+    fn revive_branch(&mut self, tag: &Tag) {
+        if self.is_ended_branch(tag) {
+            self.retag(tag);
         }
     }
 
     /// Takes note of another tag of the party, in place of the oldest where there are many.
-    pub(crate) fn add_alias(&mut self, tag: &Tag) {
-        if self.aliases.contains(tag) {
+    pub(crate) fn add_alias(&mut self, alias: Alias) {
+        if self.aliases.iter().any(|known| known.tag == alias.tag) {
             return;
         }
         if self.aliases.len() >= MAX_ALIASES {
             self.aliases.remove(0);
         }
-        self.aliases.push(tag.clone());
+        self.aliases.push(alias);
+    }
+
+    /// Forgets the tag of an ended branch.
+    pub(crate) fn forget_branch(&mut self, tag: &Tag) {
+        self.aliases.retain(|alias| alias.tag != *tag);
     }
 }

@@ -22,8 +22,8 @@ pub(crate) type LegIndex = usize;
 pub(crate) struct Leg {
     /// The SIP tag; unknown for the callee until its first answer.
     pub(crate) tag: Option<Tag>,
-    /// Earlier tags of the same party.
-    pub(crate) aliases: Vec<Tag>,
+    /// Other tags of the same party, the latest last.
+    pub(crate) aliases: Vec<Alias>,
     /// Via branch of the request that forked to this party.
     pub(crate) branch: Option<Branch>,
     /// Label given by the proxy.
@@ -88,9 +88,15 @@ impl Leg {
         }
     }
 
-    /// Whether the tag is the leg's own or an earlier one.
+    /// Whether the tag is the leg's own or another one of the party.
     pub(crate) fn has_tag(&self, tag: &Tag) -> bool {
-        self.tag.as_ref() == Some(tag) || self.aliases.contains(tag)
+        self.tag.as_ref() == Some(tag) || self.aliases.iter().any(|alias| alias.tag == *tag)
+    }
+
+    /// Whether the tag is that of a dialogue that a later answer put an end to.
+    pub(crate) fn is_ended_branch(&self, tag: &Tag) -> bool {
+        let mut aliases = self.aliases.iter();
+        aliases.any(|alias| alias.is_ended_branch && alias.tag == *tag)
     }
 
     /// State that only some legs have, created if absent.
@@ -138,6 +144,15 @@ impl Leg {
     pub(crate) fn is_here(&self) -> bool {
         !matches!(self.presence, Presence::Gone)
     }
+}
+
+/// Another tag of a party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    pub(crate) tag: Tag,
+    /// A dialogue of its own (RFC 3261 §12) that a later answer put an end to; else the tag is
+    /// another name of the dialogue (`alias-key`).
+    pub(crate) is_ended_branch: bool,
 }
 
 /// State that only some legs have.

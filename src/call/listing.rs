@@ -30,7 +30,12 @@ impl Calls {
         let to_tag = request.to_tag.as_ref().filter(not_empty);
         let tag = to_tag.or(request.from_tag.as_ref());
         let selection = tag.map_or(Selection::All, |tag| call.selection_of(tag));
-        Reply::ok(call.describe(&selection, self.packet_clock(now), &self.defaults))
+        let mut reply = call.describe(&selection, self.packet_clock(now), &self.defaults);
+        if let Some((tag, live)) = tag.and_then(|tag| Some((tag, call.successor_of(tag)?))) {
+            let ended = Dict::new().with("tag", tag).with("followed by", live);
+            reply.push("ended branch", ended);
+        }
+        Reply::ok(reply)
     }
 
     pub(super) fn list(&self, request: &Request) -> Reply {

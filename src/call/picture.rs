@@ -176,7 +176,11 @@ impl PartyPicture {
     fn of(leg: &Leg) -> Self {
         Self {
             tag: leg.tag.as_ref().map(ToString::to_string),
-            aliases: leg.aliases.iter().map(ToString::to_string).collect(),
+            aliases: leg
+                .aliases
+                .iter()
+                .map(|alias| alias.tag.to_string())
+                .collect(),
             branch: leg.branch.as_ref().map(ToString::to_string),
             is_gone: !leg.is_here(),
             was_told: leg.printed.is_some(),

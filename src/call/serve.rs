@@ -369,6 +369,11 @@ impl Calls {
                 Deletion::NoMatch => return unknown(),
                 Deletion::WholeCall { immediately } => (Selection::All, immediately),
                 Deletion::Leg(selection) => (selection, false),
+                Deletion::EndedBranch => {
+                    // The recording and the counters are those of the dialogue that goes on.
+                    *call = draft;
+                    return Reply::ok(Dict::new());
+                }
             };
         if request.flags.discard_recording() {
             draft.end_recording(true);

@@ -8,7 +8,7 @@ use windlass_ng::request::{AliasKey, DropTraffic, EndpointLearning, Tos};
 
 use super::Context;
 use crate::call::dialogue::{Parties, Role};
-use crate::call::leg::Leg;
+use crate::call::leg::{Alias, Leg};
 use crate::call::media::Endpoint;
 use crate::call::ports::{Family, Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
@@ -95,7 +95,10 @@ impl Call {
                     .any(|key| keys.contains(key))
         };
         if let Some(leg) = self.legs.iter_mut().find(knows) {
-            leg.add_alias(tag);
+            leg.add_alias(Alias {
+                tag: tag.clone(),
+                is_ended_branch: false,
+            });
         }
     }
 

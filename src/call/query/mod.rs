@@ -83,6 +83,12 @@ impl Call {
         sources
     }
 
+    /// The live dialogue of a party, where a tag is that of one which a later answer put an end to.
+    pub(crate) fn successor_of(&self, tag: &Tag) -> Option<&Tag> {
+        let leg = self.leg(self.leg_by_tag(tag)?)?;
+        leg.tag.as_ref().filter(|_| leg.is_ended_branch(tag))
+    }
+
     /// The structure of a `query` or `delete` reply.
     pub(crate) fn describe(
         &self,
@@ -178,7 +184,14 @@ impl Call {
         }
         if !leg.aliases.is_empty() {
             dict.list("tag-aliases", |list| {
-                leg.aliases.iter().for_each(|tag| list.put(tag.as_bytes()));
+                let tags = leg.aliases.iter().map(|alias| alias.tag.as_bytes());
+                tags.for_each(|tag| list.put(tag));
+            });
+        }
+        let ended = || leg.aliases.iter().filter(|alias| alias.is_ended_branch);
+        if ended().next().is_some() {
+            dict.list("ended branches", |list| {
+                ended().for_each(|alias| list.put(alias.tag.as_bytes()));
             });
         }
         if let Some(label) = &leg.label {

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
 mod bounds;
+mod branches;
 mod joined;
 mod leaks;
 mod lifecycle;

@@ -166,7 +166,7 @@ fn who_an_offer_or_answer_is_between() {
             ],
             "F<t2 t2(t1)<F",
         ),
-        // An earlier tag is known.
+        // An earlier tag is known, and the live one again.
         (
             &[
                 (O, "F", "", "", ""),
@@ -174,7 +174,7 @@ fn who_an_offer_or_answer_is_between() {
                 (A, "F", "t2", "", ""),
                 (A, "F", "t1", "", ""),
             ],
-            "F<t2 t2(t1)<F",
+            "F<t1 t1(t2)<F",
         ),
     ];
     for (steps, expected) in rows {

@@ -206,7 +206,7 @@ fn a_party_that_never_got_its_tag_goes_by_the_only_way_to_it() {
 }
 
 #[test]
-fn an_earlier_tag_counts() {
+fn an_earlier_tag_ends_its_own_branch() {
     let mut bench = Bench::new();
     bench.sdp(offer(&audio(HOST, 2000, "")));
     bench.sdp(answer_of("t1", &audio(OTHER, 3000, "")));
@@ -215,6 +215,13 @@ fn an_earlier_tag_counts() {
         .with("from-tag", "t1")
         .with("delete-delay", 0);
     let reply = bench.ask(delete);
+    assert_eq!(keys(&reply, ""), ["result"]);
+    assert_eq!(bench.calls.count(), 1);
+    let reply = bench.ask(
+        command("delete")
+            .with("from-tag", "t2")
+            .with("delete-delay", 0),
+    );
     assert_eq!(keys(&reply, "tags"), ["F", "t2"]);
     assert_eq!(bench.calls.count(), 0);
 }
