@@ -144,6 +144,7 @@ impl World {
             },
             peer: PeerSpec {
                 signalled: Some(signalled),
+                proposed: None,
                 signalled_private: false,
                 trusts_signalled: false,
                 received_from: None,
