@@ -15,3 +15,4 @@ pub mod flow;
 pub mod limits;
 pub mod media;
 pub mod observe;
+pub mod setup;

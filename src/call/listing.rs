@@ -6,7 +6,7 @@ use windlass_ng::errors;
 use windlass_ng::{Dict, Reply, Request, Tag, Value};
 
 use super::query::{PacketClock, Selection};
-use super::serve::Calls;
+use super::serve::{Calls, Loss};
 use super::state::Now;
 use super::table::lock;
 
@@ -73,7 +73,15 @@ impl Calls {
                 .into()
         });
         dict.set("poller_threads", Value::List(workers.collect()));
+        let losses = self.losses().into_iter();
+        let lost = losses.fold(Dict::new(), |lost, loss| lost.with(loss.name, loss.count));
+        dict.set("lost", lost);
         dict
+    }
+
+    /// What was lost on its way to somebody outside since the start.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.forwarding.losses()
     }
 
     pub(super) fn packet_clock(&self, now: Now) -> PacketClock {

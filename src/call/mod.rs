@@ -44,7 +44,7 @@ pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;
 pub use leg::Muted;
 pub use picture::{CallPicture, MediaPicture, OfferPicture, PartyPicture, PortPicture};
-pub use serve::{Calls, Forwarding, RecordedSdp, Recorder};
+pub use serve::{Calls, Forwarding, Loss, RecordedSdp, Recorder};
 pub use settings::Limits;
 pub use standby::Whose;
 pub use state::Now;

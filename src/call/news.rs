@@ -33,6 +33,13 @@ impl Calls {
         is_news.then(|| call.id.clone())
     }
 
+    /// The call that a flow's event is about; `None` if it is over.
+    pub fn id_of(&self, number: u64) -> Option<CallId> {
+        let entry = self.numbered(number)?;
+        let slot = lock(&entry);
+        slot.as_ref().map(|call| call.id.clone())
+    }
+
     /// The call of a number.
     pub(super) fn numbered(&self, number: u64) -> Option<Entry> {
         let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);

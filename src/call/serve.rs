@@ -60,6 +60,11 @@ pub trait Forwarding: Send + Sync {
         Vec::new()
     }
 
+    /// What was lost since the start, by name.
+    fn losses(&self) -> Vec<Loss> {
+        Vec::new()
+    }
+
     /// Plays a digit into a stream.
     ///
     /// # Errors
@@ -67,6 +72,17 @@ pub trait Forwarding: Send + Sync {
     fn inject(&self, _worker: usize, _injection: Injection) -> Result<(), &'static str> {
         Err(errors::NO_DTMF_INJECTION)
     }
+}
+
+/// Something that was meant for somebody outside, and did not fit a queue or a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Name in statistics.
+    pub name: &'static str,
+    /// How the log says it; `None`: it says so itself.
+    pub warning: Option<&'static str>,
+    /// How many since the start.
+    pub count: u64,
 }
 
 /// Where recordings go; `()` is nowhere.

@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use windlass::config::{Config, Log};
+use windlass::config::Config;
 use windlass::daemon::Daemon;
 use windlass::demo::{self, Engine, Options};
 use windlass::observe::log;
+use windlass::setup;
 
 use super::Outcome;
 
@@ -51,11 +52,9 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn demo(args: &DemoArgs) -> Outcome {
-    let log = Log {
-        level: args.log_level.clone(),
-        ..Log::default()
-    };
-    log::start(&log, &Config::default().syslog)?;
+    let mut quiet = Config::default();
+    quiet.log.level.clone_from(&args.log_level);
+    let _log = log::start(setup::logging(&quiet))?;
     let options = Options {
         seconds: args.seconds,
         json: args.json,

@@ -8,6 +8,7 @@ use windlass::config::unbuilt::unbuilt;
 use windlass::config::{Config, Flags, preflight};
 use windlass::daemon::{self, Stopped, privileges};
 use windlass::observe::log;
+use windlass::setup;
 
 use super::{Outcome, background, compat, print};
 
@@ -108,7 +109,7 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
     }
     // Before there are threads: each has capabilities of its own.
     let kept = privileges::reduce(config)?;
-    log::start(&config.log, &config.syslog)?;
+    let log = log::start(setup::logging(config))?;
     for warning in warnings.iter().chain(&kept) {
         tracing::warn!("{warning}");
     }
@@ -130,7 +131,10 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
             .map(Pidfile::write)
             .transpose()?;
         match in_background {
-            true => background::ready(!config.syslog.engine),
+            true => {
+                log.flush();
+                background::ready(!config.syslog.engine)
+            }
             false => Ok(()),
         }
     };

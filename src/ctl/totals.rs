@@ -43,8 +43,21 @@ pub(super) fn totals(statistics: &Dict) -> String {
         ];
         lines(&mut out, Some(interface), &losses);
     }
+    lost(&mut out, section(statistics, "lost"));
     out.push('\n');
     out
+}
+
+/// What did not fit a queue or a disk; a section that rtpengine does not have.
+fn lost(out: &mut String, lost: Option<&Dict>) {
+    let mut lost = lost.into_iter().flat_map(Dict::iter).peekable();
+    if lost.peek().is_some() {
+        out.push_str("\n\nLost:\n\n");
+    }
+    for (name, count) in lost {
+        let count = count.as_int().unwrap_or(0);
+        line(out, &String::from_utf8_lossy(name), &count.to_string());
+    }
 }
 
 /// `list interfaces`.

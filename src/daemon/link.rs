@@ -2,41 +2,95 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use windlass_ng::{Command, Dict, Handler, Outcome, Reply, Request, Source, Value, errors};
 
 use super::console::Operator;
 use super::now;
-use crate::call::Forwarding;
+use super::recorder::OpenRecordings;
+use crate::call::{Forwarding, Loss};
 use crate::ctl::{NO_READER, Role};
 use crate::dataplane::Dataplane;
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan, PlanRefused};
+use crate::observe::lines;
 
 /// The data plane, as calls see it.
-pub(super) struct Link(pub(super) Arc<Dataplane>);
+pub(super) struct Link {
+    pub(super) dataplane: Arc<Dataplane>,
+    pub(super) recordings: Option<Arc<OpenRecordings>>,
+}
 
 impl Forwarding for Link {
     fn pick_worker(&self) -> usize {
-        self.0.pick_worker()
+        self.dataplane.pick_worker()
     }
 
     fn apply(&self, plan: Plan, leases: Vec<LeasedFlow>) -> Result<Vec<LeasedFlow>, PlanRefused> {
-        self.0.apply(plan, leases)
+        self.dataplane.apply(plan, leases)
     }
 
     fn packet_clock_ms(&self) -> u64 {
-        self.0.clock_ms()
+        self.dataplane.clock_ms()
     }
 
     fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
-        self.0.worker_stats()
+        self.dataplane.worker_stats()
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        let workers = self.dataplane.worker_stats();
+        let sum = |counter: fn(&WorkerStats) -> &AtomicU64| {
+            let counters = workers.iter().map(|worker| counter(worker).load(Relaxed));
+            counters.sum()
+        };
+        let recorder = self.recordings.as_ref();
+        let recorder = recorder.map(|recordings| recordings.counters());
+        let recorder = recorder.unwrap_or_default();
+        let loss = |name, warning, count| Loss {
+            name,
+            warning: Some(warning),
+            count,
+        };
+        vec![
+            Loss {
+                name: "log_lines",
+                warning: None,
+                count: lines::lost(),
+            },
+            loss(
+                "flow_events",
+                "events of flows lost: digits and sources may be missing from log and reports",
+                self.dataplane.lost_events(),
+            ),
+            loss(
+                "queued_packets",
+                "packets lost: a worker cannot keep up with its queue",
+                sum(|worker| &worker.overflowed),
+            ),
+            loss(
+                "worker_waits",
+                "a worker cannot wait for packets",
+                sum(|worker| &worker.failed_waits),
+            ),
+            loss(
+                "recorder_queue",
+                "packets or SDP not recorded: too many wait for the disk",
+                recorder.dropped,
+            ),
+            Loss {
+                name: "recorder_disk",
+                warning: None,
+                count: recorder.lost,
+            },
+        ]
     }
 
     fn inject(&self, worker: usize, injection: Injection) -> Result<(), &'static str> {
-        self.0.inject(worker, injection)
+        self.dataplane.inject(worker, injection)
     }
 
     fn route_to(&self, peer: IpAddr) -> Option<IpAddr> {

@@ -2,7 +2,6 @@
 
 mod console;
 mod edge;
-pub(crate) mod host;
 mod link;
 mod listen;
 pub mod privileges;
@@ -35,6 +34,7 @@ use crate::dataplane::{Dataplane, Services};
 use crate::media::certificate::CertificateError;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderLimits, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
+use crate::setup;
 
 use console::{Operator, ThisProcess};
 use edge::EdgeThread;
@@ -129,8 +129,8 @@ impl Daemon {
             Some(recordings) => recordings.clone(),
             None => Arc::new(()),
         };
-        let identity = host::identity(config)?;
-        let reach = Arc::new(host::reach(config, host_addresses()));
+        let identity = setup::identity(config).map_err(Error::Certificate)?;
+        let reach = Arc::new(setup::reach(config, host_addresses()));
         let services = Services {
             recordings: taps,
             recorded: match (config.recording.both, config.recording.egress) {
@@ -138,25 +138,29 @@ impl Daemon {
                 (false, true) => Recorded::Egress,
                 (false, false) => Recorded::Ingress,
             },
-            scoring: host::scoring(config),
+            scoring: setup::scoring(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
         };
         let reservation = reserve_ports(config);
-        let dataplane = Dataplane::start(workers, started, services, &host::steering(config));
+        let dataplane = Dataplane::start(workers, started, services, &setup::steering(config));
         let (dataplane, events) = dataplane.map_err(Error::Dataplane)?;
         let dataplane = Arc::new(dataplane);
         let interfaces = Interfaces::new(
-            host::addresses(config, &mut StdRng::from_os_rng()),
+            setup::addresses(config, &mut StdRng::from_os_rng()),
             dataplane.opener(),
         );
+        let link = Link {
+            dataplane,
+            recordings: recordings.clone(),
+        };
         let mut calls = Calls::new(
             interfaces,
             identity,
-            Arc::new(Link(dataplane)),
-            host::defaults(config, reach.clone()),
-            host::timeouts(config),
-            host::limits(config),
+            Arc::new(link),
+            setup::defaults(config, reach.clone()),
+            setup::timeouts(config),
+            setup::limits(config),
             started,
         );
         if let Some(recordings) = recordings {
@@ -174,7 +178,7 @@ impl Daemon {
         });
         let shared = Shared::new(Arc::new(Commands(operator.clone())));
         let shared = Arc::new(shared.with_access(listen::access(config, &calls, &reach)));
-        shared.set_templates(host::templates(config));
+        shared.set_templates(setup::templates(config));
         let listeners = Listeners::start(config, &shared, &operator)?;
         process.listens(listeners.udp.iter().map(UdpServer::tos).collect());
         if let tos @ 1.. = config.control.tos

@@ -11,7 +11,9 @@ use windlass_ng::CallId;
 
 use crate::call::{self, RecordedSdp};
 use crate::dataplane::tap::{PacketTap, Recordings};
-use crate::observe::pcap::{Ending, NotRecorded, Recorder, Recording, SdpEntry, SdpMode};
+use crate::observe::pcap::{
+    Ending, NotRecorded, Recorder, RecorderCounters, Recording, SdpEntry, SdpMode,
+};
 
 /// All recordings that are open, by the number of their call.
 pub(super) struct OpenRecordings {
@@ -26,6 +28,11 @@ impl OpenRecordings {
             recorder,
             open: RwLock::default(),
         }
+    }
+
+    /// What became of the packets of all recordings.
+    pub(super) fn counters(&self) -> RecorderCounters {
+        self.recorder.counters()
     }
 
     fn of(&self, call: u64) -> Option<Recording> {

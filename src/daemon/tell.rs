@@ -2,10 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::SystemTime;
 
 use rand::Rng;
 use windlass_ng::{Broadcaster, CallId};
@@ -17,14 +13,15 @@ use crate::dataplane::{FlowEvent, Happening};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::observe::dtmf::DtmfReport;
-use crate::observe::syslog::{Facility, SOCKET, Severity, Syslog};
+use crate::observe::lines::{LineQueue, Outlet};
+use crate::observe::syslog::{Facility, Severity};
 use crate::observe::xmlrpc::{Notifier, TimedOutCall, UrlTemplate, XmlRpcFormat};
 
 /// Destinations of digit reports.
 pub(super) struct DigitReports {
     socket: Option<UdpSocket>,
     destination: Option<SocketAddr>,
-    syslog: Option<Mutex<Syslog>>,
+    syslog: Option<LineQueue>,
     /// Every ng client over TCP.
     clients: Vec<Broadcaster>,
 }
@@ -40,13 +37,14 @@ impl DigitReports {
         // Calls may name destinations of their own, of either family.
         let any = SocketAddr::from(([0_u16; 8], 0));
         let socket = UdpSocket::bind(any).or_else(|_| UdpSocket::bind(("0.0.0.0", 0)));
-        let facility = config.syslog.dtmf.as_ref();
+        let facility = config.syslog.dtmf;
+        let syslog = facility.map(|facility| syslog("digits for the syslog", facility, config));
         Ok(Self {
             socket: socket
                 .inspect(|socket| drop(socket.set_nonblocking(true)))
                 .ok(),
             destination,
-            syslog: facility.and_then(|facility| syslog(facility, config)),
+            syslog: syslog.transpose()?,
             clients: match config.dtmf.log_ng_tcp {
                 true => clients,
                 false => Vec::new(),
@@ -80,8 +78,7 @@ impl DigitReports {
             self.send(&datagram, *destination);
         }
         if let Some(syslog) = &self.syslog {
-            let line = String::from_utf8_lossy(&datagram);
-            log_line(syslog, &line);
+            syslog.push(Severity::Info, &datagram);
         }
         for clients in &self.clients {
             clients.send(&report.notification());
@@ -110,6 +107,20 @@ pub(super) fn tell(calls: &Calls, reports: &DigitReports, flow: &FlowEvent) {
             }
         }
         Happening::Digit { pressed, from } => reports.report(calls, flow, pressed, from),
+        Happening::Shut => tracing::error!(
+            call_id = calls.id_of(flow.call).map(tracing::field::display),
+            local = %flow.local, "flow shut after a defect"
+        ),
+        Happening::NotMarked { tos, errno } => tracing::warn!(
+            call_id = calls.id_of(flow.call).map(tracing::field::display),
+            local = %flow.local, tos, error = %io::Error::from_raw_os_error(errno),
+            "cannot set the TOS"
+        ),
+        Happening::NotReleased { errno } => tracing::warn!(
+            call_id = calls.id_of(flow.call).map(tracing::field::display),
+            local = %flow.local, error = %io::Error::from_raw_os_error(errno),
+            "cannot unbind a port from its peer"
+        ),
     }
 }
 
@@ -133,15 +144,16 @@ fn log_source(call_id: &CallId, flow: &FlowEvent, event: &Event) {
 
 /// Call records to a syslog, and call-backs for calls that timed out.
 pub(super) struct Endings {
-    records: Option<Mutex<Syslog>>,
+    records: Option<LineQueue>,
     callbacks: Option<(UrlTemplate, XmlRpcFormat, Notifier)>,
 }
 
 impl Endings {
     /// Reports by the configuration; `None` if there are none.
     pub(super) fn new(config: &Config) -> Result<Option<Self>, super::Error> {
-        let cdr = config.syslog.cdr.as_ref();
-        let records = cdr.and_then(|facility| syslog(facility, config));
+        let facility = config.syslog.cdr;
+        let records = facility.map(|facility| syslog("call records", facility, config));
+        let records = records.transpose().map_err(super::Error::Process)?;
         let callbacks = match &config.signalling.b2b_url {
             None => None,
             Some(url) => {
@@ -161,7 +173,7 @@ impl Endings {
 impl Observer for Endings {
     fn call_ended(&self, ended: &EndedCall) {
         if let Some(syslog) = &self.records {
-            log_line(syslog, &ended.record.line());
+            syslog.push(Severity::Info, ended.record.line().as_bytes());
         }
         let timed_out = !matches!(ended.reason, EndReason::Regular | EndReason::Forced);
         let Some((url, format, notifier)) = self.callbacks.as_ref().filter(|_| timed_out) else {
@@ -182,19 +194,6 @@ impl Observer for Endings {
     }
 }
 
-fn syslog(facility: &crate::config::topic::Facility, config: &Config) -> Option<Mutex<Syslog>> {
-    let facility: Facility = facility.to_string().parse().ok()?;
-    let syslog = Syslog::new(Path::new(SOCKET), facility, &config.syslog.name);
-    Some(Mutex::new(syslog))
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a log line has the clock of the wall"
-)]
-fn log_line(syslog: &Mutex<Syslog>, line: &str) {
-    let mut syslog = syslog.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = syslog.send(SystemTime::now(), Severity::Info, line) {
-        tracing::debug!(%error, "line not sent to the syslog");
-    }
+fn syslog(what: &'static str, facility: Facility, config: &Config) -> io::Result<LineQueue> {
+    LineQueue::start(what, Outlet::syslog(facility, &config.syslog.name))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::now;
 use super::tell::{DigitReports, tell};
-use crate::call::Calls;
+use crate::call::{Calls, Loss};
 use crate::config::names::host_addresses;
 use crate::dataplane::FlowEvent;
 use crate::media::reach::Rules;
@@ -37,6 +37,7 @@ impl Timers {
             reach,
             reports,
             sampler: LoadSampler::default(),
+            losses: Vec::new(),
         };
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("timers".to_owned());
@@ -62,6 +63,8 @@ struct Turns {
     reach: Arc<Rules>,
     reports: DigitReports,
     sampler: LoadSampler,
+    /// As last said.
+    losses: Vec<Loss>,
 }
 
 impl Turns {
@@ -86,6 +89,7 @@ impl Turns {
                 next = now.instant + TURN;
                 self.follow_addresses();
                 self.calls.handle_timeout(now);
+                self.tell_losses();
             }
         }
     }
@@ -97,6 +101,17 @@ impl Turns {
         if !addresses.is_empty() {
             self.reach.set_host(addresses);
         }
+    }
+
+    /// Says, at most once a turn, what was lost since.
+    fn tell_losses(&mut self) {
+        let losses = self.calls.losses();
+        for (loss, lost) in since(&self.losses, &losses) {
+            if let Some(warning) = loss.warning {
+                tracing::warn!(lost, total = loss.count, "{warning}");
+            }
+        }
+        self.losses = losses;
     }
 
     fn sample(&mut self, now: std::time::Instant) {
@@ -119,5 +134,38 @@ impl Turns {
             },
         );
         self.calls.set_overload(limits.check(&load).err());
+    }
+}
+
+/// What has grown, and by how much.
+fn since<'a>(before: &'a [Loss], now: &'a [Loss]) -> impl Iterator<Item = (&'a Loss, u64)> {
+    let grown = now.iter().map(|loss| {
+        let same = before.iter().find(|before| before.name == loss.name);
+        let before = same.map_or(0, |before| before.count);
+        (loss, loss.count.saturating_sub(before))
+    });
+    grown.filter(|&(_, lost)| lost > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_told_once() {
+        let loss = |name, count| Loss {
+            name,
+            warning: Some("lost"),
+            count,
+        };
+        let told = |before: &[Loss], now: &[Loss]| -> Vec<(&str, u64)> {
+            let grown = since(before, now);
+            grown.map(|(loss, lost)| (loss.name, lost)).collect()
+        };
+        let first = [loss("events", 0), loss("lines", 2)];
+        assert_eq!(told(&[], &first), [("lines", 2)]);
+        assert_eq!(told(&first, &first), []);
+        let later = [loss("events", 7), loss("lines", 3)];
+        assert_eq!(told(&first, &later), [("events", 7), ("lines", 1)]);
     }
 }

@@ -155,6 +155,24 @@ pub enum Happening {
         /// Source of the packet.
         from: SocketAddr,
     },
+    /// A defect shut it: what it receives is discarded from now on.
+    Shut,
+    /// The system refused the type of service of its port.
+    NotMarked {
+        /// Type of service or traffic class.
+        tos: u8,
+        /// The system's number of the error.
+        errno: i32,
+    },
+    /// The system keeps its port bound to the peer: nobody else is heard.
+    NotReleased {
+        /// The system's number of the error.
+        errno: i32,
+    },
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(0)
 }
 
 /// The workers.

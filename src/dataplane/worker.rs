@@ -50,7 +50,6 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
     let mut now = started;
     let mut next_tick = started + TICK;
     let mut load = LoadGauge::new(started);
-    let mut lost = 0;
     // The system lets a thread sleep up to 50 us longer than it asked for.
     if let Err(error) = nix::sys::prctl::set_timerslack(1) {
         tracing::debug!(%error, "the worker's timers stay slack");
@@ -62,8 +61,8 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
             at_most = Duration::ZERO;
         }
         ready.append(&mut unfinished);
-        if let Err(error) = wait.wait(now, at_most, &mut ready) {
-            tracing::error!(%error, "cannot wait for packets");
+        if wait.wait(now, at_most, &mut ready).is_err() {
+            FlowStats::add(&shared.stats.failed_waits, 1);
             std::thread::park_timeout(Duration::from_millis(10));
         }
         FlowStats::add(&shared.stats.wakeups, 1);
@@ -82,33 +81,15 @@ pub(super) fn run<B: Backend>(shared: &Shared<B>, mut wait: impl Wait, started: 
         flows.handle_timers(now);
         flows.flush();
         at_most = flows.timers.wait(now);
-        let is_tick = now >= next_tick;
-        if is_tick {
+        if now >= next_tick {
             next_tick = now + TICK;
             flows.backend.count_overflowed();
         }
         // Under load the worker is back in no time: a waiting command goes first.
         MutexGuard::unlock_fair(flows);
-        if is_tick {
-            tell_lost(&shared.stats, &mut lost);
-        }
         if load.is_high(now, Instant::now()) {
             std::thread::park_timeout(GATHER);
         }
-    }
-}
-
-/// Logs, at most once per tick, that queues of the worker were full; `before`: the count last
-/// logged.
-fn tell_lost(stats: &WorkerStats, before: &mut u64) {
-    let lost = stats.overflowed.load(Relaxed);
-    if lost != *before {
-        let packets = lost - *before;
-        tracing::warn!(
-            packets,
-            "packets lost: the worker cannot keep up with its queue"
-        );
-        *before = lost;
     }
 }
 

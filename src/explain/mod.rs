@@ -33,8 +33,8 @@ use windlass_sdp::{ParseOptions, SessionDescription};
 use crate::call::ports::Interfaces;
 use crate::call::{CallPicture, Calls, Identity, Now};
 use crate::config::Config;
-use crate::daemon::host;
 use crate::media::certificate::{Certificate, CertificateError};
+use crate::setup;
 use books::{Books, OpensAll};
 use exchange::{Exchange, Role};
 use read::Message;
@@ -88,22 +88,22 @@ impl Explainer {
         let certificate = Certificate::generate(software)?;
         let addresses = config.interfaces.iter().map(|interface| interface.address);
         let identity = Identity::new(certificate, addresses, software, &mut rng);
-        let interfaces = Interfaces::new(host::addresses(config, &mut rng), Arc::new(OpensAll));
+        let interfaces = Interfaces::new(setup::addresses(config, &mut rng), Arc::new(OpensAll));
         let books = Arc::new(Books::default());
         let calls = Calls::new(
             interfaces,
             identity,
             books.clone(),
             // What else the host of this configuration has is not known here.
-            host::defaults(config, Arc::new(host::reach(config, Vec::new()))),
-            host::timeouts(config),
-            host::limits(config),
+            setup::defaults(config, Arc::new(setup::reach(config, Vec::new()))),
+            setup::timeouts(config),
+            setup::limits(config),
             now.instant,
         );
         Ok(Self {
             calls,
             books,
-            templates: host::templates(config),
+            templates: setup::templates(config),
             parse: ParseOptions {
                 reject_invalid: config.signalling.reject_invalid_sdp,
                 ..ParseOptions::default()

@@ -88,6 +88,8 @@ pub struct WorkerStats {
     /// Datagrams that its shared queues had no space for, and those that were more than their port's
     /// share of a queue that was about to be full.
     pub overflowed: AtomicU64,
+    /// Waits for packets that the system refused.
+    pub failed_waits: AtomicU64,
 }
 
 /// Address of a flow's party, as far as it is known.

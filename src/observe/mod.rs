@@ -4,6 +4,7 @@ mod calendar;
 pub mod cdr;
 pub mod dtmf;
 pub(crate) mod levels;
+pub mod lines;
 pub mod load;
 pub mod log;
 pub mod pcap;

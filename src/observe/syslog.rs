@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::calendar::date;
 
@@ -18,7 +18,12 @@ pub const SOCKET: &str = "/dev/log";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facility(u8);
 
-/// Severity of a line (RFC 3164 §4.1.1).
+impl Facility {
+    /// System daemons: what a program uses that is told nothing else.
+    pub const DAEMON: Self = Self(3);
+}
+
+/// How grave a line is (RFC 3164 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Error: 3.
@@ -85,7 +90,11 @@ const FACILITIES: [(&str, u8); 20] = [
     ("local7", 23),
 ];
 
-/// Writes lines of one facility. Never waits for the daemon.
+/// How long a line waits for room in the queue of a daemon that is busy, before it is tried anew.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Writes lines of one facility. Waits for a daemon that is busy: for a thread of its own, see
+/// [`LineQueue`](super::lines::LineQueue).
 #[derive(Debug)]
 pub struct Syslog {
     path: PathBuf,
@@ -110,25 +119,39 @@ impl Syslog {
     /// Sends one line, without a line end.
     ///
     /// # Errors
-    /// There is no daemon, its queue is full, or the line is too long for it. The line is lost.
+    /// There is no daemon, or the line is too long for it. The line is lost.
     pub fn send(&mut self, now: SystemTime, severity: Severity, line: &str) -> io::Result<()> {
         let process = std::process::id();
         let datagram = datagram(self.facility, severity, now, &self.ident, process, line);
         if let Some(socket) = &self.socket {
-            match socket.send(datagram.as_bytes()) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            match send_patiently(socket, datagram.as_bytes()) {
+                Ok(()) => return Ok(()),
                 // A daemon that was restarted has another socket.
                 Err(_) => self.socket = None,
             }
         }
         let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         socket.connect(&self.path)?;
-        socket.send(datagram.as_bytes())?;
+        send_patiently(&socket, datagram.as_bytes())?;
         self.socket = Some(socket);
         Ok(())
     }
+}
+
+fn send_patiently(socket: &UnixDatagram, datagram: &[u8]) -> io::Result<()> {
+    loop {
+        match socket.send(datagram) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_busy(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 /// The datagram of a line, in the form of syslog(3): no host name. The time is UTC; daemons replace
@@ -171,8 +194,6 @@ impl fmt::Display for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(seconds: u64) -> SystemTime {

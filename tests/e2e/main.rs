@@ -17,6 +17,7 @@ mod hostile;
 mod kamailio_calls;
 mod kamailio_scenarios;
 mod links;
+mod logging;
 mod media_destinations;
 mod nat_latching;
 

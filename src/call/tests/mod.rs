@@ -78,7 +78,7 @@ use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
 use super::ports::{Interfaces, LocalAddress, PortPool};
-use super::{Calls, Defaults, Forwarding, Identity, Limits, Now, Observer, Timeouts};
+use super::{Calls, Defaults, Forwarding, Identity, Limits, Loss, Now, Observer, Timeouts};
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::state::LeasedFlow;
 use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
@@ -98,6 +98,14 @@ struct Books {
 impl Forwarding for Books {
     fn pick_worker(&self) -> usize {
         0
+    }
+
+    fn losses(&self) -> Vec<Loss> {
+        vec![Loss {
+            name: "flow_events",
+            warning: None,
+            count: 3,
+        }]
     }
 
     fn apply(

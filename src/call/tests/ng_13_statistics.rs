@@ -36,7 +36,7 @@ fn names_and_types() {
         keys(&dict, ""),
         list(
             "currentstatistics totalstatistics mos voip_metrics controlstatistics interfaces \
-             transcoders poller_threads bufferpools"
+             transcoders poller_threads bufferpools lost"
         )
     );
     assert_eq!(

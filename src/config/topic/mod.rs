@@ -16,7 +16,7 @@ pub use media::{
     CertificateCipher, Destinations, Dtls, JitterBuffer, MosBasis, MosModel, Ports, PortsError,
     Quality, Signalling, Signature, SsrcReporting,
 };
-pub use output::{CallPrefix, Facility, FacilityError, Process, Syslog};
+pub use output::{Process, Syslog};
 pub use recording::{Dtmf, Recording, RecordingFormat, RecordingMethod};
 pub use redis::{Redis, RedisFormat};
 

@@ -1,11 +1,10 @@
 //! The process and its log lines, as far as [`crate::config::Log`] does not say.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::COUNT;
 use crate::config::codec::{Flag, Maybe, Not, Whole, Word, text};
 use crate::config::setting::settings;
+use crate::observe::log::CallPrefix;
+use crate::observe::syslog::Facility;
 
 settings! {
     /// User and rights, background and pidfile.
@@ -30,8 +29,8 @@ settings! {
     pub struct Syslog ["syslog"] {
         /// The engine's own log goes there, in rtpengine's form, and not to stderr.
         engine: bool = false, Not, "engine", "log-stderr";
-        /// Facility of all other lines.
-        facility: Facility = Facility("daemon".to_owned()), text(FACILITY), "facility",
+        /// Of everything else.
+        facility: Facility = Facility::DAEMON, text(FACILITY), "facility",
             "log-facility";
         /// A line at the end of each call; `None`: there is none.
         cdr: Option<Facility> = None, Maybe(text(FACILITY)), "cdr", "log-facility-cdr";
@@ -58,74 +57,9 @@ settings! {
     }
 }
 
-/// Forms of the call-id in a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallPrefix {
-    /// `[call-id]: `.
-    Brackets,
-    /// `ID="call-id"`.
-    Parsable,
-}
-
 const CALL_PREFIX: [(&str, CallPrefix); 2] = [
     ("default", CallPrefix::Brackets),
     ("parsable", CallPrefix::Parsable),
 ];
 
-/// A syslog facility (RFC 5424 §6.2.1), by its usual name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facility(String);
-
-impl Facility {
-    /// The number that goes into a message's priority.
-    pub fn code(&self) -> u8 {
-        let position = FACILITIES.iter().position(|name| *name == self.0);
-        position
-            .and_then(|code| u8::try_from(code).ok())
-            .unwrap_or(3)
-    }
-}
-
-/// A text that is no facility.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected {FACILITY}")]
-pub struct FacilityError;
-
-impl FromStr for Facility {
-    type Err = FacilityError;
-
-    fn from_str(text: &str) -> Result<Self, FacilityError> {
-        let name = text.to_ascii_lowercase();
-        let is_known = !name.is_empty() && FACILITIES.contains(&name.as_str());
-        is_known.then_some(Self(name)).ok_or(FacilityError)
-    }
-}
-
-impl fmt::Display for Facility {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Facility names at the index of their code; empty where a code has no usual name.
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
-    "ftp", "", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
-    "local7",
-];
-
 const FACILITY: &str = "a syslog facility such as daemon or local0";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn facilities_have_their_codes() {
-        let code = |name: &str| name.parse::<Facility>().map(|facility| facility.code());
-        assert_eq!(code("daemon"), Ok(3));
-        assert_eq!(code("LOCAL7"), Ok(23));
-        assert_eq!(code(""), Err(FacilityError));
-        assert_eq!(code("local8"), Err(FacilityError));
-    }
-}

@@ -42,6 +42,7 @@ fn totals_have_their_sections_and_columns() {
         "|       Mesh \n         198.51.100.1 |          0 |          1 |",
         "\nVoIP metrics for interface default/203.0.113.1:\n",
         "\nVoIP metrics for interface default/2001:db8::1:\n",
+        "\nLost:\n\n flow_events                                     :3\n",
     ] {
         let at = rest
             .find(section)
@@ -78,6 +79,7 @@ fn statistics_are_json_with_plain_numbers() {
             0.0,
         ),
         ("/interfaces/1/egress/errors", 0.0),
+        ("/lost/flow_events", 3.0),
     ] {
         let found = json.pointer(path).and_then(serde_json::Value::as_f64);
         assert_eq!(found, Some(expected), "{path}");

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::time::{self, SECOND};
-use super::{Flows, NAT_OPENER};
+use super::{EventSink, Flows, NAT_OPENER};
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::tap::{PacketTap, Recordings};
 use crate::dataplane::timers::Due;
+use crate::dataplane::{Happening, errno};
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{FlowChange, FlowSpec, Plan, PlanError, PlanRefused};
@@ -143,7 +144,7 @@ impl<B: Backend> Flows<B> {
         let tap = recording(&*self.recordings, &entry);
         entry.set_recording(tap);
         if let Some(tos) = entry.tos() {
-            set_tos(&mut self.backend, &mut entry, tos);
+            set_tos(&mut self.backend, &mut entry, tos, &self.events);
         }
         if let Some(due) = entry.digit_due() {
             time::set(&mut self.timers, index, &mut entry, Due::Digit, due);
@@ -162,11 +163,11 @@ impl<B: Backend> Flows<B> {
             return;
         };
         if entry.is_bound {
-            release(&mut self.backend, entry);
+            release(&mut self.backend, entry, &self.events);
         }
         let reports = spec.reports.take();
         if let Some(tos) = entry.change(spec, &self.hops, now) {
-            set_tos(&mut self.backend, entry, tos);
+            set_tos(&mut self.backend, entry, tos, &self.events);
         }
         let tap = recording(&*self.recordings, entry);
         entry.set_recording(tap);
@@ -222,9 +223,11 @@ impl<B: Backend> Flows<B> {
     }
 }
 
-fn set_tos<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>, tos: u8) {
+fn set_tos<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>, tos: u8, events: &EventSink) {
     if let Err(error) = backend.set_tos(&mut entry.port, tos) {
-        tracing::warn!(%error, tos, "cannot set the TOS");
+        let errno = errno(&error);
+        let event = Happening::NotMarked { tos, errno };
+        events.tell(entry.call, entry.lease.local(), event);
     }
 }
 
@@ -249,11 +252,14 @@ pub(super) fn open_nat<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) 
 }
 
 /// Takes the binding of a port to its peer back.
-pub(super) fn release<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) {
+pub(super) fn release<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>, events: &EventSink) {
     entry.is_bound = false;
     count_kept_out(backend, entry);
     if let Err(error) = backend.bind_peer(&mut entry.port, None) {
-        tracing::warn!(local = %entry.lease.local(), %error, "cannot unbind a port from its peer");
+        let event = Happening::NotReleased {
+            errno: errno(&error),
+        };
+        events.tell(entry.call, entry.lease.local(), event);
     }
 }
 

@@ -208,8 +208,9 @@ impl<B: Backend> Flows<B> {
 
     fn shut(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {
-            tracing::error!(local = %entry.lease.local(), "flow shut after a defect");
             entry.discard = true;
+            let (call, local) = (entry.call, entry.lease.local());
+            self.events.tell(call, local, Happening::Shut);
         }
     }
 

@@ -74,7 +74,7 @@ impl<B: Backend> Flows<B> {
         };
         let due = entry.gate_due();
         match due <= now {
-            true => release(&mut self.backend, entry),
+            true => release(&mut self.backend, entry, &self.events),
             false => set(&mut self.timers, index, entry, Due::Gate, due),
         }
     }

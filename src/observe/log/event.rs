@@ -1,5 +1,6 @@
 //! Events as lines in rtpengine's form.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::time::UNIX_EPOCH;
 
@@ -10,8 +11,13 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::line::{Entry, Form};
-use super::sink::now;
+use crate::observe::lines::now;
 use crate::observe::subsystem::Subsystem;
+
+thread_local! {
+    /// Kept between the events of a thread, which may hold a call meanwhile: no allocation for most.
+    static TEXTS: RefCell<Texts> = RefCell::default();
+}
 
 impl<S, N> FormatEvent<S, N> for Form
 where
@@ -24,59 +30,77 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut said = Words {
-            form: self,
-            call_id: None,
-            message: String::new(),
-            values: String::new(),
-        };
-        event.record(&mut said);
-        let meta = event.metadata();
-        said.message.push_str(&said.values);
-        let lines = self.lines(Entry {
-            at: now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-            level: *meta.level(),
-            subsystem: Subsystem::of(meta.target()),
-            call_id: said.call_id.as_deref(),
-            text: &said.message,
-        });
-        writer.write_str(&lines)
+        TEXTS.with(|kept| match kept.try_borrow_mut() {
+            Ok(mut texts) => texts.format(self, event, &mut writer),
+            // A value that logs while it is printed.
+            Err(_) => Texts::default().format(self, event, &mut writer),
+        })
     }
 }
 
-/// Text of an event: its message, then its values.
-struct Words<'a> {
-    form: &'a Form,
-    call_id: Option<String>,
+/// What an event says: its call, its message, and its values behind it.
+#[derive(Default)]
+struct Texts {
+    call_id: String,
+    has_call: bool,
     message: String,
     values: String,
 }
 
+impl Texts {
+    fn format(&mut self, form: &Form, event: &Event<'_>, out: &mut Writer<'_>) -> fmt::Result {
+        self.call_id.clear();
+        self.has_call = false;
+        self.message.clear();
+        self.values.clear();
+        event.record(&mut Words { form, texts: self });
+        let meta = event.metadata();
+        self.message.push_str(&self.values);
+        form.write(
+            out,
+            Entry {
+                at: now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+                level: *meta.level(),
+                subsystem: Subsystem::of(meta.target()),
+                call_id: self.has_call.then_some(&self.call_id),
+                text: &self.message,
+            },
+        )
+    }
+}
+
+/// Takes the fields of an event.
+struct Words<'a> {
+    form: &'a Form,
+    texts: &'a mut Texts,
+}
+
 impl Words<'_> {
-    fn take(&mut self, name: &str, value: String) {
-        match name {
-            "message" => self.message = value,
-            "call_id" => self.call_id = Some(value),
-            name => {
-                let is_private = PRIVATE.contains(&name);
-                let value = if is_private {
-                    self.form.marked(&value)
-                } else {
-                    value
-                };
-                let _ = write!(self.values, " {name}={value}");
+    fn take(&mut self, name: &str, value: fmt::Arguments<'_>) {
+        let texts = &mut *self.texts;
+        // Writing to a string does not fail.
+        let _ = match name {
+            "message" => texts.message.write_fmt(value),
+            "call_id" => {
+                texts.has_call = true;
+                texts.call_id.write_fmt(value)
             }
-        }
+            name if PRIVATE.contains(&name) => {
+                let (before, after) = (&self.form.mark_prefix, &self.form.mark_suffix);
+                write!(texts.values, " {name}={before}{value}{after}")
+            }
+            name => write!(texts.values, " {name}={value}"),
+        };
     }
 }
 
 impl Visit for Words<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field.name(), value.to_owned());
+        self.take(field.name(), format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field.name(), format!("{value:?}"));
+        self.take(field.name(), format_args!("{value:?}"));
     }
 }
 
@@ -89,7 +113,6 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::config::topic::Syslog;
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -109,12 +132,12 @@ mod tests {
     fn events_are_lines_with_call_and_subsystem() {
         let page = Page::default();
         let to = page.clone();
-        let form = Form::new(&Syslog {
+        let form = Form {
             timestamps: false,
             mark_prefix: "<<".to_owned(),
             mark_suffix: ">>".to_owned(),
-            ..Syslog::default()
-        });
+            ..Form::default()
+        };
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || to.clone())
             .event_format(form)

@@ -1,26 +1,50 @@
 //! The look of a log line in rtpengine's form (spec: media-behaviour §16):
 //! `[seconds] LEVEL: [call-id]: [subsystem] text`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 use tracing::Level;
 use windlass_ng::shown::{Escape, needs_escape};
 
-use crate::config::topic::{CallPrefix, Syslog};
+/// How a log line names its call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallPrefix {
+    /// `[call-id]: `.
+    #[default]
+    Brackets,
+    /// `ID="call-id"`.
+    Parsable,
+}
 
 /// Form of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Form {
-    call_prefix: CallPrefix,
+pub struct Form {
+    /// How a line names its call.
+    pub call_prefix: CallPrefix,
     /// The time stands first.
-    timestamps: bool,
+    pub timestamps: bool,
     /// A text of several lines is several lines of log.
-    split: bool,
-    /// Longer lines are broken.
-    max_chars: Option<usize>,
-    mark_prefix: String,
-    mark_suffix: String,
+    pub split: bool,
+    /// Longer lines are broken; `None`: none is.
+    pub max_chars: Option<usize>,
+    /// Stands before addresses and tags.
+    pub mark_prefix: String,
+    /// Stands after them.
+    pub mark_suffix: String,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self {
+            call_prefix: CallPrefix::default(),
+            timestamps: true,
+            split: false,
+            max_chars: None,
+            mark_prefix: String::new(),
+            mark_suffix: String::new(),
+        }
+    }
 }
 
 /// One event to log.
@@ -35,88 +59,68 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Form {
-    /// The form that the settings ask for. A syslog knows the time itself, and takes no long lines.
-    pub(crate) fn new(settings: &Syslog) -> Self {
-        let max = match (settings.max_line_length, settings.engine) {
-            (Some(max), _) => usize::try_from(max).unwrap_or(usize::MAX),
-            (None, true) => SYSLOG_LINE_CHARS,
-            (None, false) => 0,
+    /// Writes the lines of an entry, each with its end.
+    pub(crate) fn write(&self, out: &mut impl Write, entry: Entry<'_>) -> fmt::Result {
+        if !self.split {
+            return self.line(out, entry, entry.text);
+        }
+        let parts = entry.text.split('\n');
+        let parts = parts.map(|part| part.trim_end_matches('\r'));
+        for part in parts.filter(|part| !part.is_empty()) {
+            self.line(out, entry, part)?;
+        }
+        Ok(())
+    }
+
+    fn line(&self, out: &mut impl Write, entry: Entry<'_>, text: &str) -> fmt::Result {
+        let Some(max) = self.max_chars else {
+            self.head(out, entry, "")?;
+            self.body(out, entry, text)?;
+            return out.write_char('\n');
         };
-        Self {
-            call_prefix: settings.call_prefix,
-            timestamps: settings.timestamps && !settings.engine,
-            split: settings.split_lines,
-            max_chars: (max > 0).then_some(max),
-            mark_prefix: settings.mark_prefix.clone(),
-            mark_suffix: settings.mark_suffix.clone(),
-        }
-    }
-
-    /// The lines of an entry, each with its end.
-    pub(crate) fn lines(&self, entry: Entry<'_>) -> String {
-        let mut out = String::new();
-        let parts = entry
-            .text
-            .split('\n')
-            .map(|part| part.trim_end_matches('\r'));
-        match self.split {
-            true => {
-                for part in parts.filter(|part| !part.is_empty()) {
-                    self.line(&mut out, entry, part);
-                }
-            }
-            false => self.line(&mut out, entry, entry.text),
-        }
-        out
-    }
-
-    /// A value between the marks.
-    pub(crate) fn marked(&self, value: &str) -> String {
-        format!("{}{value}{}", self.mark_prefix, self.mark_suffix)
-    }
-
-    fn line(&self, out: &mut String, entry: Entry<'_>, text: &str) {
         let mut body = String::new();
-        if let Some(id) = entry.call_id {
-            let before = match self.call_prefix {
-                CallPrefix::Brackets => "[",
-                CallPrefix::Parsable => "[ID=\"",
-            };
-            body.push_str(before);
-            write_safe(&mut body, id);
-            body.push_str(match self.call_prefix {
-                CallPrefix::Brackets => "]: ",
-                CallPrefix::Parsable => "\"]: ",
-            });
-        }
-        let _ = write!(body, "[{}] ", entry.subsystem);
-        write_safe(&mut body, text);
-        let mut rest = body.as_str();
-        let mut is_first = true;
+        self.body(&mut body, entry, text)?;
+        let (mut rest, mut before) = (body.as_str(), "");
         loop {
-            let cut = self.max_chars.and_then(|max| rest.char_indices().nth(max));
+            let cut = rest.char_indices().nth(max);
             let (piece, left) = rest.split_at(cut.map_or(rest.len(), |(at, _)| at));
-            if self.timestamps {
-                let _ = write!(
-                    out,
-                    "[{}.{:06}] ",
-                    entry.at.as_secs(),
-                    entry.at.subsec_micros()
-                );
-            }
-            let before = if is_first { "" } else { "... " };
-            let after = if left.is_empty() { "" } else { " ..." };
-            let _ = writeln!(out, "{}: {before}{piece}{after}", name(entry.level));
+            self.head(out, entry, before)?;
+            out.write_str(piece)?;
+            out.write_str(if left.is_empty() { "\n" } else { " ...\n" })?;
             if left.is_empty() {
-                return;
+                return Ok(());
             }
-            (rest, is_first) = (left, false);
+            (rest, before) = (left, "... ");
         }
+    }
+
+    /// What stands first in every line.
+    fn head(&self, out: &mut impl Write, entry: Entry<'_>, before: &str) -> fmt::Result {
+        if self.timestamps {
+            let (seconds, micros) = (entry.at.as_secs(), entry.at.subsec_micros());
+            write!(out, "[{seconds}.{micros:06}] ")?;
+        }
+        out.write_str(name(entry.level))?;
+        out.write_str(": ")?;
+        out.write_str(before)
+    }
+
+    fn body(&self, out: &mut impl Write, entry: Entry<'_>, text: &str) -> fmt::Result {
+        if let Some(id) = entry.call_id {
+            let (before, after) = match self.call_prefix {
+                CallPrefix::Brackets => ("[", "]: "),
+                CallPrefix::Parsable => ("[ID=\"", "\"]: "),
+            };
+            out.write_str(before)?;
+            write_safe(out, id)?;
+            out.write_str(after)?;
+        }
+        out.write_char('[')?;
+        out.write_str(entry.subsystem)?;
+        out.write_str("] ")?;
+        write_safe(out, text)
     }
 }
-
-/// Longest line for a syslog that is not told another (spec: media-behaviour §20).
-const SYSLOG_LINE_CHARS: usize = 500;
 
 /// rtpengine's name of a level.
 fn name(level: Level) -> &'static str {
@@ -129,21 +133,30 @@ fn name(level: Level) -> &'static str {
 }
 
 /// Text of peers must not pass for lines of ours, nor steer a terminal.
-fn write_safe(out: &mut String, text: &str) {
+fn write_safe(out: &mut impl Write, text: &str) -> fmt::Result {
+    // The usual text, in one piece.
+    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return out.write_str(text);
+    }
     for c in text.chars() {
         match c {
-            '\t' => out.push(' '),
-            c if needs_escape(c) => {
-                let _ = write!(out, "{}", Escape(c));
-            }
-            c => out.push(c),
+            '\t' => out.write_char(' ')?,
+            c if needs_escape(c) => write!(out, "{}", Escape(c))?,
+            c => out.write_char(c)?,
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lines(form: &Form, entry: Entry<'_>) -> String {
+        let mut lines = String::new();
+        form.write(&mut lines, entry).unwrap();
+        lines
+    }
 
     fn entry<'a>(call_id: Option<&'a str>, text: &'a str) -> Entry<'a> {
         Entry {
@@ -157,12 +170,10 @@ mod tests {
 
     #[test]
     fn line_has_rtpengines_prefix() {
-        let form = Form::new(&Syslog::default());
+        let form = Form::default();
+        let received = "Received command 'offer' from 127.0.0.1:47542";
         assert_eq!(
-            form.lines(entry(
-                Some("c1"),
-                "Received command 'offer' from 127.0.0.1:47542"
-            )),
+            lines(&form, entry(Some("c1"), received)),
             "[1795259206.248917] INFO: [c1]: [control] Received command 'offer' from 127.0.0.1:47542\n"
         );
         let warning = Entry {
@@ -171,46 +182,36 @@ mod tests {
             ..entry(None, "odd")
         };
         assert_eq!(
-            form.lines(warning),
+            lines(&form, warning),
             "[1795259206.248917] WARNING: [core] odd\n"
         );
     }
 
     #[test]
     fn settings_change_the_line() {
-        let form = Form::new(&Syslog {
+        let form = Form {
             call_prefix: CallPrefix::Parsable,
             timestamps: false,
-            mark_prefix: "<<".to_owned(),
-            mark_suffix: ">>".to_owned(),
-            ..Syslog::default()
-        });
+            ..Form::default()
+        };
         assert_eq!(
-            form.lines(entry(Some("c1"), "x")),
+            lines(&form, entry(Some("c1"), "x")),
             "INFO: [ID=\"c1\"]: [control] x\n"
         );
-        assert_eq!(form.marked("192.0.2.1:4000"), "<<192.0.2.1:4000>>");
-        let to_syslog = Form::new(&Syslog {
-            engine: true,
-            ..Syslog::default()
-        });
         let long = "y".repeat(600);
-        let lines = to_syslog.lines(entry(None, &long));
-        assert!(lines.starts_with("INFO: [control] yyy"), "{lines}");
-        assert_eq!(lines.lines().count(), 2);
-        let to_stderr = Form::new(&Syslog::default());
-        assert_eq!(to_stderr.lines(entry(None, &long)).lines().count(), 1);
+        let whole = lines(&Form::default(), entry(None, &long));
+        assert_eq!(whole.lines().count(), 1);
     }
 
     #[test]
     fn long_lines_are_broken() {
-        let form = Form::new(&Syslog {
-            max_line_length: Some(15),
+        let form = Form {
+            max_chars: Some(15),
             timestamps: false,
-            ..Syslog::default()
-        });
+            ..Form::default()
+        };
         assert_eq!(
-            form.lines(entry(None, "abcdefghij")),
+            lines(&form, entry(None, "abcdefghij")),
             "INFO: [control] abcde ...\nINFO: ... fghij\n"
         );
     }
@@ -218,37 +219,40 @@ mod tests {
     #[test]
     fn texts_of_several_lines_are_split_or_stay_one() {
         let text = "v=0\r\ns=-\r\n";
-        let settings = Syslog {
+        let whole = Form {
             timestamps: false,
-            ..Syslog::default()
+            ..Form::default()
         };
         assert_eq!(
-            Form::new(&settings).lines(entry(None, text)),
+            lines(&whole, entry(None, text)),
             "INFO: [control] v=0\\r\\ns=-\\r\\n\n"
         );
-        let split = Form::new(&Syslog {
-            split_lines: true,
-            ..settings
-        });
+        let split = Form {
+            split: true,
+            ..whole
+        };
         assert_eq!(
-            split.lines(entry(Some("c"), text)),
+            lines(&split, entry(Some("c"), text)),
             "INFO: [c]: [control] v=0\nINFO: [c]: [control] s=-\n"
         );
     }
 
     #[test]
     fn hostile_call_ids_make_no_lines_of_their_own() {
-        let form = Form::new(&Syslog {
-            split_lines: true,
+        let form = Form {
+            split: true,
             timestamps: false,
-            ..Syslog::default()
-        });
+            ..Form::default()
+        };
         assert_eq!(
-            form.lines(entry(Some("a\nERR: [core] \u{1b}[2J"), "x")),
+            lines(&form, entry(Some("a\nERR: [core] \u{1b}[2J"), "x")),
             "INFO: [a\\nERR: [core] \\u{1b}[2J]: [control] x\n"
         );
         assert_eq!(
-            form.lines(entry(Some("a\u{2028}\u{202e}\u{9b}b"), "\u{feff}\u{e0041}")),
+            lines(
+                &form,
+                entry(Some("a\u{2028}\u{202e}\u{9b}b"), "\u{feff}\u{e0041}")
+            ),
             "INFO: [a\\u{2028}\\u{202e}\\u{9b}b]: [control] \\u{feff}\\u{e0041}\n"
         );
     }

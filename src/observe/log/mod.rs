@@ -1,60 +1,114 @@
 //! Logging: `tracing` events to stderr, for people or as JSON, or to stderr or the syslog in
-//! rtpengine's form.
+//! rtpengine's form. Nobody who logs waits for the reader of the log, see [`super::lines`].
 
 mod event;
 pub(crate) mod line;
 mod sink;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::{fmt, reload};
 
+use super::lines::{LineQueue, Outlet};
 use super::syslog::Facility;
-use crate::config::topic::Syslog;
-use crate::config::{Log, LogFormat};
-use line::Form;
+pub use line::{CallPrefix, Form};
 use sink::Sink;
 
-/// Starts logging for this process. Called once, by `main`. What goes to the syslog has
-/// rtpengine's form, whatever `log` says.
+/// What is logged, how and where to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// A level, or a filter per target.
+    pub level: String,
+    /// How the lines look.
+    pub shape: Shape,
+    /// Who gets them: the syslog, under this facility and name of the program, or standard error.
+    pub syslog: Option<(Facility, String)>,
+}
+
+/// How lines look.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+    /// rtpengine's.
+    Rtpengine(Form),
+}
+
+/// The running log. Dropped, it writes what it has (no longer than a few seconds), so it outlives
+/// what logs.
+#[derive(Debug)]
+#[must_use = "the last lines are written when it is dropped"]
+pub struct Logging(LineQueue);
+
+impl Logging {
+    /// Writes what was logged until now; gives up on a reader that stalls.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Starts logging for this process. Called once, by `main`. Panics are logged from then on.
 ///
 /// # Errors
-/// The level is no filter, or something logs already.
-pub fn start(log: &Log, syslog: &Syslog) -> Result<(), String> {
-    let filter = filter(&log.level)?;
-    if syslog.engine || log.format == LogFormat::Rtpengine {
-        let facility: Result<Facility, _> = syslog.facility.to_string().parse();
-        let sink = match syslog.engine {
-            true => Sink::syslog(facility.map_err(|error| error.to_string())?, &syslog.name),
-            false => Sink::Stderr,
-        };
-        let builder = fmt::Subscriber::builder()
-            .with_env_filter(filter)
-            .with_writer(sink)
-            .event_format(Form::new(syslog))
-            .with_filter_reloading();
-        keep(builder.reload_handle());
-        return builder.try_init().map_err(not_started);
-    }
+/// The level is no filter, something logs already, or there is no thread to write.
+pub fn start(settings: Settings) -> Result<Logging, String> {
+    let filter = filter(&settings.level)?;
+    let outlet = match &settings.syslog {
+        Some((facility, name)) => Outlet::syslog(*facility, name),
+        None => Outlet::Stderr,
+    };
+    let queue = LineQueue::start("log", outlet).map_err(not_started)?;
     let builder = fmt::Subscriber::builder()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
-    let started = match log.format {
-        LogFormat::Human | LogFormat::Rtpengine => {
-            let builder = builder.with_ansi(io::stderr().is_terminal());
+        .with_writer(Sink(queue.clone()));
+    let started = match settings.shape {
+        Shape::Human => {
+            let is_read_by_people = settings.syslog.is_none() && io::stderr().is_terminal();
+            let builder = builder.with_ansi(is_read_by_people);
             let builder = builder.with_target(true).with_filter_reloading();
             keep(builder.reload_handle());
             builder.try_init()
         }
-        LogFormat::Json => {
+        Shape::Json => {
             let builder = builder.json().flatten_event(true).with_filter_reloading();
             keep(builder.reload_handle());
             builder.try_init()
         }
+        Shape::Rtpengine(form) => {
+            let builder = builder.event_format(form).with_filter_reloading();
+            keep(builder.reload_handle());
+            builder.try_init()
+        }
     };
-    started.map_err(not_started)
+    started.map_err(not_started)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(Logging(queue))
+}
+
+/// The default hook would write to standard error, and wait for whoever reads it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let reason = panic.payload_as_str().unwrap_or("not said");
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let at = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        BacktraceStatus::Captured => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    tracing::error!(thread, at, "panicked: {reason}{backtrace}");
 }
 
 fn not_started(error: impl std::fmt::Display) -> String {

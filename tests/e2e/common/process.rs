@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -36,6 +36,15 @@ impl Process {
             child,
             log: log.to_owned(),
         }
+    }
+
+    /// The same with its standard error in a pipe that nobody reads yet.
+    fn start_unread(mut command: Command) -> (Self, ChildStderr) {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let unread = child.stderr.take().unwrap();
+        let log = PathBuf::new();
+        (Self { child, log }, unread)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -134,6 +143,34 @@ impl Relay {
 
     fn spawn(mut command: Command, interfaces: &str, more: &str) -> Self {
         let ng = free_udp("127.0.0.1");
+        let directory = Self::configure(&mut command, ng, interfaces, more);
+        let process = Process::start(command, &directory.path().join("log"));
+        Self {
+            process,
+            ng,
+            _directory: directory,
+        }
+    }
+
+    /// With its log in a pipe that nobody reads yet.
+    pub(crate) fn start_unread(more: &str) -> (Self, ChildStderr) {
+        let ng = free_udp("127.0.0.1");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let interface = "[[interface]]\naddress = \"127.0.0.1\"\n";
+        let directory = Self::configure(&mut command, ng, interface, more);
+        let (process, unread) = Process::start_unread(command);
+        let relay = Self {
+            process,
+            ng,
+            _directory: directory,
+        };
+        wait_for("the relay", Duration::from_secs(10), || {
+            relay.ask(Dict::new().with("command", "ping")).ok()
+        });
+        (relay, unread)
+    }
+
+    fn configure(command: &mut Command, ng: SocketAddr, interfaces: &str, more: &str) -> TempDir {
         let directory = TempDir::new(&format!("relay-{}", ng.port()));
         let config = format!(
             "{interfaces}\n[ng]\nudp = [\"{ng}\"]\ntcp = [\"{ng}\"]\n{more}\n\
@@ -141,12 +178,7 @@ impl Relay {
         );
         let path = directory.file("windlass.toml", &config);
         command.arg("run").arg("--config").arg(path);
-        let process = Process::start(command, &directory.path().join("log"));
-        Self {
-            process,
-            ng,
-            _directory: directory,
-        }
+        directory
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::{PortRange, config_of, read_line, without_habits};
 use crate::config::compat::options::{OPTIONS, Takes};
 use crate::config::topic::{
-    CallPrefix, CertificateCipher, HomerProtocol, MosBasis, MosModel, MqttScope, Pmtu,
-    RecordingFormat, RecordingMethod, RedisFormat, Signature, SsrcReporting,
+    CertificateCipher, HomerProtocol, MosBasis, MosModel, MqttScope, Pmtu, RecordingFormat,
+    RecordingMethod, RedisFormat, Signature, SsrcReporting,
 };
 use crate::config::{Config, LogFormat, compat};
 use crate::media::latch::Learning;
 use crate::observe::levels::Levels;
+use crate::observe::log::CallPrefix;
 
 type Landed = fn(&Config) -> bool;
 

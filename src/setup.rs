@@ -1,4 +1,4 @@
-//! Engine values of a configuration: addresses, identity, defaults.
+//! What a configuration means for the engine: the log, addresses, identity, defaults.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,17 +8,52 @@ use rand::{Rng, SeedableRng};
 use windlass_ng::Templates;
 use windlass_ng::request::VscCodes;
 
-use super::Error;
 use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
 use crate::config::topic;
-use crate::config::{Config, Interface};
+use crate::config::{Config, Interface, LogFormat};
 use crate::dataplane::{SteeredPorts, Steering};
-use crate::media::certificate::Certificate;
+use crate::limits::SYSLOG_LINE_CHARS;
+use crate::media::certificate::{Certificate, CertificateError};
 use crate::media::quality::Model;
 use crate::media::reach::{self, MediaPorts, Prefix};
 use crate::media::report::{Basis, Scoring};
 use crate::observe::load::LoadLimits;
+use crate::observe::log::{self, Form, Shape};
+
+/// The log. What goes to the syslog has rtpengine's form, whatever `[log]` says.
+pub fn logging(config: &Config) -> log::Settings {
+    let syslog = &config.syslog;
+    let shape = match (syslog.engine, config.log.format) {
+        (true, _) | (_, LogFormat::Rtpengine) => Shape::Rtpengine(form(syslog)),
+        (false, LogFormat::Human) => Shape::Human,
+        (false, LogFormat::Json) => Shape::Json,
+    };
+    let to_syslog = || (syslog.facility, syslog.name.clone());
+    log::Settings {
+        level: config.log.level.clone(),
+        shape,
+        syslog: syslog.engine.then(to_syslog),
+    }
+}
+
+/// The form of lines that rtpengine would write. A syslog knows the time itself, and takes no long
+/// lines.
+fn form(settings: &topic::Syslog) -> Form {
+    let max = match (settings.max_line_length, settings.engine) {
+        (Some(max), _) => usize::try_from(max).unwrap_or(usize::MAX),
+        (None, true) => SYSLOG_LINE_CHARS,
+        (None, false) => 0,
+    };
+    Form {
+        call_prefix: settings.call_prefix,
+        timestamps: settings.timestamps && !settings.engine,
+        split: settings.split_lines,
+        max_chars: (max > 0).then_some(max),
+        mark_prefix: settings.mark_prefix.clone(),
+        mark_suffix: settings.mark_suffix.clone(),
+    }
+}
 
 /// Media addresses and their pools. Entries of one address and range share a pool.
 pub(crate) fn addresses(config: &Config, rng: &mut impl Rng) -> Vec<LocalAddress> {
@@ -52,7 +87,7 @@ pub(crate) fn addresses(config: &Config, rng: &mut impl Rng) -> Vec<LocalAddress
 }
 
 /// Whether the ports of all media addresses are steered.
-pub(super) fn steering(config: &Config) -> Steering {
+pub(crate) fn steering(config: &Config) -> Steering {
     let ports = || {
         let interfaces = config.interfaces.iter();
         let range = |interface: &Interface| {
@@ -134,10 +169,10 @@ pub(crate) fn defaults(config: &Config, reach: Arc<reach::Rules>) -> call::Defau
     }
 }
 
-/// Identity that this relay shows, drawn anew at every start.
-pub(super) fn identity(config: &Config) -> Result<Identity, Error> {
+/// What this relay shows of itself, drawn anew with every start.
+pub(crate) fn identity(config: &Config) -> Result<Identity, CertificateError> {
     let software = &config.signalling.software_id;
-    let certificate = Certificate::generate(software).map_err(Error::Certificate)?;
+    let certificate = Certificate::generate(software)?;
     let addresses = config.interfaces.iter().map(|interface| interface.address);
     let mut rng = StdRng::from_os_rng();
     Ok(Identity::new(certificate, addresses, software, &mut rng))
@@ -186,7 +221,7 @@ pub(crate) fn templates(config: &Config) -> Templates {
 }
 
 /// How mean opinion scores are made.
-pub(super) fn scoring(config: &Config) -> Scoring {
+pub(crate) fn scoring(config: &Config) -> Scoring {
     Scoring {
         basis: match config.quality.mos {
             topic::MosBasis::Conversational => Basis::Conversational,
@@ -197,5 +232,35 @@ pub(super) fn scoring(config: &Config) -> Scoring {
             topic::MosModel::G107 => Model::G107,
             topic::MosModel::G107Fullband => Model::Fullband,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_for_a_syslog_have_no_time_and_an_end() {
+        let mut config = Config::default();
+        config.log.format = LogFormat::Json;
+        config.syslog.engine = true;
+        let settings = logging(&config);
+        let Shape::Rtpengine(form) = &settings.shape else {
+            panic!("{settings:?}");
+        };
+        assert_eq!(
+            (form.timestamps, form.max_chars),
+            (false, Some(SYSLOG_LINE_CHARS))
+        );
+        assert!(settings.syslog.is_some());
+        config.syslog.engine = false;
+        let settings = logging(&config);
+        assert!(matches!(settings.shape, Shape::Json) && settings.syslog.is_none());
+        config.log.format = LogFormat::Rtpengine;
+        let settings = logging(&config);
+        let Shape::Rtpengine(form) = &settings.shape else {
+            panic!("{settings:?}");
+        };
+        assert_eq!((form.timestamps, form.max_chars), (true, None));
     }
 }
