@@ -4,6 +4,8 @@
 //! rewrites the SDP and relays the media. See ARCHITECTURE.md for the design.
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+mod arrows;
 pub mod call;
 pub mod config;
 pub mod ctl;
