@@ -61,6 +61,13 @@ macro_rules! groups {
             pub(super) const SECTIONS: &'static [&'static str] =
                 &[$(<topic::$group as Group>::SECTION),*];
 
+            /// The keys of each.
+            #[cfg(test)]
+            pub(super) const KEYS: &'static [(&'static str, &'static [&'static str])] = &[$((
+                <topic::$group as Group>::SECTION,
+                <topic::$group as Group>::KEYS,
+            )),*];
+
             /// Reads every section out of a file.
             pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Self {
                 Self {

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 
+use super::draft::Groups;
 use super::*;
 
 fn parse(text: &str, flags: &Flags) -> Result<Config, Vec<Problem>> {
@@ -85,6 +86,28 @@ fn example_is_valid_and_shows_the_defaults() {
         ..Config::default()
     };
     assert_eq!(example, expected);
+}
+
+#[test]
+fn example_names_every_setting_in_its_section() {
+    let example = include_str!("example.toml");
+    let mut missing = Vec::new();
+    for (section, keys) in Groups::KEYS {
+        let header = format!("\n[{section}]");
+        let (_, text) = example.split_once(&header).unwrap_or_default();
+        let text = text.split("\n[").next().unwrap_or_default();
+        let words: Vec<&str> = text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .collect();
+        // Codes are listed by what stands in front of `code`.
+        let is_named = |key: &str| {
+            let short = key.trim_end_matches("code");
+            words.contains(&key) || words.contains(&short)
+        };
+        let unnamed = keys.iter().filter(|key| !is_named(key));
+        missing.extend(unnamed.map(|key| format!("{section}.{key}")));
+    }
+    assert_eq!(missing, [""; 0]);
 }
 
 #[test]
