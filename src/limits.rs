@@ -1,6 +1,131 @@
-//! Bounds of the engine, each with its reason (law 4 of ARCHITECTURE.md).
+//! Every bound of the engine, with the reason for its number (law 4 of ARCHITECTURE.md). What an
+//! operator may set is in the configuration; its default is here where it is a bound.
 
 use std::time::Duration;
+
+// Of a call.
+
+/// Parties of one call: more than any fork rings, and a large conference. Who hears whom is looked
+/// up by going through all of them.
+pub const LEGS_PER_CALL: usize = 512;
+
+/// Earlier tags of one party that are known: those of an answer per phone of a large hunt group.
+pub const TAGS_PER_LEG: usize = 64;
+
+/// Keys (branches, `label`s and the like) that one leg may be known by: a proxy gives one per request.
+pub const LEG_KEYS: usize = 8;
+
+/// m= lines that a call may have. Phones have two or three, conferences of browsers dozens.
+pub const LINES_PER_CALL: usize = 256;
+
+/// Port sets that one media may keep. A party that names a new address in every re-offer gets new
+/// ports each time; beyond this many the oldest set is given back.
+pub const PORT_SETS_PER_MEDIA: usize = 8;
+
+/// Sources that one media may hear: a large conference.
+pub const SOURCES_PER_MEDIA: usize = 256;
+
+/// ICE candidates of one party that are kept: checks grow with the square (spec: media-behaviour §5).
+pub const ICE_CANDIDATES: usize = 100;
+
+/// Pieces of SDP (trickle) that one call keeps for offers that have not come yet: a browser sends one
+/// per candidate, and some 20 before its offer can have come.
+pub const EARLY_FRAGMENTS: usize = 32;
+
+/// The longest delay that a `delete` may ask for: a day. A larger one would keep the ports of an
+/// ended call for as long as somebody likes.
+pub const DELETE_DELAY: Duration = Duration::from_secs(86_400);
+
+/// Digits of a code that starts or stops something: nobody types more, and a request must not make us
+/// compare for long.
+pub const CODE_DIGITS: usize = 32;
+
+/// Frequencies of one tone: a chord of more is noise.
+pub const TONE_FREQUENCIES: usize = 4;
+
+/// Digits that may wait in one stream to be played: a telephone number and a card number in one
+/// request; at a quarter of a second each they take 16 s.
+pub const QUEUED_DIGITS: usize = 64;
+
+// Of a flow.
+
+/// Sources of one flow that have counters of their own; the packets of further ones count in the
+/// flow's totals alone. A phone uses one, a transfer or a music-on-hold source two or three.
+pub const SSRCS_PER_FLOW: usize = 4;
+
+/// Sources whose runs the latch counts at a time. A further one replaces the one with the shortest
+/// run, so a spray of sources does not push out a phone that goes on sending.
+pub const LATCH_CANDIDATES: usize = 4;
+
+/// Payload types of one flow whose sizes are followed: a phone sends one codec, events and comfort
+/// noise, in a re-offer perhaps others.
+pub const GUARDED_PAYLOAD_TYPES: usize = 8;
+
+/// Report blocks of one compound RTCP packet that are looked at: a phone reports on one source, a
+/// conference on as many as it mixes at a time.
+pub const REPORT_BLOCKS: usize = 16;
+
+/// Sources of one call whose reports are followed: two parties, each with a few streams after
+/// transfers.
+pub const REPORTED_SOURCES: usize = 8;
+
+/// Sender reports of one source that a receiver report may answer to: with one each 5 s, those of
+/// the last 20 s.
+pub const SENDER_REPORTS: usize = 4;
+
+// Of a worker and its backend.
+
+/// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
+/// as much as a fragmented video packet may have.
+pub const DATAGRAM_BYTES: usize = 9216;
+
+/// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
+pub const QUEUED_DATAGRAM_BYTES: usize = 2000;
+
+/// Bytes that the queue of ports that hear everybody may hold; the system counts some 800 for a
+/// packet, and doubles the limit. A flood can fill it.
+pub const LEARNING_QUEUE_BYTES: usize = 16 << 20;
+
+/// The same of gated ports, which only settled parties can fill: more than a second of 1,000 calls,
+/// so that a worker that was held up for a while loses nothing.
+pub const GATED_QUEUE_BYTES: usize = 48 << 20;
+
+/// Bytes that wait to be sent from one address: some 200 ms of 1,000 calls, the longest that a late
+/// packet is of use.
+pub const SEND_QUEUE_BYTES: usize = 16 << 20;
+
+/// Raw sockets of one worker: one for each address and TOS in use. Calls may ask for any TOS.
+pub const SENDERS_PER_WORKER: usize = 512;
+
+/// Events of flows that wait for control: a second of 2,000 calls that settle both ways. Further ones
+/// are counted and lost.
+pub const FLOW_EVENTS: usize = 4096;
+
+/// Ports whose last call left a source behind that is remembered: a minute of 130 ends of calls per
+/// second, two ports each.
+pub const LEFT_SOURCES: usize = 16_384;
+
+// Of control.
+
+/// Threads per ng UDP address: commands of different calls run beside each other, one on each core,
+/// and a `ping` finds one thread free. More than these meet on the same locks.
+pub const NG_THREADS: usize = 4;
+
+/// Proxies with counters of their own; those beyond share the entry of the unspecified address.
+/// A relay serves a handful; an open port must not let strangers grow the table.
+pub const COUNTED_PROXIES: usize = 64;
+
+/// Bytes of a line to the operator's listener: the longest command is a handful of words.
+pub const CLI_LINE_BYTES: usize = 64 * 1024;
+
+/// Connections to the operator's listener, a thread each; more are closed at once. Monitoring has one
+/// or two.
+pub const CLI_CONNECTIONS: usize = 32;
+
+/// Calls of the demo's callee at a time: it is for a phone or two.
+pub const DEMO_CALLS: usize = 64;
+
+// Of what is told to others.
 
 /// Bytes of log lines that may wait for whoever reads them: two seconds of 100 calls set up per second
 /// at the level `debug`, or half a minute at `info`.
@@ -13,6 +138,14 @@ pub const SYSLOG_LINE_CHARS: usize = 500;
 /// manager waits before it kills.
 pub const LINES_FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Call-backs that may wait. With a SIP side that does not answer, each takes up to 15 s; beyond that
+/// number it has been gone for so long that no call of it is alive.
+pub const CALL_BACKS: usize = 1024;
+
+/// Bytes of a call-id in the name of a recording. File names have 255 bytes at most; 36 are taken by
+/// what stands around.
+pub const RECORDING_NAME_BYTES: usize = 200;
+
 /// Bytes of packets and SDP that may wait for the recording disk, of all calls together: three
 /// seconds of 500 calls in G.711, both ways, with what the queue needs around a packet.
 pub const RECORDER_QUEUE_BYTES: u32 = 64 << 20;
@@ -22,7 +155,3 @@ pub const RECORDING_BYTES: u64 = 1 << 30;
 
 /// Bytes that recordings leave free on their disk, for everything else that lives there.
 pub const RECORDING_FREE_BYTES: u64 = 256 << 20;
-
-/// Ports whose last call left a source behind that is remembered: a minute of 130 ends of calls per
-/// second, two ports each.
-pub const LEFT_SOURCES: usize = 16_384;

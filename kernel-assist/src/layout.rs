@@ -66,9 +66,6 @@ pub struct Question {
     pub address: Address,
 }
 
-/// Questions of one run of `holders`, at most.
-pub const MAX_QUESTIONS: usize = 8;
-
 impl From<SocketAddr> for Question {
     fn from(local: SocketAddr) -> Self {
         Self {

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod layout;
+pub mod limits;
 pub mod reserve;
 pub mod rights;
 pub mod steer;

@@ -19,20 +19,14 @@ use aya::programs::{CgroupAttachMode, CgroupSockAddr, ProgramError, SkLookup, Xd
 use aya::{Ebpf, EbpfLoader, Pod};
 use socket2::SockRef;
 
-use crate::layout::{self, Address, GATED, LEASED, MAX_QUESTIONS, OPEN, Question, SOCKET_SHIFT};
+use crate::layout::{self, Address, GATED, LEASED, OPEN, Question, SOCKET_SHIFT};
+use crate::limits::{MAX_ADDRESSES, MAX_PORTS, MAX_QUESTIONS};
 use crate::sys::{self, PortTable};
 
 /// The object of `bpf/steer.bpf.c`, as `bpf/build` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/steer.bpf.o");
 
-/// Number of addresses in the table.
-pub const MAX_ADDRESSES: usize = 256;
-
-/// Number of ports in the table, at 32 bytes each: the whole range on 64 addresses. The system
-/// allocates the memory for all of them at once.
-pub const MAX_PORTS: u32 = 1 << 22;
-
-/// Sockets of a worker: IPv4 and IPv6 for ports without a gate, then for gated ones.
+/// Sockets of a worker: IPv4 and IPv6 for ports that hear everybody, then for gated ones.
 pub const SOCKETS_PER_WORKER: u32 = 4;
 
 /// Reasons why ports cannot be steered.

@@ -7,6 +7,7 @@ use windlass_ng::{CallId, Request};
 use super::leg::{LegIndex, Presence};
 use super::query::Selection;
 use super::state::Call;
+use crate::limits::DELETE_DELAY;
 
 /// Effect of a `delete`.
 pub(crate) enum Deletion {
@@ -28,7 +29,7 @@ impl Call {
         default_delay: Duration,
         now: Instant,
     ) -> Deletion {
-        let delay = request.delete_delay.map(|delay| delay.min(MAX_DELAY));
+        let delay = request.delete_delay.map(|delay| delay.min(DELETE_DELAY));
         let delay = delay.unwrap_or(default_delay);
         let Some(from_tag) = &request.from_tag else {
             return match &request.call_id {
@@ -114,7 +115,3 @@ impl Call {
         }
     }
 }
-
-/// Longest delay that a request may ask for: a day. A longer one would keep the ports of an ended
-/// call at the client's will.
-const MAX_DELAY: Duration = Duration::from_secs(86_400);

@@ -5,6 +5,7 @@ use windlass_ng::{Branch, Tag};
 use super::Now;
 use super::leg::{Alias, Leg, LegIndex, Presence};
 use super::state::Call;
+use crate::limits::{LEGS_PER_CALL, TAGS_PER_LEG};
 
 /// Whether an SDP is an offer or an answer (RFC 3264).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(crate) enum InvalidDialogue {
     #[error("the tags name no two parties of the call")]
     OneParty,
     /// The call has as many parties as a call may have.
-    #[error("the call has {MAX_LEGS} parties already")]
+    #[error("the call has {LEGS_PER_CALL} parties already")]
     TooManyParties,
 }
 
@@ -99,7 +100,7 @@ impl Call {
     ) -> Result<LegIndex, InvalidDialogue> {
         let mut leg = Leg::new(now, branch.cloned());
         leg.tag = tag.cloned();
-        if self.legs.len() < MAX_LEGS {
+        if self.legs.len() < LEGS_PER_CALL {
             if self.legs.is_empty() {
                 // Two parties are the rule; forks make it grow.
                 self.legs.reserve_exact(2);
@@ -237,13 +238,6 @@ impl Call {
     }
 }
 
-/// Parties of one call: more than any fork rings, and a large conference. Looking up subscriptions
-/// goes through all of them.
-pub(crate) const MAX_LEGS: usize = 512;
-
-/// Earlier tags of one party that are known: those of an answer per phone of a large hunt group.
-const MAX_ALIASES: usize = 64;
-
 impl Leg {
     /// Lets go of every mark of a leg that is gone.
     fn forget(&mut self, gone: LegIndex) {
@@ -289,7 +283,7 @@ impl Leg {
         if self.aliases.iter().any(|known| known.tag == alias.tag) {
             return;
         }
-        if self.aliases.len() >= MAX_ALIASES {
+        if self.aliases.len() >= TAGS_PER_LEG {
             self.aliases.remove(0);
         }
         self.aliases.push(alias);

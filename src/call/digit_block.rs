@@ -11,8 +11,9 @@ use super::leg::{Leg, LegIndex};
 use super::serve::Calls;
 use super::state::Call;
 use crate::flow::digits::{DigitBlock, DigitRule};
+use crate::limits::TONE_FREQUENCIES;
 use crate::media::dtmf::{DIGIT_GAP, Digit, Trigger};
-use crate::media::g711::{MAX_FREQUENCIES, Tone};
+use crate::media::g711::Tone;
 
 /// Silence and tones are made where no codec is needed for it.
 pub(crate) const NO_VOICE: &str =
@@ -92,9 +93,9 @@ fn rule(security: DtmfSecurity, options: &DtmfOptions) -> Result<DigitRule, &'st
     })
 }
 
-fn frequencies(wanted: &[i64]) -> Result<[u16; MAX_FREQUENCIES], &'static str> {
-    let mut hz = [0; MAX_FREQUENCIES];
-    if wanted.len() > MAX_FREQUENCIES {
+fn frequencies(wanted: &[i64]) -> Result<[u16; TONE_FREQUENCIES], &'static str> {
+    let mut hz = [0; TONE_FREQUENCIES];
+    if wanted.len() > TONE_FREQUENCIES {
         return Err(BAD_TONE);
     }
     for (slot, wanted) in hz.iter_mut().zip(wanted) {

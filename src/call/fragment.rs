@@ -9,9 +9,7 @@ use super::leg::LegIndex;
 use super::media::{Media, read_again};
 use super::state::Call;
 use super::timeouts::FRAGMENT_PATIENCE;
-
-/// Pieces that one call keeps for offers that have not come yet.
-const MAX_EARLY: usize = 32;
+use crate::limits::EARLY_FRAGMENTS;
 
 impl Call {
     /// Takes the candidates of a piece; keeps the piece if its offer has not come yet.
@@ -32,7 +30,7 @@ impl Call {
             None => {
                 let early = &mut self.extras_mut().early_fragments;
                 early.retain(|(_, _, at)| now.saturating_duration_since(*at) < FRAGMENT_PATIENCE);
-                if early.len() < MAX_EARLY {
+                if early.len() < EARLY_FRAGMENTS {
                     early.push((tag.clone(), text.into(), now));
                 }
             }

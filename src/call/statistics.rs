@@ -13,10 +13,7 @@ use super::state::Call;
 use super::timeouts::EndReason;
 use super::turn::Turn;
 use super::voip::{self, Traffic, interface_index};
-
-/// Proxies with counters of their own; those beyond share the entry of the unspecified address.
-/// A relay serves a handful; an open port must not let strangers grow the table.
-const MAX_PROXIES: usize = 64;
+use crate::limits::COUNTED_PROXIES;
 
 /// Counters of the whole relay.
 #[derive(Debug, Default)]
@@ -85,7 +82,7 @@ impl Statistics {
         failed: bool,
     ) {
         let mut proxies = self.proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = proxies.len() < MAX_PROXIES || proxies.contains_key(&proxy);
+        let known = proxies.len() < COUNTED_PROXIES || proxies.contains_key(&proxy);
         let key = if known {
             proxy
         } else {

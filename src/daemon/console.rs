@@ -16,6 +16,7 @@ use super::now;
 use super::role::Roles;
 use crate::call::Calls;
 use crate::ctl::{self, Console};
+use crate::limits::{CLI_CONNECTIONS, CLI_LINE_BYTES};
 use crate::observe::log;
 
 /// The console with the calls that it is for.
@@ -79,13 +80,10 @@ impl ctl::Process for ThisProcess {
     }
 }
 
-/// Longest line.
-const LINE_BYTES: usize = 64 * 1024;
-
 /// Connections at a time. For one more, a silent one is closed: every command takes one of its own,
 /// and sends its line at once.
 const PLACES: Bounds = Bounds {
-    connections: 32,
+    connections: CLI_CONNECTIONS,
     per_source: 16,
     silence: Duration::from_millis(500),
 };
@@ -263,7 +261,7 @@ fn read_line(place: &Place, stop: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
         };
         let end = read.iter().position(|&byte| byte == b'\n');
         line.extend_from_slice(read.get(..end.unwrap_or(read.len())).unwrap_or_default());
-        if line.len() > LINE_BYTES {
+        if line.len() > CLI_LINE_BYTES {
             return Err(io::Error::other("the line is too long"));
         }
         if end.is_some() {

@@ -17,11 +17,8 @@ use super::console::{CliServer, Operator};
 use crate::call::Calls;
 use crate::config::Config;
 use crate::config::access;
+use crate::limits::NG_THREADS;
 use crate::media::reach::Rules;
-
-/// Threads per ng UDP address, at most: commands of different calls run beside each other, one on
-/// each core, and a `ping` finds one thread free.
-const MAX_NG_THREADS: usize = 4;
 
 /// All control listeners.
 #[derive(Default)]
@@ -43,7 +40,7 @@ impl Listeners {
         let pages = Arc::new(Pages(operator.clone()));
         for &address in &config.ng.udp {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let threads = (cores + 1).min(MAX_NG_THREADS);
+            let threads = (cores + 1).min(NG_THREADS);
             let server = UdpServer::start(address, threads, shared.clone());
             listeners.udp.push(server.map_err(refused("udp", address))?);
         }

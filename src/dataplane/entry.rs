@@ -15,8 +15,9 @@ use crate::flow::outgoing::{Event as DigitEvent, Last, Passage};
 use crate::flow::outgoing_digits::{Fate, Replacement, Step};
 use crate::flow::port::PortLease;
 use crate::flow::state::{FlowState, LeasedFlow, ServiceState};
-use crate::flow::stats::{DropReason, FlowStats, MAX_SSRCS, PeerView, SsrcStats};
+use crate::flow::stats::{DropReason, FlowStats, PeerView, SsrcStats};
 use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
+use crate::limits::SSRCS_PER_FLOW;
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
@@ -58,7 +59,7 @@ pub(super) struct Entry<P> {
     /// The media port of the relay itself that is the destination.
     pub(super) hop_out: Option<Arc<Hop>>,
     pub(super) payload: Payload,
-    /// Reception per source, at most [`MAX_SSRCS`]; position as in the counters.
+    /// Reception per source, at most [`SSRCS_PER_FLOW`]; position as in the counters.
     pub(super) receptions: SmallVec<[Reception; 1]>,
     pub(super) latch: Latch,
     pub(super) call: u64,
@@ -487,7 +488,7 @@ impl<P> Entry<P> {
         let detectors = &mut self.services.get_or_insert_default().state.detectors;
         let known = detectors.iter().position(|(ssrc, _)| *ssrc == header.ssrc);
         let index = known.unwrap_or_else(|| {
-            if detectors.len() >= MAX_SSRCS {
+            if detectors.len() >= SSRCS_PER_FLOW {
                 detectors.remove(0);
             }
             detectors.push((header.ssrc, Detector::default()));
@@ -555,7 +556,7 @@ impl<P> Entry<P> {
             .position(|source| source.ssrc == header.ssrc);
         let index = match known {
             Some(index) => index,
-            None if self.receptions.len() < MAX_SSRCS => {
+            None if self.receptions.len() < SSRCS_PER_FLOW => {
                 self.receptions
                     .push(Reception::new(header.ssrc, header.sequence));
                 self.receptions.len() - 1

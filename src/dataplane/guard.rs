@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::flow::Guards;
 use crate::flow::stats::DropReason;
+use crate::limits::GUARDED_PAYLOAD_TYPES;
 use crate::media::rtp::Received;
 
 /// Bytes by which packets are told apart.
@@ -16,10 +17,7 @@ const COPY_WITHIN: Duration = Duration::from_secs(1);
 
 /// Packets of one size in a row from which on it counts as the size of their payload type.
 const RUN: u8 = 10;
-/// Payload types whose sizes are followed.
-const MAX_SIZES: usize = 8;
-
-/// Guard state of one flow.
+/// What one flow has seen.
 #[derive(Debug)]
 pub(super) struct Guard {
     guards: Guards,
@@ -93,7 +91,7 @@ impl Guard {
         let payload_type = received.payload_type;
         let mut sizes = self.sizes.iter_mut();
         let Some(known) = sizes.find(|known| known.payload_type == payload_type) else {
-            if self.sizes.len() < MAX_SIZES {
+            if self.sizes.len() < GUARDED_PAYLOAD_TYPES {
                 self.sizes.push(Size {
                     payload_type,
                     learned: None,

@@ -4,6 +4,8 @@
 //! leaves before its flows. What workers learn comes back as [`FlowEvent`]s and in the counters of
 //! each flow, which are read without stopping anybody.
 
+use crate::limits::FLOW_EVENTS;
+
 mod backend;
 mod by_local;
 mod entry;
@@ -45,10 +47,7 @@ use flows::{EventSink, Flows};
 use tap::{Recorded, Recordings};
 use worker::Shared;
 
-/// Events that may wait for control; further ones are counted and lost.
-const MAX_EVENTS: usize = 4096;
-
-/// An event of a flow.
+/// Something a flow learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowEvent {
     /// Number of the call, as in its plans.
@@ -212,7 +211,7 @@ impl Dataplane {
     ) -> io::Result<(Self, Receiver<FlowEvent>)> {
         let workers = workers.max(1);
         let mut rungs = steering.rungs(workers)?;
-        let (sender, events) = sync_channel(MAX_EVENTS);
+        let (sender, events) = sync_channel(FLOW_EVENTS);
         let lost_events = Arc::new(AtomicU64::new(0));
         let sink = EventSink {
             sender,

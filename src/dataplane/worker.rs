@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::backend::{Backend, Ready, Wait};
-use super::flows::{DATAGRAM_BYTES, Flows, Queue};
+use super::flows::{Flows, Queue};
 use super::sys::recv::RecvBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
+use crate::limits::DATAGRAM_BYTES;
 
 /// Datagrams taken at a time.
 const BATCH: usize = 64;

@@ -12,9 +12,7 @@ use super::nat::Line;
 use super::now;
 use super::phone::{Dialog, T1, USER_AGENT, token};
 use super::sip::{Message, audio_address, host_port, rtcp_address, sdp, tag};
-
-/// Calls that it has at a time.
-const MAX_CALLS: usize = 64;
+use crate::limits::DEMO_CALLS;
 
 /// The phone that answers every call; runs on a thread until dropped.
 #[derive(Debug)]
@@ -153,7 +151,7 @@ impl<F: FnMut(Dialog)> Agent<F> {
             let refusal = invite.response("488 Not Acceptable Here", "");
             return self.send(&refusal, from);
         }
-        if self.calls.len() >= MAX_CALLS {
+        if self.calls.len() >= DEMO_CALLS {
             return self.send(&invite.response("486 Busy Here", &token()), from);
         }
         let Some(audio) = audio_address(&invite.body) else {

@@ -8,11 +8,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::flow::Injection;
+use crate::limits::QUEUED_DIGITS;
 use crate::media::dtmf::{DigitPlan, END_PACKETS, EventPacket, EventSender, TelephoneEvent, units};
 use crate::media::rtp::{self, HEADER_LENGTH, RtpHeader};
-
-/// Digits that may wait in one stream, beside the one that is played.
-const MAX_QUEUED: usize = 64;
 
 /// Packet times without a packet after which a source counts as silent.
 const SILENCE_PACKETS: u32 = 3;
@@ -210,7 +208,7 @@ impl Outgoing {
         now: Instant,
     ) -> Result<(), &'static str> {
         if let Some(playing) = self.playing.as_mut() {
-            if playing.queue.len() > MAX_QUEUED {
+            if playing.queue.len() > QUEUED_DIGITS {
                 return Err(QUEUE_FULL);
             }
             playing.queue.push_back(injection);

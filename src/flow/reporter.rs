@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use crate::flow::Reports;
-use crate::flow::stats::MAX_SSRCS;
+use crate::limits::SSRCS_PER_FLOW;
 use crate::media::own_report::{self, Heard, Sent};
 use crate::media::quality::Reception;
 use crate::media::report::{Block, units};
@@ -101,7 +101,7 @@ impl Reporter {
     /// The party told when it sends.
     pub(crate) fn sender_report(&mut self, ssrc: u32, ntp_middle: u32, now: Instant) {
         self.sender_reports.retain(|(known, ..)| *known != ssrc);
-        if self.sender_reports.len() >= MAX_SSRCS {
+        if self.sender_reports.len() >= SSRCS_PER_FLOW {
             self.sender_reports.remove(0);
         }
         self.sender_reports.push((ssrc, ntp_middle, now));

@@ -5,11 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
 use super::quality::Quality;
+use crate::limits::SSRCS_PER_FLOW;
 use crate::media::latch::Refusal;
-
-/// Sources of one flow that have counters of their own; packets of further ones count in the flow's
-/// totals only. A phone uses one; a transfer or a music-on-hold source makes two or three.
-pub const MAX_SSRCS: usize = 4;
 
 /// Counters of a flow. One writer: `store(load + n)`, no read-modify-write.
 #[derive(Debug, Default)]
@@ -34,9 +31,9 @@ pub struct FlowStats {
     /// View of the source. It changes seldom, so a lock is fine; never locked per packet.
     pub peer: Mutex<PeerView>,
     /// Per synchronisation source in order of appearance; made with the first RTP packet.
-    pub ssrcs: OnceLock<Box<[SsrcStats; MAX_SSRCS]>>,
+    pub ssrcs: OnceLock<Box<[SsrcStats; SSRCS_PER_FLOW]>>,
     /// The same of what was sent.
-    pub sent: OnceLock<Box<[SentStats; MAX_SSRCS]>>,
+    pub sent: OnceLock<Box<[SentStats; SSRCS_PER_FLOW]>>,
 }
 
 impl FlowStats {

@@ -10,6 +10,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::limits::CODE_DIGITS;
+
 /// Bytes of one event in a payload.
 pub const EVENT_LENGTH: usize = 4;
 
@@ -335,16 +337,12 @@ pub struct Trigger {
     last: Option<Instant>,
 }
 
-/// Longest code. Longer ones are not typed by people, and a request must not make the comparison
-/// slow.
-pub const MAX_CODE: usize = 32;
-
 impl Trigger {
     /// A trigger for a code of digits; a pause of more than `gap` starts it anew (usually
-    /// [`DIGIT_GAP`]). `None` if the code is empty, longer than [`MAX_CODE`], or has a character
+    /// [`DIGIT_GAP`]). `None` if the code is empty, longer than [`CODE_DIGITS`], or has a character
     /// that is no digit.
     pub fn new(code: &str, gap: Duration) -> Option<Self> {
-        if code.is_empty() || code.len() > MAX_CODE {
+        if code.is_empty() || code.len() > CODE_DIGITS {
             return None;
         }
         let code: Vec<_> = code.chars().map(Digit::from_char).collect::<Option<_>>()?;

@@ -4,19 +4,18 @@
 
 use std::f64::consts::TAU;
 
+use crate::limits::TONE_FREQUENCIES;
+
 /// Ticks per second of every coding here.
 const CLOCK: f64 = 8000.0;
 /// The largest sample of G.711 in 16 bits.
 const FULL_SCALE: f64 = 32_124.0;
 
-/// Frequencies of one tone: a chord of more is noise.
-pub const MAX_FREQUENCIES: usize = 4;
-
 /// A sum of sine waves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tone {
     /// Frequencies in Hz; 0: none.
-    pub hz: [u16; MAX_FREQUENCIES],
+    pub hz: [u16; TONE_FREQUENCIES],
     /// Level of each below full scale, in dB.
     pub volume: u8,
 }

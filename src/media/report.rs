@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::quality::Model;
 use super::rtcp::is_rtcp;
+use crate::limits::{REPORTED_SOURCES, SENDER_REPORTS};
 
 /// RTCP packet types.
 const SENDER_REPORT: u8 = 200;
@@ -248,10 +249,6 @@ pub fn whole_ms(jitter: u32, clock_rate: u32) -> u32 {
     u32::try_from(ms).unwrap_or(u32::MAX)
 }
 
-/// Sources of one call whose reports are followed.
-const MAX_SOURCES: usize = 8;
-/// Sender reports of one source that a report may answer to.
-const MAX_SENT: usize = 4;
 /// Reports tell times in 65,536ths of a second: what is less cannot be told from nothing.
 const RESOLUTION_US: u32 = 16;
 /// A round trip between us and a reporter that is longer is none: a clock was set, or a report
@@ -277,7 +274,7 @@ impl Sources {
     /// A sender report passed, or one of our own was sent.
     pub fn sent(&mut self, ssrc: u32, ntp_middle: u32, now: Instant) {
         if let Some(source) = self.of(ssrc) {
-            if source.sent.len() >= MAX_SENT {
+            if source.sent.len() >= SENDER_REPORTS {
                 source.sent.remove(0);
             }
             source.sent.push((ntp_middle, now));
@@ -295,7 +292,7 @@ impl Sources {
 
     /// Takes over what is known of sources elsewhere, as far as there is room.
     pub fn absorb(&mut self, others: Self) {
-        let room = MAX_SOURCES.saturating_sub(self.0.len());
+        let room = REPORTED_SOURCES.saturating_sub(self.0.len());
         self.0.extend(others.0.into_iter().take(room));
     }
 
@@ -372,7 +369,7 @@ impl Sources {
         let known = self.0.iter().position(|source| source.ssrc == ssrc);
         let index = match known {
             Some(index) => index,
-            None if self.0.len() < MAX_SOURCES => {
+            None if self.0.len() < REPORTED_SOURCES => {
                 self.0.push(Source {
                     ssrc,
                     sent: Vec::new(),

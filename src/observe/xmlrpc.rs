@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use ureq::Agent;
 
-/// Call formats that the SIP side understands (`xmlrpc-format`).
+use crate::limits::CALL_BACKS;
+
+/// What the SIP side understands (`xmlrpc-format`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum XmlRpcFormat {
     /// 0, SEMS: `di(sbc, postControlCmd, TAG, teardown)` for each tag.
@@ -162,10 +164,6 @@ pub const TRIES: u32 = 3;
 /// Longest duration of one try.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Calls that may wait. With a SIP side that does not answer, each takes up to 15 s; beyond that
-/// number it has been gone for so long that no call of it is alive.
-const QUEUE: usize = 1024;
-
 /// Posts requests from a thread of its own.
 #[derive(Debug)]
 pub struct Notifier {
@@ -193,7 +191,7 @@ impl Notifier {
     /// # Errors
     /// No thread can be started.
     pub fn start() -> io::Result<Self> {
-        let (queue, waiting) = sync_channel(QUEUE);
+        let (queue, waiting) = sync_channel(CALL_BACKS);
         let counters = Arc::new(Counters::default());
         let count = Arc::clone(&counters);
         let thread = std::thread::Builder::new()

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
 use super::*;
+use crate::limits::CALL_BACKS;
 
 const CALL: TimedOutCall<'static> = TimedOutCall {
     call_id: b"a<b>&\"c\"",
@@ -184,7 +185,7 @@ fn what_does_not_fit_the_queue_is_dropped() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let notifier = Notifier::start().unwrap();
-    for _ in 0..QUEUE + 2 {
+    for _ in 0..CALL_BACKS + 2 {
         notifier.notify(url.clone(), vec!["a".to_owned()]);
     }
     assert!(notifier.counters().dropped >= 1);

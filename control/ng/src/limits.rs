@@ -74,3 +74,5 @@ pub const HTTP_REFUSALS: usize = 16;
 pub const REFUSED_SOURCES: usize = 1_024;
 /// Networks of interfaces that count as near.
 pub const ON_LINK_NETWORKS: usize = 1_024;
+/// Requests in flight per client. At 1 s patience that is far more than one relay serves.
+pub const CLIENT_REQUESTS: usize = 4_096;

@@ -9,12 +9,12 @@ use windlass_sdp::{Codec, Direction, MediaKind, ParseOptions, SessionDescription
 use super::alone::{Alone, anywhere, bare};
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::MAX_LINES;
 use crate::call::media::Media;
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
+use crate::limits::LINES_PER_CALL;
 
 /// First dynamic payload type (RFC 3551 §6).
 const DYNAMIC: u8 = 96;
@@ -35,7 +35,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Vec<u8>, Refused> {
         let request = scene.request;
-        if request.rare.medias.len() > MAX_LINES {
+        if request.rare.medias.len() > LINES_PER_CALL {
             return Err(errors::CREATE_SDP);
         }
         let route = |peer| self.forwarding.route_to(peer);

@@ -5,7 +5,6 @@ use std::sync::{Arc, MutexGuard};
 use windlass_ng::{CallId, Reply, Request, errors};
 
 use super::{Refused, Scene};
-use crate::call::dialogue::MAX_LEGS;
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::offer::Refusal;
 use crate::call::serve::Calls;
@@ -14,6 +13,7 @@ use crate::call::table::{Entry, lock};
 use crate::call::timeouts::EndReason;
 use crate::flow::PlanRefused;
 use crate::flow::state::LeasedFlow;
+use crate::limits::LEGS_PER_CALL;
 
 /// The words of a command for what stands against making one call of several.
 #[derive(Clone, Copy)]
@@ -167,7 +167,7 @@ impl Call {
         if other.legs.iter().any(collides) {
             return Err(collision);
         }
-        if self.legs.len() + other.legs.len() > MAX_LEGS {
+        if self.legs.len() + other.legs.len() > LEGS_PER_CALL {
             return Err(errors::MERGE);
         }
         self.adopt(other.clone());

@@ -11,7 +11,7 @@ use super::alone::{Alone, Word, anywhere, bare};
 use super::select::Selected;
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{MAX_LINES, endpoints, sip_source};
+use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::media::{Endpoint, Media, Said, Subscription, read_again};
@@ -19,6 +19,7 @@ use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
+use crate::limits::{LINES_PER_CALL, SOURCES_PER_MEDIA};
 
 /// A media to subscribe to, by positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Calls {
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let own = call.leg_by_tag(&tag);
-        if sources.len() > MAX_LINES || sources.iter().any(|source| Some(source.leg) == own) {
+        if sources.len() > LINES_PER_CALL || sources.iter().any(|source| Some(source.leg) == own) {
             return Err(errors::SUBSCRIPTION_REQUEST);
         }
         let leg = call.leg_or_new(&tag, scene)?;
@@ -352,7 +353,7 @@ impl Call {
             media: source.media,
             egress: false,
         };
-        if !subscriptions.contains(&wanted) && subscriptions.len() < MAX_SUBSCRIPTIONS {
+        if !subscriptions.contains(&wanted) && subscriptions.len() < SOURCES_PER_MEDIA {
             subscriptions.push(wanted);
         }
     }
@@ -399,9 +400,6 @@ fn as_sent(described: &windlass_sdp::Media, direction: Direction) -> windlass_sd
         ..bare(described, direction)
     }
 }
-
-/// Sources that one media may hear: a large conference.
-const MAX_SUBSCRIPTIONS: usize = 256;
 
 /// The number by which SIPREC metadata names a media: unique in the call.
 fn siprec_label(source: SourceMedia, legs: &[Leg]) -> usize {

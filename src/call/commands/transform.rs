@@ -13,11 +13,11 @@ use super::alone::Alone;
 use super::create::described;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::MAX_LINES;
 use crate::call::media::{Endpoint, Formats, Media};
 use crate::call::offer::Refusal;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
+use crate::limits::LINES_PER_CALL;
 
 impl Calls {
     pub(super) fn transform(&self, scene: Scene<'_>, source: SocketAddr) -> Reply {
@@ -45,7 +45,7 @@ impl Calls {
             tracing::warn!(call_id = %call.id, reason, "transform refused");
             Err(errors::TRANSFORM)
         };
-        if specs.is_empty() || specs.len() > MAX_LINES {
+        if specs.is_empty() || specs.len() > LINES_PER_CALL {
             return refused("no media, or too many");
         }
         if specs.iter().any(|spec| spec.destination.is_none()) {

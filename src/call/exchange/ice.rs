@@ -7,9 +7,7 @@ use super::MediaExchange;
 use crate::call::dialogue::Role;
 use crate::call::identity;
 use crate::call::media::{Credentials, Endpoint, Ice, Media};
-
-/// Candidates of one party that are kept (media-behaviour §5).
-pub(crate) const MAX_CANDIDATES: usize = 100;
+use crate::limits::ICE_CANDIDATES;
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_ice(&mut self, endpoint: Endpoint) {
@@ -130,7 +128,7 @@ impl Ice {
         let is_known = self.candidates.iter().any(|known| {
             known.address == candidate.address && known.component == candidate.component
         });
-        if candidate.is_udp() && !is_known && self.candidates.len() < MAX_CANDIDATES {
+        if candidate.is_udp() && !is_known && self.candidates.len() < ICE_CANDIDATES {
             self.candidates.push(candidate);
         }
     }

@@ -8,9 +8,7 @@ use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media};
 use crate::call::state::Call;
-
-/// m= lines that a call may have. Phones have two or three, conferences of browsers dozens.
-pub(crate) const MAX_LINES: usize = 256;
+use crate::limits::LINES_PER_CALL;
 
 /// One line of an exchange, by positions.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +30,7 @@ impl Call {
         request: &Request,
         role: Role,
     ) -> Result<Vec<Line>, ExchangeError> {
-        if sdp.media.len() > MAX_LINES {
+        if sdp.media.len() > LINES_PER_CALL {
             return Err(ExchangeError::TooManyLines);
         }
         let mut next = self.next_line();
@@ -168,7 +166,7 @@ impl Leg {
 
 /// Most calls have one media for life, so no capacity is reserved for more.
 fn add(leg: &mut Leg, media: Media, expected: usize) -> Result<(), ExchangeError> {
-    if leg.medias.len() >= MAX_LINES {
+    if leg.medias.len() >= LINES_PER_CALL {
         return Err(ExchangeError::TooManyLines);
     }
     let more = expected.max(leg.medias.len() + 1) - leg.medias.len();

@@ -31,10 +31,11 @@ use super::media::{Endpoint, Formats, Media, PacketTime, Said};
 use super::ports::{Family, Interfaces, LeaseError};
 use super::state::Call;
 use crate::flow::port::PortLease;
+use crate::limits::LINES_PER_CALL;
 
 pub(crate) use codecs::{answered_codecs, offered_codecs, published_codecs};
 pub(crate) use extensions::{is_named as is_extension_named, mid_of};
-pub(crate) use lines::{MAX_LINES, is_bypassed};
+pub(crate) use lines::is_bypassed;
 
 /// The relay that a call runs on, as far as signalling needs it.
 #[derive(Clone, Copy)]
@@ -70,7 +71,7 @@ pub(crate) enum ExchangeError {
     Ports(#[from] LeaseError),
     #[error("no local interface")]
     NoInterface,
-    #[error("more than {} m= lines", lines::MAX_LINES)]
+    #[error("more than {LINES_PER_CALL} m= lines")]
     TooManyLines,
 }
 

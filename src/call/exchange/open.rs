@@ -15,10 +15,7 @@ use crate::call::media::{EndpointMap, Media, MuxPolicy, Port, PortSet};
 use crate::call::ports::{Family, Interfaces, LeaseError, LocalAddress};
 use crate::call::state::Call;
 use crate::flow::port::PortLease;
-
-/// Port sets that one media may keep. A party that names a new address in every re-offer gets new
-/// ports each time; beyond this many the oldest set is given back.
-const MAX_PORT_SETS: usize = 8;
+use crate::limits::PORT_SETS_PER_MEDIA;
 
 impl Call {
     /// Opens the ports that both parties need for one line, or finds those opened before.
@@ -100,7 +97,7 @@ impl Call {
         let position = match media.find_ports(key, on, latches) {
             Some(position) => position,
             None => {
-                if media.maps.len() >= MAX_PORT_SETS {
+                if media.maps.len() >= PORT_SETS_PER_MEDIA {
                     media.maps.remove(0);
                 }
                 let main = open_set(interfaces, on, media.needs_one_port(), &mut context.leases)?;

@@ -12,6 +12,7 @@ use crate::call::leg::{Alias, Leg};
 use crate::call::media::Endpoint;
 use crate::call::ports::{Family, Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
+use crate::limits::LEG_KEYS;
 use crate::media::latch::Learning;
 
 impl Call {
@@ -116,15 +117,12 @@ impl Call {
         };
         if let Some(leg) = self.legs.get_mut(parties.sender) {
             let keys = &mut leg.extras_mut().alias_keys;
-            if !keys.contains(&key) && keys.len() < MAX_ALIAS_KEYS {
+            if !keys.contains(&key) && keys.len() < LEG_KEYS {
                 keys.push(key);
             }
         }
     }
 }
-
-/// Keys that one leg may be known by.
-const MAX_ALIAS_KEYS: usize = 8;
 
 fn apply_source_rules(leg: &mut Leg, is_sender: bool, context: &Context<'_>) {
     let (request, flags) = (context.request, &context.request.flags);

@@ -31,15 +31,12 @@ use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::reporter::Reporting;
 use crate::flow::stats::{DropReason, FlowStats};
+use crate::limits::DATAGRAM_BYTES;
 use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
 use reading::{Reading, read};
 use time::SECOND;
-
-/// Bytes of the longest datagram that is relayed whole: more than an Ethernet frame carries, and
-/// as much as a fragmented video packet may have.
-pub(super) const DATAGRAM_BYTES: usize = 9216;
 
 /// A packet that means nothing and opens the way back through a NAT: RTP version 2 of the
 /// unassigned payload type 127 (spec: ng-protocol §7, `pierce-NAT`).

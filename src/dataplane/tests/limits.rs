@@ -1,7 +1,7 @@
 //! Datagrams and plans at the edge of what is carried.
 
 use super::*;
-use crate::dataplane::flows::DATAGRAM_BYTES;
+use crate::limits::DATAGRAM_BYTES;
 
 fn numbered(number: u8, length: usize) -> Vec<u8> {
     vec![number; length]

@@ -5,17 +5,14 @@ use std::time::Instant;
 
 use super::run::Run;
 use super::{Arrival, Kind, SILENCE};
-
-/// Sources whose runs are counted at a time. A further one replaces the one with the shortest run,
-/// so a spray of sources does not push out a phone that goes on sending.
-const MAX_CANDIDATES: usize = 4;
+use crate::limits::LATCH_CANDIDATES;
 
 /// The sources whose runs are counted: made when the first one has to prove itself, which most
 /// flows never see.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidates(Option<Box<Slots>>);
 
-type Slots = [Option<Candidate>; MAX_CANDIDATES];
+type Slots = [Option<Candidate>; LATCH_CANDIDATES];
 
 /// A source that has to prove itself.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use crate::limits::RECORDING_NAME_BYTES;
+
 /// The files of one recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Paths {
@@ -35,7 +37,7 @@ impl Paths {
 fn encoded(call_id: &[u8]) -> String {
     let mut name = String::new();
     for byte in call_id {
-        if name.len() > LONGEST - 3 {
+        if name.len() > RECORDING_NAME_BYTES - 3 {
             break;
         }
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
@@ -47,9 +49,6 @@ fn encoded(call_id: &[u8]) -> String {
     }
     name
 }
-
-/// File names have 255 bytes at most; 36 are taken by what stands around.
-const LONGEST: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -11,10 +11,11 @@ use std::{
 use tokio::{net::UdpSocket, sync::oneshot, task::AbortHandle, time::timeout};
 
 use super::{ClientError, ClientOptions, Cookies, any_like, frame, read_reply};
-use crate::{limits::UDP_REQUEST_BYTES, serve::split_cookie, value::Dict};
-
-/// Requests in flight per client. At 1 s patience that is far more than one relay serves.
-const IN_FLIGHT: usize = 4_096;
+use crate::{
+    limits::{CLIENT_REQUESTS, UDP_REQUEST_BYTES},
+    serve::split_cookie,
+    value::Dict,
+};
 
 /// A handle to a client of one relay; clones share its socket. The last one dropped closes it.
 #[derive(Clone, Debug)]
@@ -121,8 +122,10 @@ impl Link {
     ) -> Result<(Entry<'_>, oneshot::Receiver<Vec<u8>>), ClientError> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= IN_FLIGHT {
-            return Err(ClientError::Busy { limit: IN_FLIGHT });
+        if waiting.len() >= CLIENT_REQUESTS {
+            return Err(ClientError::Busy {
+                limit: CLIENT_REQUESTS,
+            });
         }
         waiting.insert(cookie.clone(), sender);
         Ok((Entry { link: self, cookie }, receiver))

@@ -25,6 +25,10 @@ use crate::dataplane::sys::meminfo;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::dataplane::sys::send::SendBatch;
 use crate::flow::stats::{FlowStats, WorkerStats};
+use crate::limits::{
+    GATED_QUEUE_BYTES, LEARNING_QUEUE_BYTES, QUEUED_DATAGRAM_BYTES, SEND_QUEUE_BYTES,
+    SENDERS_PER_WORKER,
+};
 
 use alone::Alone;
 use packet::Way;
@@ -32,32 +36,15 @@ use share::Shares;
 
 pub(super) use opener::Opener;
 
-/// Bytes that the queue of ports that hear everybody may hold; the system counts some 800 for a
-/// packet, and doubles the limit. A flood can fill it.
-const ROOM_BYTES: usize = 16 << 20;
-
-/// The same of gated ports, which only settled parties can fill: more than a second of 1,000 calls,
-/// so that a worker that was held up for a while loses nothing.
-const GATED_BYTES: usize = 48 << 20;
-
-/// Bytes that wait to be sent from one address.
-const SEND_BYTES: usize = 16 << 20;
-
 /// Packets sent at a time from one address.
 const SEND_BATCH: usize = 64;
-
-/// Bytes of the longest datagram that is queued for sending: more than an Ethernet frame carries.
-const QUEUED_BYTES: usize = 2000;
 
 /// Bytes between buffers beside their room: a power of two between them would have all of them
 /// meet in a few sets of the cache.
 const STAGGER: usize = 64;
 
-/// Raw sockets of one worker: one for each address and TOS in use. Calls may ask for any TOS.
-const MAX_SENDERS: usize = 512;
-
-/// Receive buffer of a raw socket, in bytes: packets of protocol number 255, which are never read.
-/// The system rounds it up to its minimum.
+/// Bytes of what a raw socket hears: packets of the protocol number 255, which nobody reads. The
+/// system rounds it up to its least.
 const UNREAD_BYTES: usize = 1;
 
 /// Sockets of the system's choice that may turn out to lie in a range of loopback, before giving up.
@@ -134,7 +121,11 @@ impl Queues {
 
 /// A socket that hears nothing but what is steered to it, and what this host sends to itself.
 fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
-    let bytes = if is_gated { GATED_BYTES } else { ROOM_BYTES };
+    let bytes = if is_gated {
+        GATED_QUEUE_BYTES
+    } else {
+        LEARNING_QUEUE_BYTES
+    };
     let address: SocketAddr = match is_v6 {
         true => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
         false => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
@@ -262,7 +253,7 @@ impl Steered {
         let address = port.local.ip();
         let is_its = |sender: &Sender| sender.address == address && sender.tos == way.tos;
         let known = self.senders.iter().position(is_its);
-        if data.len() > QUEUED_BYTES {
+        if data.len() > QUEUED_DATAGRAM_BYTES {
             // What is queued was there before.
             if let Some(sender) = known.and_then(|index| self.senders.get_mut(index)) {
                 sender.flush(&mut self.alone, &mut self.unsent);
@@ -272,7 +263,7 @@ impl Steered {
         let index = match known {
             Some(index) => index,
             None => {
-                if self.senders.len() >= MAX_SENDERS {
+                if self.senders.len() >= SENDERS_PER_WORKER {
                     for mut sender in self.senders.drain(..) {
                         sender.flush(&mut self.alone, &mut self.unsent);
                     }
@@ -339,7 +330,10 @@ impl Sender {
             address,
             tos,
             socket,
-            batch: SendBatch::new(SEND_BATCH, QUEUED_BYTES + packet::HEADER_BYTES + STAGGER),
+            batch: SendBatch::new(
+                SEND_BATCH,
+                QUEUED_DATAGRAM_BYTES + packet::HEADER_BYTES + STAGGER,
+            ),
             ways: Vec::with_capacity(SEND_BATCH),
         })
     }
@@ -372,11 +366,11 @@ impl Sender {
     }
 }
 
-/// Lets a socket queue [`SEND_BYTES`], or as much as the system allows without the right to force it.
+/// Lets a socket queue [`SEND_QUEUE_BYTES`], or as much as the system allows without the right to force it.
 fn grant_room(socket: &Socket) -> io::Result<()> {
-    match setsockopt(socket, sockopt::SndBufForce, &SEND_BYTES) {
+    match setsockopt(socket, sockopt::SndBufForce, &SEND_QUEUE_BYTES) {
         Ok(()) => Ok(()),
-        Err(_) => socket.set_send_buffer_size(SEND_BYTES),
+        Err(_) => socket.set_send_buffer_size(SEND_QUEUE_BYTES),
     }
 }
 

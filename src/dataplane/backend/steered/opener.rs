@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use windlass_kernel_assist::layout::MAX_QUESTIONS;
+use windlass_kernel_assist::limits::MAX_QUESTIONS;
 use windlass_kernel_assist::steer::Steering;
 
 use super::SteeredPort;

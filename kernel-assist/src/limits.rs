@@ -1,0 +1,13 @@
+//! Every bound of this crate, with the reason for its number.
+
+/// Addresses that the table of ports has room for: a host with media on more has several relays. The
+/// program has the same number.
+pub const MAX_ADDRESSES: usize = 256;
+
+/// Ports that the table has room for, at 32 bytes each: the whole range on 64 addresses. The system
+/// takes the memory for all of them at once.
+pub const MAX_PORTS: u32 = 1 << 22;
+
+/// Local ports that one run of the program `holders` is asked about: those of two medias. The verifier
+/// bounds its steps, and the program has the same number.
+pub const MAX_QUESTIONS: usize = 8;
