@@ -13,27 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
 use rand::seq::SliceRandom;
+pub use windlass_ng::Family;
 
 use crate::flow::port::{OpenPort, PortLease, ReturnPort};
-
-/// IPv4 or IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::V4,
-            IpAddr::V6(_) => Self::V6,
-        }
-    }
-}
 
 /// One local media address of a logical interface, with its ports.
 #[derive(Clone, Debug)]
@@ -171,8 +153,8 @@ impl Interfaces {
     pub(crate) fn family_of_old(&self, name: &str) -> Option<Family> {
         match name {
             _ if self.is_known(name) => None,
-            "internal" => Some(Family::V4),
-            "external" => Some(Family::V6),
+            "internal" => Some(Family::Ip4),
+            "external" => Some(Family::Ip6),
             _ => None,
         }
     }

@@ -162,8 +162,8 @@ fn interfaces_are_selected_by_name_and_family() {
     );
     let chosen = |name, family| interfaces.select(name, family).unwrap().address.to_string();
     assert_eq!(chosen(None, None), "203.0.113.1");
-    assert_eq!(chosen(None, Some(Family::V6)), "2001:db8::1");
-    assert_eq!(chosen(Some("int"), Some(Family::V6)), "192.0.2.10");
+    assert_eq!(chosen(None, Some(Family::Ip6)), "2001:db8::1");
+    assert_eq!(chosen(Some("int"), Some(Family::Ip6)), "192.0.2.10");
     assert_eq!(chosen(Some("external"), None), "2001:db8::1");
     assert_eq!(chosen(Some("nowhere"), None), "203.0.113.1");
 }

@@ -267,8 +267,8 @@ impl FamilyCounts {
         let (mut has_ip4, mut has_ip6) = (false, false);
         for address in addresses {
             match Family::of(address) {
-                Family::V4 => has_ip4 = true,
-                Family::V6 => has_ip6 = true,
+                Family::Ip4 => has_ip4 = true,
+                Family::Ip6 => has_ip6 = true,
             }
         }
         match (has_ip4, has_ip6) {

@@ -7,7 +7,7 @@ use super::check_interfaces::known_names;
 use super::draft::{Draft, DraftEdge};
 use super::names::Names;
 use super::problem::{Place, Placed, Problem, nearest};
-use super::{Config, Edge, Limits, Log, Media, Ng, PortRange, Timeouts};
+use super::{Config, Edge, Limits, Log, Media, Ng, PortRange, Tables, Timeouts};
 use crate::observe::log;
 
 /// Checks everything and reports every problem; the config is of use only if there was none.
@@ -210,6 +210,15 @@ impl Checker<'_> {
                 "the edge needs a relay: give `udp` in [ng] an address, or set `ng` here",
             );
         }
+        let mut tables = Tables::default();
+        let said = |table: &mut usize, said: Option<Placed<usize>>| {
+            *table = said.map_or(*table, |said| said.value);
+        };
+        said(&mut tables.dialogs, edge.calls);
+        said(&mut tables.setups_per_source, edge.setups_per_source);
+        said(&mut tables.bytes_per_source, edge.bytes_per_source);
+        // One source may take all that there is, if it is told so.
+        tables.bytes = tables.bytes.max(tables.bytes_per_source);
         Some(Edge {
             listen: values(listen),
             advertise: edge.advertise.map(|advertise| advertise.value),
@@ -217,6 +226,7 @@ impl Checker<'_> {
             ng: edge.ng.map(|ng| ng.value),
             direction,
             address_family: edge.address_family.map(|family| family.value),
+            tables,
         })
     }
 

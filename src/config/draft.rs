@@ -10,7 +10,7 @@ use super::problem::{Place, Placed};
 use super::reader::Reader;
 use super::setting::Group;
 use super::topic::{self, for_each_group};
-use super::{AddressFamily, LogFormat};
+use super::{Family, LogFormat};
 use crate::media::latch::Learning;
 
 /// A configuration before it is checked; what was not said is `None`.
@@ -120,5 +120,8 @@ pub(super) struct DraftEdge {
     pub(super) upstream_is_bad: bool,
     pub(super) ng: Option<Placed<SocketAddr>>,
     pub(super) direction: Option<Placed<Vec<Placed<String>>>>,
-    pub(super) address_family: Option<Placed<AddressFamily>>,
+    pub(super) address_family: Option<Placed<Family>>,
+    pub(super) calls: Option<Placed<usize>>,
+    pub(super) setups_per_source: Option<Placed<usize>>,
+    pub(super) bytes_per_source: Option<Placed<usize>>,
 }

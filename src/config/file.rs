@@ -14,7 +14,7 @@ use super::problem::{Place, Placed, Problem, Problems};
 use super::reader::{Reader, Value};
 use super::setting::{Group as _, take};
 use super::topic::{Destinations, YEAR};
-use super::{AddressFamily, Config, LogFormat};
+use super::{Config, Family, LogFormat};
 use crate::media::latch::Learning;
 
 /// Reads the file, if any, lays the flags over it and checks the whole.
@@ -201,13 +201,16 @@ impl Reader<'_> {
     }
 
     fn edge(&mut self, root: &DeTable<'_>) -> Option<DraftEdge> {
-        const KEYS: [&str; 6] = [
+        const KEYS: [&str; 9] = [
             "listen",
             "advertise",
             "upstream",
             "ng",
             "direction",
             "address_family",
+            "calls",
+            "setups_per_source",
+            "bytes_per_source",
         ];
         let at = self.place(root.get("edge")?);
         let edge = self.section(root, "edge", &KEYS)?;
@@ -221,6 +224,9 @@ impl Reader<'_> {
             ng: self.parsed(edge, "ng", SOCKET_ADDRESS),
             direction: self.direction(edge),
             address_family: self.word(edge, "address_family", &FAMILY),
+            calls: self.number(edge, "calls", 1..=10_000_000),
+            setups_per_source: self.number(edge, "setups_per_source", 1..=10_000_000),
+            bytes_per_source: self.number(edge, "bytes_per_source", 65_536..=1 << 40),
         })
     }
 
@@ -272,5 +278,4 @@ pub(super) const LOG_FORMAT: [(&str, LogFormat); 3] = [
     ("rtpengine", LogFormat::Rtpengine),
 ];
 
-const FAMILY: [(&str, AddressFamily); 2] =
-    [("IP4", AddressFamily::Ip4), ("IP6", AddressFamily::Ip6)];
+const FAMILY: [(&str, Family); 2] = [("IP4", Family::Ip4), ("IP6", Family::Ip6)];

@@ -34,8 +34,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use windlass_edge::Tables;
+pub use windlass_ng::Family;
+use windlass_ng::Rule;
+
 use crate::media::latch::Learning;
-use access::Access;
 use names::Names;
 use topic::{
     Control, Dataplane, Dtls, Dtmf, Graphite, Homer, JitterBuffer, Mqtt, Process, Quality,
@@ -56,9 +59,9 @@ pub struct Config {
     pub ng: Ng,
     /// The control listeners beside ng.
     pub control: Control,
-    /// Access to all control listeners; follows from the listeners and `control.allow`.
-    pub access: Access,
-    /// Reading of requests and SDP.
+    /// Who may speak to all control listeners; follows from the listeners and `control.allow`.
+    pub access: Rule,
+    /// How requests and SDP are understood.
     pub signalling: Signalling,
     /// Strings of flags that stand for requests' own, by name: `default` counts for every request,
     /// a command's name for that command (spec: ng-protocol §9).
@@ -181,7 +184,7 @@ impl Default for Config {
             aliases: BTreeMap::new(),
             ng: Ng::default(),
             control: Control::default(),
-            access: Access::default(),
+            access: access::allow(&[]),
             signalling: Signalling::default(),
             templates: BTreeMap::new(),
             dtls: Dtls::default(),
@@ -386,7 +389,9 @@ pub struct Edge {
     /// Interface names towards callers and towards `upstream`.
     pub direction: Option<[String; 2]>,
     /// Address family of the SDP sent to `upstream`; `None`: the one by which it is reached.
-    pub address_family: Option<AddressFamily>,
+    pub address_family: Option<Family>,
+    /// Bounds of its calls and of what one source may take.
+    pub tables: Tables,
 }
 
 impl Edge {
@@ -401,30 +406,8 @@ impl Edge {
             .direction
             .clone()
             .map(|[towards_callers, towards_upstream]| (towards_callers, towards_upstream));
-        let upstream_family = self.address_family.map(|family| match family {
-            AddressFamily::Ip4 => windlass_edge::AddressFamily::Ip4,
-            AddressFamily::Ip6 => windlass_edge::AddressFamily::Ip6,
-        });
-        settings.ng_options.address_family = (None, upstream_family);
+        settings.ng_options.address_family = (None, self.address_family);
+        settings.tables = self.tables;
         settings
-    }
-}
-
-/// Address family, as SDP and ng name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressFamily {
-    /// IPv4.
-    Ip4,
-    /// IPv6.
-    Ip6,
-}
-
-impl AddressFamily {
-    /// `IP4` or `IP6`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ip4 => "IP4",
-            Self::Ip6 => "IP6",
-        }
     }
 }

@@ -153,6 +153,9 @@ fn everything_can_be_said() {
         ng = "127.0.0.1:2223"
         direction = ["ext", "int"]
         address_family = "IP6"
+        calls = 2000
+        setups_per_source = 20
+        bytes_per_source = 70000
         "#,
         &Flags::default(),
     )
@@ -174,12 +177,19 @@ fn everything_can_be_said() {
     assert_eq!(config.workers, Some(2));
     let edge = config.edge.unwrap();
     assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
-    assert_eq!(edge.address_family, Some(AddressFamily::Ip6));
+    assert_eq!(edge.address_family, Some(Family::Ip6));
     let settings = edge.settings(([127, 0, 0, 1], 9).into());
     assert_eq!(settings.listen, edge.listen);
     assert_eq!(settings.ng.port(), 2223);
+    let tables = &settings.tables;
+    let bounds = (
+        tables.dialogs,
+        tables.setups_per_source,
+        tables.bytes_per_source,
+    );
+    assert_eq!(bounds, (2000, 20, 70_000));
     let family = settings.ng_options.address_family;
-    assert_eq!(family, (None, Some(windlass_edge::AddressFamily::Ip6)));
+    assert_eq!(family, (None, Some(Family::Ip6)));
 }
 
 #[test]
@@ -354,10 +364,11 @@ fn wide_bind_needs_to_know_its_peers() {
         &[("4:8", "`allow = [\"10.0.0.0/8\"]` in [control]")],
     );
     let listed = access(&ng("[control]\nallow = [\"10.0.0.0/8\", \"2001:db8::1\"]")).unwrap();
-    assert!(listed.permits([10, 1, 1, 1].into()) && !listed.permits([192, 0, 2, 1].into()));
+    let networks = ["10.0.0.0/8", "2001:db8::1"].map(|network| network.parse().unwrap());
+    assert_eq!(listed, access::allow(&networks));
     // A secret is no list: who does not know it stays out.
     let secret = access(&ng("[control]\nsecret = \"s\""));
-    assert_eq!(secret, Ok(Access::Loopback));
+    assert_eq!(secret, Ok(access::allow(&[])));
     // A client certificate proves nothing over UDP.
     assert_problems(
         &ng("[control]\nclient_ca = \"/ca\""),
@@ -466,7 +477,6 @@ fn names_stand_for_addresses_of_the_host() {
         vec![names::LocalInterface {
             name: "eth0".to_owned(),
             address: [192, 0, 2, 7].into(),
-            prefix: 24,
         }],
         |_| Vec::new(),
     );

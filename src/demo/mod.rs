@@ -25,7 +25,7 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::config::topic::Dataplane;
-use crate::config::{AddressFamily, Config, Edge, Interface, Ng, PortRange};
+use crate::config::{Config, Edge, Family, Interface, Ng, PortRange, Tables};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
 use nat::Line;
@@ -204,7 +204,8 @@ impl Place {
                 upstream,
                 ng: None,
                 direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
-                address_family: bridges.then_some(AddressFamily::Ip6),
+                address_family: bridges.then_some(Family::Ip6),
+                tables: Tables::default(),
             }),
             // A demonstration changes nothing of the host.
             dataplane: Dataplane {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use windlass_ng::request::{CodecSpec, Family as AskedFamily, IceMode, SdpSection};
+use windlass_ng::request::{CodecSpec, IceMode, SdpSection};
 use windlass_sdp::{Codec, MediaKind};
 
 use super::compare::{name, payload_type};
@@ -304,13 +304,10 @@ impl MediaLine<'_> {
             .and_then(|said| exchange.said.address_of(said).ok());
         let family = Family::of(local.ip());
         let name = match family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
+            Family::Ip4 => "IPv4",
+            Family::Ip6 => "IPv6",
         };
-        let asked = exchange.request.address_family.map(|asked| match asked {
-            AskedFamily::Ip4 => Family::V4,
-            AskedFamily::Ip6 => Family::V6,
-        });
+        let asked = exchange.request.address_family;
         if asked == Some(family) {
             return "address-family".to_owned();
         }

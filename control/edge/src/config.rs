@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use windlass_ng::Family;
+
 pub use crate::message::limits::Limits;
 pub use crate::transaction::timer::Timers;
 
@@ -73,22 +75,13 @@ pub struct NgOptions {
     pub direction: Option<(String, String)>,
     /// Address family of the SDP sent to (client side, upstream side). By default it is set only
     /// for a call whose sides are reached over different families.
-    pub address_family: (Option<AddressFamily>, Option<AddressFamily>),
+    pub address_family: (Option<Family>, Option<Family>),
     /// Items of the `flags` list of every offer and answer.
     pub flags: Vec<String>,
     /// Further keys of requests whose SDP goes to the client side, e.g. `transport-protocol`.
     pub toward_client: Vec<(String, String)>,
     /// Further keys of requests whose SDP goes to the upstream side.
     pub toward_upstream: Vec<(String, String)>,
-}
-
-/// Address family of a media line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressFamily {
-    /// IPv4, `IP4` in SDP.
-    Ip4,
-    /// IPv6, `IP6` in SDP.
-    Ip6,
 }
 
 impl Config {
@@ -123,25 +116,6 @@ impl Default for Tables {
             bytes_per_source: 32 << 20,
             setups_per_source: 500,
             unacknowledged_per_source: 100,
-        }
-    }
-}
-
-impl AddressFamily {
-    /// The family of a socket address.
-    pub fn of(address: SocketAddr) -> Self {
-        if address.is_ipv6() {
-            Self::Ip6
-        } else {
-            Self::Ip4
-        }
-    }
-
-    /// Token of SDP and of the ng protocol.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ip4 => "IP4",
-            Self::Ip6 => "IP6",
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::limits::{QUEUED_ANSWERS, QUEUED_BATCHES};
 use crate::proxy::{Action, Listener, Proxy};
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::stats::{DropReason, Stats, StatsSnapshot};
@@ -64,7 +65,7 @@ impl Edge {
         let (stop, stopped) = oneshot::channel();
         let config = Arc::new(config);
         let proxy = Proxy::new(config.clone(), listeners, 0, rand::random(), stats.clone());
-        let (answers, answered) = mpsc::unbounded_channel();
+        let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
         let shard = Shard {
             proxy,
             config,
@@ -130,14 +131,14 @@ struct Shard {
     sockets: Vec<Arc<UdpSocket>>,
     relay: Arc<dyn MediaRelay>,
     stats: Arc<Stats>,
-    answers: mpsc::UnboundedSender<Answer>,
+    answers: mpsc::Sender<Answer>,
 }
 
 impl Shard {
     async fn run(
         mut self,
         mut received: mpsc::Receiver<Batch>,
-        mut answered: mpsc::UnboundedReceiver<Answer>,
+        mut answered: mpsc::Receiver<Answer>,
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut stop_by: Option<Instant> = None;
@@ -201,7 +202,7 @@ impl Shard {
                         let result = tokio::time::timeout(limit, asked).await;
                         let result = result.unwrap_or(Err(MediaError::Timeout));
                         // The shard may have stopped meanwhile.
-                        let _ = answers.send((token, result));
+                        let _ = answers.send((token, result)).await;
                     });
                 }
             }
@@ -264,9 +265,6 @@ fn somewhere(local: SocketAddr) -> SocketAddr {
 fn clock() -> Instant {
     Instant::now()
 }
-
-/// Batches that may wait for a shard: a burst of some thousand messages.
-const QUEUED_BATCHES: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -12,11 +12,14 @@ mod limits;
 mod message;
 mod proxy;
 mod relay;
+mod route;
+mod side;
 mod stats;
 mod transaction;
 mod transport;
 
-pub use config::{AddressFamily, Config, Limits, NgOptions, Tables, Timers};
+pub use config::{Config, Limits, NgOptions, Tables, Timers};
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use stats::{DropReason, StatsSnapshot};
+pub use windlass_ng::Family;

@@ -13,3 +13,14 @@ pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
 
 /// Bytes that a transaction takes in addition to its messages.
 pub(crate) const TRANSACTION_BYTES: usize = 1024;
+
+/// Batches of datagrams that may wait for a shard: a burst of some thousand messages.
+pub(crate) const QUEUED_BATCHES: usize = 256;
+
+/// Answers of the relay that may wait for a shard. Each belongs to a task that waits with it, one for
+/// a call at a time.
+pub(crate) const QUEUED_ANSWERS: usize = 256;
+
+/// Messages of a call whose SDP is known when they are repeated: those of an INVITE with its
+/// provisional responses.
+pub(crate) const REMEMBERED_SDP: usize = 8;

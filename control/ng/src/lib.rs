@@ -29,7 +29,7 @@ pub use access::{Access, Grant, Network, NetworkError, Rule};
 pub use client::{AsyncClient, Client, ClientError, ClientOptions};
 pub use encoded::{DictWriter, Encoded, ListWriter};
 pub use reply::{Encoding, Outcome, Reply};
-pub use request::{Branch, CallId, Command, Flag, FlagSet, Label, Request, Tag, Templates};
+pub use request::{Branch, CallId, Command, Family, Flag, FlagSet, Label, Request, Tag, Templates};
 pub use serve::{Handler, Source, Transport, read_request};
 pub use server::{
     Bounds, Broadcaster, HttpOptions, HttpServer, Page, Place, Places, ReplyTos, Resources, Secret,

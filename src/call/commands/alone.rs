@@ -15,6 +15,7 @@ use crate::call::exchange::{Context, ExchangeError, Host, MediaExchange};
 use crate::call::leg::LegIndex;
 use crate::call::media::{Endpoint, Media, Said};
 use crate::call::offer::Refusal;
+use crate::call::ports::Family;
 use crate::call::print::Printing;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
@@ -43,11 +44,8 @@ impl Call {
         if let Some(name) = named.or_else(|| routed.map(|address| address.name.clone())) {
             leg.interface = Some(name);
         }
-        if let Some(family) = request.address_family {
-            leg.family = Some(match family {
-                windlass_ng::request::Family::Ip4 => crate::call::ports::Family::V4,
-                windlass_ng::request::Family::Ip6 => crate::call::ports::Family::V6,
-            });
+        if request.address_family.is_some() {
+            leg.family = request.address_family;
         }
         if let Some(label) = request
             .set_label
@@ -197,11 +195,11 @@ pub(super) fn bare(from: &windlass_sdp::Media, direction: Direction) -> windlass
     media
 }
 
-/// A placeholder endpoint, for an end without one.
-pub(super) fn anywhere(family: crate::call::ports::Family) -> Endpoint {
+/// Somewhere, for an end that is nowhere.
+pub(super) fn anywhere(family: Family) -> Endpoint {
     let ip: std::net::IpAddr = match family {
-        crate::call::ports::Family::V4 => std::net::Ipv4Addr::LOCALHOST.into(),
-        crate::call::ports::Family::V6 => std::net::Ipv6Addr::LOCALHOST.into(),
+        Family::Ip4 => std::net::Ipv4Addr::LOCALHOST.into(),
+        Family::Ip6 => std::net::Ipv6Addr::LOCALHOST.into(),
     };
     Endpoint {
         rtp: (ip, 9).into(),

@@ -48,10 +48,7 @@ impl Calls {
             [] => &audio[..],
             specs => specs,
         };
-        let family = match request.address_family {
-            Some(windlass_ng::request::Family::Ip6) => Family::V6,
-            _ => Family::V4,
-        };
+        let family = request.address_family.unwrap_or(Family::Ip4);
         let near = anywhere(family);
         let mut offers = Vec::new();
         for (index, spec) in specs.iter().enumerate() {

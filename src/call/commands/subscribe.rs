@@ -88,7 +88,7 @@ impl Calls {
                 described.kind_text.clone(),
                 described.transport.clone(),
             );
-            let near = near.unwrap_or_else(|| anywhere(Family::V4));
+            let near = near.unwrap_or_else(|| anywhere(Family::Ip4));
             alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
             nears.push(near);
             let label = request

@@ -10,7 +10,7 @@ use super::Context;
 use crate::call::dialogue::{Parties, Role};
 use crate::call::leg::{Alias, Leg};
 use crate::call::media::Endpoint;
-use crate::call::ports::{Family, Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
+use crate::call::ports::{Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
 use crate::call::state::Call;
 use crate::limits::LEG_KEYS;
 use crate::media::latch::Learning;
@@ -51,11 +51,8 @@ impl Call {
                 if request.flags.exclude_recording() {
                     leg.extras_mut().is_unrecorded = true;
                 }
-            } else if let Some(family) = request.address_family {
-                leg.family = Some(match family {
-                    windlass_ng::request::Family::Ip4 => Family::V4,
-                    windlass_ng::request::Family::Ip6 => Family::V6,
-                });
+            } else if request.address_family.is_some() {
+                leg.family = request.address_family;
             }
         }
         if context.dialogue.role == Role::Offer {

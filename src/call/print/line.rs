@@ -135,8 +135,8 @@ impl MediaLine<'_> {
             media.formats = Formats::Text(own.formats.clone());
         }
         media.connection = Some(match self.family() {
-            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+            Family::Ip4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::Ip6 => Ipv6Addr::UNSPECIFIED.into(),
         });
         media
     }
@@ -314,7 +314,7 @@ impl MediaLine<'_> {
         let on = interfaces.select(self.receiver.interface.as_deref(), wanted);
         on.map(|on| Family::of(on.address))
             .or(wanted)
-            .unwrap_or(Family::V4)
+            .unwrap_or(Family::Ip4)
     }
 
     /// Our address, or nowhere while the sender is held by a zero address (§6), or has not said

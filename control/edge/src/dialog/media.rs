@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::limits::REMEMBERED_SDP;
 use crate::message::body::{self, Body};
 use crate::message::{HeaderId, Message, Method, Span};
-use crate::proxy::Route;
 use crate::relay::{MediaCommand, MediaRequest};
+use crate::route::Route;
 
 /// One message that passes through the edge.
 #[derive(Debug)]
@@ -88,8 +89,6 @@ pub(crate) enum Plan {
     Ask(Query),
 }
 
-const REMEMBERED: usize = 8;
-
 impl MediaState {
     /// Looks at a request, or an ACK, of the call.
     pub(crate) fn plan_request(&self, message: &Message, hash: impl Fn(&[&[u8]]) -> u64) -> Plan {
@@ -164,7 +163,7 @@ impl MediaState {
 
     /// The relay served `query`.
     pub(crate) fn settle(&mut self, query: &Query, result: Arc<[u8]>) {
-        if self.seen.len() >= REMEMBERED {
+        if self.seen.len() >= REMEMBERED_SDP {
             self.seen.pop_front();
         }
         self.seen.push_back((query.fingerprint, result));

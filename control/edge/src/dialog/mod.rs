@@ -12,25 +12,10 @@ use std::time::Instant;
 
 use crate::limits;
 use crate::message::Message;
+use crate::side::Side;
 use media::MediaState;
 
-/// End of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Caller,
-    Callee,
-}
-
-impl Side {
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Caller => Self::Callee,
-            Self::Callee => Self::Caller,
-        }
-    }
-}
-
-/// State of a call.
+/// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Early,

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use super::Proxy;
-use super::transit::Route;
 use crate::cookie::{Branch, DialogCookie};
 use crate::message::build::received_via;
 use crate::message::{Header, HeaderId, Message, Span, Splices, values};
+use crate::route::Route;
 
 /// A request about to leave.
 pub(super) struct Outgoing<'a> {

@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use windlass_ng::Family;
+
 use super::forward::Outgoing;
 use super::transit::Branch;
 use super::{Action, Proxy};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Busy, Job, Plan, Query};
-use crate::dialog::{Dialog, Party, Side};
+use crate::dialog::{Dialog, Party};
 use crate::message::{HeaderId, Message, Method, NameAddr, Span, Uri, values};
 use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
+use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{Client, Kind, Packet};
 
@@ -53,8 +56,14 @@ impl Proxy {
             (Err(error), query) => {
                 Stats::add(&self.stats.media_failures);
                 tracing::warn!(%error, "media relay failed");
+                // RFC 3261 §21.4.26: the same session would be refused elsewhere, too.
+                let is_of_offer = |query: Query| query.command == MediaCommand::Offer;
+                let refusal = match error.is_failover() || !query.is_some_and(is_of_offer) {
+                    true => (503, "Media Unavailable"),
+                    false => (488, "Not Acceptable Here"),
+                };
                 if query.is_some() {
-                    self.fail(now, id, job, (503, "Media Unavailable"));
+                    self.fail(now, id, job, refusal);
                 }
             }
         }
@@ -263,7 +272,7 @@ impl Proxy {
         } else {
             client_family
         };
-        let family = |party: &Party| crate::config::AddressFamily::of(party.source);
+        let family = |party: &Party| Family::of(party.source.ip());
         let bridged = (family(from) != family(to)).then(|| family(to));
         let toward = if to.upstream {
             &options.toward_upstream

@@ -30,14 +30,14 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::cookie::Key;
-use crate::dialog::{Dialog, Side};
+use crate::dialog::Dialog;
 use crate::message::{Message, Parsed, Splices};
 use crate::relay::MediaRequest;
+use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
 use memory::Memory;
 pub(crate) use route::Listener;
-pub(crate) use transit::Route;
 use transit::Transit;
 
 /// Actions for the driver.

@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use super::forward::Outgoing;
 use super::route::{Refusal, request_uri};
-use super::transit::{Route, Transit};
+use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
-use crate::dialog::{self, Dialog, Party, Side, State};
+use crate::dialog::{self, Dialog, Party, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Start, Via};
+use crate::route::Route;
+use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{Client, Kind, Packet, Server, ServerAction};
 

@@ -11,6 +11,7 @@ use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Span, Via};
+use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{ClientAction, Packet};
 
@@ -111,7 +112,7 @@ impl Proxy {
             return false;
         };
         // Whoever is neither the upstream nor a party of the call has nothing to answer.
-        let is_party = [dialog::Side::Caller, dialog::Side::Callee]
+        let is_party = [Side::Caller, Side::Callee]
             .into_iter()
             .any(|side| dialog.party(side).source == source);
         if source != self.config.upstream && !is_party {

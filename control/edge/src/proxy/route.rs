@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use super::Proxy;
-use super::transit::Route;
 use crate::cookie::{CookieCheck, DialogCookie};
-use crate::dialog::{self, Dialog, Side};
+use crate::dialog::{self, Dialog};
 use crate::message::uri::host_to_ip;
 use crate::message::{HeaderId, Message, NameAddr, Span, Start, Uri};
+use crate::route::Route;
+use crate::side::Side;
 
 /// A socket as the core knows it.
 #[derive(Clone, Debug)]

@@ -258,6 +258,12 @@ pub(super) fn invite(body: &str) -> String {
 
 pub(super) const BOB_CONTACT: &str = "Contact: <sip:bob@203.0.113.9:5070>\r\n";
 
+/// The INVITE that went on.
+pub(super) fn forwarded(sent: &[Sent]) -> Sent {
+    let is_invite = |sent: &&Sent| sent.line().starts_with("INVITE");
+    sent.iter().find(is_invite).cloned().expect("an INVITE")
+}
+
 /// A confirmed call; the Route header line both sides use.
 pub(super) fn call(world: &mut World) -> String {
     let sent = world.recv(ALICE, &invite("alice"));

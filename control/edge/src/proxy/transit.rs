@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::dialog::Side;
 use crate::message::{Message, Parsed};
+use crate::route::Route;
+use crate::side::Side;
 use crate::transaction::{Client, Packet, Server};
 
 /// A relayed request. Serial failover and own forking will make `branch` a list.
@@ -38,15 +39,6 @@ pub(crate) struct Transit {
     pub(crate) is_unacknowledged: bool,
     /// Bytes that it counts for.
     pub(crate) weight: usize,
-}
-
-/// Destination of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) target: SocketAddr,
-    pub(crate) listener: usize,
-    /// Number of leading Route values that name the edge and are removed.
-    pub(crate) strip: usize,
 }
 
 /// The way a request was sent.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 pub(crate) use ng::NgRelay;
 
-use crate::config::AddressFamily;
+use windlass_ng::Family;
 
 /// Commands to the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct MediaRequest {
     /// Interface labels (sender side, receiver side).
     pub direction: Option<(String, String)>,
     /// Address family toward the receiver of the SDP.
-    pub address_family: Option<AddressFamily>,
+    pub address_family: Option<Family>,
     /// Items of `flags`.
     pub flags: Vec<String>,
     /// Further keys.
@@ -70,15 +70,25 @@ pub struct MediaReply {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MediaError {
-    /// The relay answered with an error.
+    /// It does not take this request, and another relay would not either.
     #[error("the media relay refused: {0}")]
     Refused(String),
-    /// The relay did not answer.
+    /// It has no room for the call now, or too many requests to answer.
+    #[error("the media relay has no room: {0}")]
+    Full(String),
+    /// It did not answer.
     #[error("the media relay did not answer in time")]
     Timeout,
-    /// The request could not be sent.
+    /// The request could not be sent, or what came back is no reply.
     #[error("the media relay cannot be reached: {0}")]
     Unreachable(String),
+}
+
+impl MediaError {
+    /// Whether another relay might serve the request.
+    pub fn is_failover(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
 }
 
 /// The answer to come to one [`MediaRequest`].

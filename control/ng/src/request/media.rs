@@ -1,17 +1,36 @@
 //! Option values about media handling: echo, learning, recording, DTMF, playback.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{CodecSpec, Label, Tag};
 use crate::names::names;
 
-/// IP version of an address to show.
+/// IP version of an address, as SDP and ng name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `IP4`
     Ip4,
     /// `IP6`
     Ip6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ip4,
+            IpAddr::V6(_) => Self::Ip6,
+        }
+    }
+
+    /// `IP4` or `IP6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ip4 => "IP4",
+            Self::Ip6 => "IP6",
+        }
+    }
 }
 
 names! {
@@ -327,7 +346,7 @@ pub struct MeshEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartyAddress {
     /// The party that is there by its SDP.
-    At(std::net::IpAddr),
+    At(IpAddr),
     /// The request names no address: a command must not hit the whole call instead.
     Unreadable,
 }
@@ -356,7 +375,7 @@ pub struct RareOptions {
     /// `body` of `cli`.
     pub body: Option<String>,
     /// Host for call-backs of `--b2b-url`.
-    pub xmlrpc_callback: Option<std::net::IpAddr>,
+    pub xmlrpc_callback: Option<IpAddr>,
 }
 
 /// Seconds of `delete-delay`; negative means as configured.

@@ -349,10 +349,7 @@ fn two_families_get_two_record_routes() {
         "{routes:?}"
     );
     assert!(routes[1].starts_with("<sip:192.0.2.1:5060;lr;r2=on;did="));
-    assert_eq!(
-        world.requests[0].address_family,
-        Some(crate::AddressFamily::Ip6)
-    );
+    assert_eq!(world.requests[0].address_family, Some(crate::Family::Ip6));
     let contact = "Contact: <sip:bob@[2001:db8::9]:5070>\r\n";
     let ok = response(&invite, "200 OK", "b", contact, "bob");
     let ok = world.recv_on(1, bob6, ok.as_bytes());

@@ -207,6 +207,28 @@ fn dead_relay_refuses_the_call_and_keeps_calls_in_progress() {
 }
 
 #[test]
+fn an_offer_that_any_relay_would_refuse_is_not_acceptable() {
+    let refused = || Err(MediaError::Refused("Failed to parse SDP".to_owned()));
+    let mut world = World::new();
+    world.hold = Some(Vec::new());
+    world.recv(ALICE, &invite("alice"));
+    let token = world.hold.take().unwrap()[0];
+    let out = world.answer(token, refused());
+    assert_eq!(out[0].line(), "SIP/2.0 488 Not Acceptable Here");
+    world.assert_forgotten();
+
+    let mut world = World::new();
+    let sent = world.recv(ALICE, &invite("alice"));
+    world.hold = Some(Vec::new());
+    let ok = response(&forwarded(&sent), "200 OK", "b", BOB_CONTACT, "bob");
+    world.recv(BOB, &ok);
+    let token = world.hold.take().unwrap()[0];
+    let out = world.answer(token, refused());
+    let last = out.last().map(Sent::line);
+    assert_eq!(last.as_deref(), Some("SIP/2.0 503 Media Unavailable"));
+}
+
+#[test]
 fn answer_that_cannot_be_anchored_ends_the_callees_side() {
     let mut world = World::new();
     let sent = world.recv(ALICE, &invite("alice"));

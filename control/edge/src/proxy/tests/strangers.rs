@@ -64,11 +64,7 @@ fn a_refused_change_teaches_nothing_of_its_author() {
         "moved",
     );
     let sent = world.recv("198.51.100.8:5060", &moved);
-    let reinvite = sent
-        .iter()
-        .find(|s| s.line().starts_with("INVITE"))
-        .unwrap()
-        .clone();
+    let reinvite = forwarded(&sent);
     world.recv(BOB, &response(&reinvite, "401 Unauthorized", "b", "", ""));
     let party = world
         .proxy
@@ -82,11 +78,7 @@ fn a_refused_change_teaches_nothing_of_its_author() {
         .replace("z9hG4bKmv", "z9hG4bKmw")
         .replace("2 INVITE", "3 INVITE");
     let sent = world.recv("198.51.100.8:5060", &again);
-    let reinvite = sent
-        .iter()
-        .find(|s| s.line().starts_with("INVITE"))
-        .unwrap()
-        .clone();
+    let reinvite = forwarded(&sent);
     world.recv(BOB, &response(&reinvite, "200 OK", "b", BOB_CONTACT, "bob"));
     let party = world
         .proxy
@@ -126,11 +118,7 @@ fn each_call_has_a_name_of_its_own_at_the_relay() {
         .replace("tag=a", "tag=e")
         .replace("z9hG4bKinv", "z9hG4bKevil");
     let sent = world.recv(EVE, &other);
-    let invite = sent
-        .iter()
-        .find(|s| s.line().starts_with("INVITE"))
-        .unwrap()
-        .clone();
+    let invite = forwarded(&sent);
     world.recv(BOB, &response(&invite, "403 Forbidden", "x", "", ""));
     let (first, last) = (&world.requests[0], world.requests.last().unwrap());
     assert_eq!(last.command, MediaCommand::Delete);
