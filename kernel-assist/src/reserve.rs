@@ -67,6 +67,15 @@ impl Drop for Reservation {
     }
 }
 
+/// The ranges of a list as the system writes them, `5000,30000-39999`; what is neither a port nor a
+/// range is left out.
+pub fn ranges(list: &str) -> impl Iterator<Item = RangeInclusive<u16>> {
+    list.trim().split(',').filter_map(|entry| {
+        let (low, high) = entry.split_once('-').unwrap_or((entry, entry));
+        Some(low.trim().parse().ok()?..=high.trim().parse().ok()?)
+    })
+}
+
 /// A set of ports; a bit for each.
 #[derive(Clone, PartialEq, Eq)]
 struct Ports(Box<[u64; 1024]>);
@@ -87,12 +96,7 @@ impl Ports {
     /// Reads `5000,30000-39999`; what is neither a port nor a range is left out.
     fn read(text: &str) -> Self {
         let mut ports = Self::default();
-        for entry in text.trim().split(',') {
-            let (low, high) = entry.split_once('-').unwrap_or((entry, entry));
-            if let (Ok(low), Ok(high)) = (low.trim().parse(), high.trim().parse()) {
-                ports.insert(low..=high);
-            }
-        }
+        ranges(text).for_each(|range| ports.insert(range));
         ports
     }
 

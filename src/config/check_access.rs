@@ -3,15 +3,17 @@
 use std::iter::repeat;
 use std::net::SocketAddr;
 
-use super::access::Access;
+use windlass_ng::Rule;
+
+use super::access::allow;
 use super::check::Checker;
 use super::draft::Draft;
 use super::problem::Place;
 
 impl Checker<'_> {
-    /// The access that follows from listeners and settings. A listener that others can reach must
-    /// name its peers; under rtpengine's name it need not, and neighbours are answered.
-    pub(super) fn access(&mut self, draft: &Draft) -> Access {
+    /// The access that follows from listeners and settings. A bind that others can reach must say
+    /// who they are; in rtpengine's manner it need not, and neighbours are answered.
+    pub(super) fn access(&mut self, draft: &Draft) -> Rule {
         let control = &draft.groups.control;
         let [cli, http, https] = &draft.control_places;
         let plain = |list: &[SocketAddr], places: &[Place]| -> Vec<(Place, SocketAddr)> {
@@ -53,12 +55,9 @@ impl Checker<'_> {
             let at = https.first().copied().unwrap_or(Place::Whole);
             self.problem(at, "HTTPS listeners need a certificate: `https_cert`");
         }
-        if !control.allow.is_empty() {
-            Access::AllowList(control.allow.clone())
-        } else if draft.is_compat && is_wide {
-            Access::LocalNetworks(self.names.networks())
-        } else {
-            Access::Loopback
+        match control.allow.is_empty() && draft.is_compat && is_wide {
+            true => Rule::Compat,
+            false => allow(&control.allow),
         }
     }
 }

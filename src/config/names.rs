@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use super::access::Network;
-
 /// A local address, or what stands for some.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LocalName {
@@ -69,8 +67,6 @@ pub struct LocalInterface {
     pub name: String,
     /// The address.
     pub address: IpAddr,
-    /// Length of its network prefix in bits.
-    pub prefix: u8,
 }
 
 impl Names {
@@ -138,14 +134,6 @@ impl Names {
         Ok(addresses)
     }
 
-    /// The networks this host has an address in.
-    pub fn networks(&self) -> Vec<Network> {
-        let routed = self.interfaces.iter().filter(|i| !i.address.is_loopback());
-        routed
-            .filter_map(|interface| Network::of(interface.address, interface.prefix))
-            .collect()
-    }
-
     /// Whether this host speaks IPv6, as far as is known.
     pub fn has_ipv6(&self) -> bool {
         self.unseen || self.interfaces.iter().any(|i| i.address.is_ipv6())
@@ -180,17 +168,9 @@ fn local_interfaces() -> Vec<LocalInterface> {
     };
     found
         .filter_map(|entry| {
-            let address = ip(entry.address?)?;
-            let ones = match entry.netmask.and_then(ip) {
-                Some(IpAddr::V4(mask)) => mask.to_bits().leading_ones(),
-                Some(IpAddr::V6(mask)) => mask.to_bits().leading_ones(),
-                None => 128,
-            };
-            let width = if address.is_ipv4() { 32 } else { 128 };
             Some(LocalInterface {
+                address: ip(entry.address?)?,
                 name: entry.interface_name,
-                address,
-                prefix: u8::try_from(ones.min(width)).unwrap_or(u8::MAX),
             })
         })
         .collect()
@@ -201,18 +181,17 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        let interface = |name: &str, address: &str, prefix| LocalInterface {
+        let interface = |name: &str, address: &str| LocalInterface {
             name: name.to_owned(),
             address: address.parse().unwrap(),
-            prefix,
         };
         Names::new(
             vec![
-                interface("lo", "127.0.0.1", 8),
-                interface("eth0", "192.0.2.7", 24),
-                interface("eth0", "fe80::7", 64),
-                interface("eth0", "2001:db8::7", 64),
-                interface("eth1", "198.51.100.7", 25),
+                interface("lo", "127.0.0.1"),
+                interface("eth0", "192.0.2.7"),
+                interface("eth0", "fe80::7"),
+                interface("eth0", "2001:db8::7"),
+                interface("eth1", "198.51.100.7"),
             ],
             |name| match name {
                 "media.example.com" => vec![[203, 0, 113, 7].into(), [203, 0, 113, 7].into()],
@@ -238,20 +217,6 @@ mod tests {
         for bad in ["192.0.2.300", "", "a b", "1:2:3", "[eth0]", "2001:db8::g"] {
             assert_eq!(bad.parse::<LocalName>(), Err(LocalNameError), "{bad}");
         }
-    }
-
-    #[test]
-    fn networks_are_those_on_link() {
-        let texts: Vec<String> = names().networks().iter().map(Network::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "192.0.2.0/24",
-                "fe80::/64",
-                "2001:db8::/64",
-                "198.51.100.0/25"
-            ]
-        );
     }
 
     #[test]

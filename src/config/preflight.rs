@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use windlass_kernel_assist::reserve::ranges;
 
 use super::topic::Steering;
 use super::{Config, PortRange};
@@ -44,7 +45,7 @@ impl Host {
                 .and_then(|text| parse_port_range(&text))
                 .unwrap_or(32_768..=60_999),
             reserved: sysctl("ipv4/ip_local_reserved_ports")
-                .map(|text| parse_port_list(&text))
+                .map(|text| ranges(&text).collect())
                 .unwrap_or_default(),
             files: getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(_, hard)| hard),
             missing_rights: windlass_kernel_assist::rights::missing(),
@@ -188,17 +189,6 @@ fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
     Some(ports.next()?.ok()?..=ports.next()?.ok()?)
 }
 
-/// `5000,30000-39999`; what is no port or range is skipped.
-fn parse_port_list(text: &str) -> Vec<RangeInclusive<u16>> {
-    text.trim()
-        .split(',')
-        .filter_map(|entry| {
-            let (low, high) = entry.split_once('-').unwrap_or((entry, entry));
-            Some(low.parse().ok()?..=high.parse().ok()?)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,12 +252,12 @@ mod tests {
         let config = config("127.0.0.1", 30_000, 39_999);
         assert_eq!(check(&config, &host(), |_| Ok(())).warnings.len(), 1);
         let partly = Host {
-            reserved: parse_port_list("5000,32768-39998"),
+            reserved: ranges("5000,32768-39998").collect(),
             ..host()
         };
         assert_eq!(check(&config, &partly, |_| Ok(())).warnings.len(), 1);
         let wholly = Host {
-            reserved: parse_port_list("30000-39999\n"),
+            reserved: ranges("30000-39999\n").collect(),
             ..host()
         };
         assert_eq!(check(&config, &wholly, |_| Ok(())), Findings::default());
@@ -278,7 +268,7 @@ mod tests {
         let mut config = config("127.0.0.1", 30_000, 39_999);
         let able = Host {
             missing_rights: Vec::new(),
-            reserved: parse_port_list("5060"),
+            reserved: ranges("5060").collect(),
             ..host()
         };
         assert_eq!(check(&config, &able, |_| Ok(())), Findings::default());
@@ -323,7 +313,7 @@ mod tests {
     #[test]
     fn kernel_texts_are_read() {
         assert_eq!(parse_port_range("32768\t60999\n"), Some(32_768..=60_999));
-        assert_eq!(parse_port_list("\n"), []);
-        assert_eq!(parse_port_list("80,90-99"), [80..=80, 90..=99]);
+        assert_eq!(ranges("\n").count(), 0);
+        assert!(ranges("80,90-99").eq([80..=80, 90..=99]));
     }
 }

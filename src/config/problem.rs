@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// One mistake and its place.
+use strsim::levenshtein;
+
+/// One thing that is wrong, and where it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Place of the mistake.
@@ -96,28 +98,15 @@ pub(super) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     valid
         .iter()
-        .map(|candidate| (edits(&word, &candidate.to_ascii_lowercase()), *candidate))
+        .map(|candidate| {
+            (
+                levenshtein(&word, &candidate.to_ascii_lowercase()),
+                *candidate,
+            )
+        })
         .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()).div_ceil(3))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance in bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let mut previous: Vec<usize> = (0..=b.len()).collect();
-    for (row, x) in a.bytes().enumerate() {
-        let mut left = row + 1;
-        let mut current = vec![left];
-        for (pair, y) in previous.windows(2).zip(b.bytes()) {
-            let [diagonal, above] = pair else { continue };
-            left = (diagonal + usize::from(x != y))
-                .min(above + 1)
-                .min(left + 1);
-            current.push(left);
-        }
-        previous = current;
-    }
-    previous.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -8,15 +8,12 @@ use std::sync::Arc;
 use windlass_ng::limits::UDP_STRANGER_REPLY_BYTES;
 use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpOptions, TcpServer, UdpServer};
-use windlass_ng::{
-    Access, HttpOptions, HttpServer, Network, Page, Resources, Rule, Secret, Source, Tls,
-};
+use windlass_ng::{Access, HttpOptions, HttpServer, Page, Resources, Rule, Secret, Source, Tls};
 
 use super::Error;
 use super::console::{CliServer, Operator};
 use crate::call::Calls;
 use crate::config::Config;
-use crate::config::access;
 use crate::limits::NG_THREADS;
 use crate::media::reach::Rules;
 
@@ -138,18 +135,8 @@ fn tls(config: &Config) -> Result<Tls, Error> {
 
 /// Access policy of the listeners by the configuration.
 pub(super) fn access(config: &Config, calls: &Arc<Calls>, reach: &Arc<Rules>) -> Arc<Access> {
-    let networks = |networks: &[access::Network]| -> Vec<Network> {
-        let loopback = ["127.0.0.0/8", "::1"].map(str::to_owned);
-        let texts = networks.iter().map(ToString::to_string).chain(loopback);
-        texts.filter_map(|text| text.parse().ok()).collect()
-    };
-    let rule = match &config.access {
-        access::Access::Loopback => Rule::Allow(networks(&[])),
-        access::Access::AllowList(allowed) => Rule::Allow(networks(allowed)),
-        access::Access::LocalNetworks(_) => Rule::Compat,
-    };
     let hint = |source| format!("[control] allow = [\"{source}\"], or --control-allow={source},");
-    let access = Access::new(rule).with_udp_reply_cap(UDP_STRANGER_REPLY_BYTES);
+    let access = Access::new(config.access.clone()).with_udp_reply_cap(UDP_STRANGER_REPLY_BYTES);
     // What media can be made to say is no request: ours, and that of others on this host.
     let (calls, reach) = (Arc::clone(calls), Arc::clone(reach));
     let is_media = move |source| calls.is_media_port(source) || reach.is_beside(source);

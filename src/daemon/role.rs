@@ -3,10 +3,9 @@
 
 use std::net::IpAddr;
 
-use windlass_ng::{Source, Transport};
+use windlass_ng::{Network, Rule, Source, Transport};
 
 use crate::config::Config;
-use crate::config::access::{Access, Network};
 use crate::ctl::Role;
 
 /// Gives sources their role.
@@ -24,9 +23,9 @@ impl Roles {
         let control = &config.control;
         let readers = match (&config.access, control.read.is_empty()) {
             (_, false) => control.read.clone(),
-            (Access::AllowList(allowed), true) => allowed.clone(),
+            (Rule::Allow(allowed), true) => allowed.clone(),
             // Nobody has named these.
-            (Access::Loopback | Access::LocalNetworks(_), true) => Vec::new(),
+            (Rule::Compat | Rule::Open, true) => Vec::new(),
         };
         Self {
             readers,
@@ -60,7 +59,7 @@ fn is_this_host(ip: IpAddr, source: &Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::access::Access;
+    use crate::config::access::allow;
 
     fn source(addr: &str, local: Option<&str>, transport: Transport) -> Source {
         Source {
@@ -77,7 +76,7 @@ mod tests {
     #[test]
     fn neighbours_that_nobody_named_do_not_read() {
         let mut config = Config {
-            access: Access::LocalNetworks(Vec::new()),
+            access: Rule::Compat,
             ..Config::default()
         };
         assert_eq!(role(&config, "10.0.0.9", Transport::Udp), Role::Stranger);
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn who_is_allowed_reads_unless_readers_are_named() {
         let mut config = Config {
-            access: Access::AllowList(vec!["10.0.0.0/24".parse().unwrap()]),
+            access: allow(&["10.0.0.0/24".parse().unwrap()]),
             ..Config::default()
         };
         assert_eq!(role(&config, "10.0.0.9", Transport::Udp), Role::Reader);

@@ -14,3 +14,4 @@ pub mod red;
 pub mod report;
 pub mod rtcp;
 pub mod rtp;
+pub(crate) mod udp;

@@ -10,7 +10,7 @@ const IPV6_BYTES: usize = 40;
 const UDP_BYTES: usize = 8;
 
 /// Bytes of the longest headers.
-pub(super) const HEADER_BYTES: usize = IPV6_BYTES + UDP_BYTES;
+pub(crate) const HEADER_BYTES: usize = IPV6_BYTES + UDP_BYTES;
 
 /// Time to live and hop limit, as the system has them.
 const HOPS: u8 = 64;
@@ -20,19 +20,19 @@ const UDP: u8 = 17;
 
 /// Addresses and TOS of a datagram.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) from: SocketAddr,
-    pub(super) to: SocketAddr,
+pub(crate) struct Way {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
     /// TOS or traffic class.
-    pub(super) tos: u8,
+    pub(crate) tos: u8,
 }
 
 /// Writes a whole packet and returns its length; `None` if it does not fit, or if the addresses
 /// differ in family.
 ///
-/// Identification and checksum of an IPv4 header stay 0: the system fills them in for raw sockets
-/// (raw(7)). Routers may fragment, since an ICMP error would reach no socket.
-pub(super) fn write(out: &mut [u8], way: Way, payload: &[u8]) -> Option<usize> {
+/// The identification and the sum of an IPv4 header are left 0: the system fills them in for raw
+/// sockets (raw(7)). Routers may fragment: nobody would hear that they could not.
+pub(crate) fn write(out: &mut [u8], way: Way, payload: &[u8]) -> Option<usize> {
     let datagram = UDP_BYTES + payload.len();
     let length = u16::try_from(datagram).ok()?;
     let ip = match (way.from.ip(), way.to.ip()) {
@@ -76,8 +76,17 @@ pub(super) fn write(out: &mut [u8], way: Way, payload: &[u8]) -> Option<usize> {
     Some(end)
 }
 
+/// Writes the sum into the IPv4 header of a packet of [`write`], for those that no system sends.
+pub(crate) fn complete(packet: &mut [u8]) {
+    let is_v4 = packet.first().is_some_and(|first| first >> 4 == 4);
+    if let Some(header) = packet.first_chunk_mut::<IPV4_BYTES>().filter(|_| is_v4) {
+        let sum = !folded(sum(header));
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
 /// The datagram in a packet of [`write`].
-pub(super) fn payload(packet: &[u8]) -> &[u8] {
+pub(crate) fn payload(packet: &[u8]) -> &[u8] {
     let is_v4 = packet.first().is_some_and(|first| first >> 4 == 4);
     let headers = if is_v4 { IPV4_BYTES } else { IPV6_BYTES } + UDP_BYTES;
     packet.get(headers..).unwrap_or_default()
@@ -102,16 +111,19 @@ fn sum(bytes: &[u8]) -> u64 {
     whole.sum::<u64>() + word(last)
 }
 
-/// Folds a sum into what the header says: never 0, which means that there is none (RFC 768).
-fn checksum(mut sum: u64) -> u16 {
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    let folded = u16::try_from(sum).unwrap_or_default();
-    match !folded {
+/// What the header of UDP says: never 0, which means that there is none (RFC 768).
+fn checksum(sum: u64) -> u16 {
+    match !folded(sum) {
         0 => 0xffff,
         checksum => checksum,
     }
+}
+
+fn folded(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    u16::try_from(sum).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -133,11 +145,7 @@ mod tests {
             true => (&packet[12..20], &packet[20..]),
             false => (&packet[8..40], &packet[40..]),
         };
-        let mut total = sum(addresses) + 17 + udp.len() as u64 + sum(udp);
-        while total > 0xffff {
-            total = (total >> 16) + (total & 0xffff);
-        }
-        u16::try_from(total).unwrap()
+        folded(sum(addresses) + 17 + udp.len() as u64 + sum(udp))
     }
 
     #[test]
@@ -155,6 +163,8 @@ mod tests {
         assert_eq!(out[20..26], [0x75, 0x30, 0x0f, 0xa0, 0, 13]);
         assert_eq!(payload(&out[..length]), b"hello");
         assert_eq!(receiver_sum(&out[..length]), 0xffff);
+        complete(&mut out[..length]);
+        assert_eq!(folded(sum(&out[..20])), 0xffff);
     }
 
     #[test]

@@ -91,37 +91,15 @@ pub(crate) fn nearest(
     candidates: impl IntoIterator<Item = &'static str>,
 ) -> Option<&'static str> {
     let mut buf = [0; NAME_MAX];
-    let folded = fold(name, &mut buf)?;
+    let folded = std::str::from_utf8(fold(name, &mut buf)?).ok()?;
     let allowed = ((folded.len() + 1) / 3).clamp(1, 3);
     candidates
         .into_iter()
         .filter(|candidate| candidate.len().abs_diff(folded.len()) <= allowed)
-        .map(|candidate| (distance(folded, candidate.as_bytes()), candidate))
+        .map(|candidate| (strsim::levenshtein(folded, candidate), candidate))
         .filter(|&(distance, _)| distance <= allowed)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance of two names no longer than [`NAME_MAX`].
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row = [0_usize; NAME_MAX + 1];
-    for (i, cell) in row.iter_mut().enumerate() {
-        *cell = i;
-    }
-    for (i, &x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let [first, rest @ ..] = &mut row;
-        *first = left;
-        for (cell, &y) in rest.iter_mut().zip(b) {
-            let up = *cell;
-            let here = (diagonal + usize::from(x != y)).min(up + 1).min(left + 1);
-            diagonal = up;
-            left = here;
-            *cell = here;
-        }
-    }
-    row.get(b.len()).copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::access::{Access, PRIVATE};
+use windlass_ng::{Network, Rule};
+
 use super::check::check;
 use super::draft::Draft;
 use super::names::Names;
@@ -76,7 +77,7 @@ pub fn read(arguments: &[String], default_file: &Path, names: &Names) -> Result<
     let draft = lay::lay(&said, names, &mut problems);
     let mut warnings = said.warnings();
     match finish(draft, names, problems) {
-        Ok(config) if config.access != Access::Loopback => {
+        Ok(config) if config.access == Rule::Compat => {
             warnings.push(WIDE.to_owned());
             Ok(Request::Run(Box::new(Run { config, warnings })))
         }
@@ -109,7 +110,7 @@ pub fn import(text: &str, section: &str) -> Result<String, Vec<Problem>> {
     check(draft.clone(), &names, &mut refused);
     if !refused.is_empty() {
         // The only thing that is right there and wrong here is a wide bind without a list.
-        draft.groups.control.allow = PRIVATE.to_vec();
+        draft.groups.control.allow = Network::PRIVATE.to_vec();
         let text = "the control listeners can be reached from elsewhere: `allow` in [control] \
                     takes private networks, name your proxies instead";
         comment(&mut out, text);

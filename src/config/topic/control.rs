@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use windlass_ng::Network;
+
 use super::{COUNT, YEAR};
-use crate::config::access::Network;
 use crate::config::codec::{List, Maybe, Millis, Seconds, Whole, Word, text};
 use crate::config::host_port::Secret;
 use crate::config::setting::settings;

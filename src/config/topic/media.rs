@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use windlass_ng::Network;
+
 use super::YEAR_MS;
-use crate::config::access::Network;
 use crate::config::codec::{Flag, Identifier, List, Maybe, Millis, Whole, Word, identifier, text};
 use crate::config::setting::settings;
 

@@ -27,26 +27,72 @@ pub enum NetworkError {
     /// The part after the slash.
     #[error("{0:?} is no prefix length of such an address")]
     Prefix(String),
+    /// Bits are set behind the prefix: 10.0.0.1/8 may be meant as one host or as sixteen million.
+    #[error("{0} has bits behind its prefix")]
+    HostBits(String),
 }
 
 impl Network {
     /// The first `prefix` bits of `addr`; `None` if it has fewer.
     pub fn new(addr: IpAddr, prefix: u8) -> Option<Self> {
-        match addr {
-            IpAddr::V4(_) if prefix <= 32 => Some(Self { addr, prefix }),
-            // An IPv4 address in IPv6 clothes never matches: sources come without.
-            IpAddr::V6(v6) if prefix <= 128 => {
-                match (v6.to_ipv4_mapped(), prefix.checked_sub(96)) {
-                    (Some(v4), Some(prefix)) => Some(Self {
-                        addr: v4.into(),
-                        prefix,
-                    }),
-                    _ => Some(Self { addr, prefix }),
-                }
+        // An IPv4 address in IPv6 clothes never matches: sources come without.
+        let (addr, prefix) = match (addr.to_canonical(), prefix.checked_sub(96)) {
+            (v4 @ IpAddr::V4(_), Some(prefix)) if addr.is_ipv6() => (v4, prefix),
+            _ => (addr, prefix),
+        };
+        let addr = match addr {
+            IpAddr::V4(v4) => {
+                let host_bits = 32_u32.checked_sub(prefix.into())?;
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask))
             }
-            _ => None,
+            IpAddr::V6(v6) => {
+                let host_bits = 128_u32.checked_sub(prefix.into())?;
+                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+            }
+        };
+        Some(Self { addr, prefix })
+    }
+
+    /// The address of the network, and how many of its bits count.
+    pub fn parts(self) -> (IpAddr, u8) {
+        (self.addr, self.prefix)
+    }
+
+    const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Self {
+        Self {
+            addr: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            prefix,
         }
     }
+
+    const fn v6(first: u16, prefix: u8) -> Self {
+        Self {
+            addr: IpAddr::V6(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0)),
+            prefix,
+        }
+    }
+
+    /// Private, shared and link-local addresses (RFC 1918, 6598, 3927, 4193, 4291 §2.5.6).
+    pub const PRIVATE: [Self; 7] = [
+        Self::v4([10, 0, 0, 0], 8),
+        Self::v4([172, 16, 0, 0], 12),
+        Self::v4([192, 168, 0, 0], 16),
+        Self::v4([100, 64, 0, 0], 10),
+        Self::v4([169, 254, 0, 0], 16),
+        Self::v6(0xfc00, 7),
+        Self::v6(0xfe80, 10),
+    ];
+
+    /// The addresses of this host alone.
+    pub const LOOPBACK: [Self; 2] = [
+        Self::v4([127, 0, 0, 0], 8),
+        Self {
+            addr: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            prefix: 128,
+        },
+    ];
 
     /// Whether `ip` is one of its addresses.
     pub fn contains(self, ip: IpAddr) -> bool {
@@ -79,31 +125,38 @@ impl FromStr for Network {
             .parse()
             .map_err(|_| NetworkError::Address(addr.to_owned()))?;
         let Some(prefix) = prefix else {
-            let bits = if addr.is_ipv4() { 32 } else { 128 };
+            let bits = width(addr);
             return Self::new(addr, bits).ok_or_else(|| NetworkError::Prefix(bits.to_string()));
         };
         let bits = prefix.trim().parse().ok();
-        bits.and_then(|bits| Self::new(addr, bits))
-            .ok_or_else(|| NetworkError::Prefix(prefix.to_owned()))
+        let network = bits.and_then(|bits| Self::new(addr, bits));
+        let network = network.ok_or_else(|| NetworkError::Prefix(prefix.to_owned()))?;
+        match network.addr == addr.to_canonical() {
+            true => Ok(network),
+            false => Err(NetworkError::HostBits(text.to_owned())),
+        }
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.addr, self.prefix)
+        write!(f, "{}", self.addr)?;
+        if self.prefix < width(self.addr) {
+            write!(f, "/{}", self.prefix)?;
+        }
+        Ok(())
     }
+}
+
+/// Bits of an address.
+fn width(addr: IpAddr) -> u8 {
+    if addr.is_ipv4() { 32 } else { 128 }
 }
 
 /// Loopback, private and link-local addresses: no packet from the internet has them.
 pub(super) fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && b & 0xc0 == 64;
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
+    let mut private = Network::LOOPBACK.iter().chain(&Network::PRIVATE);
+    private.any(|network| network.contains(ip))
 }
 
 /// The networks of this host's interfaces; empty if they cannot be read.
@@ -150,8 +203,8 @@ mod tests {
         assert!(contains("0.0.0.0/0", "203.0.113.1"));
         assert!(!contains("0.0.0.0/0", "2001:db8::1"));
         assert!(contains("::/0", "2001:db8::1"));
-        assert!(contains("192.0.2.77/25", "192.0.2.127"));
-        assert!(!contains("192.0.2.77/25", "192.0.2.128"));
+        assert!(contains("192.0.2.0/25", "192.0.2.127"));
+        assert!(!contains("192.0.2.0/25", "192.0.2.128"));
         assert!(contains("2001:db8::/33", "2001:db8:7fff::"));
         assert!(!contains("2001:db8::/33", "2001:db8:8000::"));
         assert!(contains("::ffff:192.0.2.0/120", "192.0.2.9"));
@@ -164,8 +217,22 @@ mod tests {
         assert_eq!(error("192.0.2.0/33"), NetworkError::Prefix("33".to_owned()));
         assert_eq!(error("::/129"), NetworkError::Prefix("129".to_owned()));
         assert_eq!(error("192.0.2.0/"), NetworkError::Prefix(String::new()));
-        let network: Network = "192.0.2.1".parse().unwrap();
-        assert_eq!(network.to_string(), "192.0.2.1/32");
+        for text in [
+            "10.0.0.0/8",
+            "192.0.2.1",
+            "0.0.0.0/0",
+            "::/0",
+            "2001:db8::1",
+        ] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(network.to_string(), text);
+        }
+        for text in ["10.0.0.1/8", "::1/0"] {
+            assert_eq!(error(text), NetworkError::HostBits(text.to_owned()));
+        }
+        for network in Network::LOOPBACK.iter().chain(&Network::PRIVATE) {
+            assert_eq!(network.to_string().parse(), Ok(*network));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! rtpengine's files become our own.
 
+use windlass_ng::Network;
+
 use super::*;
 
 #[test]
@@ -14,7 +16,7 @@ fn import_names_what_it_leaves_out() {
     assert_eq!(config.syslog.mark_prefix, "\"'");
     assert_eq!(config.templates["x y"], "a");
     assert_eq!(config.limits.max_load, Some(3.0));
-    assert!(config.access.permits([10, 0, 0, 1].into()));
+    assert_eq!(config.access, allow(&Network::PRIVATE));
     assert!(import("[rtpengine]\ntimeout = x\n", "rtpengine").is_err());
     let by_name = "[rtpengine]\ninterface = eth0\nlisten-ng = ng.example.com:2223\n";
     let refused = import(by_name, "rtpengine").unwrap_err();

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use socket2::{SockRef, Socket};
 
-use super::packet::Way;
 use super::{UNREAD_BYTES, grant_room};
 use crate::dataplane::backend::{mark, udp_socket};
+use crate::media::udp::Way;
 
 /// Sockets that are kept, of a worker; each is of one port. A call with long datagrams takes two;
 /// those of more calls at a time than this has room for are opened anew.

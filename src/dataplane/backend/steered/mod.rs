@@ -7,7 +7,6 @@
 
 mod alone;
 mod opener;
-mod packet;
 mod share;
 
 use std::io;
@@ -29,9 +28,9 @@ use crate::limits::{
     GATED_QUEUE_BYTES, LEARNING_QUEUE_BYTES, QUEUED_DATAGRAM_BYTES, SEND_QUEUE_BYTES,
     SENDERS_PER_WORKER,
 };
+use crate::media::udp::{self, Way};
 
 use alone::Alone;
-use packet::Way;
 use share::Shares;
 
 pub(super) use opener::Opener;
@@ -332,14 +331,14 @@ impl Sender {
             socket,
             batch: SendBatch::new(
                 SEND_BATCH,
-                QUEUED_DATAGRAM_BYTES + packet::HEADER_BYTES + STAGGER,
+                QUEUED_DATAGRAM_BYTES + udp::HEADER_BYTES + STAGGER,
             ),
             ways: Vec::with_capacity(SEND_BATCH),
         })
     }
 
     fn push(&mut self, way: Way, data: &[u8]) -> bool {
-        let is_pushed = self.batch.push(way.to, |out| packet::write(out, way, data));
+        let is_pushed = self.batch.push(way.to, |out| udp::write(out, way, data));
         if is_pushed {
             self.ways.push(way);
         }
@@ -352,7 +351,7 @@ impl Sender {
             let (Some(way), Some(packet)) = (ways.get(index), batch.packet(index)) else {
                 return;
             };
-            let data = packet::payload(packet);
+            let data = udp::payload(packet);
             let is_too_long = error.raw_os_error() == Some(libc::EMSGSIZE);
             // Longer than the way's link carries: the system cuts it for a socket of UDP only.
             if !is_too_long || alone.send(*way, data).is_err() {
