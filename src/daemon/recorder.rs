@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use windlass_ng::CallId;
 
-use crate::call::{self, RecordedSdp};
+use super::now;
+use crate::call::{self, Now, RecordedSdp};
 use crate::dataplane::tap::{PacketTap, Recordings};
 use crate::observe::pcap::{
     Ending, NotRecorded, Recorder, RecorderCounters, Recording, SdpEntry, SdpMode,
@@ -105,23 +106,51 @@ impl call::Recorder for OpenRecordings {
 
 impl Recordings for OpenRecordings {
     fn tap(&self, recording: u64) -> Option<Box<dyn PacketTap>> {
-        Some(Box::new(Tap(self.of(recording)?)))
+        Some(Box::new(Tap {
+            recording: self.of(recording)?,
+            began: now(),
+        }))
     }
 }
 
-struct Tap(Recording);
+struct Tap {
+    recording: Recording,
+    /// Both clocks at one moment: packets come with the clock of the data plane, which no step of the
+    /// other one disturbs.
+    began: Now,
+}
 
 impl PacketTap for Tap {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a recording has the clock of the wall"
-    )]
-    fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
-        self.0
-            .packet(SystemTime::now(), source, destination, datagram);
+    fn packet(&self, now: Instant, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
+        let time = moment(since_1970(self.began, now));
+        self.recording.packet(time, source, destination, datagram);
+    }
+}
+
+/// The wall's clock at `now`, by both clocks at another moment.
+fn since_1970(at: Now, now: Instant) -> Duration {
+    match now.checked_duration_since(at.instant) {
+        Some(later) => at.unix + later,
+        None => at
+            .unix
+            .saturating_sub(at.instant.saturating_duration_since(now)),
     }
 }
 
 fn moment(since_1970: Duration) -> SystemTime {
     UNIX_EPOCH + since_1970
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_have_the_time_of_the_wall() {
+        let at = now();
+        let second = Duration::from_secs(1);
+        assert_eq!(since_1970(at, at.instant + second), at.unix + second);
+        // A packet that was there when the tap was made.
+        assert_eq!(since_1970(at, at.instant - second), at.unix - second);
+    }
 }

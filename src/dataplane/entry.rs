@@ -406,10 +406,10 @@ impl<P> Entry<P> {
     }
 
     /// Puts a packet that left into the recording.
-    pub(super) fn record_sent(&self, destination: SocketAddr, datagram: &[u8]) {
+    pub(super) fn record_sent(&self, now: Instant, destination: SocketAddr, datagram: &[u8]) {
         let services = self.services.as_deref();
         if let Some(recording) = services.and_then(|services| services.recording.as_deref()) {
-            recording.packet(self.lease.local(), destination, datagram);
+            recording.packet(now, self.lease.local(), destination, datagram);
         }
     }
 

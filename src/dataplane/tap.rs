@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// The recordings that flows may go into; `()` has none.
 pub trait Recordings: Send + Sync {
@@ -11,8 +12,8 @@ pub trait Recordings: Send + Sync {
 
 /// The way of one flow's packets into a recording.
 pub trait PacketTap: Send {
-    /// A packet was accepted, or sent. Must not block.
-    fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]);
+    /// A packet was accepted, or sent, at `now`. Must not block.
+    fn packet(&self, now: Instant, source: SocketAddr, destination: SocketAddr, datagram: &[u8]);
 }
 
 /// Packets at a port that go into its recording (spec: media-behaviour §13).

@@ -326,7 +326,7 @@ impl<B: Backend> Flows<B> {
             && let Some(recording) = &services.recording
             && self.recorded.takes_ingress()
         {
-            recording.packet(from, entry.lease.local(), datagram);
+            recording.packet(now, from, entry.lease.local(), datagram);
         }
         if let Reading::Rtp { header, .. } = &reading
             && entry.taps.is_some()

@@ -147,7 +147,7 @@ impl<B: Backend> Flows<B> {
                     FlowStats::add(&sender.stats.packets_out, 1);
                     FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
                     if self.recorded.takes_egress() {
-                        sender.record_sent(destination, datagram);
+                        sender.record_sent(now, destination, datagram);
                     }
                     if let Some(received) = received {
                         count_sent(&sender.stats, received, datagram);
@@ -228,7 +228,7 @@ impl<B: Backend> Flows<B> {
             if sent.is_ok() {
                 count_sent(&entry.stats, &header.arrival(&packet), &packet);
                 if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress) {
-                    recording.packet(entry.lease.local(), destination, &packet);
+                    recording.packet(now, entry.lease.local(), destination, &packet);
                 }
             }
             if let Some(reporter) = services.state.reporter.as_deref_mut() {

@@ -19,7 +19,7 @@ impl Recordings for Tape {
 }
 
 impl PacketTap for Tape {
-    fn packet(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
+    fn packet(&self, _now: Instant, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) {
         let taken = (source, destination, datagram.to_vec());
         self.0.lock().unwrap().push(taken);
     }
