@@ -21,11 +21,6 @@ impl ParseError {
     pub fn is_incomplete(&self) -> bool {
         matches!(self.reason, Reason::NoAddress | Reason::PayloadType)
     }
-
-    /// Whether a bound of [`crate::Limits`] was hit.
-    pub fn is_over_limit(&self) -> bool {
-        matches!(self.reason, Reason::OverLimit { .. })
-    }
 }
 
 /// Faults of a line.

@@ -296,11 +296,6 @@ impl Transport {
         matches!(self, Self::RtpAvpf | Self::RtpSavpf | Self::UdpTlsRtpSavpf)
     }
 
-    /// Whether the profile is keyed by DTLS.
-    pub fn is_dtls(&self) -> bool {
-        matches!(self, Self::UdpTlsRtpSavp | Self::UdpTlsRtpSavpf)
-    }
-
     /// Canonical name of a known transport, original text of another.
     pub fn name(&self) -> Text {
         match self {

@@ -70,7 +70,7 @@ fn not_rtp() {
 fn browser_to_plain() {
     check("browser_to_plain", "out", |from| {
         assert!(from.media[0].is_trickle(from.address_of(&from.media[0]).ok()));
-        assert!(from.media[0].transport.is_dtls());
+        assert_eq!(from.media[0].transport, Transport::UdpTlsRtpSavpf);
         assert_eq!(from.media[0].ice.candidates.len(), 2);
         let mut session = anchored(from, 38130);
         session.origin.session_id = "1".into();

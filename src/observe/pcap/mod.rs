@@ -22,10 +22,10 @@ use crate::limits;
 
 mod beneath;
 mod frame;
-#[cfg(test)]
-mod media_13_recording;
 mod metadata;
 mod name;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use metadata::{Ending, SdpEntry, SdpMode};

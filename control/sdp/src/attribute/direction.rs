@@ -35,12 +35,6 @@ impl Direction {
         matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 
-    /// The same media seen from the other side.
-    #[must_use]
-    pub fn mirrored(self) -> Self {
-        Self::from_flags(self.receives(), self.sends())
-    }
-
     /// The attribute that says so.
     pub fn name(self) -> &'static str {
         match self {

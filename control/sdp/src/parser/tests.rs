@@ -234,8 +234,6 @@ fn direction_is_the_strongest_of_the_nearest_level() {
     );
     let all = "a=sendrecv\r\na=inactive\r\na=recvonly\r\na=sendonly\r\n";
     assert_eq!(direction("", all), Some(Direction::RecvOnly));
-    assert_eq!(Direction::RecvOnly.mirrored(), Direction::SendOnly);
-    assert_eq!(Direction::Inactive.mirrored(), Direction::Inactive);
 }
 
 #[test]
@@ -434,7 +432,6 @@ fn every_cap_is_named() {
         let limit = limits.of(cap);
         assert_eq!(error.line, line, "{cap}");
         assert_eq!(error.reason, Reason::OverLimit { cap, limit });
-        assert!(error.is_over_limit());
         assert!(
             error
                 .to_string()
@@ -457,7 +454,8 @@ fn bombs_end_in_a_cap() {
             "a=crypto:1 x inline:AAAA\r\n".repeat(9000)
         ),
     ] {
-        assert!(parse(&bomb).unwrap_err().is_over_limit());
+        let reason = parse(&bomb).unwrap_err().reason;
+        assert!(matches!(reason, Reason::OverLimit { .. }), "{reason}");
     }
 }
 
