@@ -61,9 +61,8 @@ pub const LATCH_CANDIDATES: usize = 4;
 /// noise, in a re-offer perhaps others.
 pub const GUARDED_PAYLOAD_TYPES: usize = 8;
 
-/// Report blocks of one compound RTCP packet that are looked at: a phone reports on one source, a
-/// conference on as many as it mixes at a time.
-pub const REPORT_BLOCKS: usize = 16;
+/// Things that one compound RTCP packet says that are looked at: a report may have 31 blocks.
+pub const REPORT_ITEMS: usize = 32;
 
 /// Sources of one call whose reports are followed: two parties, each with a few streams after
 /// transfers.

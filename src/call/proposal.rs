@@ -14,11 +14,12 @@ use std::time::Instant;
 
 use windlass_sdp::Text;
 
-use super::dialogue::{MAX_LEGS, Parties};
+use super::dialogue::Parties;
 use super::leg::{Leg, LegIndex, SourceRules};
 use super::media::{Endpoint, EndpointMap, Media};
 use super::ports::Family;
 use super::state::{Call, Now};
+use crate::limits::LEGS_PER_CALL;
 
 /// An offer that waits for its answer.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ struct Terms {
 
 /// Offers of one call that may wait for answers, the oldest is forgotten: one per fork of a party
 /// that talks to the first of them.
-const MAX_PROPOSALS: usize = MAX_LEGS;
+const MAX_PROPOSALS: usize = LEGS_PER_CALL;
 
 impl Proposal {
     fn involves(&self, leg: LegIndex) -> bool {

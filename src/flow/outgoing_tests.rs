@@ -349,7 +349,7 @@ fn there_must_be_a_stream_and_only_so_many_digits_wait() {
     let now = bench.start;
     assert_eq!(bench.outgoing.play(digit('1'), None, now), Err(NO_STREAM));
     bench.audio(501);
-    for _ in 0..=MAX_QUEUED {
+    for _ in 0..=QUEUED_DIGITS {
         bench.outgoing.play(digit('1'), None, now).unwrap();
     }
     assert_eq!(bench.outgoing.play(digit('1'), None, now), Err(QUEUE_FULL));

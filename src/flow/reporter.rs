@@ -31,7 +31,7 @@ pub(crate) struct Reporter {
     pub(crate) due: Instant,
     /// Who reports while nothing was sent.
     own_ssrc: u32,
-    /// Streams to the party, at most [`MAX_SSRCS`].
+    /// Streams to the party, at most [`SSRCS_PER_FLOW`].
     sent: Vec<Outbound>,
     /// Sender reports of the party: source, middle of the NTP timestamp, arrival.
     sender_reports: Vec<(u32, u32, Instant)>,
@@ -79,7 +79,7 @@ impl Reporter {
         };
         let known = self.sent.iter().position(|stream| stream.ssrc == ssrc);
         let index = known.unwrap_or_else(|| {
-            if self.sent.len() >= MAX_SSRCS {
+            if self.sent.len() >= SSRCS_PER_FLOW {
                 // The one that has been silent for longest is over.
                 let streams = self.sent.iter().enumerate();
                 let oldest = streams.min_by_key(|(_, stream)| stream.at);

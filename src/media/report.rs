@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::quality::Model;
 use super::rtcp::is_rtcp;
-use crate::limits::{REPORTED_SOURCES, SENDER_REPORTS};
+use crate::limits::{REPORT_ITEMS, REPORTED_SOURCES, SENDER_REPORTS};
 
 /// RTCP packet types.
 const SENDER_REPORT: u8 = 200;
@@ -15,9 +15,6 @@ const EXTENDED_REPORT: u8 = 207;
 const FEEDBACK: [u8; 2] = [205, 206];
 /// Block type of VoIP metrics in an extended report.
 const VOIP_METRICS: u8 = 7;
-
-/// Things that one compound says that are looked at: a report may have 31 blocks.
-const MAX_SAID: usize = 32;
 
 /// Bytes of a report before its blocks, and of a block (RFC 3550 §6.4.1, §6.4.2).
 const SENDER_HEAD: usize = 28;
@@ -103,12 +100,12 @@ pub fn read(compound: &[u8]) -> Vec<Said> {
             let blocks = blocks.map_while(|at| read_block(within, at, reporter));
             said.extend(blocks.map(Said::Received));
         }
-        if said.len() >= MAX_SAID {
+        if said.len() >= REPORT_ITEMS {
             break;
         }
         rest = others;
     }
-    said.truncate(MAX_SAID);
+    said.truncate(REPORT_ITEMS);
     said
 }
 

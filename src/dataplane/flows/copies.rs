@@ -40,7 +40,7 @@ impl<B: Backend> Flows<B> {
             FlowStats::add(&sender.stats.packets_out, 1);
             FlowStats::add(&sender.stats.bytes_out, self.scratch.len() as u64);
             if self.recorded.takes_egress() {
-                sender.record_sent(destination, &self.scratch);
+                sender.record_sent(now, destination, &self.scratch);
             }
             count_sent(&sender.stats, &header.arrival(&self.scratch), &self.scratch);
             let octets = self.scratch.len().saturating_sub(header.payload_at);
