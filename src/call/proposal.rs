@@ -1,4 +1,4 @@
-//! Offers that wait for their answers (spec: corrections-c §2; RFC 3261 §14.1, RFC 3264 §8).
+//! Offers that wait for their answers (spec: ng-protocol §10.6; RFC 3261 §14.1, RFC 3264 §8).
 //!
 //! Legs hold what is agreed. An offer between two parties is worked out on their legs and then set
 //! aside here, as far as a leg has agreed on something before; what was agreed goes back into

@@ -68,7 +68,7 @@ pub(super) fn moved(header: &RtpHeader, before: &[u8], after: &[u8]) -> RtpHeade
 }
 
 /// Makes the block of header extensions anew, for one receiver: its own MID first, then what is in
-/// the lists of both lines (spec: corrections-b §3).
+/// the lists of both lines (spec: media-behaviour §2.1).
 fn extend(
     rules: &ExtensionRules,
     header: &RtpHeader,
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// corrections-b §3.1.
+    /// media-behaviour §2.1.
     #[test]
     fn without_lists_a_block_goes_through_byte_for_byte() {
         let rules = SinkRules::default();
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// corrections-b §3.2, with its examples.
+    /// media-behaviour §2.1, with its examples.
     #[test]
     fn elements_pass_that_are_in_both_lists() {
         let to_b = lists(&[3, 5, 6], &[3]);
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(leaves(&all, &PACKET), PACKET);
     }
 
-    /// corrections-b §3.3.
+    /// media-behaviour §2.1.
     #[test]
     fn the_form_is_the_receivers() {
         // A number above 14 in its list, in this packet or not.
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    /// corrections-b §3.3, the example: an element of 20 bytes.
+    /// media-behaviour §2.1, the example: an element of 20 bytes.
     #[test]
     fn an_element_that_does_not_fit_changes_the_form_or_is_dropped() {
         let long = |id: u8| {
@@ -297,7 +297,7 @@ mod tests {
         );
     }
 
-    /// corrections-b §3.4, the example.
+    /// media-behaviour §2.1, the example.
     #[test]
     fn mid_is_written_by_us() {
         let mid = |value: &[u8]| {

@@ -1,4 +1,4 @@
-//! Digits of our own in a stream that passes (RFC 4733; spec: media-behaviour §11, corrections-a §2).
+//! Digits of our own in a stream that passes (RFC 4733; spec: media-behaviour §11.1).
 //!
 //! The timestamps of the stream are the clock: a digit takes the place of the source's packets one
 //! for one, with their sequence numbers, and what comes later is numbered on by the copies of its

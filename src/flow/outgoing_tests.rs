@@ -137,7 +137,7 @@ impl Bench {
 
 #[test]
 fn packets_are_replaced_one_for_one_and_pass_in_the_pause() {
-    // The example of corrections-a §2.1, number by number.
+    // The example of media-behaviour §11.1, number by number.
     let mut bench = Bench::playing("56");
     for (sequence, duration) in [(501, 160), (502, 320), (503, 480), (504, 640)] {
         let event = Told(sequence, 8160, sequence == 501, 5, duration, false);

@@ -1,5 +1,5 @@
 //! What the reports about how a party hears add up to (spec: ng-protocol §12, media-behaviour §9,
-//! corrections-a §1).
+//! media-behaviour §9.1).
 
 use crate::media::report::Sample;
 

@@ -1,5 +1,5 @@
 //! RTCP that a port makes itself, in place of what its party and the others would say to each
-//! other (spec: media-behaviour §8, `generate-RTCP`; corrections-a §1.8).
+//! other (spec: media-behaviour §8, `generate-RTCP`; media-behaviour §8.1).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

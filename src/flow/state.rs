@@ -44,7 +44,7 @@ pub struct ServiceState {
     /// Reports to the party.
     pub(crate) reporter: Option<Box<Reporter>>,
     /// Header extensions go to the party in the two-byte form: one did not fit the other
-    /// (corrections-b §3.3).
+    /// (media-behaviour §2.1).
     pub(crate) is_two_byte: bool,
 }
 

@@ -124,7 +124,7 @@ pub struct SsrcStats {
     pub jitter: AtomicU32,
     /// Payload type of most packets.
     pub payload_type: AtomicU32,
-    /// How it hears, by its reports; made with the first that counts (spec: corrections-a §1.1).
+    /// How it hears, by its reports; made with the first that counts (spec: media-behaviour §9.1).
     pub quality: OnceLock<Box<Mutex<Quality>>>,
 }
 

@@ -245,7 +245,7 @@ pub struct EventPacket {
 /// The packets of one digit (RFC 4733 §2.5.1).
 ///
 /// Nothing is timed here: the stream that the digit is part of says how long it has lasted (spec:
-/// corrections-a §2.1).
+/// media-behaviour §11.1).
 #[derive(Clone, Copy, Debug)]
 pub struct EventSender {
     plan: DigitPlan,

@@ -13,7 +13,7 @@ const MID: u8 = 15;
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_TO_UNIX: u64 = 2_208_988_800;
 
-/// Blocks of a report: what fits the five bits of their count, less one (spec: corrections-a §1.8).
+/// Blocks of a report: what fits the five bits of their count, less one (spec: media-behaviour §8.1).
 const MAX_BLOCKS: usize = 30;
 
 /// The 64 bits of an NTP timestamp, from the time since 1970.

@@ -227,7 +227,7 @@ impl Model {
     }
 }
 
-/// ITU-T G.107.2, on the scale of the narrow band (spec: corrections-a §1.6).
+/// ITU-T G.107.2, on the scale of the narrow band (spec: media-behaviour §9).
 fn fullband(round_trip_ms: f64, jitter_ms: f64, loss_percent: f64) -> f64 {
     let delay = round_trip_ms / 2.0 + jitter_ms;
     let equipment_impairment = 10.2 + 121.8 * loss_percent / (loss_percent + 4.3);

@@ -65,7 +65,7 @@ pub struct Block {
 ///
 /// Some senders write a length into a report that is too short for its blocks. They are read as far
 /// as the datagram goes if the length covers what comes before them and as many bytes as they have;
-/// the next packet is where the length says (spec: corrections-a §1.7).
+/// the next packet is where the length says (spec: media-behaviour §8).
 pub fn read(compound: &[u8]) -> Vec<Said> {
     let mut said = Vec::new();
     let mut rest = compound;
@@ -179,7 +179,7 @@ fn word(packet: &[u8], at: usize) -> Option<u32> {
 }
 
 /// One look at a stream, from a report of who hears it. All numbers are whole, cut off before any
-/// use (spec: corrections-a §1.3).
+/// use (spec: media-behaviour §9.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Interarrival jitter in ms.

@@ -28,7 +28,7 @@ pub struct SessionDescription {
     pub parts: Vec<SessionPart>,
     /// The media of all parts in order.
     pub media: Vec<Media>,
-    /// One byte stood behind the last complete line and was ignored (spec: corrections-c §5.2).
+    /// One byte stood behind the last complete line and was ignored (spec: ng-protocol §2).
     pub has_stray_byte: bool,
 }
 

@@ -226,7 +226,7 @@ fn describe_reported(source: &SsrcStats, clock: PacketClock, dict: &mut DictWrit
     }
 }
 
-/// How a source hears, once there is a score (spec: corrections-a §1.3). `lost` is our own count of
+/// How a source hears, once there is a score (spec: media-behaviour §9.1). `lost` is our own count of
 /// what is missing of its packets.
 fn describe_quality(dict: &mut DictWriter<'_>, quality: &Quality, lost: u64, clock: PacketClock) {
     let (Some(lowest), Some(highest)) = (&quality.lowest, &quality.highest) else {

@@ -1,4 +1,4 @@
-//! Each To-tag is a dialogue of its own (spec: corrections-c §3; RFC 3261 §12).
+//! Each To-tag is a dialogue of its own (spec: ng-protocol §10.3; RFC 3261 §12).
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! ng-protocol §8.2, §10.4, §12: modes in an answer, options, flags, new ports (corrections-a §4.8,
-//! §6.1–6.3, §7.2).
+//! ng-protocol §8.2, §10.4, §12, sdp-rewriting §5, §10: modes in an answer, options, flags, new
+//! ports.
 
 use super::ng_12_query::words;
 use super::*;
@@ -194,7 +194,7 @@ fn media_address_is_shown_for_lines_that_pass_too() {
     }
 }
 
-/// corrections-a §11: what others get wrong there.
+/// ng-protocol §15: what others get wrong there.
 #[test]
 fn priorities_below_the_partys_do_not_wrap() {
     for theirs in [2_130_706_431_u32, 16_777_216, 255, 1] {

@@ -394,7 +394,7 @@ fn quality_shows_once_there_is_a_sample() {
 
 #[test]
 fn a_source_that_several_medias_hear_has_one_entry() {
-    // One source at both parties, as after a merge (corrections-a §9.3).
+    // One source at both parties, as after a merge (ng-protocol §12).
     let mut bench = connected();
     hear(&bench, "198.51.100.10:2000", 50, 0xaaaa);
     hear(&bench, "198.51.100.20:3000", 60, 0xaaaa);

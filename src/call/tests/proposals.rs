@@ -1,5 +1,5 @@
 //! An offer on an established media is a proposal: what it says acts when its answer comes
-//! (spec: corrections-c §2; RFC 3261 §14.1, RFC 3264 §8).
+//! (spec: ng-protocol §10.6; RFC 3261 §14.1, RFC 3264 §8).
 
 use rand::Rng;
 use rand::seq::IndexedRandom;

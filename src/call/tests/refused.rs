@@ -1,4 +1,4 @@
-//! A request that fails changes nothing (spec: corrections-c §2.5; RFC 3261 §14.1).
+//! A request that fails changes nothing (spec: ng-protocol §10.7; RFC 3261 §14.1).
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 

@@ -128,7 +128,7 @@ fn one_blank_ends_the_number_of_an_fmtp() {
     assert!(sdp.contains("\na=fmtp:100  a=1\n"), "{sdp}");
 }
 
-/// corrections-a §11.
+/// ng-protocol §15.
 #[test]
 fn a_number_without_a_name_gets_none() {
     let lines = "m=audio 2000 RTP/AVP 96 8\na=fmtp:96 x=1\na=rtcp-fb:96 nack\n";

@@ -215,7 +215,7 @@ impl Layer<'_> {
         });
         let syslog = &mut self.draft.groups.syslog;
         syslog.engine = !self.said.is_set("log-stderr");
-        // Scripts and traps know the engine by how its name begins (corrections-a §6.5).
+        // Scripts and traps know the engine by how its name begins (media-behaviour §20).
         if self.said.last("software-id").is_none() {
             let software = concat!("rtpengine-windlass-", env!("CARGO_PKG_VERSION"));
             self.draft.groups.signalling.software_id = identifier(software);

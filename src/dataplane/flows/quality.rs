@@ -34,7 +34,7 @@ impl<B: Backend> Flows<B> {
     }
 
     /// Takes the blocks of a report of our own as if the source whose name it bears had sent it
-    /// (spec: corrections-a §1.8).
+    /// (spec: media-behaviour §8.1).
     pub(super) fn take_own_report(&mut self, call: u64, blocks: &mut [Block], now: Instant) {
         for block in blocks {
             let siblings = self.by_call.get(&call).map_or(&[][..], Vec::as_slice);

@@ -1,4 +1,4 @@
-//! Header extensions of packets (corrections-b §3), with real sockets.
+//! Header extensions of packets (media-behaviour §2.1), with real sockets.
 
 use super::*;
 use crate::flow::extensions::{ExtensionRules, MidElement};

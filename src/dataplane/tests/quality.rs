@@ -1,4 +1,4 @@
-//! Quality by what the parties report, with real sockets (corrections-a §1).
+//! Quality by what the parties report, with real sockets (media-behaviour §9.1).
 
 use super::media_08_reports::{bench, report, reporting, rtp_of};
 use super::*;

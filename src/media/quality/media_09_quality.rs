@@ -44,7 +44,7 @@ fn legacy_is_the_formula_of_old_releases() {
 #[test]
 fn full_band_codecs_have_a_formula_of_their_own() {
     for (clock_rate, measured, expected) in [
-        // corrections-a §1.6.
+        // media-behaviour §9.
         (48_000, (200.0, 10.0, 2.0), 3.452),
         (48_000, (0.0, 0.0, 0.0), 4.408),
         // Delay counts beyond 100 ms alone.

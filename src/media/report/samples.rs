@@ -1,4 +1,4 @@
-//! Samples of quality, sentence by sentence (corrections-a §1.2, §1.3, §1.7).
+//! Samples of quality, sentence by sentence (media-behaviour §9.1, §8).
 
 use super::*;
 
@@ -104,7 +104,7 @@ fn a_measured_round_trip_counts_for_both_legs() {
 fn numbers_are_cut_before_any_use() {
     let at = clock();
     let mut sources = Sources::default();
-    // corrections-a §1.3; 159 units at 8000 Hz are 19.9 ms.
+    // media-behaviour §9.1; 159 units at 8000 Hz are 19.9 ms.
     for (fraction_lost, percent, tenths) in [(13, 5, 33), (11, 4, 35), (20, 7, 30)] {
         let block = Block {
             fraction_lost,

@@ -3,7 +3,7 @@
 //! Tokens stand between spaces: `flag`, `key=value`, `key=[a b]`, `key=[k=v k2=[…]]`. Brackets
 //! become the same tape the decoders fill, so values take the same way as those of a dictionary.
 //! Spaces are tolerated inside of brackets alone: one behind `=` leaves the key without a value, which
-//! is ignored, and so are brackets without a key (corrections-a §10.2).
+//! is ignored, and so are brackets without a key (ng-protocol §9).
 
 use std::borrow::Cow;
 

@@ -285,7 +285,7 @@ fn rtpp_flags_say_everything() {
 
 #[test]
 fn rtpp_flags_with_an_empty_value() {
-    // The example of corrections-a §10.2.
+    // The example of ng-protocol §9.
     let request = string("replace=[ origin ] sdp-attr= [audio=[add=[x]]] rtcp-mux=[offer]");
     assert!(request.replace.origin && request.rtcp_mux.offer);
     assert!(request.sdp_attr.section(SdpSection::Audio).is_none());
