@@ -104,6 +104,10 @@ fn without_habits(mut config: Config) -> Config {
     if config.syslog.name == "rtpengine" {
         config.syslog.name = "windlass".to_owned();
     }
+    let id = &mut config.signalling.software_id;
+    if id.starts_with("rtpengine-windlass-") {
+        *id = id.replacen("rtpengine-", "", 1);
+    }
     config
 }
 
