@@ -194,7 +194,7 @@ fn what_is_not_understood_is_ignored() {
     let request = string("bogus key=value trust-address ]x codec=[wild=PCMU] label=");
     assert!(request.flags.trust_address());
     assert_eq!(request.label, None);
-    assert_eq!(ignored(&request), ["bogus", "key", "]x", "wild"]);
+    assert_eq!(ignored(&request), ["bogus", "key", "]x", "wild", "label="]);
 }
 
 #[test]
