@@ -13,6 +13,9 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 
 use super::{TempDir, wait_for};
 
+/// What the relay logs once it serves. "Address already in use" has a word of it.
+const READY: &str = "daemon: ready";
+
 /// How long a relay may take to start, on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
@@ -83,7 +86,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             self.terminate();
-            for _ in 0..200 {
+            // One that is killed leaves its ports reserved on this host.
+            for _ in 0..1000 {
                 if !matches!(self.child.try_wait(), Ok(None)) {
                     return;
                 }
@@ -122,7 +126,7 @@ impl Relay {
         let mut relay = Self::spawn(command, interfaces, more);
         wait_for("the relay, or its end", START, || {
             let has_ended = relay.process.child.try_wait().unwrap().is_some();
-            match relay.process.log().contains("ready") {
+            match relay.process.log().contains(READY) {
                 true => Some(true),
                 false => has_ended.then_some(false),
             }
@@ -136,7 +140,7 @@ impl Relay {
             let log = relay.process.log();
             let has_failed = |line: &str| line.contains("Error") || line.starts_with("error:");
             assert!(!log.lines().any(has_failed), "{log}");
-            log.contains("ready").then_some(())
+            log.contains(READY).then_some(())
         });
         relay
     }
