@@ -106,10 +106,11 @@ impl Session {
             }
             let out = match received {
                 Err(_) => Some(Message::Ping(Bytes::new())),
+                // Replies are binary, whatever the requests are (spec: corrections-b §8.3).
                 Ok(Some(Ok(Message::Text(text)))) => {
                     let reply = self.reply(Bytes::from(text)).await;
                     slot.done();
-                    reply.map(|reply| self.text_if_possible(reply))
+                    reply.map(Message::Binary)
                 }
                 Ok(Some(Ok(Message::Binary(data)))) => {
                     let reply = self.reply(data).await;
@@ -156,14 +157,6 @@ impl Session {
                 let out = out.unwrap_or_else(|| "not found\n".to_owned());
                 Some(Bytes::from(out))
             }
-        }
-    }
-
-    /// Replies come as the requests do, but text must be UTF-8, and bencode need not be.
-    fn text_if_possible(&self, reply: Bytes) -> Message {
-        match reply.clone().try_into() {
-            Ok(text) => Message::Text(text),
-            Err(_) => Message::Binary(reply),
         }
     }
 }

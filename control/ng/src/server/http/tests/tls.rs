@@ -124,7 +124,7 @@ fn https_and_wss() {
     let mut socket = websocket::open(connect(), "ng.rtpengine.com");
     assert_eq!(
         websocket::ask(&mut socket, "a {\"command\":\"list\"}"),
-        Message::text("a {\"by\":\"SecureWebSocket\",\"result\":\"ok\"}")
+        Message::binary("a {\"by\":\"SecureWebSocket\",\"result\":\"ok\"}")
     );
 }
 
