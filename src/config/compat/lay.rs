@@ -17,6 +17,9 @@ use crate::observe::levels::Levels;
 use crate::observe::log::level_name;
 use crate::observe::subsystem::SUBSYSTEMS;
 
+/// How the reference's own id begins.
+const SOFTWARE: &str = "rtpengine-";
+
 /// The draft.
 pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Draft {
     let mut layer = Layer {
@@ -40,6 +43,7 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Dr
         layer.habits();
     }
     layer.log_name();
+    layer.software_id();
     layer.templates();
     layer.draft
 }
@@ -229,6 +233,14 @@ impl Layer<'_> {
         let is_used = syslog.engine || facilities.iter().any(|facility| facility.is_some());
         if (is_used || self.said.is_start) && self.said.last("log-name").is_none() {
             "rtpengine".clone_into(&mut syslog.name);
+        }
+    }
+
+    /// Scripts know the engine by how its id begins.
+    fn software_id(&mut self) {
+        let id = &mut self.draft.groups.signalling.software_id;
+        if self.said.last("software-id").is_none() && !id.starts_with(SOFTWARE) {
+            id.insert_str(0, SOFTWARE);
         }
     }
 
