@@ -1,6 +1,6 @@
 //! Derives the flows of a call from its state.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,17 @@ use windlass_ng::request::VscCodes;
 use super::exchange::mid_of;
 use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
-use super::media::{Endpoint, EndpointMap, Formats, Media, Port, PortSet};
+use super::media::{Endpoint, EndpointMap, Media, Port, PortSet};
 use super::state::Call;
 use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
+use crate::flow::bundle::{Bundle, BundledLine};
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
 use crate::flow::{
-    Carries, Change, Component, FlowSpec, Guards, Payload, Reports, Sink, SinkRules, Taps, Withhold,
+    Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
+    Taps, Withhold,
 };
 use crate::media::g711;
 use crate::media::latch::{Learning, PeerSpec};
@@ -118,9 +120,6 @@ fn hearers(call: &Call) -> Vec<Vec<LegIndex>> {
             .filter_map(|media| media.extras.as_deref());
         for subscription in extras.flat_map(|extras| &extras.subscriptions) {
             add(subscription.leg, index);
-            if let (true, Some(leg)) = (subscription.egress, call.legs.get(subscription.leg)) {
-                leg.sources.iter().for_each(|&source| add(source, index));
-            }
         }
     }
     hearers
@@ -145,6 +144,22 @@ struct Listener<'a> {
     media: &'a Media,
     /// The ports that it is sent from.
     map: &'a EndpointMap,
+    /// It gets RTP. A subscriber that is not to receive any still gets RTCP.
+    takes_media: bool,
+    /// It gets RTCP.
+    takes_reports: bool,
+    /// It hears what the peers of the source hear, as they do.
+    egress: bool,
+}
+
+impl Listener<'_> {
+    /// The local port that its RTCP leaves from.
+    fn rtcp_port(&self) -> SocketAddr {
+        match &self.map.main.rtcp {
+            Some(port) if !self.media.mux.agreed => port.local,
+            _ => self.map.main.rtp.local,
+        }
+    }
 }
 
 impl<'a> Place<'a> {
@@ -169,7 +184,43 @@ impl<'a> Place<'a> {
                     && payload != Payload::Opaque,
             },
             payload,
+            bundle: self.bundle(),
         }
+    }
+
+    /// How the packets of the lines that share the port are told apart.
+    fn bundle(&self) -> Option<Box<Bundle>> {
+        self.members().nth(1)?;
+        let own: Vec<PayloadTypes> = self.members().map(|member| member.formats.types).collect();
+        let heard: Vec<PayloadTypes> = self
+            .members()
+            .map(|member| {
+                let types = self.listeners(member).map(|to| to.media.formats.types);
+                types.fold(PayloadTypes::default(), PayloadTypes::union)
+            })
+            .collect();
+        let ((named, ambiguous), (_, heard_twice)) = (repeated(&own), repeated(&heard));
+        let types = own.iter().zip(&heard).map(|(own, heard)| {
+            // What a listener takes comes without having been named by the sender.
+            let beside = heard.without(heard_twice).without(named);
+            own.without(ambiguous).union(beside)
+        });
+        let lines = self.members().zip(types).map(|(member, types)| {
+            let mid = member.mid.as_ref().map_or(&b""[..], |mid| mid.as_bytes());
+            BundledLine {
+                mid: mid.into(),
+                types,
+            }
+        });
+        let mut members = self.members();
+        let position = members.position(|member| member.line == self.media.line);
+        let head = head_of(self.leg, self.media);
+        let extras = head.extras.as_deref();
+        Some(Box::new(Bundle {
+            mid: extras.and_then(|extras| mid_of(&extras.extensions.list)),
+            lines: lines.collect(),
+            own: position.and_then(|own| u8::try_from(own).ok()).unwrap_or(0),
+        }))
     }
 
     /// The medias whose packets arrive on these ports: one, or those of a bundle.
@@ -195,7 +246,7 @@ impl<'a> Place<'a> {
         if self.is_opaque() {
             return Payload::Opaque;
         }
-        let mut types = crate::flow::PayloadTypes::default();
+        let mut types = PayloadTypes::default();
         for member in self.members() {
             types = types.union(member.formats.types);
             for listener in self.listeners(member) {
@@ -223,6 +274,14 @@ impl<'a> Place<'a> {
         let signalled = media.endpoint.map(of);
         let extras = media.extras.as_deref();
         let proposed = extras.and_then(|extras| extras.proposed).map(of);
+        // A party that does not know yet that its bundle is taken up sends from all of its ports.
+        let mut others: Vec<SocketAddr> = self
+            .members()
+            .filter_map(|member| member.endpoint.map(of))
+            .collect();
+        others.retain(|other| Some(*other) != signalled);
+        others.sort_unstable();
+        others.dedup();
         // Ports on an address of the other family cannot reach what SDP named; ICE says where to.
         let signalled = signalled.filter(|s| s.is_ipv4() == local.is_ipv4() || !media.has_ice());
         let is_private = signalled.is_some_and(|s| reach::is_private_from(s.ip(), local));
@@ -231,6 +290,7 @@ impl<'a> Place<'a> {
         PeerSpec {
             signalled,
             proposed: proposed.filter(|proposed| Some(*proposed) != signalled),
+            others_signalled: others.into(),
             signalled_private: is_private,
             trusts_signalled: rules.trusts_signalled,
             received_from: rules
@@ -273,41 +333,55 @@ impl<'a> Place<'a> {
         legs.filter(|leg| leg.is_here()).flat_map(move |leg| {
             let hears_leg = leg.sources.contains(&me);
             leg.medias.iter().filter_map(move |media| {
-                let hears = hears_leg && media.line == line
-                    || media.extras.as_deref().is_some_and(|extras| {
-                        extras.subscriptions.iter().any(|subscription| {
-                            self.feeds(
-                                subscription.leg,
-                                subscription.media,
-                                subscription.egress,
-                                position,
-                            )
-                        })
-                    });
-                let head = media
+                let by_answer = hears_leg && media.line == line;
+                let subscriptions = media
                     .extras
                     .as_deref()
-                    .and_then(|extras| extras.bundle_head);
-                let head = head.and_then(|head| leg.medias.get(head)).unwrap_or(media);
-                let map = head.ports().filter(|_| hears && !media.rejected)?;
-                Some(Listener { leg, media, map })
+                    .map(|extras| extras.subscriptions.as_slice());
+                let mut mine = subscriptions
+                    .unwrap_or_default()
+                    .iter()
+                    .filter(|other| other.leg == me && Some(other.media) == position)
+                    .peekable();
+                let is_subscribed = mine.peek().is_some();
+                let egress = is_subscribed && mine.all(|subscription| subscription.egress);
+                let (takes_media, takes_reports) = (
+                    by_answer || is_subscribed && media.send,
+                    by_answer || is_subscribed && !egress,
+                );
+                let map = head_of(leg, media).ports();
+                let map = map.filter(|_| (takes_media || takes_reports) && !media.rejected)?;
+                Some(Listener {
+                    leg,
+                    media,
+                    map,
+                    takes_media,
+                    takes_reports,
+                    egress: egress && !by_answer,
+                })
             })
         })
     }
 
-    /// Whether what arrives for the media at `position` is what a subscription to a media of
-    /// `leg` gets: its own packets, or those that are sent to it.
-    fn feeds(&self, leg: LegIndex, media: usize, egress: bool, position: Option<usize>) -> bool {
-        if !egress {
-            return leg == self.leg_index && Some(media) == position;
-        }
-        let subscribed = self.call.legs.get(leg);
-        let line = subscribed
-            .and_then(|leg| leg.medias.get(media))
-            .map(|media| media.line);
-        let own = position.and_then(|position| self.leg.medias.get(position));
-        subscribed.is_some_and(|leg| leg.sources.contains(&self.leg_index))
-            && line == own.map(|media| media.line)
+    /// The parties that get the RTCP of a subscriber (flag `rtcp-mirror`): its sources.
+    fn mirrors(&self, member: &'a Media) -> impl Iterator<Item = Listener<'a>> {
+        let extras = member.extras.as_deref();
+        let subscriptions = extras.map(|extras| extras.subscriptions.as_slice());
+        let mirrored = subscriptions.unwrap_or_default().iter();
+        let mirrored = mirrored.filter(|subscription| subscription.mirrors_rtcp);
+        mirrored.filter_map(|subscription| {
+            let leg = self.call.legs.get(subscription.leg)?;
+            let media = leg.medias.get(subscription.media)?;
+            let map = head_of(leg, media).ports();
+            Some(Listener {
+                leg,
+                media,
+                map: map.filter(|_| leg.is_here() && !media.rejected)?,
+                takes_media: false,
+                takes_reports: true,
+                egress: false,
+            })
+        })
     }
 
     fn sinks(&self, component: Component, port: &Port, payload: &Payload) -> Vec<Sink> {
@@ -324,23 +398,30 @@ impl<'a> Place<'a> {
         let is_bundle = self.members().nth(1).is_some();
         // The party's reports end here; the listeners get ours.
         let makes_reports = self.media.makes_reports();
-        for member in self.members() {
-            for listener in self.listeners(member) {
+        for (line, member) in self.members().enumerate() {
+            let line = u8::try_from(line).ok().filter(|_| is_bundle);
+            for listener in self.listeners(member).chain(self.mirrors(member)) {
                 // Until keys can be converted, what would need it stays away from the other leg.
                 if !passes_unchanged(self.media, listener.media) {
                     continue;
                 }
                 let rtp = listener.map.main.rtp.local;
-                let rtcp = match &listener.map.main.rtcp {
-                    Some(port) if !listener.media.mux.agreed => port.local,
-                    _ => rtp,
-                };
+                let rtcp = listener.rtcp_port();
                 let mut add = |via, carries, rules| {
-                    sinks.push(Sink {
-                        via,
-                        carries,
-                        rules,
-                    });
+                    let is_heard = |sink: &Sink| sink.via == via && sink.carries == carries;
+                    let wanted = match carries {
+                        Carries::Rtcp => listener.takes_reports,
+                        Carries::All if component == Component::Rtcp => listener.takes_reports,
+                        Carries::Rtp | Carries::All => listener.takes_media,
+                    };
+                    // A mirrored source may hear the subscriber's RTCP as well.
+                    if wanted && (carries != Carries::Rtcp || !sinks.iter().any(is_heard)) {
+                        sinks.push(Sink {
+                            via,
+                            carries,
+                            rules,
+                        });
+                    }
                 };
                 match (component, payload) {
                     (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
@@ -350,7 +431,7 @@ impl<'a> Place<'a> {
                     (Component::Rtp, Payload::Rtp { .. } | Payload::Sealed { .. }) => {
                         // A flow of one media is closed as a whole; see `receive`.
                         if member.recv || !is_bundle {
-                            add(rtp, Carries::Rtp, self.rules(member, &listener, is_bundle));
+                            add(rtp, Carries::Rtp, self.rules(member, &listener, line));
                         }
                         if !makes_reports {
                             add(rtcp, Carries::Rtcp, self.report_rules(&listener));
@@ -390,23 +471,31 @@ impl<'a> Place<'a> {
         &self,
         member: &Media,
         listener: &Listener<'_>,
-        is_bundle: bool,
+        line: Option<u8>,
     ) -> Option<Box<SinkRules>> {
         // What is said of a party comes before what is said of all.
-        let muted = listener
+        let mut muted = listener
             .leg
             .muted_from(self.leg_index)
             .or(self.leg.muted())
             .or(self.call.muted());
+        if listener.egress {
+            let peers = self.hearers.iter();
+            let peers = peers.filter_map(|&peer| self.call.legs.get(peer));
+            let peers = peers.filter(|peer| peer.sources.contains(&self.leg_index));
+            muted = peers.fold(muted, |muted, peer| {
+                muted.or(peer.muted_from(self.leg_index))
+            });
+        }
         let is_sealed = self.is_sealed();
         let extensions = extension_rules(member, listener.media);
-        let is_plain = !is_bundle && extensions.is_none();
+        let is_plain = line.is_none() && extensions.is_none();
         if muted == Muted::default() && is_plain {
             return None;
         }
-        let Formats { types, events, .. } = member.formats;
+        let events = member.formats.events;
         let withhold = Withhold {
-            types: is_bundle.then_some(types.union(listener.media.formats.types)),
+            line,
             drop_media: muted.media,
             digits: match is_sealed {
                 true => withheld(muted.dtmf),
@@ -418,7 +507,6 @@ impl<'a> Place<'a> {
             true => Change::default(),
             false => Change {
                 extensions,
-                source_mid: mid_element(member).filter(|_| is_bundle),
                 ..change(member, listener, muted)
             },
         };
@@ -451,7 +539,7 @@ impl<'a> Place<'a> {
                 .is_some_and(|extras| extras.is_unrecorded);
         let events = self
             .members()
-            .fold(crate::flow::PayloadTypes::default(), |events, member| {
+            .fold(PayloadTypes::default(), |events, member| {
                 events.union(member.formats.events)
             });
         let reports = self.defaults.report_digits || self.call.reports_digits();
@@ -460,7 +548,7 @@ impl<'a> Place<'a> {
         let has_events = reports
             && is_readable
             && component == Component::Rtp
-            && events != crate::flow::PayloadTypes::default();
+            && events != PayloadTypes::default();
         if !is_recorded && !has_events {
             return None;
         }
@@ -469,6 +557,21 @@ impl<'a> Place<'a> {
             events: has_events.then_some(events),
         }))
     }
+}
+
+/// What is in any of the sets, and what is in more than one.
+fn repeated(sets: &[PayloadTypes]) -> (PayloadTypes, PayloadTypes) {
+    let none = (PayloadTypes::default(), PayloadTypes::default());
+    sets.iter().fold(none, |(any, twice), set| {
+        (any.union(*set), twice.union(any.intersection(*set)))
+    })
+}
+
+/// The media whose ports a media of the leg has: its own, or the first of its bundle.
+fn head_of<'a>(leg: &'a Leg, media: &'a Media) -> &'a Media {
+    let extras = media.extras.as_deref();
+    let head = extras.and_then(|extras| extras.bundle_head);
+    head.and_then(|head| leg.medias.get(head)).unwrap_or(media)
 }
 
 /// The rule of a block where a digit cannot be replaced: it is dropped.

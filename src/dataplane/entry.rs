@@ -11,6 +11,8 @@ use super::guard::Guard;
 use super::hops::{Hop, Hops};
 use super::tap::PacketTap;
 use super::timers::Pending;
+use crate::flow::bundle::Bundle;
+use crate::flow::lines::Lines;
 use crate::flow::outgoing::{Event as DigitEvent, Last, Passage};
 use crate::flow::outgoing_digits::{Fate, Replacement, Step};
 use crate::flow::port::PortLease;
@@ -236,6 +238,7 @@ impl<P> Entry<P> {
         if let Some(state) = state {
             entry.go_on(*state, now);
         }
+        entry.set_bundle(spec.bundle);
         entry.publish_peer(hops);
         entry
     }
@@ -273,6 +276,7 @@ impl<P> Entry<P> {
     /// is to be set.
     pub(super) fn change(&mut self, spec: FlowSpec, hops: &Hops, now: Instant) -> Option<u8> {
         self.set_guards(spec.guards);
+        self.set_bundle(spec.bundle);
         self.nat_wait = spec.peer.nat_wait;
         self.pierces_nat = spec.peer.pierce_nat;
         self.latch.update(spec.peer, now);
@@ -503,6 +507,26 @@ impl<P> Entry<P> {
         }
     }
 
+    /// Sets the lines that share the port; what is known of sources stays as long as they do.
+    fn set_bundle(&mut self, bundle: Option<Box<Bundle>>) {
+        let Some(bundle) = bundle else {
+            if let Some(services) = self.services.as_deref_mut() {
+                services.state.lines = None;
+            }
+            return;
+        };
+        let services = self.services.get_or_insert_default();
+        match services.state.lines.as_deref_mut() {
+            Some(lines) => lines.change(bundle),
+            None => services.state.lines = Some(Box::new(Lines::new(bundle))),
+        }
+    }
+
+    /// The line of an RTP packet, where several share the port.
+    pub(super) fn line_of(&mut self, packet: &[u8], received: &Received) -> Option<u8> {
+        let lines = self.services.as_deref_mut()?.state.lines.as_deref_mut()?;
+        Some(lines.line_of(packet, received.ssrc, received.payload_type))
+    }
     /// Sets the guards. Every change of the flow starts them anew: the party may have agreed on
     /// packets of another size.
     fn set_guards(&mut self, guards: Guards) {

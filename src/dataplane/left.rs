@@ -68,6 +68,7 @@ mod tests {
         let mut latch = Latch::new(PeerSpec {
             signalled: Some(party),
             proposed: None,
+            others_signalled: Box::default(),
             signalled_private: false,
             trusts_signalled: false,
             received_from: None,

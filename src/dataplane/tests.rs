@@ -32,9 +32,10 @@ use media_02_pipeline::{
     a_discarding_flow_passes_nothing_until_it_is_changed,
     a_party_on_hold_is_not_heard_but_its_reports_are, a_party_that_wants_nothing_is_sent_nothing,
     an_opaque_flow_carries_anything, an_unknown_payload_type_is_an_error_and_passes,
-    reports_are_told_by_their_type_on_any_port, short_reports_are_dropped_and_counted,
-    srtp_passes_as_it_is_or_not_at_all, ten_thousand_sources_take_the_room_of_a_few,
-    what_goes_round_in_a_loop_is_stopped, what_is_no_rtp_is_dropped_and_counted,
+    lines_of_a_bundle_are_told_apart, reports_are_told_by_their_type_on_any_port,
+    short_reports_are_dropped_and_counted, srtp_passes_as_it_is_or_not_at_all,
+    ten_thousand_sources_take_the_room_of_a_few, what_goes_round_in_a_loop_is_stopped,
+    what_is_no_rtp_is_dropped_and_counted,
 };
 use shared_ports::{
     a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
@@ -133,6 +134,7 @@ impl Bench {
             peer: PeerSpec {
                 signalled: Some(self.phones[side].local_addr().unwrap()),
                 proposed: None,
+                others_signalled: Box::default(),
                 signalled_private: false,
                 trusts_signalled: false,
                 received_from: None,
@@ -159,6 +161,7 @@ impl Bench {
             taps: None,
             reports: None,
             guards: Guards::default(),
+            bundle: None,
         }
     }
 
@@ -439,6 +442,7 @@ on_every_rung! {
         what_is_no_rtp_is_dropped_and_counted
         an_opaque_flow_carries_anything
         srtp_passes_as_it_is_or_not_at_all
+        lines_of_a_bundle_are_told_apart
         a_party_on_hold_is_not_heard_but_its_reports_are
         a_discarding_flow_passes_nothing_until_it_is_changed
         a_party_that_wants_nothing_is_sent_nothing

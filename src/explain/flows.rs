@@ -292,8 +292,8 @@ fn takes(flow: &FlowSpec) -> String {
 /// Packets that are withheld from a sink or changed for it.
 fn rules_text(rules: &SinkRules) -> String {
     let mut parts = Vec::new();
-    if let Some(types) = rules.withhold.types {
-        parts.push(format!("only {}", numbers(types)));
+    if let Some(line) = rules.withhold.line {
+        parts.push(format!("only line {} of the bundle", u16::from(line) + 1));
     }
     if rules.withhold.drop_media {
         parts.push("without media (blocked)".to_owned());

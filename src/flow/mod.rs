@@ -4,8 +4,10 @@
 //! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`],
 //! what a flow has learned in [`state`].
 
+pub mod bundle;
 pub mod digits;
 pub mod extensions;
+pub mod lines;
 pub mod outgoing;
 pub mod outgoing_digits;
 pub mod port;
@@ -118,6 +120,8 @@ pub struct FlowSpec {
     pub reports: Option<Box<Reports>>,
     /// Accepted datagrams that are refused all the same.
     pub guards: Guards,
+    /// The lines that share the port, if there are several.
+    pub bundle: Option<Box<bundle::Bundle>>,
 }
 
 /// Datagrams that a flow refuses for what they are.
@@ -190,6 +194,18 @@ impl PayloadTypes {
         }
     }
 
+    /// What is in this set alone.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The types in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
@@ -253,8 +269,8 @@ pub struct SinkRules {
 /// Packets that a sink withholds, by what stands in their RTP header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Withhold {
-    /// RTP of other payload types is not for this sink (bundles).
-    pub types: Option<PayloadTypes>,
+    /// RTP of other lines of the bundle is not for this sink: position in [`bundle::Bundle`].
+    pub line: Option<u8>,
     /// RTP other than events is withheld.
     pub drop_media: bool,
     /// Rule for events. If packets cannot be edited, every rule except [`DigitRule::Pass`]
@@ -279,8 +295,6 @@ pub struct Change {
     pub drop_feedback: bool,
     /// The extension lists of both lines; `None`: neither has one.
     pub extensions: Option<extensions::ExtensionRules>,
-    /// The MID of the sender's line in its bundle: what names this line in its packets.
-    pub source_mid: Option<extensions::MidElement>,
 }
 
 impl Withhold {
@@ -300,8 +314,7 @@ impl Withhold {
 
     /// The same, whatever becomes of digits.
     pub fn is_meant_for(&self, payload_type: u8) -> bool {
-        let is_dropped = self.drop_media && !self.events.contains(payload_type);
-        !is_dropped && self.types.is_none_or(|types| types.contains(payload_type))
+        !self.drop_media || self.events.contains(payload_type)
     }
 }
 

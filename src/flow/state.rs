@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::lines::Lines;
 use super::outgoing::Outgoing;
 use super::outgoing_digits::Digits;
 use super::port::PortLease;
@@ -41,6 +42,8 @@ pub struct ServiceState {
     pub(crate) outgoing: Outgoing,
     /// Digits on their way out of the port.
     pub(crate) digits: Digits,
+    /// The lines that share the port, and what MID said of sources.
+    pub(crate) lines: Option<Box<Lines>>,
     /// Reports to the party.
     pub(crate) reporter: Option<Box<Reporter>>,
     /// Header extensions go to the party in the two-byte form: one did not fit the other

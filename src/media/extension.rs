@@ -58,6 +58,13 @@ impl<'a> Elements<'a> {
     }
 }
 
+/// The content of the element with an identifier.
+pub fn element(packet: &[u8], identifier: u8) -> Option<&[u8]> {
+    let header = RtpHeader::parse_unpadded(packet).ok()?;
+    let mut elements = Elements::of(packet, &header);
+    elements.find_map(|(id, content)| (id == identifier).then_some(content))
+}
+
 impl<'a> Iterator for Elements<'a> {
     type Item = (u8, &'a [u8]);
 

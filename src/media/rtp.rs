@@ -109,7 +109,7 @@ impl RtpHeader {
         Received::of(self, payload_length(packet, self))
     }
 
-    fn parse_unpadded(packet: &[u8]) -> Result<Self, RtpError> {
+    pub(super) fn parse_unpadded(packet: &[u8]) -> Result<Self, RtpError> {
         let truncated = RtpError::Truncated(packet.len());
         let fixed: &[u8; HEADER_LENGTH] = packet.first_chunk().ok_or(truncated)?;
         let [flags, marker_type, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;

@@ -82,7 +82,7 @@ impl Leg {
     }
 
     /// Puts together what the party bundles, if that is accepted.
-    pub(crate) fn take_bundles(&mut self, groups: &[&[Text]], accepted: bool) {
+    fn take_bundles(&mut self, groups: &[&[Text]], accepted: bool) {
         if accepted {
             join(self, groups);
         } else {
@@ -90,24 +90,8 @@ impl Leg {
         }
     }
 
-    /// The same for an answer to an offer of ours. What was offered on one port stays there.
-    pub(crate) fn take_answered_bundles(&mut self, groups: &[&[Text]]) {
-        let is_on_one_port = |media: &Media| media.extra(|extras| extras.bundle_head.is_some());
-        if groups.is_empty() && self.medias.iter().any(is_on_one_port) {
-            elect(self);
-        } else {
-            join(self, groups);
-        }
-    }
-
-    /// Whether the party was offered a bundle.
-    pub(crate) fn is_offered_a_bundle(&self) -> bool {
-        let mut medias = self.medias.iter();
-        medias.any(|media| media.extra(|extras| extras.bundle_offered))
-    }
-
     /// Bundles what is offered to the party, as the options say; `sdp` is what is offered.
-    pub(crate) fn offer_bundle(&mut self, sdp: &SessionDescription, options: &BundleOptions) {
+    fn offer_bundle(&mut self, sdp: &SessionDescription, options: &BundleOptions) {
         if options.offer {
             self.extras_mut().bundles = true;
             let usable = |leg: &Self, index: usize| leg.medias.get(index).is_some_and(can_bundle);

@@ -1,5 +1,6 @@
 //! ng-protocol §8.9 and RFC 9143: what a bundle is made of, and who bundles.
 
+use super::ng_05_commands::flow_of;
 use super::*;
 
 const GROUP: &str = "t=0 0\na=group:BUNDLE a v\n";
@@ -109,4 +110,159 @@ fn ports_of_the_other_side_do_not_follow_a_bundle() {
     bench.sdp(from_b(TWO));
     let second = bench.sdp(offer(&grouped("198.51.100.10", LINES)).with("to-tag", "T"));
     assert_eq!(port(&first, 1), port(&second, 1));
+}
+
+const A_AUDIO: &str = "198.51.100.10:2000";
+const A_VIDEO: &str = "198.51.100.10:2002";
+const B_AUDIO: &str = "198.51.100.20:3000";
+const B_VIDEO: &str = "198.51.100.20:3002";
+
+/// The two lines of a bundling offerer that names a port for each, answered by one who does not
+/// bundle.
+fn taken_up(more: &str) -> Bench {
+    let mut bench = Bench::new();
+    let lines = LINES
+        .replace("video 2000", "video 2002")
+        .replace("a=mid", &format!("{more}a=mid"));
+    bench.sdp(bundled(&lines));
+    let sdp = bench.sdp(from_b(TWO));
+    assert_eq!(port(&sdp, 0), port(&sdp, 1), "{sdp}");
+    bench
+}
+
+/// The RTP sinks of a flow: where to, and for which line of its bundle.
+fn media_sinks(flow: &FlowSpec) -> Vec<(SocketAddr, Option<u8>)> {
+    let sinks = flow.sinks.iter();
+    let media = sinks.filter(|sink| sink.carries == crate::flow::Carries::Rtp);
+    let line = |sink: &crate::flow::Sink| sink.rules.as_deref()?.withhold.line;
+    media.map(|sink| (sink.via, line(sink))).collect()
+}
+
+/// §4.3: what is in both lines is told apart by MID alone, else it belongs to the port.
+#[test]
+fn the_data_plane_knows_how_to_tell_lines_apart() {
+    let mid = "a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\n";
+    let lines = format!(
+        "m=audio 2000 RTP/AVP 0 100\na=mid:a\n{mid}m=video 2000 RTP/AVP 105 100\na=mid:v\n{mid}"
+    );
+    let mut bench = Bench::new();
+    bench.sdp(bundled(&lines));
+    bench.sdp(from_b(
+        "m=audio 3000 RTP/AVP 0\nm=video 3002 RTP/AVP 105 100\n",
+    ));
+    let flow = flow_of(&bench, A_AUDIO);
+    let bundle = flow.bundle.as_deref().unwrap();
+    assert_eq!((bundle.mid, bundle.own), (Some(3), 0));
+    let names: Vec<&[u8]> = bundle.lines.iter().map(|line| &*line.mid).collect();
+    assert_eq!(names, [b"a", b"v"]);
+    assert_eq!(
+        [0, 105, 100, 8].map(|number| bundle.of_type(number)),
+        [Some(0), Some(1), None, None]
+    );
+    let (audio, video) = (flow_of(&bench, B_AUDIO), flow_of(&bench, B_VIDEO));
+    assert_eq!(
+        media_sinks(&flow),
+        [(audio.local, Some(0)), (video.local, Some(1))]
+    );
+    assert!(audio.bundle.is_none() && video.bundle.is_none());
+}
+
+/// §4.7
+#[test]
+fn media_to_a_bundling_party_goes_to_the_head_of_its_bundle() {
+    for again in [false, true] {
+        let mut bench = taken_up("");
+        if again {
+            // The other side re-offers.
+            let mut request = offer(&party("198.51.100.20", TWO));
+            request.set("from-tag", "T");
+            let sdp = bench.sdp(request.with("to-tag", "F"));
+            assert_eq!(port(&sdp, 0), port(&sdp, 1));
+            let mut request = answer(&grouped(
+                "198.51.100.10",
+                &LINES.replace("video 2000", "video 2002"),
+            ));
+            request.set("from-tag", "T");
+            request.set("to-tag", "F");
+            bench.sdp(request);
+        }
+        let head = flow_of(&bench, A_AUDIO);
+        for (source, line) in [(B_AUDIO, None), (B_VIDEO, None)] {
+            assert_eq!(media_sinks(&flow_of(&bench, source)), [(head.local, line)]);
+        }
+        let reports = flow_of(&bench, "198.51.100.20:3003").sinks;
+        let to: Vec<SocketAddr> = reports.iter().map(|sink| sink.via).collect();
+        assert_eq!(to, [flow_of(&bench, "198.51.100.10:2001").local]);
+    }
+}
+
+/// §4.9
+#[test]
+fn the_lines_of_a_bundle_may_all_send_to_its_port() {
+    let mut bench = taken_up("");
+    let head = flow_of(&bench, A_AUDIO);
+    assert_eq!(*head.peer.others_signalled, [A_VIDEO.parse().unwrap()]);
+    let reports = flow_of(&bench, "198.51.100.10:2001");
+    assert_eq!(
+        *reports.peer.others_signalled,
+        ["198.51.100.10:2003".parse().unwrap()]
+    );
+    assert!(flow_of(&bench, B_AUDIO).peer.others_signalled.is_empty());
+    // Once they name one port there is nothing else.
+    bench.sdp(offer(&grouped("198.51.100.10", LINES)).with("to-tag", "T"));
+    assert!(flow_of(&bench, A_AUDIO).peer.others_signalled.is_empty());
+}
+
+/// RTCP of a shared port goes once to a shared port.
+#[test]
+fn reports_between_two_bundles_are_not_doubled() {
+    let mut bench = Bench::new();
+    bench.sdp(bundled(LINES).with("BUNDLE", strings(&["accept", "offer"])));
+    let lines = LINES.replace(" 2000 ", " 3000 ");
+    bench.sdp(answer(&grouped("198.51.100.20", &lines)));
+    for (from, to) in [
+        ("198.51.100.10:2001", "198.51.100.20:3001"),
+        ("198.51.100.20:3001", "198.51.100.10:2001"),
+    ] {
+        let sinks = flow_of(&bench, from).sinks;
+        let sinks: Vec<SocketAddr> = sinks.iter().map(|sink| sink.via).collect();
+        assert_eq!(sinks, [flow_of(&bench, to).local]);
+    }
+    let sinks = media_sinks(&flow_of(&bench, A_AUDIO));
+    let to = flow_of(&bench, B_AUDIO).local;
+    assert_eq!(sinks, [(to, Some(0)), (to, Some(1))]);
+}
+
+/// §4.10
+#[test]
+fn groups_and_generated_mids_are_shown_to_the_bundling_party_alone() {
+    let mut bench = Bench::new();
+    let lines = "m=audio 2000 RTP/AVP 0\nm=video 2002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
+    let sdp = bench.sdp(from_a(lines).with("BUNDLE", strings(&["offer"])));
+    assert!(sdp.contains("\na=group:BUNDLE 1 2\n"), "{sdp}");
+    let taken = LINES.replace("mid:a", "mid:1").replace("mid:v", "mid:2");
+    let taken = party("198.51.100.20", &taken).replace("t=0 0\n", "t=0 0\na=group:BUNDLE 2 1\n");
+    let sdp = bench.sdp(answer(&taken));
+    assert!(!sdp.contains("a=group") && !sdp.contains("a=mid"), "{sdp}");
+    // The other side offers in its turn: its group is not for the first party.
+    let mut request = offer(&taken);
+    request.set("from-tag", "T");
+    let sdp = bench.sdp(request.with("to-tag", "F"));
+    assert!(!sdp.contains("a=group") && !sdp.contains("a=mid"), "{sdp}");
+    let mut request = answer(&party("198.51.100.10", lines));
+    request.set("from-tag", "T");
+    request.set("to-tag", "F");
+    let sdp = bench.sdp(request);
+    // In the order of the lines, the head first.
+    assert!(sdp.contains("\na=group:BUNDLE 1 2\n"), "{sdp}");
+    for name in ["subscribe request", "create"] {
+        let request = command(name)
+            .with("from-tag", "T")
+            .with("BUNDLE", strings(&["offer"]));
+        let sdp = bench.sdp(request);
+        assert!(
+            !sdp.contains("a=group") && !sdp.contains("bundle-only"),
+            "{name}: {sdp}"
+        );
+    }
 }

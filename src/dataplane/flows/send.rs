@@ -69,6 +69,10 @@ impl<B: Backend> Flows<B> {
         now: Instant,
     ) {
         let is_rtcp = reading.is_rtcp();
+        let line = match (self.entries.get_mut(index), received) {
+            (Some(entry), Some(received)) => entry.line_of(original, received),
+            _ => None,
+        };
         let mut sent = false;
         let mut refused = None;
         let sinks = self
@@ -85,6 +89,11 @@ impl<B: Backend> Flows<B> {
                 continue;
             };
             if !sink.carries.takes(is_rtcp) {
+                continue;
+            }
+            let wanted = sink.rules.as_deref().and_then(|rules| rules.withhold.line);
+            if !is_rtcp && wanted.is_some() && wanted != line {
+                refused = Some(DropReason::Withheld);
                 continue;
             }
             let mut step = Step::Unruled;

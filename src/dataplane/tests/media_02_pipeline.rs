@@ -2,6 +2,7 @@
 //! and 9).
 
 use super::*;
+use crate::flow::bundle::{Bundle, BundledLine};
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::extensions::ExtensionRules;
 use crate::flow::{Change, SinkRules, Withhold};
@@ -63,6 +64,51 @@ pub(super) fn srtp_passes_as_it_is_or_not_at_all(bench: Bench) {
     let feedback = [0x81, 205, 0, 2, 0, 0, 0, 7, 9, 9, 9, 9];
     bench.send(0, &feedback);
     assert_eq!(bench.hear(1).0, feedback);
+}
+
+/// Two lines share the port, and the listener has the second one.
+pub(super) fn lines_of_a_bundle_are_told_apart(bench: Bench) {
+    let line = |mid: &str, number| {
+        let mut types = PayloadTypes::default();
+        types.insert(number);
+        BundledLine {
+            mid: mid.as_bytes().into(),
+            types,
+        }
+    };
+    let second_alone = Withhold {
+        line: Some(1),
+        ..Withhold::default()
+    };
+    let stats = bench.install(|spec| {
+        spec.bundle = Some(Box::new(Bundle {
+            mid: Some(4),
+            lines: vec![line("a", 0), line("v", 96)],
+            own: 0,
+        }));
+        spec.sinks[0].rules = Some(Box::new(SinkRules {
+            withhold: second_alone,
+            ..SinkRules::default()
+        }));
+    });
+    // Type 8 is in neither line: it belongs to the line whose port it is.
+    bench.send(0, &rtp(1));
+    await_count(drops(&stats[0], DropReason::Withheld), 1);
+    let mut video = rtp(2);
+    video[1] = 96;
+    bench.send(0, &video);
+    assert_eq!(bench.hear(1).0, video);
+    let mut named = rtp(3);
+    named[0] |= 0x10;
+    named.splice(12..12, [0xbe, 0xde, 0, 1, 0x40, b'v', 0, 0]);
+    bench.send(0, &named);
+    assert_eq!(bench.hear(1).0, named);
+    // Its source is known from now on.
+    bench.send(0, &rtp(4));
+    assert_eq!(bench.hear(1).0, rtp(4));
+    bench.send(0, &REPORT);
+    assert_eq!(bench.hear(1).0, REPORT);
+    await_count(drops(&stats[0], DropReason::Withheld), 1);
 }
 
 pub(super) fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {

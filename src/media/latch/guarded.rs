@@ -177,7 +177,8 @@ impl Guarded {
             && self.former.is_none()
             && window_over
             && !self.hears_stray
-            && peer.proposed.is_none();
+            && peer.proposed.is_none()
+            && peer.others_signalled.is_empty();
         self.current
             .filter(|_| is_sole)
             .map(|current| current.address)
@@ -258,6 +259,10 @@ impl Guarded {
             if !self.settled {
                 self.try_settle(peer, now, event);
             }
+            return Verdict::Accept;
+        }
+        // Another line of the party: it is heard beside whoever is settled.
+        if peer.others_signalled.contains(&arrival.from) {
             return Verdict::Accept;
         }
         let rank = rank(peer, arrival);

@@ -14,6 +14,9 @@ pub struct PeerSpec {
     /// Where an offer that waits for its answer says that the party is, if that is elsewhere: it is
     /// heard from that host, and media goes where it went.
     pub proposed: Option<SocketAddr>,
+    /// Where else it may send from as if from there: the addresses of other m= lines whose packets
+    /// come to the same port (RFC 9143). Media does not go there.
+    pub others_signalled: Box<[SocketAddr]>,
     /// `signalled` is private and not in the scope of the local interface, so the party is
     /// behind NAT as seen from here.
     pub signalled_private: bool,

@@ -441,3 +441,33 @@ fn while_an_offer_waits_the_party_is_heard_from_both_of_its_places() {
     assert!(scene.goes_to(new));
     assert_eq!(scene.stream(new, 2, 60, 8), 8);
 }
+
+/// Lines of a bundle (RFC 9143): until the party knows that it was taken up, each sends from a port
+/// of its own, and may go on doing so.
+#[test]
+fn every_signalled_line_of_a_port_is_heard_beside_the_settled_one() {
+    let other = "198.51.100.7:4002";
+    let stranger = "192.0.2.200:9";
+    for first in ["198.51.100.7:4000", other] {
+        let mut scene = Scene::new(Some("198.51.100.7:4000"), |peer| {
+            peer.others_signalled = [at(other)].into();
+        });
+        assert!(scene.rtp(first, 1, 1));
+        for sequence in 2..300 {
+            scene.wait(20);
+            assert!(scene.rtp("198.51.100.7:4000", 1, sequence));
+            assert!(scene.rtp(other, 2, sequence));
+            assert!(!scene.rtp(stranger, 3, sequence));
+            assert!(scene.goes_to("198.51.100.7:4000"));
+        }
+        assert!(scene.latch.is_settled());
+        assert_eq!(scene.latch.learned(), Some(at("198.51.100.7:4000")));
+        // A gate knows one source: there is none.
+        assert_eq!(scene.latch.sole_source(scene.now), None);
+        // Without the bundle it is a stranger of the same host again.
+        scene.signal(|peer| peer.others_signalled = Box::default());
+        scene.wait(4000);
+        assert!(scene.rtp("198.51.100.7:4000", 1, 300));
+        assert!(!scene.rtp(other, 2, 300));
+    }
+}

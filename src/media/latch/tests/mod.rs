@@ -48,6 +48,7 @@ impl Scene {
         let mut peer = PeerSpec {
             signalled: signalled.map(at),
             proposed: None,
+            others_signalled: Box::default(),
             signalled_private: signalled == Some(PRIVATE),
             trusts_signalled: false,
             received_from: None,
