@@ -156,10 +156,6 @@ pub const RECORDING_BYTES: u64 = 1 << 30;
 pub const RECORDING_FREE_BYTES: u64 = 256 << 20;
 
 
-/// Ports whose last call left a source behind that is remembered: a minute of 130 ends of calls per
-/// second, two ports each.
-pub const LEFT_SOURCES: usize = 16_384;
-
 /// SSRCs of a bundled port that MID told the line of: what a conference of browsers sends at once
 /// on one port. Each packet looks its source up in them.
 pub const BUNDLE_SOURCES: usize = 64;

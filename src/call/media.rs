@@ -20,8 +20,13 @@ use crate::flow::stats::FlowStats;
 pub(crate) struct Media {
     /// Number of the line in the call: the two ends of one m= line have the same.
     pub(crate) line: usize,
+    /// Number of the media in the call, by the order in which medias came into being: its label in
+    /// SIPREC (RFC 7866 §8). It stays; `None` until it is given.
+    pub(crate) number: Option<u32>,
     /// The party's last description of it; `None` until its SDP is known.
     pub(crate) said: Option<Said>,
+    /// `said` is an answer.
+    pub(crate) has_answered: bool,
     /// Media type.
     pub(crate) kind: MediaKind,
     /// Media type token of the last offer (`audio`, …).
@@ -30,6 +35,8 @@ pub(crate) struct Media {
     pub(crate) transport: Transport,
     /// mid between us and this party; the first value sticks.
     pub(crate) mid: Option<Text>,
+    /// We made it up, so it is nothing to the other side.
+    pub(crate) has_our_mid: bool,
     /// We may send to the party (seen from us).
     pub(crate) send: bool,
     /// The party may send to us (seen from us).
@@ -65,11 +72,14 @@ impl Media {
     pub(crate) fn new(line: usize, kind: MediaKind, kind_text: Text, transport: Transport) -> Self {
         Self {
             line,
+            number: None,
             said: None,
+            has_answered: false,
             kind,
             kind_text,
             transport,
             mid: None,
+            has_our_mid: false,
             send: true,
             recv: true,
             zero_address: false,
@@ -85,6 +95,12 @@ impl Media {
             selected: 0,
             extras: None,
         }
+    }
+
+    /// A media as a description has it.
+    pub(crate) fn like(line: usize, described: &windlass_sdp::Media) -> Self {
+        let transport = described.transport.clone();
+        Self::new(line, described.kind, described.kind_text.clone(), transport)
     }
 
     /// The ports that are printed and sent from.
@@ -268,6 +284,8 @@ pub(crate) struct Extras {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Where an offer that waits for its answer says that the party is, in a call as packets see it.
     pub(crate) proposed: Option<Endpoint>,
+    /// Codecs that we offered to a party of our own making (`create`), which has not answered yet.
+    pub(crate) offered: Vec<Codec>,
     /// Address of a media that does not pass here, as the party gave it.
     pub(crate) bypass_address: Option<IpAddr>,
 }
@@ -315,8 +333,10 @@ pub(crate) struct Subscription {
     pub(crate) leg: usize,
     /// Position of its media.
     pub(crate) media: usize,
-    /// The subscriber gets the packets sent to the source instead of those from it.
+    /// The source is heard as it leaves towards its peer, without its RTCP.
     pub(crate) egress: bool,
+    /// RTCP of the subscriber goes to the source.
+    pub(crate) mirrors_rtcp: bool,
 }
 
 /// The order of a double m= line (OSRTP before RFC 8643).

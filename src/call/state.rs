@@ -10,6 +10,7 @@ use windlass_ng::{Branch, CallId, Tag, Value};
 use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
+use super::media::Media;
 use super::news::Told;
 use super::proposal::Proposal;
 use super::standby::Foreign;
@@ -42,6 +43,8 @@ pub(crate) struct Call {
     /// Last offer or answer.
     pub(crate) last_signal: Now,
     pub(crate) legs: Vec<Leg>,
+    /// The number of the next media; see [`Media::number`].
+    pub(crate) next_number: u32,
     /// Time at which the call is deleted.
     pub(crate) deletion: Option<Instant>,
     /// Discard all media (drop-traffic).
@@ -133,6 +136,7 @@ impl Call {
             created_from,
             last_signal: now,
             legs: Vec::new(),
+            next_number: 0,
             deletion: None,
             discard: false,
             tos: None,
@@ -152,6 +156,16 @@ impl Call {
         self.extras
             .as_deref()
             .map_or_else(Muted::default, |extras| extras.muted)
+    }
+
+    /// Gives a media its number, if it has none.
+    pub(crate) fn number_media(&mut self, leg: LegIndex, media: usize) {
+        let leg = self.legs.get_mut(leg);
+        let media = leg.and_then(|leg| leg.medias.get_mut(media));
+        if let Some(media @ Media { number: None, .. }) = media {
+            media.number = Some(self.next_number);
+            self.next_number += 1;
+        }
     }
 
     /// Whether packets go into a recording now.

@@ -94,6 +94,7 @@ strings! {
     NO_MEDIAS = "No medias found (no monologues matched)";
     SUBSCRIPTION_REQUEST = "Failed to request subscription";
     SDP_CREATE = "Failed to create SDP";
+    PUBLISH = "Publish error";
     TO_TAG_NOT_FOUND = "To-tag not found";
     FROM_TAG_NOT_FOUND = "From-tag not found";
     SUBSCRIPTION_ANSWER = "Failed to process subscription answer";

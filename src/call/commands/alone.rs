@@ -7,8 +7,11 @@ use std::sync::Arc;
 
 use windlass_ng::{Request, Tag};
 use windlass_sdp::write::{self, Carry};
-use windlass_sdp::{Direction, Origin, SessionDescription, Text};
+use windlass_sdp::{
+    Direction, MediaKind, Origin, ParseOptions, SessionDescription, Text, Transport,
+};
 
+use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::dialogue::{Dialogue, Role};
 use crate::call::exchange::{Context, ExchangeError, Host, MediaExchange};
@@ -61,24 +64,19 @@ impl Call {
         self.last_signal = scene.now;
     }
 
-    /// Decides which medias of an offer to such a party share ports. Sources that know nothing of
-    /// each other may have named their medias alike.
-    pub(super) fn bundle_alone(&mut self, leg: LegIndex, request: &Request) {
-        let Some(leg) = self.legs.get_mut(leg) else {
-            return;
-        };
-        let nothing = SessionDescription::default();
-        for index in 1..leg.medias.len() {
-            let (before, rest) = leg.medias.split_at_mut(index);
-            let Some(media) = rest.first_mut() else {
-                break;
-            };
-            if media.mid.is_some() && before.iter().any(|other| other.mid == media.mid) {
-                media.mid = None;
-                leg.generate_mid(index, &nothing);
-            }
+    /// A media of such a party, made like `description` if there is none at its place yet.
+    pub(super) fn media_or_new(
+        &mut self,
+        at: SourceMedia,
+        description: &windlass_sdp::Media,
+    ) -> Option<&mut Media> {
+        let line = self.next_line();
+        let party = self.legs.get_mut(at.leg)?;
+        if party.medias.len() <= at.media {
+            party.medias.push(Media::like(line, description));
         }
-        leg.offer_bundle(&nothing, &request.bundle);
+        self.number_media(at.leg, at.media);
+        self.legs.get_mut(at.leg)?.medias.get_mut(at.media)
     }
 
     /// Opens ports for one media of a party that deals with the relay alone.
@@ -195,7 +193,20 @@ pub(super) fn bare(from: &windlass_sdp::Media, direction: Direction) -> windlass
     media
 }
 
-/// Somewhere, for an end that is nowhere.
+/// A description of a media that nothing is said of but what it is; without codecs.
+pub(super) fn unsaid(kind: MediaKind, transport: &Transport) -> Option<windlass_sdp::Media> {
+    let text = format!(
+        "v=0\r\nc=IN IP4 127.0.0.1\r\nm={} 9 RTP/AVP 0\r\n",
+        kind.name()
+    );
+    let sdp = SessionDescription::parse(text.as_bytes(), ParseOptions::default()).ok()?;
+    let mut media = bare(sdp.media.first()?, Direction::SendRecv);
+    media.codecs.clear();
+    media.transport = transport.clone();
+    Some(media)
+}
+
+/// A placeholder endpoint, for an end without one.
 pub(super) fn anywhere(family: Family) -> Endpoint {
     let ip: std::net::IpAddr = match family {
         Family::Ip4 => std::net::Ipv4Addr::LOCALHOST.into(),
@@ -207,22 +218,31 @@ pub(super) fn anywhere(family: Family) -> Endpoint {
     }
 }
 
+/// The SDP that lends its lines before the first m= to one of the relay's own.
+pub(super) struct Like {
+    pub(super) session: SessionDescription,
+    /// Its attributes, too.
+    pub(super) has_attributes: bool,
+}
+
 impl Calls {
-    /// Prints an SDP of the relay's own for a party, from one description per media. `like` lends
-    /// its o= and s= lines.
+    /// Prints an SDP of the relay's own for a party, from one description per media.
     pub(super) fn print_alone(
         &self,
         call: &mut Call,
         leg: LegIndex,
         descriptions: &[windlass_sdp::Media],
-        like: Option<&SessionDescription>,
+        like: Option<&Like>,
         role: Role,
         scene: &mut Scene<'_>,
     ) -> Vec<u8> {
         let route = |peer| self.forwarding.route_to(peer);
         let session = match like {
             Some(like) => {
-                let mut session = write::Session::carried(like, Carry::All);
+                let mut session = write::Session::carried(&like.session, Carry::All);
+                if !like.has_attributes {
+                    session.attributes.clear();
+                }
                 // Bandwidth was agreed for another session.
                 session.bandwidth = windlass_sdp::Bandwidth::default();
                 session
@@ -234,7 +254,7 @@ impl Calls {
                 session
             }
         };
-        let origin: Option<Origin> = like.and_then(|like| like.origin().cloned());
+        let origin: Option<Origin> = like.and_then(|like| like.session.origin().cloned());
         let mut printing = Printing {
             request: scene.request,
             role,

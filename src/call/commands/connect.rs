@@ -3,7 +3,7 @@
 use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, errors};
 
 use super::merge::Words;
-use super::subscribe::SourceMedia;
+use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::leg::{Leg, LegIndex};
 use crate::call::serve::Calls;

@@ -183,6 +183,7 @@ impl Call {
             leg.sources.iter_mut().for_each(|source| *source += offset);
             for media in &mut leg.medias {
                 media.renumber(offset, line);
+                media.number = media.number.map(|number| number + self.next_number);
             }
             let extras = leg.extras_mut();
             extras
@@ -192,6 +193,7 @@ impl Call {
             extras.call_id.get_or_insert_with(|| from.id.clone());
             self.legs.push(leg);
         }
+        self.next_number += from.next_number;
         self.aliases_mut().push(from.id);
         if let Some(extras) = from.extras.as_deref_mut() {
             let aliases = std::mem::take(&mut extras.aliases);

@@ -11,6 +11,8 @@ mod party;
 mod publish;
 mod recording;
 mod select;
+mod siprec;
+mod sources;
 mod subscribe;
 mod transform;
 

@@ -109,7 +109,7 @@ impl Call {
                 let by_offer = sink.sources.contains(&leg) && source.line == media.line;
                 let is_subscribed = |extras: &Extras| {
                     let mut all = extras.subscriptions.iter();
-                    all.any(|other| other.leg == leg && other.media == *index && !other.egress)
+                    all.any(|other| other.leg == leg && other.media == *index)
                 };
                 by_offer || media.extra(is_subscribed)
             };

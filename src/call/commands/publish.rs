@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use windlass_ng::{Dict, Reply, Tag, errors};
-use windlass_sdp::{Direction, Text};
+use windlass_sdp::{Codec, Direction};
 
 use super::alone::{Alone, Word, anywhere, bare};
+use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{endpoints, published_codecs, sip_source};
+use crate::call::exchange::{ExchangeError, MAX_LINES, endpoints, published_codecs, sip_source};
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
@@ -52,43 +53,37 @@ impl Calls {
         }
         let source = sip_source(&sdp, request, &self.defaults);
         let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
+        if sdp.media.len() > MAX_LINES {
+            return Err(Refusal::from(ExchangeError::TooManyLines).reply());
+        }
+        let chosen = sdp.media.iter().map(|media| match media.is_rejected() {
+            true => Some(media.codecs.clone()),
+            false => published_codecs(&media.codecs, request),
+        });
+        let chosen: Option<Vec<Vec<Codec>>> = chosen.collect();
+        let Some(chosen) = chosen else {
+            tracing::warn!(call_id = %call.id, "a media of the publisher has no acceptable codec");
+            return Err(errors::PUBLISH);
+        };
         let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let leg = call.leg_or_new(tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
-        let mut next = call.next_line();
         let mut answers = Vec::new();
         let mut opened = Vec::new();
-        for (index, (description, endpoint)) in sdp.media.iter().zip(endpoints).enumerate() {
-            let Some(party) = call.legs.get_mut(leg) else {
-                break;
-            };
-            if party.medias.len() <= index {
-                let transport = description.transport.clone();
-                let media = Media::new(
-                    next,
-                    description.kind,
-                    description.kind_text.clone(),
-                    transport,
-                );
-                party.medias.push(media);
-                next += 1;
-            }
-            let Some(media) = party.medias.get_mut(index) else {
+        let lines = sdp.media.iter().zip(endpoints).zip(chosen);
+        for (index, ((description, endpoint), codecs)) in lines.enumerate() {
+            let at = SourceMedia { leg, media: index };
+            let Some(media) = call.media_or_new(at, description) else {
                 break;
             };
             let said = Said {
                 sdp: text.clone(),
                 index,
             };
-            let mut other = Media::new(
-                0,
-                description.kind,
-                description.kind_text.clone(),
-                description.transport.clone(),
-            );
+            let mut other = Media::like(0, description);
             let word = Word {
                 said,
                 description,
@@ -101,7 +96,8 @@ impl Calls {
                 false => Direction::Inactive,
             };
             let mut answer = bare(description, direction);
-            answer.codecs = published_codecs(&description.codecs, request);
+            answer.codecs = codecs;
+            answer.extmaps.clone_from(&description.extmaps);
             answers.push(answer);
             let (Some(endpoint), Some(answer)) =
                 (endpoint.filter(|_| !media.rejected), answers.last())
@@ -117,8 +113,6 @@ impl Calls {
             media.formats.keep(&answer.codecs);
         }
         if let Some(party) = call.legs.get_mut(leg) {
-            let groups: Vec<&[Text]> = sdp.bundle_groups().collect();
-            party.take_bundles(&groups, request.bundle.accept && !request.bundle.reject);
             party.said = Some(text);
         }
         for (index, endpoint) in opened {

@@ -3,30 +3,22 @@
 
 use std::sync::Arc;
 
-use windlass_ng::request::AllSelection;
-use windlass_ng::{Dict, Label, Reply, Request, Tag, Value, errors};
-use windlass_sdp::{AttributeClass, Direction, SessionDescription, Text};
+use windlass_ng::{Dict, Reply, Request, Tag, Value, errors};
+use windlass_sdp::Direction;
 
-use super::alone::{Alone, Word, anywhere, bare};
-use super::select::Selected;
-use super::{GENERATED_BYTES, Refused, Scene};
+use super::alone::{Alone, Like, Word, anywhere};
+use super::sources::{SourceMedia, as_sent};
+use super::{GENERATED_BYTES, Refused, Scene, siprec};
 use crate::call::dialogue::Role;
 use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
-use crate::call::leg::{Leg, LegIndex};
-use crate::call::media::{Endpoint, Media, Said, Subscription, read_again};
+use crate::call::leg::LegIndex;
+use crate::call::media::{Media, Said, Subscription};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
 use crate::limits::{LINES_PER_CALL, SOURCES_PER_MEDIA};
-
-/// A media to subscribe to, by positions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SourceMedia {
-    pub(super) leg: LegIndex,
-    pub(super) media: usize,
-}
 
 impl Calls {
     pub(super) fn subscribe_request(
@@ -43,89 +35,68 @@ impl Calls {
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let own = call.leg_by_tag(&tag);
-        if sources.len() > LINES_PER_CALL || sources.iter().any(|source| Some(source.leg) == own) {
+        if sources.iter().any(|source| Some(source.leg) == own) {
+            return Err(errors::SUBSCRIPTION_REQUEST);
+        }
+        let lines = call.subscriber_lines(own, &sources, request.flags.mix());
+        if lines.len() > LINES_PER_CALL {
             return Err(errors::SUBSCRIPTION_REQUEST);
         }
         let leg = call.leg_or_new(&tag, scene)?;
         call.apply_to(leg, scene, host);
         let alone = Alone { request, host };
-        let mut offered = Vec::new();
-        let mut nears = Vec::new();
-        for (index, &source) in sources.iter().enumerate() {
+        let mut offered = Vec::with_capacity(lines.len());
+        let mut opened = Vec::new();
+        for (index, sources) in lines.iter().enumerate() {
+            let line = SourceMedia { leg, media: index };
+            let Some(&source) = sources.first() else {
+                offered.push(call.leave_line(line).ok_or(errors::SUBSCRIPTION_REQUEST)?);
+                continue;
+            };
             let described = call.described(source).ok_or(errors::SUBSCRIPTION_REQUEST)?;
-            let direction = match (request.flags.inactive(), request.flags.bidirectional()) {
-                (true, _) => Direction::Inactive,
-                (false, true) => Direction::SendRecv,
-                (false, false) => Direction::SendOnly,
-            };
-            let offer = as_sent(&described, direction);
-            let line = call.next_line();
-            let near = call
-                .legs
-                .get(source.leg)
-                .and_then(|leg| leg.medias.get(source.media)?.endpoint);
-            let Some(party) = call.legs.get_mut(leg) else {
-                break;
-            };
-            if party.medias.len() <= index {
-                let transport = described.transport.clone();
-                let media =
-                    Media::new(line, described.kind, described.kind_text.clone(), transport);
-                party.medias.push(media);
+            let mut offer = as_sent(&described, call.direction_of(sources, request));
+            if request.flags.siprec() {
+                offer.label = siprec::label(call, source);
             }
-            let Some(media) = party.medias.get_mut(index) else {
-                break;
-            };
+            let near = call.media(source).and_then(|media| media.endpoint);
+            let near = near.unwrap_or_else(|| anywhere(Family::Ip4));
+            let media = call
+                .media_or_new(line, &offer)
+                .ok_or(errors::SUBSCRIPTION_REQUEST)?;
             media.rejected = false;
-            media.extras_mut().subscriptions = vec![Subscription {
+            let subscriptions = sources.iter().map(|source| Subscription {
                 leg: source.leg,
                 media: source.media,
                 egress: request.flags.egress(),
-            }];
-            let mut other = Media::new(
-                0,
-                described.kind,
-                described.kind_text.clone(),
-                described.transport.clone(),
-            );
-            let near = near.unwrap_or_else(|| anywhere(Family::Ip4));
-            alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
-            nears.push(near);
-            let label = request
-                .flags
-                .siprec()
-                .then(|| siprec_label(source, &call.legs).to_string().into());
-            offered.push(windlass_sdp::Media {
-                label: label.or_else(|| offer.label.clone()),
-                ..offer
+                mirrors_rtcp: request.flags.rtcp_mirror(),
             });
+            media.extras_mut().subscriptions = subscriptions.collect();
+            let mut other = Media::like(0, &offer);
+            alone.tell(Role::Offer, media, &mut other, &offer, near, scene.rng);
+            opened.push((index, near));
+            offered.push(offer);
         }
-        // Medias of an earlier subscription that is wider than this one.
-        if let Some(party) = call.legs.get_mut(leg) {
-            party
-                .medias
-                .iter_mut()
-                .skip(sources.len())
-                .for_each(Media::reject);
-        }
-        call.bundle_alone(leg, request);
-        for (index, near) in nears.into_iter().enumerate() {
+        for (index, near) in opened {
             call.open_alone((leg, index), near, &tag, Role::Offer, scene, host)
                 .map_err(|error| Refusal::from(error).reply())?;
         }
         if request.flags.bidirectional() {
-            for (index, &source) in sources.iter().enumerate() {
-                call.subscribe_media(source, SourceMedia { leg, media: index }, true);
+            for (index, sources) in lines.iter().enumerate() {
+                for &source in sources {
+                    call.subscribe_media(source, SourceMedia { leg, media: index }, true);
+                }
             }
         }
-        // Several parties have no o= and s= in common.
-        let first = sources.first();
-        let is_of_one = |first: &&SourceMedia| sources.iter().all(|other| other.leg == first.leg);
-        let like = first.filter(is_of_one);
-        let like = like.and_then(|source| call.said_by(source.leg));
+        let heard: Vec<SourceMedia> = lines.concat();
+        let like = heard.first().and_then(|first| {
+            Some(Like {
+                session: call.said_by(first.leg)?,
+                has_attributes: heard.iter().all(|other| other.leg == first.leg),
+            })
+        });
         let sdp = self.print_alone(call, leg, &offered, like.as_ref(), Role::Offer, scene);
         let mut reply = Dict::new().with("sdp", sdp);
-        let tags: Vec<Option<&Tag>> = sources
+        let tags: Vec<Option<&Tag>> = heard
             .iter()
             .map(|source| call.legs.get(source.leg).and_then(|leg| leg.tag.as_ref()))
             .collect();
@@ -135,7 +106,7 @@ impl Calls {
         reply.push("from-tags", tags.into_iter().flatten().collect::<Value>());
         reply.push("to-tag", &tag);
         if request.flags.siprec() {
-            push_siprec(&mut reply, call, &sources);
+            siprec::describe(&mut reply, call, &heard);
         }
         Ok(Reply::ok(reply))
     }
@@ -166,9 +137,12 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<(), Refused> {
         let request = scene.request;
-        let sdp = self
+        let mut sdp = self
             .read_sdp(call, body, request)
             .map_err(|refusal| refusal.reply())?;
+        // Lines that were not offered are nothing to us.
+        let offered = call.legs.get(leg).map_or(0, |leg| leg.medias.len());
+        sdp.media.truncate(offered);
         let source = sip_source(&sdp, request, &self.defaults);
         let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
         let text: Arc<[u8]> = body.into();
@@ -188,13 +162,7 @@ impl Calls {
                 sdp: text.clone(),
                 index,
             };
-            let transport = description.transport.clone();
-            let mut other = Media::new(
-                0,
-                description.kind,
-                description.kind_text.clone(),
-                transport,
-            );
+            let mut other = Media::like(0, description);
             let word = Word {
                 said,
                 description,
@@ -205,23 +173,6 @@ impl Calls {
         party.said = Some(text);
         party.signalled_at = scene.now.instant;
         call.last_signal = scene.now;
-        if !party.is_offered_a_bundle() {
-            return Ok(());
-        }
-        let groups: Vec<&[Text]> = sdp.bundle_groups().collect();
-        party.take_answered_bundles(&groups);
-        let Some(tag) = party.tag.clone() else {
-            return Ok(());
-        };
-        let medias = party.medias.iter().enumerate();
-        let opened: Vec<(usize, Endpoint)> = medias
-            .filter_map(|(index, media)| Some((index, media.endpoint?)))
-            .collect();
-        let host = self.host(&route);
-        for (index, endpoint) in opened {
-            call.open_alone((leg, index), endpoint, &tag, Role::Answer, scene, host)
-                .map_err(|error| Refusal::from(error).reply())?;
-        }
         Ok(())
     }
 
@@ -257,84 +208,100 @@ impl Calls {
 }
 
 impl Call {
-    /// The medias that a request wants to hear.
-    pub(super) fn source_medias(&mut self, request: &Request) -> Result<Vec<SourceMedia>, Refused> {
-        let mut legs: Vec<LegIndex> = if request.all == Some(AllSelection::All) {
-            let by_offer = |leg: &Leg| leg.is_here() && !leg.peers.is_empty();
-            let legs = self.legs.iter().enumerate();
-            legs.filter(|(_, leg)| by_offer(leg))
-                .map(|(index, _)| index)
-                .collect()
-        } else {
-            match self.select(request)? {
-                Selected::Leg(leg) => vec![leg],
-                Selected::Call => {
-                    let find = |tag: &Tag| {
-                        let leg = self.leg_by_tag(tag);
-                        if leg.is_none() {
-                            tracing::warn!(call_id = %self.id, %tag, "no party of this tag; skipped");
-                        }
-                        leg
-                    };
-                    request.from_tags.iter().filter_map(find).collect()
-                }
+    /// The lines of a subscriber, each with the sources that it hears. A source that is heard
+    /// already keeps its line; others get new ones, or with `mixes` share the first of their type.
+    /// A line that nothing is left for has no source, and serves the next one of its type.
+    fn subscriber_lines(
+        &self,
+        leg: Option<LegIndex>,
+        sources: &[SourceMedia],
+        mixes: bool,
+    ) -> Vec<Vec<SourceMedia>> {
+        let own = leg.and_then(|leg| self.legs.get(leg));
+        let own = own.map_or(&[][..], |leg| leg.medias.as_slice());
+        let is_subscriber = |media: &Media| !self.is_paired(leg, media);
+        let mut lines: Vec<Vec<SourceMedia>> = vec![Vec::new(); own.len()];
+        let mut new = Vec::new();
+        for &source in sources {
+            let hears = |media: &Media| {
+                media.extra(|extras| {
+                    let mut all = extras.subscriptions.iter();
+                    all.any(|heard| heard.leg == source.leg && heard.media == source.media)
+                })
+            };
+            let known = own.iter().zip(&mut lines);
+            let known = known
+                .into_iter()
+                .find(|(media, _)| is_subscriber(media) && hears(media));
+            match known {
+                Some((_, line)) => line.push(source),
+                None => new.push(source),
             }
-        };
-        // Each once, in the order in which they are named.
-        let mut named = vec![false; self.legs.len()];
-        legs.retain(|&leg| {
-            let known = named.get_mut(leg);
-            known.is_some_and(|known| !std::mem::replace(known, true))
-        });
-        let medias: Vec<SourceMedia> = legs
-            .into_iter()
-            .flat_map(|leg| {
-                let medias = self
-                    .legs
-                    .get(leg)
-                    .map_or(&[][..], |leg| leg.medias.as_slice());
-                let usable = medias
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, media)| !media.rejected && media.said.is_some());
-                usable.map(move |(media, _)| SourceMedia { leg, media })
-            })
-            .collect();
-        match medias.is_empty() {
-            true => Err(errors::NO_MEDIAS),
-            false => Ok(medias),
         }
+        let kind = |source: &SourceMedia| self.media(*source).map(|media| media.kind);
+        for source in new {
+            let is_alike = |line: &&mut Vec<SourceMedia>| {
+                mixes
+                    && line
+                        .first()
+                        .is_some_and(|first| kind(first) == kind(&source))
+            };
+            if let Some(line) = lines.iter_mut().find(is_alike) {
+                line.push(source);
+                continue;
+            }
+            let free = own.iter().zip(&mut lines).find(|(media, line)| {
+                line.is_empty()
+                    && media.rejected
+                    && is_subscriber(media)
+                    && Some(media.kind) == kind(&source)
+            });
+            match free {
+                Some((_, line)) => line.push(source),
+                None => lines.push(vec![source]),
+            }
+        }
+        lines
     }
 
-    /// Description of a source's media, with the agreed codecs.
-    pub(super) fn described(&self, source: SourceMedia) -> Option<windlass_sdp::Media> {
-        let leg = self.legs.get(source.leg)?;
-        let media = leg.medias.get(source.media)?;
-        let mut described = media.said.as_ref()?.read()?;
-        let others = leg.sources.iter().filter_map(|&other| {
-            let medias = &self.legs.get(other)?.medias;
-            medias.iter().find(|other| other.line == media.line)
-        });
-        let mut agreed = crate::flow::PayloadTypes::default();
-        others.for_each(|other| agreed = agreed.union(other.formats.types));
-        if agreed == crate::flow::PayloadTypes::default() {
-            // A publisher agreed with us alone.
-            agreed = media.formats.types;
-        }
-        if described
-            .codecs
-            .iter()
-            .any(|codec| agreed.contains(codec.payload_type))
-        {
-            described
-                .codecs
-                .retain(|codec| agreed.contains(codec.payload_type));
-        }
-        Some(described)
+    /// Whether a line of a party is one of offer and answer.
+    fn is_paired(&self, leg: Option<LegIndex>, media: &Media) -> bool {
+        let mut others = self.legs.iter().enumerate();
+        others.any(|(index, other)| {
+            Some(index) != leg && other.medias.iter().any(|m| m.line == media.line)
+        })
     }
 
-    pub(super) fn said_by(&self, leg: LegIndex) -> Option<SessionDescription> {
-        read_again(self.legs.get(leg)?.said.as_ref()?)
+    /// Turns a line of a subscriber down that no source is left for, unless it is one of offer and
+    /// answer. Gives back how it is shown.
+    fn leave_line(&mut self, line: SourceMedia) -> Option<windlass_sdp::Media> {
+        let shown = self.as_shown(line)?;
+        if self.is_paired(Some(line.leg), self.media(line)?) {
+            return Some(shown);
+        }
+        let medias = self.legs.iter_mut().flat_map(|leg| &mut leg.medias);
+        for extras in medias.filter_map(|media| media.extras.as_deref_mut()) {
+            let is_heard =
+                |heard: &Subscription| heard.leg == line.leg && heard.media == line.media;
+            extras.subscriptions.retain(|heard| !is_heard(heard));
+        }
+        let media = self.legs.get_mut(line.leg)?.medias.get_mut(line.media)?;
+        media.reject();
+        if let Some(extras) = media.extras.as_deref_mut() {
+            extras.subscriptions.clear();
+        }
+        Some(shown)
+    }
+
+    /// The direction of an offer to a subscriber: what its sources do at present, as far as it is
+    /// to hear them and to be heard.
+    fn direction_of(&self, sources: &[SourceMedia], request: &Request) -> Direction {
+        if request.flags.inactive() {
+            return Direction::Inactive;
+        }
+        let said: Vec<Direction> = sources.iter().map(|&at| self.direction_said(at)).collect();
+        let is_heard = request.flags.bidirectional() && said.iter().any(|said| said.receives());
+        Direction::from_flags(said.iter().any(|said| said.sends()), is_heard)
     }
 
     /// Lets one media hear another, beside what it hears already.
@@ -352,6 +319,7 @@ impl Call {
             leg: source.leg,
             media: source.media,
             egress: false,
+            mirrors_rtcp: false,
         };
         if !subscriptions.contains(&wanted) && subscriptions.len() < SOURCES_PER_MEDIA {
             subscriptions.push(wanted);
@@ -385,70 +353,5 @@ impl Call {
     }
 }
 
-/// The offer to a subscriber for a source: the source's content, with a direction of its own and
-/// without attributes that concern only source and relay.
-fn as_sent(described: &windlass_sdp::Media, direction: Direction) -> windlass_sdp::Media {
-    let mut attributes = described.attributes.clone();
-    attributes.retain(|attribute| attribute.class != AttributeClass::Direction);
-    windlass_sdp::Media {
-        attributes,
-        bandwidth: described.bandwidth.clone(),
-        info: described.info.clone(),
-        label: described.label.clone(),
-        extmaps: described.extmaps.clone(),
-        extmap_allow_mixed: described.extmap_allow_mixed,
-        ..bare(described, direction)
-    }
-}
-
-/// The number by which SIPREC metadata names a media: unique in the call.
-fn siprec_label(source: SourceMedia, legs: &[Leg]) -> usize {
-    let before = legs.iter().take(source.leg).map(|leg| leg.medias.len());
-    before.sum::<usize>() + source.media
-}
-
-/// `tag-medias` and `media-labels`.
-fn push_siprec(reply: &mut Dict, call: &Call, sources: &[SourceMedia]) {
-    let mut tags: Vec<(LegIndex, Vec<Value>)> = Vec::new();
-    let mut labels = Dict::new();
-    for source in sources {
-        let Some(leg) = call.legs.get(source.leg) else {
-            continue;
-        };
-        let Some(media) = leg.medias.get(source.media) else {
-            continue;
-        };
-        let label = siprec_label(*source, &call.legs).to_string();
-        let mode = Direction::from_flags(media.recv, media.send).name();
-        let tag = leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes());
-        let described = Dict::new()
-            .with("index", source.media as u64 + 1)
-            .with("type", media.kind_text.as_bytes())
-            .with("label", label.clone())
-            .with("mode", mode);
-        let by_label = Dict::new()
-            .with("tag", tag)
-            .with("index", source.media as u64 + 1)
-            .with("type", media.kind_text.as_bytes())
-            .with_some("label", leg.label.as_ref())
-            .with("mode", mode);
-        labels.push(label, by_label);
-        match tags.iter_mut().find(|(known, _)| *known == source.leg) {
-            Some((_, medias)) => medias.push(described.into()),
-            None => tags.push((source.leg, vec![described.into()])),
-        }
-    }
-    let tag_medias = tags.into_iter().filter_map(|(index, medias)| {
-        let leg = call.legs.get(index)?;
-        let dict = Dict::new()
-            .with(
-                "tag",
-                leg.tag.as_ref().map_or(&b""[..], |tag| tag.as_bytes()),
-            )
-            .with_some("label", leg.label.as_ref().map(|label: &Label| label))
-            .with("medias", Value::List(medias));
-        Some(Value::from(dict))
-    });
-    reply.push("tag-medias", Value::List(tag_medias.collect()));
-    reply.push("media-labels", labels);
-}
+/// Sources that one media may hear: a large conference.
+const SOURCES_PER_MEDIA: usize = 256;

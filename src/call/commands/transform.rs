@@ -11,6 +11,7 @@ use windlass_ng::{Dict, Reply, Tag, Value, errors};
 
 use super::alone::Alone;
 use super::create::described;
+use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::media::{Endpoint, Formats, Media};
@@ -66,19 +67,12 @@ impl Calls {
         }
         for (index, spec) in specs.iter().enumerate() {
             let endpoint = spec.destination.map(around).ok_or(errors::TRANSFORM)?;
-            let line = call.next_line();
-            let party = call.legs.get_mut(leg).ok_or(errors::TRANSFORM)?;
             let offer = described(spec, &[]).ok_or(errors::TRANSFORM)?;
-            let new = |line| {
-                let transport = offer.transport.clone();
-                Media::new(line, offer.kind, offer.kind_text.clone(), transport)
-            };
-            if party.medias.len() <= index {
-                party.medias.push(new(line));
-            }
-            let media = party.medias.get_mut(index).ok_or(errors::TRANSFORM)?;
+            let at = SourceMedia { leg, media: index };
+            let media = call.media_or_new(at, &offer).ok_or(errors::TRANSFORM)?;
             let alone = Alone { request, host };
-            alone.tell(Role::Offer, media, &mut new(0), &offer, endpoint, scene.rng);
+            let mut other = Media::like(0, &offer);
+            alone.tell(Role::Offer, media, &mut other, &offer, endpoint, scene.rng);
             media.endpoint = Some(endpoint);
             media.formats = Formats::of(&offer);
             media.extras_mut().echo = true;

@@ -80,9 +80,9 @@ pub(crate) fn offered_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
 /// The codecs that a publisher is to send (ng-protocol §5, Publish codec choice): the first of its
 /// `accept` list that it offers, else the first that a codec engine could convert for subscribers;
 /// with `any` whatever comes first. The supplementary codecs of its clock rate stay beside it.
-/// `all` keeps every convertible codec, with `any` the whole list. A publisher of nothing else is
-/// relayed as it is.
-pub(crate) fn published_codecs(input: &[Codec], request: &Request) -> Vec<Codec> {
+/// `all` keeps every convertible codec, with `any` the whole list. `None`: nothing that the media
+/// offers is acceptable.
+pub(crate) fn published_codecs(input: &[Codec], request: &Request) -> Option<Vec<Codec>> {
     let offered = offered_codecs(input, request);
     let accepted = &request.codec.accept;
     let has = |word: &str| {
@@ -95,28 +95,31 @@ pub(crate) fn published_codecs(input: &[Codec], request: &Request) -> Vec<Codec>
             .iter()
             .any(|codec| is_kept(codec) && !is_supplementary(codec))
     {
-        return offered
-            .iter()
-            .filter(|codec| is_kept(codec))
-            .cloned()
-            .collect();
+        return Some(
+            offered
+                .iter()
+                .filter(|codec| is_kept(codec))
+                .cloned()
+                .collect(),
+        );
     }
     let main = || offered.iter().filter(|codec| !is_supplementary(codec));
     let preferred = accepted
         .iter()
         .find_map(|spec| main().find(|codec| spec_matches(spec, codec)));
     let convertible = || main().find(|codec| has("any") || is_convertible(codec));
-    let chosen = preferred.or_else(convertible).or_else(|| main().next());
-    let Some(chosen) = chosen.or_else(|| offered.first()) else {
-        return Vec::new();
+    let mut chosen = preferred.or_else(convertible);
+    if chosen.is_none() && main().next().is_none() {
+        // A media of events alone.
+        chosen = offered.first();
+    }
+    let Some(chosen) = chosen else {
+        return offered.is_empty().then(Vec::new);
     };
     let goes_beside =
         |codec: &&Codec| is_supplementary(codec) && codec.clock_rate == chosen.clock_rate;
-    offered
-        .iter()
-        .filter(|codec| codec.payload_type == chosen.payload_type || goes_beside(codec))
-        .cloned()
-        .collect()
+    let is_kept = |codec: &&Codec| codec.payload_type == chosen.payload_type || goes_beside(codec);
+    Some(offered.iter().filter(is_kept).cloned().collect())
 }
 
 /// Whether a codec goes beside another one: events, comfort noise, redundancy.
@@ -171,11 +174,44 @@ pub(crate) fn answered_codecs(
         .map(|codec| explained(codec, offered))
         .collect();
     let answered = filtered(&answered, request);
-    if offered.is_empty() {
-        return answered;
-    }
     // The offerer did not declare any other number than those of its offer.
     let any_number = request.flags.allow_asymmetric_codecs();
+    let mut common = in_common(&answered, offered, ignored, any_number);
+    if request.flags.single_codec() && !offered.is_empty() {
+        keep_first(&mut common);
+    }
+    common
+}
+
+/// The codecs that an offer and its answer have in common, as the answer describes them.
+pub(crate) fn common_codecs(
+    answered: &[Codec],
+    offered: &[Codec],
+    ignored: PayloadTypes,
+) -> Vec<Codec> {
+    let answered: Vec<Codec> = answered
+        .iter()
+        .map(|codec| explained(codec, offered))
+        .collect();
+    let is_offered = |codec: &Codec| {
+        let mut offered = offered.iter();
+        offered.any(|other| other.payload_type == codec.payload_type && codec.answers(other))
+    };
+    // Numbers of the answerer's own count where the offerer took them.
+    let any_number = !answered.iter().any(is_offered);
+    in_common(&answered, offered, ignored, any_number)
+}
+
+/// What of an answer was offered; the first codec of the offer, if nothing was.
+fn in_common(
+    answered: &[Codec],
+    offered: &[Codec],
+    ignored: PayloadTypes,
+    any_number: bool,
+) -> Vec<Codec> {
+    if offered.is_empty() {
+        return answered.to_vec();
+    }
     let is_offered = |codec: &&Codec| {
         offered.iter().any(|other| {
             let is_number = other.payload_type == codec.payload_type;
@@ -192,9 +228,6 @@ pub(crate) fn answered_codecs(
             .iter()
             .find(|codec| !ignored.contains(codec.payload_type));
         common.extend(first.or_else(|| offered.first()).cloned());
-    }
-    if request.flags.single_codec() {
-        keep_first(&mut common);
     }
     common
 }

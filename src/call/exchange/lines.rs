@@ -49,12 +49,7 @@ impl Call {
                 let offered = receiver.medias.get(index).filter(|_| answers_anothers);
                 let line = offered.map_or(next, |offered| offered.line);
                 next = next.max(line + 1);
-                let mut media = Media::new(
-                    line,
-                    first.kind,
-                    first.kind_text.clone(),
-                    first.transport.clone(),
-                );
+                let mut media = Media::like(line, first);
                 if role == Role::Offer && request.osrtp.accept_legacy && pair.is_some() {
                     media.extras_mut().legacy = pair;
                 }
@@ -91,9 +86,7 @@ impl Call {
                 // What the offerer hid from the answerer has no place in an answer either.
                 None if role == Role::Answer && receiver.medias.len() > index => None,
                 None => {
-                    let transport = first.transport.clone();
-                    let media = Media::new(line, kind, first.kind_text.clone(), transport);
-                    add(receiver, media, sdp.media.len())?;
+                    add(receiver, Media::like(line, first), sdp.media.len())?;
                     Some(receiver.medias.len() - 1)
                 }
             };
@@ -102,6 +95,12 @@ impl Call {
                 sender: index,
                 receiver,
             });
+        }
+        for line in &lines {
+            self.number_media(parties.sender, line.sender);
+            if let Some(receiver) = line.receiver {
+                self.number_media(parties.receiver, receiver);
+            }
         }
         Ok(lines)
     }
@@ -159,6 +158,7 @@ impl Leg {
         let mut numbers = (index + 1..).map(|number| Text::from(number.to_string()));
         let mid = numbers.find(|mid| !is_used(mid));
         if let Some(media) = self.medias.get_mut(index) {
+            media.has_our_mid = mid.is_some();
             media.mid = mid;
         }
     }

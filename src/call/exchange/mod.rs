@@ -33,7 +33,7 @@ use super::state::Call;
 use crate::flow::port::PortLease;
 use crate::limits::LINES_PER_CALL;
 
-pub(crate) use codecs::{answered_codecs, offered_codecs, published_codecs};
+pub(crate) use codecs::{answered_codecs, common_codecs, offered_codecs, published_codecs};
 pub(crate) use extensions::{is_named as is_extension_named, mid_of};
 pub(crate) use lines::is_bypassed;
 
@@ -187,6 +187,7 @@ impl MediaExchange<'_> {
     ) {
         self.adopt_mid();
         self.sender.said = Some(said);
+        self.sender.has_answered = self.role == Role::Answer;
         self.set_kind();
         let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
         if let Some(address) = address
@@ -242,7 +243,8 @@ impl MediaExchange<'_> {
         if mid.is_some() && self.sender.mid.is_none() {
             self.sender.mid.clone_from(mid);
         }
-        if self.role == Role::Offer && self.receiver.mid.is_none() {
+        let is_ours = self.sender.has_our_mid && self.sender.mid == *mid;
+        if self.role == Role::Offer && self.receiver.mid.is_none() && !is_ours {
             self.receiver.mid.clone_from(mid);
         }
     }

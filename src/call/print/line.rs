@@ -186,7 +186,8 @@ impl MediaLine<'_> {
             media.copy_direction(said);
         } else {
             let direction = Direction::from_flags(self.shown.send, self.shown.recv);
-            media.direction = DirectionLine::Print(direction);
+            let made = self.said.map(windlass_sdp::Media::direction_or_default);
+            media.direction = DirectionLine::Print(made.unwrap_or(direction));
         }
         media.rtcp = self.rtcp(map);
         media.rtcp_mux = self.shown.mux.ours;
@@ -194,7 +195,8 @@ impl MediaLine<'_> {
             return;
         };
         let shares = extras.bundle_offered && self.shown.shares_ports_of_another(self.index);
-        media.bundle_only = (extras.bundle_only || shares) && self.role == Role::Offer;
+        media.bundle_only =
+            (extras.bundle_only || shares) && self.role == Role::Offer && self.said.is_none();
         if extras.bundle_only && media.bundle_only {
             media.port = 0;
         }

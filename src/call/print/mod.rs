@@ -73,6 +73,7 @@ impl Call {
             line.print_into(&mut session.media);
         }
         finish_session(&mut session, receiver, with);
+        session.bundle_groups = bundle_groups(receiver, with.role);
         if copies_all {
             let groups = sdp.bundle_groups().map(<[Text]>::to_vec);
             session.bundle_groups.extend(groups);
@@ -80,7 +81,8 @@ impl Call {
         self.print_session(parties.receiver, session, sdp.origin(), with)
     }
 
-    /// Prints an SDP of the relay's own making: one description per media of the leg.
+    /// Prints an SDP of the relay's own making, one description per media of the leg. It has no
+    /// bundles: each line has ports, credentials and keys of its own.
     pub(crate) fn print_for(
         &mut self,
         leg: LegIndex,
@@ -155,7 +157,6 @@ fn finish_session(session: &mut write::Session, receiver: &Leg, with: &Printing<
     let usable = receiver.medias.iter().find(|media| !media.rejected);
     session.ice_lite =
         usable.is_some_and(|media| media.has_ice() && media.extra(|extras| extras.ice.lite));
-    session.bundle_groups = bundle_groups(receiver, with.role);
 }
 
 /// The groups of a leg: what it offered and we accepted, or what we offer.

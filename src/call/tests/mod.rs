@@ -3,6 +3,7 @@
 
 mod bounds;
 mod branches;
+mod created;
 mod joined;
 mod leaks;
 mod lifecycle;
@@ -65,6 +66,7 @@ mod sdp_12_codecs;
 mod sdp_12_codecs_more;
 mod sdp_13_publish;
 mod sealed;
+mod subscribers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -236,7 +236,7 @@ fn a_publisher_is_to_send_one_codec() {
         ("98 8", accept(&["all"]), "8"),
         ("98 8", accept(&["any"]), "98"),
         ("98 8", accept(&["foo"]), "98"),
-        ("98", Dict::new(), "98"),
+        ("98", accept(&["any"]), "98"),
         ("8 0", Dict::new().with("strip", "PCMA"), "0"),
     ] {
         let mut bench = Bench::new();

@@ -140,3 +140,68 @@ fn a_transport_is_asked_for_in_any_case_and_an_unknown_one_is_none() {
         assert!(sdp.contains(&format!(" {printed} 8\n")), "{sdp}");
     }
 }
+
+/// corrections-b §8.2: a peer that sees the tls-id that it knows keeps its association, for which
+/// another port has no keys.
+#[test]
+fn another_port_is_another_association() {
+    let of = |sdp: &str| {
+        let tls_id = value(sdp, "a=tls-id:").unwrap().to_owned();
+        (port(sdp, 0), tls_id)
+    };
+    let ice = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
+    for (more, follows) in [("", true), (ice, false)] {
+        let mut bench = Bench::new();
+        let moved = |lines: &str, port: &str| lines.replace(" 2000 ", port) + more;
+        let offered = of(&bench.sdp(from_a(&moved(&dtls("actpass"), " 2000 "))));
+        let answered = of(&bench.sdp(from_b(&moved(&dtls("active"), " 3000 "))));
+        // The same address again, then another one, of either party.
+        let again = from_a(&moved(&dtls("actpass"), " 2000 ")).with("to-tag", "T");
+        assert_eq!(of(&bench.sdp(again)), offered);
+        let again = from_b(&moved(&dtls("active"), " 3000 "));
+        assert_eq!(of(&bench.sdp(again)), answered);
+        let other = of(&bench.sdp(from_a(&moved(&dtls("actpass"), " 2100 ")).with("to-tag", "T")));
+        assert_eq!(
+            (other.0 != offered.0, other.1 != offered.1),
+            (follows, follows)
+        );
+        let other = of(&bench.sdp(from_b(&moved(&dtls("active"), " 3100 "))));
+        assert_eq!(
+            (other.0 != answered.0, other.1 != answered.1),
+            (follows, follows)
+        );
+    }
+}
+
+/// The same of one line among others, and where the family changes.
+#[test]
+fn only_the_line_whose_port_changed_has_a_new_association() {
+    let both = |audio: u16, video: u16| {
+        dtls("actpass").replace(" 2000 ", &format!(" {audio} "))
+            + &dtls("actpass")
+                .replace("audio 2000", &format!("video {video}"))
+                .replace("SAVP 8", "SAVP 96\na=rtpmap:96 VP8/90000")
+    };
+    let ids = |sdp: &str| -> Vec<String> {
+        let lines = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=tls-id:"));
+        lines.map(str::to_owned).collect()
+    };
+    let mut bench = Bench::new();
+    let first = bench.sdp(from_a(&both(2000, 2002)));
+    bench.sdp(from_b(&both(3000, 3002)));
+    let second = bench.sdp(from_a(&both(2000, 2100)).with("to-tag", "T"));
+    assert_eq!(ids(&first)[0], ids(&second)[0]);
+    assert_ne!(ids(&first)[1], ids(&second)[1]);
+    assert_eq!(port(&first, 0), port(&second, 0));
+    let third = bench.sdp(
+        from_a(&both(2000, 2100))
+            .with("to-tag", "T")
+            .with("address-family", "IP6"),
+    );
+    assert!(third.contains("IP6 2001:db8::1"), "{third}");
+    for line in 0..2 {
+        assert_ne!(ids(&second)[line], ids(&third)[line]);
+    }
+}

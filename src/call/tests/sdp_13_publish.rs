@@ -75,26 +75,6 @@ a=ptime:20
 }
 
 #[test]
-fn several_sources_have_no_origin_in_common() {
-    let mut bench = connected();
-    let sdp = bench.sdp(command("subscribe request").with("all", "all"));
-    assert!(
-        sdp.starts_with("v=0\no=- ") && sdp.contains("\ns=windlass-1\n"),
-        "{sdp}"
-    );
-    assert!(
-        sdp.lines().nth(1).unwrap().ends_with(" IN IP4 203.0.113.1"),
-        "{sdp}"
-    );
-    let one = command("subscribe request").with("from-tags", strings(&["T"]));
-    let sdp = bench.sdp(one);
-    assert!(
-        sdp.starts_with("v=0\no=alice 7 8 IN IP4 198.51.100.20\ns=call\n"),
-        "{sdp}"
-    );
-}
-
-#[test]
 fn a_publishers_mux_is_taken() {
     let sdp = Bench::new().sdp(publish(&format!("{SENDER}a=rtcp-mux\n")));
     let sdp = numbered(&sdp);
@@ -173,101 +153,62 @@ const BROWSER: &str = "a=group:BUNDLE 0 1\nm=audio 5000 RTP/AVP 8\na=mid:0\na=rt
     a=extmap-allow-mixed\na=extmap:1 urn:x\nm=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n\
     a=mid:1\na=rtcp-mux\n";
 
+/// corrections-b §4.10, §6.3, §2.4
 #[test]
-fn a_publishers_bundle_is_taken_where_that_is_wanted() {
-    let mut bench = Bench::new();
-    let sdp = bench.sdp(publish(BROWSER));
-    assert!(!sdp.contains("BUNDLE") && !sdp.contains("extmap"), "{sdp}");
-    assert_ne!(port(&sdp, 0), port(&sdp, 1));
-    assert_eq!(bench.leased(), 2);
-    let mut bench = Bench::new();
-    let sdp = bench.sdp(publish(BROWSER).with("BUNDLE", strings(&["accept"])));
-    assert!(sdp.contains("\na=group:BUNDLE 0 1\nm="), "{sdp}");
-    assert_eq!(port(&sdp, 0), port(&sdp, 1));
-    assert_eq!(bench.leased(), 1);
-}
-
-#[test]
-fn a_subscriber_is_offered_a_bundle_and_answers_it() {
-    let mut bench = connected();
-    let before = bench.leased();
-    let request = command("subscribe request")
-        .with("from-tag", "F")
-        .with("to-tag", "S")
-        .with("flags", strings(&["WebRTC"]));
-    let sdp = bench.sdp(request);
-    assert!(sdp.contains("\na=group:BUNDLE 1 2\nm="), "{sdp}");
-    assert_eq!(port(&sdp, 0), port(&sdp, 1));
-    assert_eq!(
-        sdp.matches(" urn:ietf:params:rtp-hdrext:sdes:mid\n")
-            .count(),
-        2
-    );
-    // One port on each of two addresses.
-    assert_eq!(bench.leased(), before + 2);
-    for group in ["a=group:BUNDLE 1 2\n", ""] {
-        let lines = "m=audio 6000 UDP/TLS/RTP/SAVPF 8\na=mid:1\na=rtcp-mux\n\
-            m=video 6000 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=mid:2\na=rtcp-mux\n";
-        let sdp = party("198.51.100.40", lines).replace("t=0 0\n", &format!("t=0 0\n{group}"));
-        let reply = bench.ask(
-            command("subscribe answer")
-                .with("to-tag", "S")
-                .with("sdp", sdp.replace('\n', "\r\n")),
+fn a_publishers_bundle_is_not_taken_up() {
+    for bundle in [&[][..], &["accept"]] {
+        let mut bench = Bench::new();
+        let request = publish(BROWSER)
+            .with("BUNDLE", strings(bundle))
+            .with("codec", Dict::new().with("accept", strings(&["any"])));
+        let sdp = bench.sdp(request.clone());
+        assert!(!sdp.contains("a=group"), "{sdp}");
+        assert_eq!(
+            masked_medias(&sdp),
+            "m=audio PORT0 RTP/AVP 8\nc=IN IP4 203.0.113.1\na=mid:0\na=rtpmap:8 PCMA/8000\n\
+             a=extmap-allow-mixed\na=extmap:1 urn:x\na=recvonly\na=rtcp:PORT0\na=rtcp-mux\n\
+             m=video PORT1 RTP/AVP 96\nc=IN IP4 203.0.113.1\na=mid:1\na=rtpmap:96 VP8/90000\n\
+             a=recvonly\na=rtcp:PORT1\na=rtcp-mux\n"
         );
-        assert_eq!(reply.get_str("result"), Some("ok"));
-        // Without ICE in the answer the second address has no use.
-        assert_eq!(bench.leased(), before + 1);
+        assert_eq!(bench.leased(), 2);
+        assert_eq!(masked_medias(&bench.sdp(request)), masked_medias(&sdp));
     }
 }
 
+/// corrections-b §6.2
 #[test]
-fn a_bundle_that_is_offered_with_ports_of_its_own_shares_one_once_it_is_taken() {
-    let mut bench = connected();
-    let before = bench.leased();
-    let request = command("subscribe request")
-        .with("from-tag", "F")
-        .with("to-tag", "S")
-        .with("BUNDLE", strings(&["offer"]));
-    let sdp = bench.sdp(request);
-    assert!(sdp.contains("\na=group:BUNDLE 1 2\nm="), "{sdp}");
-    assert_ne!(port(&sdp, 0), port(&sdp, 1));
-    assert_eq!(bench.leased(), before + 4);
-    let lines = "m=audio 6000 RTP/AVP 8\na=mid:1\nm=video 6000 RTP/AVP 96\n\
-        a=rtpmap:96 VP8/90000\na=mid:2\n";
-    let sdp = party("198.51.100.40", lines).replace("t=0 0\n", "t=0 0\na=group:BUNDLE 1 2\n");
-    let reply = bench.ask(
-        command("subscribe answer")
-            .with("to-tag", "S")
-            .with("sdp", sdp.replace('\n', "\r\n")),
-    );
-    assert_eq!(reply.get_str("result"), Some("ok"));
-    // The ports that it was offered are served on.
-    assert_eq!(bench.leased(), before + 4);
-}
-
-#[test]
-fn a_party_that_is_called_is_offered_a_bundle() {
-    let request = Dict::new()
-        .with("command", "create")
-        .with("flags", strings(&["WebRTC"]));
-    let sdp = Bench::new().sdp(request);
-    assert!(sdp.contains("\na=group:BUNDLE 1\nm="), "{sdp}");
-    assert!(
-        sdp.contains("\na=extmap-allow-mixed\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\n"),
-        "{sdp}"
-    );
-}
-
-#[test]
-fn medias_of_several_sources_have_names_of_their_own() {
-    let mut bench = Bench::new();
-    let named = |host: &str| audio(host, 2000, "a=mid:0\n");
-    bench.sdp(offer(&named("198.51.100.10")));
-    bench.sdp(answer(&named("198.51.100.20")));
-    let sdp = bench.sdp(command("subscribe request").with("all", "all"));
-    let mids: Vec<&str> = sdp
-        .lines()
-        .filter_map(|line| line.strip_prefix("a=mid:"))
-        .collect();
-    assert_eq!(mids, ["0", "2"], "{sdp}");
+fn a_publisher_of_nothing_acceptable_is_refused() {
+    let video = "m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
+    let events = "m=audio 5002 RTP/AVP 101\na=rtpmap:101 telephone-event/8000\n";
+    let accept = |names: &[&str]| Dict::new().with("accept", strings(names));
+    let both = |more: &str| format!("{SENDER}{more}");
+    let zero = video.replace("5002", "0");
+    for (lines, codec, expected) in [
+        (both(video), accept(&[]), "Publish error"),
+        (both(video), accept(&["all"]), "Publish error"),
+        (both(video), accept(&["PCMU"]), "Publish error"),
+        (both(video), accept(&["PCMU", "VP8"]), "ok"),
+        (both(video), accept(&["any"]), "ok"),
+        (both(video), accept(&["all", "any"]), "ok"),
+        (both(events), accept(&[]), "ok"),
+        (both(&zero), accept(&[]), "ok"),
+    ] {
+        let mut bench = Bench::new();
+        let reply = bench.ask(publish(&lines).with("codec", codec.clone()));
+        assert_eq!(said(&reply), expected, "{lines} {codec:?}");
+        let is_refused = expected != "ok";
+        assert_eq!(
+            (bench.calls.count(), bench.leased() == 0),
+            (u64::from(!is_refused), is_refused)
+        );
+        // One that is there goes on as it was.
+        let mut bench = Bench::new();
+        bench.sdp(publish(SENDER));
+        let (leased, flows) = (bench.leased(), bench.flows());
+        bench.ask(publish(&lines).with("codec", codec));
+        assert_eq!(bench.calls.count(), 1);
+        if is_refused {
+            assert_eq!((bench.leased(), bench.flows()), (leased, flows));
+        }
+    }
 }
