@@ -27,7 +27,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Reply, Refused> {
         let request = scene.request;
-        let sources = call.source_medias(request)?;
+        let mut sources = call.source_medias(request)?;
         let tag = match &request.to_tag {
             Some(tag) => tag.clone(),
             None => Tag::from(&hex(scene.rng, GENERATED_BYTES)),
@@ -35,7 +35,9 @@ impl Calls {
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let own = call.leg_by_tag(&tag);
-        if sources.iter().any(|source| Some(source.leg) == own) {
+        // Nobody hears itself.
+        sources.retain(|source| Some(source.leg) != own);
+        if sources.is_empty() {
             return Err(errors::SUBSCRIPTION_REQUEST);
         }
         let lines = call.subscriber_lines(own, &sources, request.flags.mix());

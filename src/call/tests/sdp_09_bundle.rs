@@ -36,8 +36,15 @@ fn an_accepted_bundle_is_answered_on_one_port() {
         .filter_map(|sink| sink.rules.as_ref())
         .collect();
     assert_eq!(sinks.len(), 2);
-    assert!(sinks[0].withhold.passes(8) && !sinks[0].withhold.passes(96));
-    assert!(sinks[1].withhold.passes(96) && !sinks[1].withhold.passes(8));
+    assert_eq!(
+        [0, 1].map(|sink: usize| sinks[sink].withhold.line),
+        [Some(0), Some(1)]
+    );
+    let bundle = flow.bundle.as_deref().unwrap();
+    assert_eq!(
+        [8, 96].map(|number| bundle.of_type(number)),
+        [Some(0), Some(1)]
+    );
 }
 
 #[test]

@@ -220,17 +220,17 @@ fn reports_between_two_bundles_are_not_doubled() {
     bench.sdp(bundled(LINES).with("BUNDLE", strings(&["accept", "offer"])));
     let lines = LINES.replace(" 2000 ", " 3000 ");
     bench.sdp(answer(&grouped("198.51.100.20", &lines)));
-    for (from, to) in [
-        ("198.51.100.10:2001", "198.51.100.20:3001"),
-        ("198.51.100.20:3001", "198.51.100.10:2001"),
-    ] {
-        let sinks = flow_of(&bench, from).sinks;
-        let sinks: Vec<SocketAddr> = sinks.iter().map(|sink| sink.via).collect();
-        assert_eq!(sinks, [flow_of(&bench, to).local]);
+    let flows = bench.books.flows.lock().unwrap();
+    for (flow, _) in flows.values() {
+        match flow.component {
+            crate::flow::Component::Rtcp => assert_eq!(flow.sinks.len(), 1),
+            crate::flow::Component::Rtp => {
+                let [one, other] = media_sinks(flow).try_into().unwrap();
+                assert_eq!((one.0, one.1, other.1), (other.0, Some(0), Some(1)));
+            }
+        }
     }
-    let sinks = media_sinks(&flow_of(&bench, A_AUDIO));
-    let to = flow_of(&bench, B_AUDIO).local;
-    assert_eq!(sinks, [(to, Some(0)), (to, Some(1))]);
+    assert_eq!(flows.len(), bench.leased());
 }
 
 /// §4.10
@@ -265,4 +265,131 @@ fn groups_and_generated_mids_are_shown_to_the_bundling_party_alone() {
             "{name}: {sdp}"
         );
     }
+}
+
+const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// The mids of the groups that the offerer of these lines is answered.
+fn groups(lines: &[(&str, &str)]) -> Vec<String> {
+    let mids: Vec<&str> = lines.iter().map(|(mid, _)| *mid).collect();
+    let offered: String = lines
+        .iter()
+        .map(|(mid, line)| {
+            let (formats, more) = line.split_once('\n').unwrap_or((line, ""));
+            format!("m=audio 2000 RTP/AVP {formats}\na=mid:{mid}\n{more}")
+        })
+        .collect();
+    let group = format!("t=0 0\na=group:BUNDLE {}\n", mids.join(" "));
+    let sdp = party("198.51.100.10", &offered).replace("t=0 0\n", &group);
+    let mut bench = Bench::new();
+    bench.sdp(offer(&sdp).with("BUNDLE", strings(&["accept"])));
+    let answered: String = lines
+        .iter()
+        .enumerate()
+        .map(|(index, (_, line))| {
+            let formats = line.split('\n').next().unwrap();
+            format!("m=audio {} RTP/AVP {formats}\n", 3000 + 2 * index)
+        })
+        .collect();
+    let shown = bench.sdp(from_b(&answered));
+    let groups = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("a=group:BUNDLE "));
+    groups.map(str::to_owned).collect()
+}
+
+/// §4.2
+#[test]
+fn a_line_that_fails_is_one_of_its_own_and_a_head_that_fails_is_the_end() {
+    let with_mid = |number: u8| format!("0\na=extmap:{number} {MID}\n");
+    let (four, five) = (with_mid(4), with_mid(5));
+    // One line has a type that another one has.
+    assert_eq!(groups(&[("a", "0"), ("v", "8"), ("w", "8")]), ["a"]);
+    assert_eq!(groups(&[("a", "0"), ("v", "0"), ("w", "8")]), [""; 0]);
+    // MID by another number than the head's, or without one.
+    assert_eq!(groups(&[("a", &four), ("v", &four), ("w", &five)]), ["a v"]);
+    assert_eq!(groups(&[("a", "8"), ("v", &four)]), ["a"]);
+    // RTCP elsewhere than the head.
+    let mux = "8\na=rtcp-mux\n";
+    assert_eq!(groups(&[("a", "0"), ("v", mux), ("w", "9")]), ["a w"]);
+    let long = "m".repeat(256);
+    assert_eq!(
+        groups(&[("a", &four), ("v", &four), (&long, &four)]),
+        ["a v"]
+    );
+}
+
+/// §4.4
+#[test]
+fn all_lines_of_an_offered_bundle_have_the_number_that_one_has() {
+    let lines = format!(
+        "m=audio 2000 RTP/AVP 0\na=extmap:3 urn:x\na=extmap:4 urn:y\n\
+         m=video 2002 RTP/AVP 96\na=extmap:3 {MID}\n"
+    );
+    let sdp = Bench::new().sdp(from_a(&lines).with("BUNDLE", strings(&["offer"])));
+    let extensions: Vec<&str> = sdp
+        .lines()
+        .filter_map(|l| l.strip_prefix("a=extmap:"))
+        .collect();
+    let mid = format!("3 {MID}");
+    assert_eq!(extensions, ["4 urn:y", &mid, &mid]);
+}
+
+/// §4.4: the offerer's own MID is accepted whatever the answerer knows, and written to it.
+#[test]
+fn mid_of_an_accepted_bundle_is_answered_and_written() {
+    let mid = format!("a=extmap:3 {MID}\n");
+    let mut bench = taken_up(&mid);
+    let again = bench.sdp(
+        offer(&grouped(
+            "198.51.100.10",
+            &LINES.replace("a=mid", &format!("{mid}a=mid")),
+        ))
+        .with("to-tag", "T"),
+    );
+    // Towards the other side it is an extension like any other.
+    assert_eq!(again.matches(&mid).count(), 2, "{again}");
+    let sdp = bench.sdp(from_b(TWO));
+    assert_eq!(sdp.matches(&mid).count(), 2, "{sdp}");
+    for (source, name) in [(B_AUDIO, b"a"), (B_VIDEO, b"v")] {
+        let sinks = flow_of(&bench, source).sinks;
+        let rules = sinks.iter().find_map(|sink| sink.rules.as_deref()).unwrap();
+        let written = rules
+            .change
+            .extensions
+            .as_ref()
+            .unwrap()
+            .mid
+            .as_ref()
+            .unwrap();
+        assert_eq!((written.id, &*written.value), (3, &name[..]));
+    }
+}
+
+/// §4.1, §4.5: a party that bundles by its own offer is offered its bundle, until it is turned
+/// down.
+#[test]
+fn a_bundling_offerer_is_offered_its_bundle() {
+    for (option, bundles) in [("", true), ("reject", false)] {
+        let mut bench = taken_up("");
+        let mut request = offer(&party("198.51.100.20", TWO));
+        request.set("from-tag", "T");
+        let mut request = request.with("to-tag", "F");
+        if !option.is_empty() {
+            request.push("BUNDLE", strings(&[option]));
+        }
+        let sdp = bench.sdp(request);
+        assert_eq!(sdp.contains("\na=group:BUNDLE a v\n"), bundles, "{sdp}");
+        assert_eq!(sdp.contains("\na=mid:v\na=bundle-only\n"), bundles, "{sdp}");
+        assert_eq!(port(&sdp, 0) == port(&sdp, 1), bundles);
+    }
+    // An SDP of the party itself ends it as well.
+    let mut bench = taken_up("");
+    let rejected = offer(&grouped("198.51.100.10", LINES)).with("to-tag", "T");
+    bench.sdp(rejected.with("BUNDLE", strings(&["reject"])));
+    let sdp = bench.sdp(from_b(TWO));
+    assert!(!sdp.contains("a=group"), "{sdp}");
+    bench.sdp(offer(&grouped("198.51.100.10", LINES)).with("to-tag", "T"));
+    let sdp = bench.sdp(from_b(TWO));
+    assert!(!sdp.contains("a=group"), "{sdp}");
 }

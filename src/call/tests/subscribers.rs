@@ -392,3 +392,62 @@ fn surplus_lines_of_an_answer_are_ignored_and_missing_ones_stay() {
     assert_eq!(hears(&bench, source, sink), (true, true));
     assert_eq!(hears(&bench, A, "198.51.100.40:6010"), (true, true));
 }
+
+/// §1.3
+#[test]
+fn a_subscriber_among_the_sources_is_skipped() {
+    let mut bench = talking(AUDIO);
+    let request = |selection: Dict| {
+        let mut request = command("subscribe request").with("to-tag", "T");
+        request.extend(selection.into_entries());
+        request
+    };
+    for selection in [
+        Dict::new().with("all", "all"),
+        Dict::new().with("from-tags", strings(&["T", "nobody", "F"])),
+    ] {
+        let reply = bench.ask(request(selection));
+        assert_eq!(at(&reply, "from-tags"), &strings(&["F"]));
+        // What it is offered beside its line of the call.
+        let sdp = reply.get_str("sdp").unwrap().replace("\r\n", "\n");
+        assert_eq!(lines(&sdp).len(), 2, "{sdp}");
+        assert_eq!(hears(&bench, A, B), (true, true));
+    }
+    let alone = Dict::new().with("from-tag", "T");
+    assert_eq!(
+        reason(&bench.ask(request(alone))),
+        "Failed to request subscription"
+    );
+}
+
+/// The other family, and a party that re-offers from there.
+#[test]
+fn a_subscriber_of_another_family_keeps_its_line() {
+    let mut bench = talking(AUDIO);
+    let request = || subscribe(&["F"], &[]).with("address-family", "IP6");
+    let first = bench.sdp(request());
+    assert!(first.contains("c=IN IP6 2001:db8::1\n"), "{first}");
+    let sdp = audio("2001:db8::40", 6000, "");
+    let accept = || {
+        command("subscribe answer")
+            .with("to-tag", "S")
+            .with("sdp", sdp.replace('\n', "\r\n"))
+    };
+    assert_eq!(reason(&bench.ask(accept())), "ok");
+    assert_eq!(hears(&bench, A, "[2001:db8::40]:6000"), (true, true));
+    // The source moves, by an offer of the other party.
+    let mut request_b = offer(&party("198.51.100.20", &other_ports(AUDIO)));
+    request_b.set("from-tag", "T");
+    bench.sdp(request_b.with("to-tag", "F"));
+    let mut answer_a = answer(&audio("2001:db8::10", 2000, ""));
+    answer_a.set("from-tag", "T");
+    answer_a.set("to-tag", "F");
+    bench.sdp(answer_a);
+    let again = bench.sdp(subscribe(&["F"], &[]));
+    assert_eq!(lines(&again), lines(&first));
+    assert!(again.contains("c=IN IP6 2001:db8::1\n"), "{again}");
+    assert_eq!(
+        hears(&bench, "[2001:db8::10]:2000", "[2001:db8::40]:6000"),
+        (true, true)
+    );
+}
