@@ -14,7 +14,7 @@ use crate::limits::EARLY_FRAGMENTS;
 impl Call {
     /// Takes the candidates of a piece; keeps the piece if its offer has not come yet.
     pub(crate) fn take_fragment(&mut self, tag: &Tag, text: &[u8], now: Instant) {
-        let Some(sdp) = read_again(text) else {
+        let Some(sdp) = read_again(&text.into()) else {
             tracing::warn!(call_id = %self.id, "a piece of an offer cannot be read");
             return;
         };

@@ -172,12 +172,12 @@ impl Said {
 }
 
 /// Reads a text that was accepted before.
-pub(crate) fn read_again(sdp: &[u8]) -> Option<SessionDescription> {
+pub(crate) fn read_again(sdp: &Arc<[u8]>) -> Option<SessionDescription> {
     let options = ParseOptions {
         fragment: true,
         ..ParseOptions::default()
     };
-    SessionDescription::parse(sdp, options).ok()
+    SessionDescription::parse_shared(sdp, options).ok()
 }
 
 /// Payload types of one party's description, as far as forwarding looks at them.

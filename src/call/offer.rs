@@ -33,7 +33,7 @@ impl Calls {
             Err(reason) => return Reply::error(reason),
         };
         // What comes back to us does not make a call.
-        if request.flags.loop_protect() && self.is_our_own(offering.sdp) {
+        if request.flags.loop_protect() && self.is_our_own(offering.sdp.shared()) {
             let sdp = offering.sdp.to_vec();
             return Reply::ok(Dict::new().with("sdp", sdp));
         }
@@ -46,7 +46,7 @@ impl Calls {
             return Reply::error(errors::UNKNOWN_CALL_ID);
         };
         if request.flags.fragment() {
-            if let Err(refusal) = self.read_sdp(call, offering.sdp, request) {
+            if let Err(refusal) = self.read_sdp(call, offering.sdp.shared(), request) {
                 return self.conclude(
                     Err(refusal),
                     is_new,
@@ -67,7 +67,14 @@ impl Calls {
             new_branch: request.flags.new_branch(),
             provisional: request.flags.provisional(),
         };
-        let outcome = self.exchange(call, offering.sdp, (request, source), dialogue, now, rng);
+        let outcome = self.exchange(
+            call,
+            offering.sdp.shared(),
+            (request, source),
+            dialogue,
+            now,
+            rng,
+        );
         self.conclude(outcome, is_new, offering.call_id, &entry, &mut slot, now)
     }
 
@@ -97,7 +104,14 @@ impl Calls {
             new_branch: request.flags.new_branch(),
             provisional: request.flags.provisional(),
         };
-        let outcome = self.exchange(call, answering.sdp, (request, source), dialogue, now, rng);
+        let outcome = self.exchange(
+            call,
+            answering.sdp.shared(),
+            (request, source),
+            dialogue,
+            now,
+            rng,
+        );
         if outcome.is_ok()
             && request.sip_message_type == Some(SipMessageType::Reply)
             && request.sip_code >= 200
@@ -155,7 +169,7 @@ impl Calls {
     fn exchange(
         &self,
         call: &mut Call,
-        text: &[u8],
+        text: &Arc<[u8]>,
         (request, source): (&Request, SocketAddr),
         dialogue: Dialogue<'_>,
         now: Now,
@@ -172,7 +186,6 @@ impl Calls {
                 "strict-source and media-handover exclude each other; strict-source counts"
             );
         }
-        let text: Arc<[u8]> = text.into();
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let mut context = Context {
@@ -187,7 +200,7 @@ impl Calls {
         let random = context.rng.next_u64();
         let mut draft = call.clone();
         self.watch_digits(&mut draft, request);
-        let parties = draft.exchange(&text, &sdp, &mut context)?;
+        let parties = draft.exchange(text, &sdp, &mut context)?;
         let leases = std::mem::take(&mut context.leases);
         draft.apply_early_fragments(parties.sender, now.instant);
         let mut printing = Printing {
@@ -218,11 +231,11 @@ impl Calls {
         Ok(printed)
     }
 
-    /// Reads an SDP of a request.
+    /// Reads an SDP of a request; what is read refers to its text.
     pub(super) fn read_sdp(
         &self,
         call: &Call,
-        text: &[u8],
+        text: &Arc<[u8]>,
         request: &Request,
     ) -> Result<SessionDescription, Refusal> {
         let options = ParseOptions {
@@ -230,7 +243,7 @@ impl Calls {
             reject_invalid: self.defaults.reject_invalid_sdp,
             ..ParseOptions::default()
         };
-        let sdp = SessionDescription::parse(text, options);
+        let sdp = SessionDescription::parse_shared(text, options);
         if sdp.as_ref().is_ok_and(|sdp| sdp.has_stray_byte) {
             tracing::debug!(call_id = %call.id, "one byte behind the last line of the SDP is ignored");
             self.statistics.stray_byte_ignored();
@@ -250,8 +263,8 @@ impl Calls {
     }
 
     /// The same of a text; one that cannot be read is not ours.
-    fn is_our_own(&self, text: &[u8]) -> bool {
-        SessionDescription::parse(text, ParseOptions::default())
+    fn is_our_own(&self, text: &Arc<[u8]>) -> bool {
+        SessionDescription::parse_shared(text, ParseOptions::default())
             .is_ok_and(|sdp| self.is_looped(&sdp))
     }
 

@@ -5,6 +5,8 @@ mod attributes;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use crate::attribute::address_of;
 use crate::error::{Cap, ParseError, Reason};
 use crate::line::{Line, first_token, lines, number, split_at_byte, tokens};
@@ -28,12 +30,12 @@ pub(crate) struct Parser {
 }
 
 impl Parser {
-    pub(crate) fn new(input: &[u8], options: ParseOptions) -> Result<Self, ParseError> {
+    pub(crate) fn new(input: &Arc<[u8]>, options: ParseOptions) -> Result<Self, ParseError> {
         if input.len() > options.limits.bytes {
             return Err(over(Cap::Bytes, 0, &options));
         }
         Ok(Self {
-            source: Source::new(input),
+            source: Source::new(Arc::clone(input)),
             options,
             parts: Vec::with_capacity(1),
             media: Vec::new(),

@@ -1,6 +1,7 @@
 //! A received description: session parts and media (RFC 8866 §5).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::attribute::{Attribute, AttributeClass, Bandwidth};
 use crate::error::{ParseError, Reason};
@@ -82,11 +83,20 @@ impl SessionPart {
 }
 
 impl SessionDescription {
-    /// Parses `input` up to its first empty line.
+    /// Parses a copy of `input` up to its first empty line.
     ///
     /// # Errors
     /// The faults of [`Reason`]. A typed attribute that makes no sense is no error: it is dropped.
     pub fn parse(input: &[u8], options: ParseOptions) -> Result<Self, ParseError> {
+        Self::parse_shared(&input.into(), options)
+    }
+
+    /// Parses `input` up to its first empty line, without a copy: every [`Text`] of the description
+    /// is a slice of it.
+    ///
+    /// # Errors
+    /// As [`SessionDescription::parse`].
+    pub fn parse_shared(input: &Arc<[u8]>, options: ParseOptions) -> Result<Self, ParseError> {
         crate::parser::Parser::new(input, options)?.parse()
     }
 
@@ -162,6 +172,39 @@ impl Origin {
             network: "IN".into(),
             family: "IP4".into(),
             address: "0.0.0.0".into(),
+        }
+    }
+
+    /// The same in a buffer of its own, which keeps no longer text alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let fields = [
+            &self.username,
+            &self.session_id,
+            &self.version,
+            &self.network,
+            &self.family,
+            &self.address,
+        ];
+        let bytes: Vec<u8> = fields
+            .iter()
+            .flat_map(|field| field.as_bytes())
+            .copied()
+            .collect();
+        let all = Text::from(bytes);
+        let mut end = 0;
+        let [username, session_id, version, network, family, address] = fields.map(|field| {
+            let start = end;
+            end += field.len();
+            all.part(start..end)
+        });
+        Self {
+            username,
+            session_id,
+            version,
+            network,
+            family,
+            address,
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// A piece of SDP: bytes, usually UTF-8, cheap to clone (a slice of the shared input).
 ///
 /// A clone keeps the whole received text alive; at a few kilobytes per SDP that costs less than
-/// one allocation per token.
+/// one allocation per token. What outlives the text takes [`Text::detached`].
 #[derive(Clone, Default)]
 pub struct Text {
     buffer: Arc<[u8]>,
@@ -37,6 +37,15 @@ impl Text {
     /// The text for logs and keys; what is not UTF-8 becomes U+FFFD. Never for sending on.
     pub fn as_str_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.as_bytes())
+    }
+
+    /// The same in a buffer of its own, which keeps no longer text alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        match self.buffer.len() == self.len() {
+            true => self.clone(),
+            false => self.as_bytes().into(),
+        }
     }
 
     /// A part of it, by bytes; empty if it ends before.
@@ -158,13 +167,13 @@ impl fmt::Display for Text {
     }
 }
 
-/// The received bytes, copied once, of which every [`Text`] of a description is a slice.
+/// The received bytes, of which every [`Text`] of a description is a slice.
 #[derive(Clone)]
 pub(crate) struct Source(Arc<[u8]>);
 
 impl Source {
-    pub(crate) fn new(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+    pub(crate) fn new(bytes: Arc<[u8]>) -> Self {
+        Self(bytes)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -198,12 +207,24 @@ mod tests {
 
     #[test]
     fn slices_of_the_source_are_shared_and_others_copied() {
-        let source = Source::new(b"m=audio 1");
+        let source = Source::new(Arc::from(&b"m=audio 1"[..]));
         let shared = source.text(&source.as_bytes()[2..7]);
         let copied = source.text(b"audio");
         assert!(Arc::ptr_eq(&shared.buffer, &source.0));
         assert_eq!(shared, copied);
         assert_eq!(shared, "audio");
+    }
+
+    #[test]
+    fn what_is_detached_keeps_nothing_else() {
+        let source = Source::new(Arc::from(&b"m=audio 1"[..]));
+        let shared = source.text(&source.as_bytes()[2..7]);
+        let detached = shared.detached();
+        assert_eq!(detached, shared);
+        assert_eq!(detached.buffer.len(), 5);
+        assert!(Arc::ptr_eq(&detached.detached().buffer, &detached.buffer));
+        drop(shared);
+        assert_eq!(Arc::strong_count(&source.0), 1);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Reply, Refused> {
         let request = scene.request;
-        let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
+        let body = request.sdp.as_ref().ok_or(errors::NO_SDP)?.shared();
         let tag = request.from_tag.as_ref().ok_or(errors::NO_FROM_TAG)?;
         let leg = call.leg_by_tag(tag).ok_or(errors::CREATE_FROM_TAG)?;
         if request.flags.fragment() {

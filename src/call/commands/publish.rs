@@ -43,7 +43,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Option<Vec<u8>>, Refused> {
         let request = scene.request;
-        let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
+        let body = request.sdp.as_ref().ok_or(errors::NO_SDP)?.shared();
         let sdp = self
             .read_sdp(call, body, request)
             .map_err(|refusal| refusal.reply())?;
@@ -65,7 +65,6 @@ impl Calls {
             tracing::warn!(call_id = %call.id, "a media of the publisher has no acceptable codec");
             return Err(errors::PUBLISH);
         };
-        let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let host = self.host(&route);
         let leg = call.leg_or_new(tag, scene)?;
@@ -80,7 +79,7 @@ impl Calls {
                 break;
             };
             let said = Said {
-                sdp: text.clone(),
+                sdp: Arc::clone(body),
                 index,
             };
             let mut other = Media::like(0, description);
@@ -113,7 +112,7 @@ impl Calls {
             media.formats.keep(&answer.codecs);
         }
         if let Some(party) = call.legs.get_mut(leg) {
-            party.said = Some(text);
+            party.said = Some(Arc::clone(body));
         }
         for (index, endpoint) in opened {
             call.open_alone((leg, index), endpoint, tag, Role::Answer, scene, host)

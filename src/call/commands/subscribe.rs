@@ -119,7 +119,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Reply, Refused> {
         let request = scene.request;
-        let body = request.sdp.as_deref().ok_or(errors::NO_SDP)?;
+        let body = request.sdp.as_ref().ok_or(errors::NO_SDP)?.shared();
         let tag = request.to_tag.as_ref().ok_or(errors::NO_TO_TAG)?;
         let leg = call.leg_by_tag(tag).ok_or(errors::TO_TAG_NOT_FOUND)?;
         if request.flags.fragment() {
@@ -135,7 +135,7 @@ impl Calls {
         &self,
         call: &mut Call,
         leg: LegIndex,
-        body: &[u8],
+        body: &Arc<[u8]>,
         scene: &mut Scene<'_>,
     ) -> Result<(), Refused> {
         let request = scene.request;
@@ -147,7 +147,6 @@ impl Calls {
         sdp.media.truncate(offered);
         let source = sip_source(&sdp, request, &self.defaults);
         let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
-        let text: Arc<[u8]> = body.into();
         let route = |peer| self.forwarding.route_to(peer);
         let alone = Alone {
             request,
@@ -161,7 +160,7 @@ impl Calls {
             party.medias.iter_mut().zip(pairs).enumerate()
         {
             let said = Said {
-                sdp: text.clone(),
+                sdp: Arc::clone(body),
                 index,
             };
             let mut other = Media::like(0, description);
@@ -172,7 +171,7 @@ impl Calls {
             };
             alone.take(Role::Answer, media, &mut other, word, scene.rng);
         }
-        party.said = Some(text);
+        party.said = Some(Arc::clone(body));
         party.signalled_at = scene.now.instant;
         call.last_signal = scene.now;
         Ok(())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use rand::RngCore;
 use windlass_ng::Request;
-use windlass_sdp::SessionDescription;
+use windlass_sdp::{SessionDescription, Text};
 
 use super::Now;
 use super::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
@@ -133,7 +133,7 @@ impl Call {
                 sender.reject();
                 sender.said = Some(said);
                 if sender.mid.is_none() {
-                    sender.mid.clone_from(&description.mid);
+                    sender.mid = description.mid.as_ref().map(Text::detached);
                 }
                 continue;
             };
@@ -157,7 +157,7 @@ impl Call {
         }
         if let Some(leg) = self.legs.get_mut(parties.sender) {
             if leg.first_session_name.is_none() {
-                leg.first_session_name = sdp.name().cloned();
+                leg.first_session_name = sdp.name().map(Text::detached);
             }
             leg.said = Some(text.clone());
         }
@@ -241,11 +241,11 @@ impl MediaExchange<'_> {
     fn adopt_mid(&mut self) {
         let mid = &self.description.mid;
         if mid.is_some() && self.sender.mid.is_none() {
-            self.sender.mid.clone_from(mid);
+            self.sender.mid = mid.as_ref().map(Text::detached);
         }
         let is_ours = self.sender.has_our_mid && self.sender.mid == *mid;
         if self.role == Role::Offer && self.receiver.mid.is_none() && !is_ours {
-            self.receiver.mid.clone_from(mid);
+            self.receiver.mid = mid.as_ref().map(Text::detached);
         }
     }
 

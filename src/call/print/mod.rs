@@ -139,7 +139,7 @@ impl Call {
         }
         if let Some(receiver) = self.legs.get_mut(leg) {
             receiver.printed = Some(Printed {
-                origin: session.origin,
+                origin: session.origin.detached(),
                 digest: digest(&text),
             });
         }

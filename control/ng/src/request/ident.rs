@@ -81,10 +81,17 @@ opaque! {
     Label;
 }
 
-/// A session description. It may hold keys (`a=crypto`, `a=ice-pwd`), so debug output tells only
-/// its length.
+/// A session description, shared with whoever keeps it. It may hold keys (`a=crypto`,
+/// `a=ice-pwd`), so debug output tells only its length.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SdpBody(Box<[u8]>);
+pub struct SdpBody(Arc<[u8]>);
+
+impl SdpBody {
+    /// The text, to be kept without a copy.
+    pub fn shared(&self) -> &Arc<[u8]> {
+        &self.0
+    }
+}
 
 impl std::ops::Deref for SdpBody {
     type Target = [u8];

@@ -78,7 +78,7 @@ impl Candidate {
 
     /// Reads the value of an `a=candidate` attribute. Host names (mDNS) are not resolved: `None`.
     pub fn parse(value: &Text) -> Option<Self> {
-        Self::parse_in(value.as_bytes(), &Source::new(value.as_bytes()))
+        Self::parse_in(value.as_bytes(), &Source::new(value.as_bytes().into()))
     }
 
     pub(crate) fn parse_in(value: &[u8], source: &Source) -> Option<Self> {
