@@ -378,6 +378,45 @@ pub struct RareOptions {
     pub xmlrpc_callback: Option<IpAddr>,
 }
 
+/// [`RareOptions`] of a request. Most requests have none, and take no room for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rare(Option<Box<RareOptions>>);
+
+static NONE: RareOptions = RareOptions {
+    address: None,
+    source_tag: None,
+    source_call_id: None,
+    to_call_id: None,
+    to_label: None,
+    calls: Vec::new(),
+    tags: Vec::new(),
+    medias: Vec::new(),
+    instance: None,
+    body: None,
+    xmlrpc_callback: None,
+};
+
+impl Rare {
+    /// Whether the request names one of them.
+    pub fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl std::ops::Deref for Rare {
+    type Target = RareOptions;
+
+    fn deref(&self) -> &RareOptions {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl std::ops::DerefMut for Rare {
+    fn deref_mut(&mut self) -> &mut RareOptions {
+        self.0.get_or_insert_default()
+    }
+}
+
 /// Seconds of `delete-delay`; negative means as configured.
 pub(crate) fn delay(seconds: i64) -> Option<Duration> {
     u64::try_from(seconds).ok().map(Duration::from_secs)

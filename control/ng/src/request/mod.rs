@@ -34,8 +34,8 @@ pub use ignored::{Ignored, What};
 pub use media::{
     AliasKey, AllSelection, AudioPlayer, CodecFormat, CodecMapping, DropTraffic, DtmfOptions,
     DtmfSecurity, EndpointLearning, Family, MediaEcho, MediaSpec, MeshEntry, MohMode, MohOptions,
-    PartyAddress, PlayOptions, RareOptions, RecordCall, RecordingOptions, SipMessageType, Tos,
-    VscCodes,
+    PartyAddress, PlayOptions, Rare, RareOptions, RecordCall, RecordingOptions, SipMessageType,
+    Tos, VscCodes,
 };
 pub use options::{
     BundleOptions, DtlsOptions, DtlsRole, FingerprintHash, IceLite, IceMode, IceOptions,
@@ -159,7 +159,7 @@ pub struct Request {
     /// `limit` of `list`.
     pub limit: Option<i64>,
     /// Options that only a few commands read.
-    pub rare: Box<RareOptions>,
+    pub rare: Rare,
     /// Parts without effect.
     pub ignored: Vec<Ignored>,
 }
@@ -221,7 +221,7 @@ impl Request {
             sip_message_type: None,
             sip_code: 0,
             limit: None,
-            rare: Box::default(),
+            rare: Rare::default(),
             ignored: Vec::new(),
         }
     }

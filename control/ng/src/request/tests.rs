@@ -255,6 +255,23 @@ fn webrtc_is_a_bundle_of_options() {
 }
 
 #[test]
+fn rare_options_take_room_where_they_are_given() {
+    let named = |command: &'static str| Dict::new().with("command", command).with("call-id", "c");
+    for plain in [
+        Dict::new().with("command", "ping"),
+        named("offer"),
+        named("query"),
+    ] {
+        let request = parse(&plain);
+        assert!(!request.rare.is_given());
+        assert_eq!(*request.rare, RareOptions::default());
+    }
+    let request = parse(&named("connect").with("to-call-id", "d"));
+    assert!(request.rare.is_given());
+    assert_eq!(request.rare.to_call_id, Some(CallId::from("d")));
+}
+
+#[test]
 fn rtpp_flags_say_everything() {
     let request = string(
         "trust-address ICE=force SRTP AVPF direction=ext direction=int to-tag=T from-tag=F \
