@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     limits::REFUSED_SOURCES,
-    serve::{Source, Transport},
+    source::{Source, Transport},
 };
 
 pub use network::{Network, NetworkError};

@@ -251,8 +251,9 @@ pub(crate) mod tests {
     use crate::{
         reply::Reply,
         request::{Command, Request},
-        serve::{Handler, Shared, Source},
+        serve::{Handler, Shared},
         server::UdpServer,
+        source::Source,
     };
 
     pub(crate) struct Answers;

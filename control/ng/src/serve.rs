@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     fmt,
     hash::BuildHasher as _,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
     time::Instant,
@@ -20,6 +20,7 @@ use crate::{
     limits::{COOKIE_BYTES, REQUEST_ELEMENTS, UDP_REPLY_BYTES, UDP_STRANGER_RATIO},
     reply::{Encoding, Reply},
     request::{Request, Templates},
+    source::{Source, Transport},
     tape::Tape,
     warned::Warned,
 };
@@ -34,29 +35,6 @@ pub trait Handler: Send + Sync {
 
     /// A message was not executed: undecodable, unknown command, or from a source without access.
     fn refused(&self, _source: &Source, _reason: &str) {}
-}
-
-/// Origin of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The peer.
-    pub addr: SocketAddr,
-    /// Our address it talked to, where known.
-    pub local: Option<SocketAddr>,
-    /// Transport that it arrived on.
-    pub transport: Transport,
-}
-
-/// Transports of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Transport {
-    Udp,
-    Tcp,
-    Http,
-    Https,
-    WebSocket,
-    SecureWebSocket,
 }
 
 /// Result for a message from a source that has access.

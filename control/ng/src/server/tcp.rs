@@ -31,7 +31,8 @@ use crate::{
     limits::{
         STREAM_CONNECTIONS, STREAM_CONNECTIONS_PER_SOURCE, STREAM_REQUEST_BYTES, STREAM_SILENCE,
     },
-    serve::{Shared, Source, Transport},
+    serve::Shared,
+    source::{Source, Transport},
 };
 
 /// A peer that does not read its replies for this long is disconnected.

@@ -329,7 +329,8 @@ mod tests {
     use crate::{
         reply::Reply,
         request::{Command, Request},
-        serve::{Handler, Source},
+        serve::Handler,
+        source::Source,
     };
 
     struct Slow;

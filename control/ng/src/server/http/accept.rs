@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     limits::HTTP_HEADER_BYTES,
-    serve::{Source, Transport},
+    source::{Source, Transport},
 };
 
 /// Time that connections have to end when the listener stops.

@@ -24,7 +24,8 @@ use super::{
     slots::Slot,
     websocket,
 };
-use crate::serve::{Answer, Source};
+use crate::serve::Answer;
+use crate::source::Source;
 
 const NG: &str = "application/x-rtpengine-ng";
 const JSON: &str = "application/json";

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::serve::Source;
+use crate::source::Source;
 
 /// Further resources of the HTTP listener. Called from several threads at once, and may block.
 /// `None` is answered with 404.

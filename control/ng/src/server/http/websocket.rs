@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     limits::WEBSOCKET_READ_BYTES,
-    serve::{Answer, Source, Transport},
+    serve::Answer,
+    source::{Source, Transport},
 };
 
 /// Shortest time between pings, whatever the idle time-out.

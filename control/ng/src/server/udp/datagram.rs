@@ -15,8 +15,8 @@ use nix::{
 };
 
 use crate::{
-    serve::{Source, Transport},
     server::canonical,
+    source::{Source, Transport},
 };
 
 /// Source and local address of a datagram.

@@ -21,7 +21,8 @@ use super::*;
 use crate::{
     reply::Reply,
     request::{Command, Request},
-    serve::{Handler, Source},
+    serve::Handler,
+    source::Source,
     value::Dict,
 };
 
