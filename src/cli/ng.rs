@@ -175,8 +175,8 @@ fn write_dict(text: &mut String, dict: &Dict, depth: usize) {
 
 fn write_entry(text: &mut String, title: &str, value: &Value, depth: usize) {
     let indent = "  ".repeat(depth);
-    if let Value::Encoded(encoded) = value {
-        return write_entry(text, title, &encoded.decode(), depth);
+    if let Value::Bencode(written) = value {
+        return write_entry(text, title, &written.decode(), depth);
     }
     let _ = write!(text, "{indent}{title}");
     match value {
@@ -202,7 +202,7 @@ fn write_entry(text: &mut String, title: &str, value: &Value, depth: usize) {
                 write_entry(text, "-", entry, depth + 1);
             }
         }
-        Value::Encoded(_) => {}
+        Value::Bencode(_) => {}
         Value::Dict(dict) if dict.iter().next().is_none() => text.push_str(" {}\n"),
         Value::Dict(dict) => {
             text.push('\n');

@@ -12,8 +12,6 @@ pub mod access;
 pub mod bencode;
 pub mod client;
 pub mod cookie;
-pub mod encoded;
-
 pub mod errors;
 pub mod json;
 pub mod limits;
@@ -22,17 +20,18 @@ pub mod request;
 pub mod serve;
 pub mod server;
 pub mod shown;
+pub mod source;
 pub mod tape;
 pub mod value;
 
 pub use access::{Access, Grant, Network, NetworkError, Rule};
 pub use client::{AsyncClient, Client, ClientError, ClientOptions};
-pub use encoded::{DictWriter, Encoded, ListWriter};
 pub use reply::{Encoding, Outcome, Reply};
 pub use request::{Branch, CallId, Command, Family, Flag, FlagSet, Label, Request, Tag, Templates};
-pub use serve::{Handler, Source, Transport, read_request};
+pub use serve::{Handler, read_request};
 pub use server::{
     Bounds, Broadcaster, HttpOptions, HttpServer, Page, Place, Places, ReplyTos, Resources, Secret,
     TcpOptions, TcpServer, Tls, TlsError, UdpServer,
 };
-pub use value::{Dict, Key, Value};
+pub use source::{Source, Transport};
+pub use value::{Bencoded, Dict, DictWriter, Key, ListWriter, Value};

@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use crate::value::{Dict, Value};
-
 /// A decoded message. Values appear in message order, duplicates included.
 #[derive(Clone, Debug, Default)]
 pub struct Tape<'a> {
@@ -146,24 +144,6 @@ impl<'t> Node<'t> {
             Some(text) => Strings::Split(Some(text)),
             None => Strings::List(self.members()),
         }
-    }
-
-    /// An owned copy. Depth is bounded by the decoder, so this may recurse.
-    pub fn to_value(self) -> Value {
-        match self.token() {
-            Some(Token::Int(int)) => Value::Int(*int),
-            Some(Token::Bytes(bytes)) => Value::from(&**bytes),
-            Some(Token::Dict { .. }) => Value::Dict(self.to_dict()),
-            Some(Token::List { .. }) | None => {
-                Value::List(self.members().map(Self::to_value).collect())
-            }
-        }
-    }
-
-    /// An owned copy of the entries; empty if this is no dictionary.
-    pub fn to_dict(self) -> Dict {
-        let own = |(key, value): (&[u8], Self)| (Cow::Owned(key.to_vec()), value.to_value());
-        self.entries().map(own).collect()
     }
 
     fn token(self) -> Option<&'t Token<'t>> {

@@ -1,12 +1,13 @@
 //! Owned protocol values, for replies and for requests a client sends.
 
+mod bencoded;
 mod dict;
+mod read;
 mod write;
 
 use std::{borrow::Cow, net::IpAddr};
 
-use crate::encoded::Encoded;
-
+pub use bencoded::{Bencoded, DictWriter, ListWriter, Put};
 pub use dict::{Dict, IntoKey};
 use write::{bencode_bytes_len, digits, write_json_bytes};
 pub(crate) use write::{write_address, write_bencode_bytes, write_decimal};
@@ -25,8 +26,8 @@ pub enum Value {
     List(Vec<Self>),
     /// A dictionary in insertion order.
     Dict(Dict),
-    /// Any of them, written already.
-    Encoded(Encoded),
+    /// Any of them, written as bencode already: what is too large to be built as a tree.
+    Bencode(Bencoded),
 }
 
 impl Value {
@@ -89,7 +90,7 @@ impl Value {
                 out.push(b'e');
             }
             Self::Dict(dict) => dict.write_bencode(out),
-            Self::Encoded(encoded) => out.extend_from_slice(encoded.as_bytes()),
+            Self::Bencode(written) => out.extend_from_slice(written.as_bytes()),
         }
     }
 
@@ -111,7 +112,7 @@ impl Value {
                 out.push(b']');
             }
             Self::Dict(dict) => dict.write_json(out),
-            Self::Encoded(encoded) => encoded.decode().write_json(out),
+            Self::Bencode(written) => written.decode().write_json(out),
         }
     }
 
@@ -122,14 +123,14 @@ impl Value {
             Self::Bytes(bytes) => bencode_bytes_len(bytes),
             Self::List(list) => 2 + list.iter().map(Self::bencode_len).sum::<usize>(),
             Self::Dict(dict) => dict.bencode_len(),
-            Self::Encoded(encoded) => encoded.as_bytes().len(),
+            Self::Bencode(written) => written.as_bytes().len(),
         }
     }
 }
 
-impl From<Encoded> for Value {
-    fn from(encoded: Encoded) -> Self {
-        Self::Encoded(encoded)
+impl From<Bencoded> for Value {
+    fn from(written: Bencoded) -> Self {
+        Self::Bencode(written)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 
-use windlass_ng::{Dict, DictWriter, Encoded, ListWriter, Tag};
+use windlass_ng::{Bencoded, Dict, DictWriter, ListWriter, Tag};
 
 use super::flows::{Defaults, SsrcReporting};
 use super::leg::{Leg, LegExtras, LegIndex};
@@ -130,7 +130,7 @@ impl Call {
         if is_global {
             let sources =
                 selected().flat_map(|(_, leg)| leg.medias.iter().flat_map(media::ingress));
-            let sources = Encoded::dict(|dict| {
+            let sources = Bencoded::dict(|dict| {
                 // Several medias may hear one source: the first gives the entry.
                 let mut known = HashSet::new();
                 for source in sources {
@@ -146,7 +146,7 @@ impl Call {
             reply.push("SSRC", sources);
         }
         let mut totals = Totals::default();
-        let tags = Encoded::dict(|tags| {
+        let tags = Bencoded::dict(|tags| {
             for (index, leg) in selected() {
                 let name = match &leg.tag {
                     Some(tag) => Cow::Borrowed(tag.as_bytes()),
@@ -370,8 +370,8 @@ impl Totals {
         *errors += stats.errors_in.load(Relaxed);
     }
 
-    fn describe(&self) -> Encoded {
-        Encoded::dict(|dict| {
+    fn describe(&self) -> Bencoded {
+        Bencoded::dict(|dict| {
             for (name, sums) in [("RTP", self.rtp), ("RTCP", self.rtcp)] {
                 put_counters(dict, name, sums);
             }

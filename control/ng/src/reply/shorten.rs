@@ -79,7 +79,7 @@ fn each_dict(dict: &mut Dict, change: &mut impl FnMut(&mut Dict)) {
         match value {
             Value::Dict(dict) => change(dict),
             Value::List(list) => list.iter_mut().for_each(|member| visit(member, change)),
-            Value::Int(_) | Value::Bytes(_) | Value::Encoded(_) => {}
+            Value::Int(_) | Value::Bytes(_) | Value::Bencode(_) => {}
         }
     }
     for (_, value) in dict.iter_mut() {
@@ -154,7 +154,7 @@ fn cut(value: &mut Value, longest: usize, excess: usize) -> bool {
         Value::Dict(dict) => dict
             .iter_mut()
             .any(|(_, member)| cut(member, longest, excess)),
-        Value::Int(_) | Value::Bytes(_) | Value::Encoded(_) => false,
+        Value::Int(_) | Value::Bytes(_) | Value::Bencode(_) => false,
     }
 }
 

@@ -6,14 +6,13 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::bencode;
-use crate::value::{Value, write_address, write_bencode_bytes, write_decimal};
+use super::{Value, write_address, write_bencode_bytes, write_decimal};
 
 /// One value in bencode form. Only the writers of this module make it, so it is well-formed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Encoded(Vec<u8>);
+pub struct Bencoded(Vec<u8>);
 
-impl Encoded {
+impl Bencoded {
     /// A dictionary of the entries that `write` puts in.
     pub fn dict(write: impl FnOnce(&mut DictWriter<'_>)) -> Self {
         let mut out = Vec::new();
@@ -25,18 +24,11 @@ impl Encoded {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-
-    /// Decodes the value into a tree.
-    pub fn decode(&self) -> Value {
-        // The relay wrote it; a value that is nested too deep to be read again is not read.
-        let tape = bencode::decode(&self.0, usize::MAX);
-        tape.map_or_else(|_| Value::List(Vec::new()), |tape| tape.root().to_value())
-    }
 }
 
-impl fmt::Debug for Encoded {
+impl fmt::Debug for Bencoded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Encoded({})", self.0.escape_ascii())
+        write!(f, "Bencoded({})", self.0.escape_ascii())
     }
 }
 
@@ -154,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_as_what_was_meant() {
-        let encoded = Encoded::dict(|dict| {
+        let bencoded = Bencoded::dict(|dict| {
             dict.put("a", 5_u16);
             dict.put(b"\xff", b"x\0y".as_slice());
             dict.put("far", u64::MAX);
@@ -174,16 +166,16 @@ mod tests {
             .with("v6", "2001:db8::1")
             .with("l", Value::List(vec!["text".into(), Dict::new().into()]))
             .with("d", Dict::new().with("n", -1));
-        assert_eq!(encoded.as_bytes(), expected.to_bencode());
-        assert_eq!(encoded.decode(), Value::Dict(expected));
+        assert_eq!(bencoded.as_bytes(), expected.to_bencode());
+        assert_eq!(bencoded.decode(), Value::Dict(expected));
     }
 
     #[test]
     fn as_a_part_of_a_tree_it_is_no_different() {
-        let encoded = || Encoded::dict(|dict| dict.put("k", "v"));
+        let bencoded = || Bencoded::dict(|dict| dict.put("k", "v"));
         let tree = Dict::new().with("k", "v");
         let (ours, theirs) = (
-            Dict::new().with("x", encoded()),
+            Dict::new().with("x", bencoded()),
             Dict::new().with("x", tree),
         );
         assert_eq!(ours.to_bencode(), theirs.to_bencode());

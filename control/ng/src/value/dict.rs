@@ -125,8 +125,8 @@ impl Dict {
     /// Makes trees of the entries that are written already.
     pub fn unpack(&mut self) {
         for (_, value) in &mut self.entries {
-            if let Value::Encoded(encoded) = value {
-                *value = encoded.decode();
+            if let Value::Bencode(written) = value {
+                *value = written.decode();
             }
         }
     }
