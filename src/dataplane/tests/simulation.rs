@@ -145,6 +145,7 @@ impl World {
             peer: PeerSpec {
                 signalled: Some(signalled),
                 proposed: None,
+                others_signalled: Box::default(),
                 signalled_private: false,
                 trusts_signalled: false,
                 received_from: None,
@@ -171,6 +172,7 @@ impl World {
             taps: None,
             reports: None,
             guards: Guards::default(),
+            bundle: None,
         }
     }
 
