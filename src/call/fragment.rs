@@ -78,7 +78,7 @@ fn add_candidates(medias: &mut [Media], sdp: &SessionDescription) {
         };
         if is_current {
             for candidate in &piece.ice.candidates {
-                ice.add_candidate(candidate.clone());
+                ice.add_candidate(candidate);
             }
         }
     }

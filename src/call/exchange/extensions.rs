@@ -82,7 +82,9 @@ fn pass(from: &mut Media, to: &mut Media, request: &Request, role: Role) {
         if role == Role::Offer {
             let is_accepted =
                 |extmap: &&Extmap| is_named(extmap, &options.mask) || is_bundled && is_mid(extmap);
-            *accepted = passed.iter().filter(is_accepted).cloned().collect();
+            let kept = passed.iter().filter(is_accepted);
+            // They stay until the party's next offer, whatever it answers before.
+            *accepted = kept.map(Extmap::detached).collect();
             passed.retain(|extmap| !is_named(extmap, &options.mask));
         }
     }

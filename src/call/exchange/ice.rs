@@ -59,7 +59,7 @@ impl MediaExchange<'_> {
             ice.trickle = self.description.is_trickle(Some(endpoint.rtp.ip()));
         }
         for candidate in &said.candidates {
-            ice.add_candidate(candidate.clone());
+            ice.add_candidate(candidate);
         }
     }
 
@@ -124,12 +124,13 @@ impl MediaExchange<'_> {
 
 impl Ice {
     /// Keeps a candidate of the party, unless it is known or there are too many.
-    pub(crate) fn add_candidate(&mut self, candidate: windlass_sdp::Candidate) {
+    pub(crate) fn add_candidate(&mut self, candidate: &windlass_sdp::Candidate) {
         let is_known = self.candidates.iter().any(|known| {
             known.address == candidate.address && known.component == candidate.component
         });
         if candidate.is_udp() && !is_known && self.candidates.len() < ICE_CANDIDATES {
-            self.candidates.push(candidate);
+            // It outlives the SDP that named it, as long as ICE is not restarted.
+            self.candidates.push(candidate.detached());
         }
     }
 }

@@ -23,6 +23,7 @@ fn is_kept(text: &Weak<[u8]>) -> bool {
 
 const ICE: &str = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n\
     a=candidate:1 1 UDP 2130706431 198.51.100.10 2000 typ host\n";
+const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const KEY: &str =
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\n";
 
@@ -39,8 +40,8 @@ fn kinds() -> Vec<String> {
         format!("m=audio 2000 RTP/SAVP 8\n{KEY}"),
         format!(
             "a=group:BUNDLE a v\nm=audio 2000 UDP/TLS/RTP/SAVPF 111\na=rtpmap:111 opus/48000/2\n\
-             a=mid:a\na=extmap:1 urn:x\na=rtcp-mux\n{dtls}{ICE}\
-             m=video 2000 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=mid:v\na=extmap:1 urn:x\n\
+             a=mid:a\na=extmap:1 urn:x\na=extmap:2 {MID}\na=rtcp-mux\n{dtls}{ICE}\
+             m=video 2000 UDP/TLS/RTP/SAVPF 96\na=rtpmap:96 VP8/90000\na=mid:v\na=extmap:1 urn:x\na=extmap:2 {MID}\n\
              a=rtcp-mux\n{dtls}{ICE}"
         ),
         "m=image 2000 udptl t38\nm=audio 2002 x/y 1 2\nm=foo 2004 RTP/AVP 8\n".to_owned(),

@@ -18,6 +18,16 @@ pub struct Extmap {
 }
 
 impl Extmap {
+    /// The same in buffers of its own, which keep no longer text alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            uri: self.uri.detached(),
+            parameters: self.parameters.detached(),
+            ..*self
+        }
+    }
+
     /// An extension in both directions without parameters.
     pub fn new(id: u8, uri: impl Into<Text>) -> Self {
         Self {

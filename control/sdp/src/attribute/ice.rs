@@ -76,6 +76,17 @@ impl Candidate {
         self.transport.eq_ignore_ascii_case("udp")
     }
 
+    /// The same in buffers of its own, which keep no longer text alive.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            foundation: self.foundation.detached(),
+            transport: self.transport.detached(),
+            extensions: self.extensions.detached(),
+            ..*self
+        }
+    }
+
     /// Reads the value of an `a=candidate` attribute. Host names (mDNS) are not resolved: `None`.
     pub fn parse(value: &Text) -> Option<Self> {
         Self::parse_in(value.as_bytes(), &Source::new(value.as_bytes().into()))
