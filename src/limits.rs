@@ -155,7 +155,6 @@ pub const RECORDING_BYTES: u64 = 1 << 30;
 /// Bytes that recordings leave free on their disk, for everything else that lives there.
 pub const RECORDING_FREE_BYTES: u64 = 256 << 20;
 
-
 /// SSRCs of a bundled port that MID told the line of: what a conference of browsers sends at once
 /// on one port. Each packet looks its source up in them.
 pub const BUNDLE_SOURCES: usize = 64;

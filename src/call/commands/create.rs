@@ -11,7 +11,6 @@ use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
 use crate::call::exchange::offered_codecs;
-use crate::limits::LINES_PER_CALL;
 use crate::call::leg::LegIndex;
 use crate::call::media::Media;
 use crate::call::offer::Refusal;

@@ -10,12 +10,13 @@ use super::alone::{Alone, Word, anywhere, bare};
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
 use crate::call::dialogue::Role;
-use crate::call::exchange::{ExchangeError, MAX_LINES, endpoints, published_codecs, sip_source};
+use crate::call::exchange::{ExchangeError, endpoints, published_codecs, sip_source};
 use crate::call::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
 use crate::call::state::Call;
+use crate::limits::LINES_PER_CALL;
 
 impl Calls {
     pub(super) fn publish(&self, scene: Scene<'_>, source: SocketAddr) -> Reply {
@@ -53,7 +54,7 @@ impl Calls {
         }
         let source = sip_source(&sdp, request, &self.defaults);
         let endpoints = endpoints(&sdp, source).map_err(|error| Refusal::from(error).reply())?;
-        if sdp.media.len() > MAX_LINES {
+        if sdp.media.len() > LINES_PER_CALL {
             return Err(Refusal::from(ExchangeError::TooManyLines).reply());
         }
         let chosen = sdp.media.iter().map(|media| match media.is_rejected() {

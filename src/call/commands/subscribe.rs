@@ -353,6 +353,3 @@ impl Call {
         }
     }
 }
-
-/// Sources that one media may hear: a large conference.
-const SOURCES_PER_MEDIA: usize = 256;
