@@ -231,6 +231,26 @@ pub(super) fn keys_of_later_offers(asked: &Asked<'_>, pair: &mut Pair) {
     });
 }
 
+pub(super) fn keys_that_were_not_offered(asked: &Asked<'_>, pair: &mut Pair) {
+    let is_offer = |told: &&Told| told.request.get_str("command") == Some("offer");
+    let offer = asked.past.iter().rev().find(is_offer);
+    let offered = offer.and_then(|told| told.request.get_str("sdp"));
+    if !asked.is("answer") || offered.is_none_or(|sdp| sdp.contains("a=crypto")) {
+        return;
+    }
+    pair.lines(|line| {
+        let has_dtls = !line.ours("fingerprint").is_empty();
+        let excused = line.excuse("crypto", |ours, theirs| {
+            has_dtls && ours.is_empty() && theirs.len() == 1
+        });
+        if excused {
+            for fact in ["setup", "fingerprint"] {
+                line.excuse(fact, |ours, theirs| !ours.is_empty() && theirs.is_empty());
+            }
+        }
+    });
+}
+
 pub(super) fn moved_at_rest(asked: &Asked<'_>, pair: &mut Pair) {
     let past = asked.past.iter().map(|told| &told.request);
     let told: Vec<&Dict> = past.chain([asked.request]).collect();
