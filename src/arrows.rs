@@ -14,10 +14,13 @@ fn root() -> &'static Path {
 /// The list under "Dependencies": a line per room, `room -> others`.
 fn written() -> Arrows {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let lines = page.lines().filter_map(|line| line.split_once(" -> "));
-    let is_room = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-    let rooms = lines.filter(|(room, _)| is_room(room.trim()));
-    let rooms = rooms.map(|(room, others)| {
+    let list = page
+        .lines()
+        .skip_while(|line| !line.starts_with("Dependencies point"));
+    let list = list.skip_while(|line| *line != "```").skip(1);
+    let list = list.take_while(|line| *line != "```");
+    let lines = list.filter_map(|line| line.split_once(" -> "));
+    let rooms = lines.map(|(room, others)| {
         let others = others.split_whitespace().map(str::to_owned);
         (room.trim().to_owned(), others.collect())
     });

@@ -88,7 +88,9 @@ fn an_established_call_outlives_every_refusal() {
         unchanged_by(
             Bench::new(),
             refuses,
-            published("call").with("from-tag", "P"),
+            published("call")
+                .with("from-tag", "P")
+                .with("accept", Value::List(vec![Value::from("any")])),
             "Ran out of ports",
         );
     }

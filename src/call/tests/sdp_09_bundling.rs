@@ -210,6 +210,7 @@ fn the_lines_of_a_bundle_may_all_send_to_its_port() {
     assert!(flow_of(&bench, B_AUDIO).peer.others_signalled.is_empty());
     // Once they name one port there is nothing else.
     bench.sdp(offer(&grouped("198.51.100.10", LINES)).with("to-tag", "T"));
+    bench.sdp(from_b(TWO));
     assert!(flow_of(&bench, A_AUDIO).peer.others_signalled.is_empty());
 }
 

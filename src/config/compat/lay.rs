@@ -6,7 +6,7 @@ use super::interfaces::{self, even, odd};
 use super::options::Takes;
 use super::said::{Said, wrong};
 use crate::config::LogFormat;
-use crate::config::codec::{Above, Codec, Word, identifier, integer};
+use crate::config::codec::{Above, Codec, Word, integer};
 use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
@@ -41,9 +41,9 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Dr
     layer.log_level();
     if said.is_start {
         layer.habits();
+        layer.software_id();
     }
     layer.log_name();
-    layer.software_id();
     layer.templates();
     layer.draft
 }
@@ -219,11 +219,6 @@ impl Layer<'_> {
         });
         let syslog = &mut self.draft.groups.syslog;
         syslog.engine = !self.said.is_set("log-stderr");
-        // Scripts and traps know the engine by how its name begins (media-behaviour §20).
-        if self.said.last("software-id").is_none() {
-            let software = concat!("rtpengine-windlass-", env!("CARGO_PKG_VERSION"));
-            self.draft.groups.signalling.software_id = identifier(software);
-        }
     }
 
     /// Filters of the syslog know the lines by the name of the program.
@@ -236,7 +231,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Scripts know the engine by how its id begins.
+    /// Scripts and traps know the engine by how its id begins (spec: media-behaviour §20).
     fn software_id(&mut self) {
         let id = &mut self.draft.groups.signalling.software_id;
         if self.said.last("software-id").is_none() && !id.starts_with(SOFTWARE) {
