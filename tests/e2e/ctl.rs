@@ -235,9 +235,12 @@ fn settings_take_effect_on_the_running_relay() {
         .with("command", "query")
         .with("call-id", "refused");
     relay.ask(query.clone()).unwrap();
-    assert!(relay.process.log().contains("debug: reply"));
-    // No level above errors: nothing more is logged.
+    wait_for("the reply in the log", Duration::from_secs(5), || {
+        relay.process.log().contains("debug: reply").then_some(())
+    });
+    // No level above errors: nothing more is logged, once what waited is written.
     operated.run("set loglevel 3");
+    std::thread::sleep(Duration::from_millis(300));
     let quiet = relay.process.log().len();
     relay.ask(query).unwrap();
     operated.run("list numsessions");

@@ -173,8 +173,8 @@ mod tests {
     async fn replies_are_sdp_or_errors_that_say_whether_to_ask_another() {
         let sdp = replied(b"d7:createdi5e6:result2:ok3:sdp1:xe").await;
         assert_eq!(sdp, Ok(MediaReply { sdp: b"x".to_vec() }));
-        let full = replied(b"d12:error-reason12:Out of ports6:result5:errore").await;
-        assert_eq!(full, Err(MediaError::Full("Out of ports".into())));
+        let full = replied(b"d12:error-reason16:Ran out of ports6:result5:errore").await;
+        assert_eq!(full, Err(MediaError::Full("Ran out of ports".into())));
         let refused = replied(b"d12:error-reason2:no6:result5:errore").await;
         assert_eq!(refused, Err(MediaError::Refused("no".into())));
         let broken = replied(b"d6:result").await.unwrap_err();
