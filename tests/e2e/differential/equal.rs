@@ -105,26 +105,6 @@ fn without_version(origin: &[String]) -> Vec<String> {
     words.map(|(_, word)| word.to_owned()).collect()
 }
 
-pub(super) fn mux_of_pending_offer(asked: &Asked<'_>, pair: &mut Pair) {
-    let to = asked.request.get_str("to-tag").unwrap_or_default();
-    let is_pending = |told: &Told| {
-        let sdp = told.request.get_str("sdp").unwrap_or_default();
-        told.request.get_str("command") == Some("offer")
-            && told.request.get_str("from-tag") == Some(to)
-            && sdp.contains("a=rtcp-mux")
-    };
-    if !asked.is("offer") || !asked.past.iter().any(is_pending) {
-        return;
-    }
-    pair.lines(|line| {
-        let ours = has_rtcp_port(line.ours("rtcp"), line.ours("port"));
-        let theirs = has_rtcp_port(line.theirs("rtcp"), line.theirs("port"));
-        if ours == Some(false) && theirs == Some(true) {
-            line.excuse("rtcp", |_, _| true);
-        }
-    });
-}
-
 pub(super) fn ports_after_mux(asked: &Asked<'_>, pair: &mut Pair) {
     let was_muxed = |line: usize| {
         let name = format!("line {line} rtcp-mux");
@@ -135,7 +115,9 @@ pub(super) fn ports_after_mux(asked: &Asked<'_>, pair: &mut Pair) {
         let (ours, theirs) = (line.ours("port").concat(), line.theirs("port").concat());
         // Where mux ends, 10.5 itself gets new ports if it has but one.
         let ends = line.ours("rtcp-mux").is_empty() && asked.is_new(&theirs);
-        if was_muxed(line.number) && (step(&ours) > step(&theirs) || ends) {
+        // A port that was returned may be leased again, and has the name of its first use then.
+        let again = ours.starts_with("RTCP of") && theirs.starts_with("RTP of");
+        if was_muxed(line.number) && (step(&ours) > step(&theirs) || ends || again) {
             line.same_ports();
         }
     });
@@ -174,13 +156,22 @@ pub(super) fn flags(asked: &Asked<'_>, pair: &mut Pair) {
         let sdp = told.request.get_str("sdp").unwrap_or_default();
         sdp.contains("c=IN IP4 0.0.0.0") && sdp.contains("a=recvonly")
     });
+    // 10.5 forgets who controls when the answer to an offer of the other side has no ICE.
+    let is_offered_back = asked.past.iter().any(|told| {
+        told.request.get_str("command") == Some("offer")
+            && told.request.get_str("from-tag") == Some("T")
+            && told.request.get_str("ICE") == Some("force")
+    });
     pair.excuse_all(
         |name| name.ends_with(" flags"),
         |ours, theirs| {
             let mut newer = ours.iter().filter(|flag| !theirs.contains(flag));
             let mut left = theirs.iter().filter(|flag| !ours.contains(flag));
-            newer.all(|flag| NEWER.contains(&flag.as_str()) || flag == "send" && is_held)
-                && left.all(|flag| LEFT.contains(&flag.as_str()))
+            newer.all(|flag| {
+                NEWER.contains(&flag.as_str())
+                    || flag == "send" && is_held
+                    || flag == "ICE controlling" && is_offered_back
+            }) && left.all(|flag| LEFT.contains(&flag.as_str()))
         },
     );
 }
@@ -207,27 +198,6 @@ pub(super) fn session_parameters(asked: &Asked<'_>, pair: &mut Pair) {
                     our == their || our.strip_suffix("  UNENCRYPTED_SRTP") == Some(their)
                 })
         });
-    });
-}
-
-pub(super) fn keys_of_later_offers(asked: &Asked<'_>, pair: &mut Pair) {
-    if !asked.is("offer") || !asked.is_later() {
-        return;
-    }
-    let suites = |lines: &[String]| -> Vec<String> {
-        let suites = lines.iter().filter_map(|line| line.split(' ').nth(1));
-        suites.map(str::to_owned).collect()
-    };
-    pair.lines(|line| {
-        let excused = line.excuse("crypto", |ours, theirs| {
-            let theirs = suites(theirs);
-            !ours.is_empty() && suites(ours).iter().all(|suite| theirs.contains(suite))
-        });
-        if excused {
-            for fact in ["setup", "fingerprint"] {
-                line.excuse(fact, |ours, theirs| !ours.is_empty() && theirs.is_empty());
-            }
-        }
     });
 }
 
