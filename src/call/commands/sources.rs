@@ -1,5 +1,5 @@
 //! What a party can hear: the medias of others, and how they are described to it (spec:
-//! ng-protocol §5, `subscribe request`; corrections-b §5.7).
+//! ng-protocol §5.2).
 
 use windlass_ng::request::AllSelection;
 use windlass_ng::{Request, Tag, errors};

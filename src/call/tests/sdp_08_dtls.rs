@@ -427,7 +427,7 @@ fn a_transport_is_asked_for_in_any_case_and_an_unknown_one_is_none() {
     }
 }
 
-/// corrections-b §8.2: a peer that sees the tls-id that it knows keeps its association, for which
+/// sdp-rewriting §8: a peer that sees the tls-id that it knows keeps its association, for which
 /// another port has no keys.
 #[test]
 fn another_port_is_another_association() {

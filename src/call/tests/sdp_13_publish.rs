@@ -153,7 +153,7 @@ const BROWSER: &str = "a=group:BUNDLE 0 1\nm=audio 5000 RTP/AVP 8\na=mid:0\na=rt
     a=extmap-allow-mixed\na=extmap:1 urn:x\nm=video 5000 RTP/AVP 96\na=rtpmap:96 VP8/90000\n\
     a=mid:1\na=rtcp-mux\n";
 
-/// corrections-b §4.10, §6.3, §2.4
+/// sdp-rewriting §9.1, ng-protocol §5.3
 #[test]
 fn a_publishers_bundle_is_not_taken_up() {
     for bundle in [&[][..], &["accept"]] {
@@ -175,7 +175,7 @@ fn a_publishers_bundle_is_not_taken_up() {
     }
 }
 
-/// corrections-b §6.2
+/// ng-protocol §5.3
 #[test]
 fn a_publisher_of_nothing_acceptable_is_refused() {
     let video = "m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";

@@ -107,7 +107,7 @@ impl Session {
             }
             let out = match received {
                 Err(_) => Some(Message::Ping(Bytes::new())),
-                // Replies are binary, whatever the requests are (spec: corrections-b §8.3).
+                // Replies are binary, whatever the requests are (spec: ng-protocol §1).
                 Ok(Some(Ok(Message::Text(text)))) => {
                     let reply = self.reply(Bytes::from(text)).await;
                     slot.done();
