@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use windlass::call::ports::{Interfaces, LocalAddress, PortPool};
-use windlass::call::{
-    Calls, Defaults, Forwarding, ForwardingError, Identity, Limits, Now, Timeouts, Whose,
-};
+use windlass::call::{Calls, Defaults, Forwarding, Identity, Limits, Now, Timeouts, Whose};
 use windlass::flow::port::{OpenPort, PortHandle, PortLease};
-use windlass::flow::{FlowChange, FlowSpec, Plan};
+use windlass::flow::state::LeasedFlow;
+use windlass::flow::{FlowChange, FlowSpec, Plan, PlanRefused};
 use windlass::media::certificate::Certificate;
 use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Request, bencode};
@@ -32,16 +31,18 @@ impl Forwarding for Books {
 
     fn apply(
         &self,
-        plan: &Plan,
-        mut leases: Vec<PortLease>,
-    ) -> Result<Vec<PortLease>, ForwardingError> {
+        plan: Plan,
+        mut leases: Vec<LeasedFlow>,
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         let mut flows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut removed = Vec::new();
-        for change in &plan.changes {
-            match change.clone() {
+        for change in plan.changes {
+            match change {
                 FlowChange::Install(spec) => {
-                    let position = leases.iter().position(|lease| lease.local() == spec.local);
+                    let mut places = leases.iter();
+                    let position = places.position(|flow| flow.lease.local() == spec.local);
                     let lease = leases.swap_remove(position.expect("a lease for every install"));
+                    let lease = lease.lease;
                     assert!(flows.insert(spec.local, (spec, lease)).is_none());
                 }
                 FlowChange::Change(spec) => {
@@ -49,7 +50,8 @@ impl Forwarding for Books {
                     flow.0 = spec;
                 }
                 FlowChange::Remove(local) => {
-                    removed.push(flows.remove(&local).expect("a flow to remove").1);
+                    let (_, lease) = flows.remove(&local).expect("a flow to remove");
+                    removed.push(lease.into());
                 }
             }
         }
