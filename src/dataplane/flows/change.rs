@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::send::send;
 use super::time::{self, SECOND};
 use super::{EventSink, Flows, NAT_OPENER};
 use crate::dataplane::backend::Backend;
@@ -241,14 +242,8 @@ pub(super) fn open_nat<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) 
     let Some(destination) = entry.pierced() else {
         return;
     };
-    // It counts as any other packet: what is queued and then refused is taken back.
-    match backend.send(&mut entry.port, &NAT_OPENER, destination) {
-        Ok(()) => {
-            FlowStats::add(&entry.stats.packets_out, 1);
-            FlowStats::add(&entry.stats.bytes_out, NAT_OPENER.len() as u64);
-        }
-        Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
-    }
+    // One that does not get out is sent again a second later.
+    send(backend, entry, &NAT_OPENER, destination);
 }
 
 /// Takes the binding of a port to its peer back.

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Flows;
-use super::send::count_sent;
+use super::send::{count_source, send};
 use crate::dataplane::backend::Backend;
-use crate::flow::stats::FlowStats;
 use crate::media::rtp::{self, RtpHeader};
 
 impl<B: Backend> Flows<B> {
@@ -29,20 +28,13 @@ impl<B: Backend> Flows<B> {
             let Some(sender) = self.entries.get_mut(from) else {
                 return;
             };
-            if self
-                .backend
-                .send(&mut sender.port, &self.scratch, destination)
-                .is_err()
-            {
-                FlowStats::add(&sender.stats.errors_out, 1);
+            if !send(&mut self.backend, sender, &self.scratch, destination) {
                 continue;
             }
-            FlowStats::add(&sender.stats.packets_out, 1);
-            FlowStats::add(&sender.stats.bytes_out, self.scratch.len() as u64);
             if self.recorded.takes_egress() {
                 sender.record_sent(now, destination, &self.scratch);
             }
-            count_sent(&sender.stats, &header.arrival(&self.scratch), &self.scratch);
+            count_source(&sender.stats, &header.arrival(&self.scratch), &self.scratch);
             let octets = self.scratch.len().saturating_sub(header.payload_at);
             sender.count_sent(header.ssrc, header.timestamp, octets, now);
         }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
 
+use super::send::send;
 use super::{Flows, time};
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::timers::Due;
 use crate::flow::Reports;
 use crate::flow::reporter::Reporter;
-use crate::flow::stats::FlowStats;
 use crate::media::own_report::middle;
 
 impl<B: Backend> Flows<B> {
@@ -92,13 +92,7 @@ impl<B: Backend> Flows<B> {
         else {
             return;
         };
-        match self.backend.send(&mut sender.port, compound, destination) {
-            Ok(()) => {
-                FlowStats::add(&sender.stats.packets_out, 1);
-                FlowStats::add(&sender.stats.bytes_out, compound.len() as u64);
-            }
-            Err(_) => FlowStats::add(&sender.stats.errors_out, 1),
-        }
+        send(&mut self.backend, sender, compound, destination);
     }
 }
 

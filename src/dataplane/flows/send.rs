@@ -1,5 +1,6 @@
 //! Datagrams on their way out: to the sinks of a flow, and digits of our own.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Flows;
@@ -39,23 +40,15 @@ impl<B: Backend> Flows<B> {
         let (Some(destination), None) = (sender.destination, &sender.services) else {
             return false;
         };
-        match self.backend.send(&mut sender.port, datagram, destination) {
-            Ok(()) => {
-                FlowStats::add(&sender.stats.packets_out, 1);
-                FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
-                if let Some(received) = received {
-                    count_sent(&sender.stats, received, datagram);
-                }
-                if let Some(hop) = &sender.hop_out {
-                    hop.raise(self.passed + 1, milliseconds(self.started, now));
-                }
+        if send(&mut self.backend, sender, datagram, destination) {
+            if let Some(received) = received {
+                count_source(&sender.stats, received, datagram);
             }
-            Err(_) => {
-                FlowStats::add(&sender.stats.errors_out, 1);
-                if let Some(entry) = self.entries.get(index) {
-                    entry.count_drop(DropReason::SendFailed);
-                }
+            if let Some(hop) = &sender.hop_out {
+                hop.raise(self.passed + 1, milliseconds(self.started, now));
             }
+        } else if let Some(entry) = self.entries.get(index) {
+            entry.count_drop(DropReason::SendFailed);
         }
         true
     }
@@ -151,32 +144,26 @@ impl<B: Backend> Flows<B> {
                 refused = Some(DropReason::NoDestination);
                 continue;
             };
-            match self.backend.send(&mut sender.port, datagram, destination) {
-                Ok(()) => {
-                    FlowStats::add(&sender.stats.packets_out, 1);
-                    FlowStats::add(&sender.stats.bytes_out, datagram.len() as u64);
-                    if self.recorded.takes_egress() {
-                        sender.record_sent(now, destination, datagram);
-                    }
-                    if let Some(received) = received {
-                        count_sent(&sender.stats, received, datagram);
-                    }
-                    if let Some(hop) = &sender.hop_out {
-                        hop.raise(self.passed + 1, milliseconds(self.started, now));
-                    }
-                    if let Reading::Rtp { header, .. } = reading {
-                        let octets = datagram.len().saturating_sub(payload_at(datagram));
-                        sender.count_sent(header.ssrc, header.timestamp, octets, now);
-                    }
-                    sent = true;
-                    if copies > 0 {
-                        self.send_copies(target, destination, copies, now);
-                    }
-                }
-                Err(_) => {
-                    FlowStats::add(&sender.stats.errors_out, 1);
-                    refused = Some(DropReason::SendFailed);
-                }
+            if !send(&mut self.backend, sender, datagram, destination) {
+                refused = Some(DropReason::SendFailed);
+                continue;
+            }
+            sent = true;
+            if self.recorded.takes_egress() {
+                sender.record_sent(now, destination, datagram);
+            }
+            if let Some(received) = received {
+                count_source(&sender.stats, received, datagram);
+            }
+            if let Some(hop) = &sender.hop_out {
+                hop.raise(self.passed + 1, milliseconds(self.started, now));
+            }
+            if let Reading::Rtp { header, .. } = reading {
+                let octets = datagram.len().saturating_sub(payload_at(datagram));
+                sender.count_sent(header.ssrc, header.timestamp, octets, now);
+            }
+            if copies > 0 {
+                self.send_copies(target, destination, copies, now);
             }
         }
         let is_consumed = is_rtcp && reporter_of(&mut self.entries, index).is_some();
@@ -213,42 +200,47 @@ impl<B: Backend> Flows<B> {
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
-        let Some(services) = entry.services.as_deref_mut() else {
-            return;
-        };
-        while services.state.outgoing.due().is_some_and(|due| due <= now) {
-            let Some(packet) = services.state.outgoing.poll(now) else {
+        while entry.digit_due().is_some_and(|due| due <= now) {
+            let services = entry.services.as_deref_mut();
+            let packet = services.and_then(|services| services.state.outgoing.poll(now));
+            let (Some(packet), Some(destination)) = (packet, entry.destination) else {
                 continue;
             };
-            let Some(destination) = entry.destination else {
-                continue;
-            };
-            let sent = self.backend.send(&mut entry.port, &packet, destination);
-            match &sent {
-                Ok(()) => {
-                    FlowStats::add(&entry.stats.packets_out, 1);
-                    FlowStats::add(&entry.stats.bytes_out, packet.len() as u64);
-                }
-                Err(_) => FlowStats::add(&entry.stats.errors_out, 1),
-            }
+            let is_sent = send(&mut self.backend, entry, &packet, destination);
             let Ok(header) = RtpHeader::parse(&packet) else {
                 continue;
             };
-            if sent.is_ok() {
-                count_sent(&entry.stats, &header.arrival(&packet), &packet);
-                if let Some(recording) = services.recording.as_deref().filter(|_| takes_egress) {
-                    recording.packet(now, entry.lease.local(), destination, &packet);
+            if is_sent {
+                count_source(&entry.stats, &header.arrival(&packet), &packet);
+                if takes_egress {
+                    entry.record_sent(now, destination, &packet);
                 }
             }
-            if let Some(reporter) = services.state.reporter.as_deref_mut() {
-                let octets = packet.len() - header.payload_at;
-                reporter.sent(header.ssrc, header.timestamp, octets, now);
-            }
+            let octets = packet.len() - header.payload_at;
+            entry.count_sent(header.ssrc, header.timestamp, octets, now);
         }
         if let Some(due) = entry.digit_due() {
             time::set(&mut self.timers, index, entry, Due::Digit, due);
         }
     }
+}
+
+/// Sends a datagram from the port of a flow, and counts it there: what is queued and then refused
+/// is taken back. `false`: the system refuses it.
+pub(super) fn send<B: Backend>(
+    backend: &mut B,
+    entry: &mut Entry<B::Port>,
+    datagram: &[u8],
+    to: SocketAddr,
+) -> bool {
+    let is_sent = backend.send(&mut entry.port, datagram, to).is_ok();
+    if is_sent {
+        FlowStats::add(&entry.stats.packets_out, 1);
+        FlowStats::add(&entry.stats.bytes_out, datagram.len() as u64);
+    } else {
+        FlowStats::add(&entry.stats.errors_out, 1);
+    }
+    is_sent
 }
 
 fn milliseconds(started: Instant, now: Instant) -> u64 {
@@ -262,7 +254,7 @@ fn payload_at(datagram: &[u8]) -> usize {
 }
 
 /// Counts an RTP packet by its source. Its number may have changed on the way.
-pub(super) fn count_sent(stats: &FlowStats, received: &Received, datagram: &[u8]) {
+pub(super) fn count_source(stats: &FlowStats, received: &Received, datagram: &[u8]) {
     let sequence = datagram.get(2..).and_then(|rest| rest.first_chunk::<2>());
     stats.count_sent(SentPacket {
         ssrc: received.ssrc,
