@@ -158,3 +158,19 @@ pub const RECORDING_FREE_BYTES: u64 = 256 << 20;
 /// SSRCs of a bundled port that MID told the line of: what a conference of browsers sends at once
 /// on one port. Each packet looks its source up in them.
 pub const BUNDLE_SOURCES: usize = 64;
+
+/// Calls of the relay in a row that media may pass. A call that comes back for a transfer, a recorder
+/// or a conference passes two or three.
+pub const HOPS: u32 = 8;
+
+/// Offers of one call that may wait for answers, the oldest is forgotten: one per fork of a party
+/// that talks to the first of them.
+pub const PROPOSALS_PER_CALL: usize = LEGS_PER_CALL;
+
+/// Sockets of a worker that are kept for datagrams longer than its batch carries; each is of one port.
+/// A call with long datagrams takes two; those of more calls at a time are opened anew.
+pub const LONG_DATAGRAM_SOCKETS: usize = 64;
+
+/// Connections of one source to the operator's command line: half of all, so that one source alone
+/// cannot lock the operator out.
+pub const CLI_CONNECTIONS_PER_SOURCE: usize = CLI_CONNECTIONS / 2;

@@ -16,7 +16,7 @@ use super::now;
 use super::role::Roles;
 use crate::call::Calls;
 use crate::ctl::{self, Console};
-use crate::limits::{CLI_CONNECTIONS, CLI_LINE_BYTES};
+use crate::limits::{CLI_CONNECTIONS, CLI_CONNECTIONS_PER_SOURCE, CLI_LINE_BYTES};
 use crate::observe::log;
 
 /// The console with the calls that it is for.
@@ -84,7 +84,7 @@ impl ctl::Process for ThisProcess {
 /// and sends its line at once.
 const PLACES: Bounds = Bounds {
     connections: CLI_CONNECTIONS,
-    per_source: 16,
+    per_source: CLI_CONNECTIONS_PER_SOURCE,
     silence: Duration::from_millis(500),
 };
 

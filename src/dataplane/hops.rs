@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
 
-/// Calls in a row that media may pass. A call that comes back to the relay for a transfer, a
-/// recorder or a conference passes two or three.
-const MAX_HOPS: u32 = 8;
+use crate::limits::HOPS;
 
 /// A count holds for this long after a packet that confirmed it.
 const KEPT_MS: u64 = 1000;
@@ -60,7 +58,7 @@ impl Hop {
     /// How many calls a packet has passed that came from the relay itself; `None`: too many.
     pub(super) fn passed(&self, now_ms: u64) -> Option<u32> {
         let count = self.count(now_ms);
-        (count < MAX_HOPS).then_some(count)
+        (count < HOPS).then_some(count)
     }
 
     /// A packet that has passed so many calls is sent to the port. The highest count stays while it

@@ -9,3 +9,7 @@ pub(super) mod connect;
 pub(super) mod meminfo;
 pub(super) mod recv;
 pub(super) mod send;
+
+/// Bytes between buffers of a batch beside their room: a power of two between them would have all of
+/// them meet in a few sets of the cache.
+const STAGGER: usize = 64;

@@ -7,14 +7,10 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use super::address;
+use super::{STAGGER, address};
 
 /// Room for what comes beside a datagram: its original destination.
 const CONTROL_WORDS: usize = 8;
-
-/// Bytes between buffers beside their room: a power of two between them would have all of them
-/// meet in a few sets of the cache.
-const STAGGER: usize = 64;
 
 /// `recvmsg(2)` wants it aligned as a `cmsghdr` is.
 type Control = [u64; CONTROL_WORDS];

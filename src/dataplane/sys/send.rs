@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use super::address;
+use super::{STAGGER, address};
 
 /// Packets that wait to be sent by one `sendmmsg(2)` call. Buffers are allocated once and reused.
 pub(crate) struct SendBatch {
@@ -35,6 +35,7 @@ impl fmt::Debug for SendBatch {
 impl SendBatch {
     /// Room for `packets` of up to `buffer_bytes` each.
     pub(crate) fn new(packets: usize, buffer_bytes: usize) -> Self {
+        let buffer_bytes = buffer_bytes + STAGGER;
         let mut buffers = vec![0u8; packets * buffer_bytes].into_boxed_slice();
         let mut vectors: Box<[libc::iovec]> = buffers
             .chunks_exact_mut(buffer_bytes)

@@ -8,11 +8,8 @@ use socket2::{SockRef, Socket};
 
 use super::{UNREAD_BYTES, grant_room};
 use crate::dataplane::backend::{mark, udp_socket};
+use crate::limits::LONG_DATAGRAM_SOCKETS;
 use crate::media::udp::Way;
-
-/// Sockets that are kept, of a worker; each is of one port. A call with long datagrams takes two;
-/// those of more calls at a time than this has room for are opened anew.
-const KEPT: usize = 64;
 
 /// A socket for each of the ports that sent something long of late.
 #[derive(Debug, Default)]
@@ -46,7 +43,7 @@ impl Alone {
         };
         kept.tos = way.tos;
         let sent = marked.and_then(|()| kept.socket.send_to(data, &way.to.into()));
-        if self.kept.len() >= KEPT {
+        if self.kept.len() >= LONG_DATAGRAM_SOCKETS {
             self.kept.remove(0);
         }
         self.kept.push(kept);
@@ -104,7 +101,7 @@ mod tests {
         }
         assert_eq!(alone.kept.len(), 1);
         assert!(sockets.iter().all(|socket| *socket == sockets[0]));
-        for _ in 1..KEPT {
+        for _ in 1..LONG_DATAGRAM_SOCKETS {
             let from = free();
             alone.send(way(from, 0), &long).unwrap();
             assert_eq!(heard(), (9_000, from));
@@ -114,7 +111,7 @@ mod tests {
         heard();
         let oldest = alone.kept[0].local;
         alone.send(way(free(), 0), &long).unwrap();
-        assert_eq!(alone.kept.len(), KEPT);
+        assert_eq!(alone.kept.len(), LONG_DATAGRAM_SOCKETS);
         let has = |alone: &Alone, local| alone.kept.iter().any(|kept| kept.local == local);
         assert!(has(&alone, first) && !has(&alone, oldest));
         alone.forget(first);

@@ -38,10 +38,6 @@ pub(super) use opener::Opener;
 /// Packets sent at a time from one address.
 const SEND_BATCH: usize = 64;
 
-/// Bytes between buffers beside their room: a power of two between them would have all of them
-/// meet in a few sets of the cache.
-const STAGGER: usize = 64;
-
 /// Bytes of what a raw socket hears: packets of the protocol number 255, which nobody reads. The
 /// system rounds it up to its least.
 const UNREAD_BYTES: usize = 1;
@@ -329,10 +325,7 @@ impl Sender {
             address,
             tos,
             socket,
-            batch: SendBatch::new(
-                SEND_BATCH,
-                QUEUED_DATAGRAM_BYTES + udp::HEADER_BYTES + STAGGER,
-            ),
+            batch: SendBatch::new(SEND_BATCH, QUEUED_DATAGRAM_BYTES + udp::HEADER_BYTES),
             ways: Vec::with_capacity(SEND_BATCH),
         })
     }
