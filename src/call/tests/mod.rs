@@ -310,6 +310,20 @@ fn message(command: &'static str, sdp: &str) -> Dict {
         .with("sdp", sdp.replace('\n', "\r\n"))
 }
 
+/// An offer of the answerer.
+fn offer_of_b(lines: &str) -> Dict {
+    message("offer", &party("198.51.100.20", lines))
+        .with("from-tag", "T")
+        .with("to-tag", "F")
+}
+
+/// The offerer's answer to it.
+fn answer_of_a(lines: &str) -> Dict {
+    message("answer", &party("198.51.100.10", lines))
+        .with("from-tag", "T")
+        .with("to-tag", "F")
+}
+
 fn strings(list: &[&str]) -> Value {
     Value::List(list.iter().map(|text| Value::from(*text)).collect())
 }

@@ -20,18 +20,6 @@ fn re_offer_at(host: &str, lines: &str) -> Dict {
     offer(&sdp).with("to-tag", "T")
 }
 
-fn offer_of_b(lines: &str) -> Dict {
-    message("offer", &party("198.51.100.20", lines))
-        .with("from-tag", "T")
-        .with("to-tag", "F")
-}
-
-fn answer_of_a(lines: &str) -> Dict {
-    message("answer", &party("198.51.100.10", lines))
-        .with("from-tag", "T")
-        .with("to-tag", "F")
-}
-
 /// What becomes of packets, by local address. Where the offerer may be heard from besides is a
 /// thing of its own.
 fn wires(bench: &Bench) -> BTreeMap<SocketAddr, String> {

@@ -3,18 +3,6 @@
 
 use super::*;
 
-fn offer_of_b(lines: &str) -> Dict {
-    message("offer", &party("198.51.100.20", lines))
-        .with("from-tag", "T")
-        .with("to-tag", "F")
-}
-
-fn answer_of_a(lines: &str) -> Dict {
-    message("answer", &party("198.51.100.10", lines))
-        .with("from-tag", "T")
-        .with("to-tag", "F")
-}
-
 /// The m= line of this number.
 fn m_line(sdp: &str, line: usize) -> &str {
     let mut medias = sdp.lines().filter(|line| line.starts_with("m="));

@@ -256,6 +256,11 @@ pub(super) fn invite(body: &str) -> String {
     )
 }
 
+/// The same, with more header lines before its Call-ID.
+pub(super) fn invite_with(body: &str, headers: &str) -> String {
+    invite(body).replace("Call-ID", &format!("{headers}Call-ID"))
+}
+
 pub(super) const BOB_CONTACT: &str = "Contact: <sip:bob@203.0.113.9:5070>\r\n";
 
 /// The INVITE that went on.
@@ -267,11 +272,7 @@ pub(super) fn forwarded(sent: &[Sent]) -> Sent {
 /// A confirmed call; the Route header line both sides use.
 pub(super) fn call(world: &mut World) -> String {
     let sent = world.recv(ALICE, &invite("alice"));
-    let invite = sent
-        .iter()
-        .find(|s| s.line().starts_with("INVITE"))
-        .unwrap()
-        .clone();
+    let invite = forwarded(&sent);
     world.recv(BOB, &response(&invite, "180 Ringing", "b", BOB_CONTACT, ""));
     world.recv(BOB, &response(&invite, "200 OK", "b", BOB_CONTACT, "bob"));
     let route = format!(

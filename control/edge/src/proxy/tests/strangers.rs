@@ -155,11 +155,7 @@ fn refused_calls_give_their_ports_back_at_once() {
     ] {
         let mut world = World::new();
         let sent = world.recv(ALICE, &invite("alice"));
-        let invite = sent
-            .iter()
-            .find(|s| s.line().starts_with("INVITE"))
-            .unwrap()
-            .clone();
+        let invite = forwarded(&sent);
         world.recv(BOB, &response(&invite, status, "x", "", ""));
         let delete = world.requests.last().unwrap();
         assert_eq!(delete.command, MediaCommand::Delete);
@@ -195,12 +191,7 @@ fn calls_in_set_up_are_limited_for_each_source() {
     let mut invites = Vec::new();
     for n in 0..3 {
         let sent = world.recv(ALICE, &numbered(n));
-        invites.push(
-            sent.iter()
-                .find(|s| s.line().starts_with("INVITE"))
-                .unwrap()
-                .clone(),
-        );
+        invites.push(forwarded(&sent));
     }
     assert!(
         start(&world.recv(ALICE, &numbered(3)))
@@ -342,10 +333,7 @@ fn line_ends_inside_of_headers_are_refused() {
         "Subject: a\n b\r\n",
     ] {
         let mut world = World::new();
-        let sent = world.recv(
-            ALICE,
-            &invite("").replace("Call-ID", &format!("{odd}Call-ID")),
-        );
+        let sent = world.recv(ALICE, &invite_with("", odd));
         assert!(
             sent[0].line().starts_with("SIP/2.0 400"),
             "{odd:?}: {}",
@@ -355,10 +343,7 @@ fn line_ends_inside_of_headers_are_refused() {
     }
     let mut world = World::new();
     let folded = "Subject: a\r\n b\r\n\tc\r\n";
-    let sent = world.recv(
-        ALICE,
-        &invite("").replace("Call-ID", &format!("{folded}Call-ID")),
-    );
+    let sent = world.recv(ALICE, &invite_with("", folded));
     assert!(sent[1].text().contains(folded));
 }
 
@@ -366,15 +351,9 @@ fn line_ends_inside_of_headers_are_refused() {
 fn a_stranger_names_no_way_behind_the_edge() {
     let mut world = World::new();
     let route = "Route: <sip:192.0.2.1:5060;lr>, <sip:192.0.2.66;lr>\r\n";
-    let sent = world.recv(
-        ALICE,
-        &invite("x").replace("Call-ID", &format!("{route}Call-ID")),
-    );
+    let sent = world.recv(ALICE, &invite_with("x", route));
     assert!(start(&sent).unwrap().starts_with("SIP/2.0 403"));
     let route = "Route: <sip:192.0.2.1:5060;lr>\r\n";
-    let sent = world.recv(
-        ALICE,
-        &invite("x").replace("Call-ID", &format!("{route}Call-ID")),
-    );
+    let sent = world.recv(ALICE, &invite_with("x", route));
     assert!(sent.iter().any(|s| s.to == addr(BOB)));
 }
