@@ -9,6 +9,7 @@
 //! nothing yet are as the offer has them, and the offerer is heard from where the offer says.
 
 use std::borrow::Cow;
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use super::leg::{Leg, LegIndex, SourceRules};
 use super::media::{Endpoint, EndpointMap, Media};
 use super::ports::Family;
 use super::state::{Call, Now};
-use crate::limits::LEGS_PER_CALL;
+use crate::limits::PROPOSALS_PER_CALL;
 
 /// An offer that waits for its answer.
 #[derive(Clone, Debug)]
@@ -46,10 +47,6 @@ struct Terms {
     signalled_at: Instant,
     bundles: bool,
 }
-
-/// Offers of one call that may wait for answers, the oldest is forgotten: one per fork of a party
-/// that talks to the first of them.
-const MAX_PROPOSALS: usize = LEGS_PER_CALL;
 
 impl Proposal {
     fn involves(&self, leg: LegIndex) -> bool {
@@ -216,7 +213,7 @@ impl Call {
         let sides = [parties.sender, parties.receiver].map(&mut side);
         if sides.iter().any(Option::is_some) {
             let proposals = &mut self.extras_mut().proposals;
-            if proposals.len() >= MAX_PROPOSALS {
+            if proposals.len() >= PROPOSALS_PER_CALL {
                 proposals.remove(0);
             }
             proposals.push(Proposal {
@@ -284,19 +281,21 @@ impl Leg {
 
     /// Puts terms into place, and gives back those that were there.
     fn exchange_terms(&mut self, terms: Terms) -> Terms {
-        let before = self.terms();
-        self.medias = terms.medias;
-        self.interface = terms.interface;
-        self.family = terms.family;
-        self.said = terms.said;
-        self.first_session_name = terms.first_session_name;
-        self.source_rules = terms.source_rules;
-        self.is_unseen = terms.is_unseen;
-        self.signalled_at = terms.signalled_at;
-        if before.bundles != terms.bundles {
+        let bundles = self.bundles();
+        if bundles != terms.bundles {
             self.extras_mut().bundles = terms.bundles;
         }
-        before
+        Terms {
+            medias: replace(&mut self.medias, terms.medias),
+            interface: replace(&mut self.interface, terms.interface),
+            family: replace(&mut self.family, terms.family),
+            said: replace(&mut self.said, terms.said),
+            first_session_name: replace(&mut self.first_session_name, terms.first_session_name),
+            source_rules: replace(&mut self.source_rules, terms.source_rules),
+            is_unseen: replace(&mut self.is_unseen, terms.is_unseen),
+            signalled_at: replace(&mut self.signalled_at, terms.signalled_at),
+            bundles,
+        }
     }
 
     /// Puts back what `agreed` had, except for options of the request that are no SDP.
@@ -341,7 +340,7 @@ impl Leg {
                 continue;
             };
             if media.rejected || media.endpoint.is_none() {
-                let before = std::mem::replace(media, proposed.clone());
+                let before = replace(media, proposed.clone());
                 media.listen(&before.maps);
                 continue;
             }
