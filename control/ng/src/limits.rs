@@ -48,7 +48,11 @@ pub const LIST_MEMBERS: usize = 1_024;
 pub const TEMPLATE_DEPTH: usize = 4;
 /// Distinct ignored texts remembered to log each once per minute.
 pub const WARNED_TEXTS: usize = 1_024;
-/// Requests of one UDP listener that wait for a thread; the sender of one more sends it again.
+/// Bytes in the kernel that wait for a UDP listener, as the system counts them (under 1 kB for a
+/// short request).
+pub const SOCKET_QUEUE_BYTES: usize = 4 << 20;
+/// Requests of one UDP listener that wait for a thread. Of more, those of the busiest sender are
+/// dropped, which sends them again.
 pub const QUEUED_REQUESTS: usize = 1_024;
 /// Unasked messages that wait for one TCP client, some seconds of DTMF on a busy relay.
 pub const QUEUED_BROADCASTS: usize = 256;

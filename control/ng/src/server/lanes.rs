@@ -11,7 +11,7 @@
 //! much as executing it; so it looks now and then, as long as there are requests at all.
 
 use std::{
-    collections::VecDeque,
+    net::SocketAddr,
     sync::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use super::STOP_CHECK;
+use super::{STOP_CHECK, fair::FairQueue};
 use crate::limits::QUEUED_REQUESTS;
 
 /// Interval of the guard's checks while there are requests.
@@ -39,7 +39,7 @@ pub(super) struct Lanes<J> {
     active: AtomicUsize,
     /// Batches so far.
     batches: AtomicUsize,
-    put_off: Mutex<VecDeque<J>>,
+    put_off: Mutex<FairQueue<J>>,
     /// Sleeping threads that are to come to the socket.
     called: Mutex<usize>,
     call: Condvar,
@@ -59,7 +59,7 @@ impl<J> Lanes<J> {
             attending: AtomicUsize::new(0),
             active: AtomicUsize::new(0),
             batches: AtomicUsize::new(0),
-            put_off: Mutex::default(),
+            put_off: Mutex::new(FairQueue::new(QUEUED_REQUESTS)),
             // The first thread attends uncalled.
             called: Mutex::new(1),
             call: Condvar::new(),
@@ -117,18 +117,13 @@ impl<J> Lanes<J> {
 
     /// Takes a deferred job.
     pub(super) fn pop(&self) -> Option<J> {
-        lock(&self.put_off).pop_front()
+        lock(&self.put_off).pop()
     }
 
-    /// Puts something off; `false` if too much is put off already: it is dropped, and its sender
-    /// will send it again.
-    pub(super) fn put_off(&self, job: J) -> bool {
-        let mut put_off = lock(&self.put_off);
-        let has_room = put_off.len() < QUEUED_REQUESTS;
-        if has_room {
-            put_off.push_back(job);
-        }
-        has_room
+    /// Puts something off. What finds no room is given back: this, or something of a sender that
+    /// has more waiting. It is dropped, and its sender will send it again.
+    pub(super) fn put_off(&self, from: SocketAddr, job: J) -> Option<(SocketAddr, J)> {
+        lock(&self.put_off).push(from, job)
     }
 
     /// One turn of the guard thread: it sleeps until there are requests, then watches as long as
@@ -278,6 +273,10 @@ fn command(message: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
+    fn peer() -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], 1))
+    }
+
     #[test]
     fn one_thread_attends_and_others_come_when_they_are_called() {
         let lanes = Lanes::<()>::new(2);
@@ -325,7 +324,7 @@ mod tests {
     fn while_the_guard_executes_another_thread_is_called() {
         let lanes = Lanes::new(1);
         assert!(lanes.await_call());
-        assert!(lanes.put_off(()));
+        assert!(lanes.put_off(peer(), ()).is_none());
         lanes.is_roused.store(true, Ordering::SeqCst);
         let mut executed = 0;
         let execute = |()| {
@@ -367,7 +366,7 @@ mod tests {
                 || false,
                 || {
                     looks.set(looks.get() + 1);
-                    assert!(lanes.put_off(looks.get()));
+                    assert!(lanes.put_off(peer(), looks.get()).is_none());
                     if looks.get() == 3 {
                         assert!(lanes.attend_again());
                     }
@@ -386,7 +385,7 @@ mod tests {
     fn what_is_put_off_is_bounded() {
         let lanes = Lanes::new(1);
         let queued = (0..QUEUED_REQUESTS + 5)
-            .filter(|_| lanes.put_off(()))
+            .filter(|_| lanes.put_off(peer(), ()).is_none())
             .count();
         assert_eq!(queued, QUEUED_REQUESTS);
     }

@@ -2,6 +2,7 @@
 //! and the handler may block on a call's lock.
 
 mod broadcast;
+mod fair;
 pub mod http;
 mod lanes;
 mod places;

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     cookie::ReplyBytes,
-    limits::{QUEUED_REQUESTS, UDP_REQUEST_BYTES},
+    limits::{QUEUED_REQUESTS, SOCKET_QUEUE_BYTES, UDP_REQUEST_BYTES},
     serve::Shared,
 };
 use datagram::{Envelope, receive};
@@ -153,8 +153,11 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         }
         _ => {}
     }
-    // Bursts of offers queue here while all threads work. Less is fine.
-    let _ = socket.set_recv_buffer_size(4 << 20);
+    // Bursts of offers queue here while all threads work. Less is fine, where the rights for more
+    // than the system's `net.core.rmem_max` are missing.
+    if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_QUEUE_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(SOCKET_QUEUE_BYTES);
+    }
     socket.set_read_timeout(Some(STOP_CHECK))?;
     // A way out that is stuck must not hold the threads; the proxy asks again, and is answered from
     // the cache.
@@ -176,6 +179,7 @@ impl Listener {
     /// Takes requests from the socket and executes them, a batch at a time.
     fn execute(&self) {
         let mut room = Room::new();
+        let mut full_batches = 0;
         while !self.stop.load(Ordering::Relaxed) {
             if !self.lanes.await_call() {
                 continue;
@@ -186,7 +190,12 @@ impl Listener {
                     // No request came in all that time, so the guard may sleep.
                     continue;
                 }
-                self.lanes.leave(room.is_full());
+                let is_full = room.is_full();
+                full_batches = if is_full { full_batches + 1 } else { 0 };
+                if full_batches > CROWDED_BATCHES {
+                    self.sort_crowd(&mut room);
+                }
+                self.lanes.leave(is_full);
                 self.serve(&mut room);
                 if !self.lanes.attend_again() {
                     break;
@@ -200,7 +209,8 @@ impl Listener {
     fn take_batch(&self, room: &mut Room) {
         room.taken.clear();
         for buffer in &mut room.buffers {
-            let flags = match room.taken.is_empty() {
+            // What is put off does not wait for the next datagram.
+            let flags = match room.taken.is_empty() && !self.lanes.has_put_off() {
                 true => MsgFlags::empty(),
                 false => MsgFlags::MSG_DONTWAIT,
             };
@@ -218,10 +228,49 @@ impl Listener {
         }
     }
 
-    /// Executes deferred jobs, then a batch. Replies leave together, so that a proxy that waits for
-    /// several is woken once.
+    /// Empties the socket into the queue that is fair between senders: where more comes than is
+    /// executed, the socket's own queue is full, and has room for who sends most. The batch that was
+    /// taken goes the same way.
+    fn sort_crowd(&self, room: &mut Room) {
+        for (&(envelope, _, length), buffer) in room.taken.iter().zip(&room.buffers) {
+            if let Some(message) = buffer.get(..length) {
+                self.put_off(envelope, message);
+            }
+        }
+        room.taken.clear();
+        let Some(buffer) = room.buffers.first_mut() else {
+            return;
+        };
+        for _ in 0..SORTED_REQUESTS {
+            let Some((envelope, message)) = self.take(buffer, MsgFlags::MSG_DONTWAIT) else {
+                return;
+            };
+            self.put_off(envelope, message);
+        }
+    }
+
+    /// Puts a request off, if its sender may ask at all.
+    fn put_off(&self, envelope: Envelope, message: &[u8]) {
+        let source = envelope.source();
+        if !self.shared.admits(&source, now()) {
+            return;
+        }
+        let job = Job {
+            envelope,
+            message: Box::from(message),
+        };
+        if let Some((_, job)) = self.lanes.put_off(source.addr, job) {
+            let source = job.envelope.source();
+            self.shared
+                .drop_message(&source, "too many requests wait", now());
+        }
+    }
+
+    /// Executes deferred jobs, as many as a batch has, then a batch. Replies leave together, so that
+    /// a proxy that waits for several is woken once.
     fn serve(&self, room: &mut Room) {
-        while let Some((envelope, message)) = self.lanes.pop() {
+        let deferred = std::iter::from_fn(|| self.lanes.pop()).take(BATCH);
+        for Job { envelope, message } in deferred {
             self.respond(envelope, &message);
         }
         let of = |turn| {
@@ -257,16 +306,13 @@ impl Listener {
                     let Some((envelope, message)) = taken else {
                         break;
                     };
-                    if Turn::of(message) == Turn::First {
-                        self.respond(envelope, message);
-                    } else if !self.lanes.put_off((envelope, Box::from(message))) {
-                        let source = envelope.source();
-                        self.shared
-                            .drop_message(&source, "too many requests wait", now());
+                    match Turn::of(message) {
+                        Turn::First => self.respond(envelope, message),
+                        _ => self.put_off(envelope, message),
                     }
                 }
             };
-            let execute = |(envelope, message): Job| self.respond(envelope, &message);
+            let execute = |job: Job| self.respond(job.envelope, &job.message);
             let is_over = || self.stop.load(Ordering::Relaxed);
             self.lanes.guard(executing, is_over, look, execute);
         }
@@ -296,6 +342,13 @@ impl Listener {
 /// Requests that a thread executes before it looks at the socket again, at most.
 const BATCH: usize = 16;
 
+/// Full batches in a row, after which the socket's queue counts as crowded: a burst of a busy proxy
+/// is over before.
+const CROWDED_BATCHES: usize = 8;
+
+/// Datagrams that are taken from a crowded socket at a time: two queues of the usual length.
+const SORTED_REQUESTS: usize = 2 * QUEUED_REQUESTS;
+
 /// The batch of one thread. Buffers that were never filled take no memory.
 struct Room {
     buffers: Vec<Vec<u8>>,
@@ -318,8 +371,11 @@ impl Room {
     }
 }
 
-/// A datagram and where it came from.
-type Job = (Envelope, Box<[u8]>);
+/// A datagram that waits for a thread.
+struct Job {
+    envelope: Envelope,
+    message: Box<[u8]>,
+}
 
 #[cfg(test)]
 mod tests {
@@ -473,5 +529,48 @@ mod tests {
         let order = [0; 5].map(|_| receive_text(&socket)[..4].to_owned());
         assert_eq!(order[0], "fast");
         assert_eq!(order.iter().filter(|cookie| *cookie == "slow").count(), 2);
+    }
+    #[test]
+    fn a_client_that_floods_does_not_lose_the_pings_of_others() {
+        struct Busy;
+        impl Handler for Busy {
+            fn handle(&self, request: &Request, _: &Source) -> Reply {
+                if request.command != Command::Ping {
+                    thread::park_timeout(Duration::from_micros(100));
+                }
+                Reply::ok(crate::value::Dict::new())
+            }
+        }
+        let shared = Arc::new(Shared::new(Arc::new(Busy)));
+        let server = UdpServer::start("127.0.0.1:0".parse().unwrap(), 1, shared).unwrap();
+        let flooding = client(server.local_addr(), "127.0.0.2:0");
+        let other = client(server.local_addr(), "127.0.0.3:0");
+        let patience = Some(Duration::from_millis(200));
+        other.set_read_timeout(patience).unwrap();
+        let is_over = AtomicBool::new(false);
+        let answered = thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..2_000_000 {
+                    let _ = flooding.send(format!("{number} d7:command6:deletee").as_bytes());
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            thread::park_timeout(Duration::from_millis(100));
+            let mut buf = [0; 200];
+            let answered = (0..20).filter(|number| {
+                other
+                    .send(format!("p{number} d7:command4:pinge").as_bytes())
+                    .unwrap();
+                other.recv(&mut buf).is_ok()
+            });
+            let answered = answered.count();
+            is_over.store(true, Ordering::Relaxed);
+            answered
+        });
+        // One whose queue is full for all answers none or one of them.
+        assert!(answered >= 15, "{answered} of 20");
+        server.stop();
     }
 }
