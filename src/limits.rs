@@ -130,6 +130,16 @@ pub const DEMO_CALLS: usize = 64;
 /// at the level `debug`, or half a minute at `info`.
 pub const LINE_QUEUE_BYTES: usize = 4 << 20;
 
+/// Requests of one stranger that are logged without a pause: the calls of a busy hour of a small
+/// office. Each writes up to 2 kB.
+pub const STRANGER_LOG_BURST: u32 = 1000;
+
+/// After these, one is logged in this time: 180 MB a day of one host.
+pub const STRANGER_LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Strangers with a budget of their own for the log; others share one.
+pub const STRANGER_LOG_SOURCES: usize = 1024;
+
 /// Characters of a line for a syslog that is not told another bound (spec: media-behaviour §20).
 pub const SYSLOG_LINE_CHARS: usize = 500;
 

@@ -43,6 +43,11 @@ impl Calls {
         self.debugged.count.load(Relaxed) > 0 && self.debugged.ids().contains(id)
     }
 
+    /// Whether a call is left out of the log: it was created by a request that was.
+    pub fn is_quiet(&self, id: &CallId) -> bool {
+        self.with_call(id, |call| call.is_quiet).unwrap_or(false)
+    }
+
     pub(super) fn undebug(&self, call: &Call) {
         if self.debugged.count.load(Relaxed) == 0 {
             return;

@@ -427,7 +427,7 @@ impl Calls {
         self.take_number(call.number);
         let duration = call.age(now);
         let clock = self.packet_clock(now);
-        if tracing::enabled!(tracing::Level::INFO) {
+        if tracing::enabled!(tracing::Level::INFO) && !call.is_quiet {
             for line in call.final_stats(now, clock, &self.defaults.log_marks) {
                 tracing::info!(call_id = %id, "{line}");
             }
@@ -439,10 +439,12 @@ impl Calls {
         self.statistics
             .call_ended(&call, reason, duration, &self.interfaces);
         self.undebug(&call);
-        tracing::info!(
-            call_id = %id, reason = reason.name(), duration_s = duration.as_secs_f32(),
-            "call ended"
-        );
+        if !call.is_quiet {
+            tracing::info!(
+                call_id = %id, reason = reason.name(), duration_s = duration.as_secs_f32(),
+                "call ended"
+            );
+        }
         for leg in &mut call.legs {
             leg.presence = Presence::Gone;
         }

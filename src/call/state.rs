@@ -16,6 +16,7 @@ use super::proposal::Proposal;
 use super::standby::Foreign;
 use super::vsc::Codes;
 use crate::flow::{FlowChange, FlowSpec, Plan};
+use crate::observe::log;
 
 /// A moment, on the clock that timers use and on the one that people read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +56,8 @@ pub(crate) struct Call {
     pub(crate) extras: Option<Box<CallExtras>>,
     /// Events already logged for its sources.
     pub(crate) told: Told,
+    /// It is left out of the log.
+    pub(crate) is_quiet: bool,
     /// The flows in force: local addresses in order, and digests of their descriptions.
     in_force: Vec<(SocketAddr, u64)>,
 }
@@ -143,6 +146,7 @@ impl Call {
             extras: None,
             told: Told::default(),
             in_force: Vec::new(),
+            is_quiet: log::is_quiet(),
         }
     }
 

@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 /// The edge, on a thread with a runtime of its own.
 pub(super) struct EdgeThread {
     pub(super) addresses: Vec<SocketAddr>,
+    /// The address that its requests to the relay come from.
+    pub(super) asks_from: Option<SocketAddr>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,7 +33,8 @@ impl EdgeThread {
                 runtime.block_on(async {
                     match windlass_edge::Edge::start(config).await {
                         Ok(edge) => {
-                            let _ = started.send(Ok(edge.local_addrs().to_vec()));
+                            let known = (edge.local_addrs().to_vec(), edge.asks_from());
+                            let _ = started.send(Ok(known));
                             let _ = stopped.await;
                             edge.stop().await;
                         }
@@ -41,11 +44,12 @@ impl EdgeThread {
                     }
                 });
             })?;
-        let addresses = start
+        let (addresses, asks_from) = start
             .recv()
             .map_err(|_| io::Error::other("the edge ended at once"))??;
         Ok(Self {
             addresses,
+            asks_from,
             stop: Some(stop),
             thread: Some(thread),
         })

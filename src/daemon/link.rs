@@ -1,8 +1,8 @@
 //! Adapters around calls: the data plane for them, and the command handler for ng.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use windlass_ng::{Command, Dict, Handler, Outcome, Reply, Request, Source, Value, errors};
@@ -17,6 +17,7 @@ use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
 use crate::flow::{Injection, Plan, PlanRefused};
 use crate::observe::lines;
+use crate::observe::log::{self, LeftOut, LogBudget};
 
 /// The data plane, as calls see it.
 pub(super) struct Link {
@@ -106,12 +107,65 @@ impl Forwarding for Link {
 }
 
 /// The calls, as the ng transports see them.
-pub(super) struct Commands(pub(super) Arc<Operator>);
+pub(super) struct Commands {
+    pub(super) operator: Arc<Operator>,
+    pub(super) strangers: Arc<Strangers>,
+}
+
+/// Requests of those whom nobody has named, and of the edge, which asks for whoever calls: what they
+/// write into the log has a budget.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    /// Where the edge asks from.
+    pub(super) edge: OnceLock<SocketAddr>,
+    budget: LogBudget,
+}
+
+impl Strangers {
+    /// Whether a request is left out of the log.
+    fn is_left_out(&self, operator: &Operator, request: &Request, source: &Source) -> bool {
+        let is_of_edge = self.edge.get() == Some(&source.addr);
+        if !is_of_edge && operator.roles.of(source) == Role::Reader {
+            return false;
+        }
+        let id = request.call_id.as_ref();
+        if id.is_some_and(|id| operator.calls.is_quiet(id)) {
+            return true;
+        }
+        let host = match is_of_edge {
+            false => Some(source.addr.ip()),
+            true => request.received_from,
+        };
+        host.is_some_and(|host| {
+            let (is_logged, left_out) = self.budget.spend(host, now().instant);
+            if let Some(LeftOut(requests)) = left_out {
+                tracing::warn!(
+                    requests,
+                    "requests of strangers not logged: more than their share"
+                );
+            }
+            !is_logged
+        })
+    }
+}
 
 impl Handler for Commands {
     fn handle(&self, request: &Request, source: &Source) -> Reply {
+        let is_left_out = self.strangers.is_left_out(&self.operator, request, source);
+        log::quietly(is_left_out, || self.serve(request, source))
+    }
+
+    fn refused(&self, source: &Source, reason: &str) {
+        tracing::debug!(source = %source.addr, reason, "request refused");
+        let calls = &self.operator.calls;
+        calls.count_command(source.addr, None, Duration::ZERO, true);
+    }
+}
+
+impl Commands {
+    fn serve(&self, request: &Request, source: &Source) -> Reply {
         let began = now();
-        let calls = &self.0.calls;
+        let calls = &self.operator.calls;
         let id = request.call_id.as_ref();
         let debugged = id.filter(|id| calls.is_debugged(id));
         let (name, from) = (request.command.name(), source.addr);
@@ -127,7 +181,9 @@ impl Handler for Commands {
         }
         let reply = match request.command {
             Command::Cli => self.cli(request, source),
-            Command::List if self.0.roles.of(source) != Role::Reader => Reply::error(NO_READER),
+            Command::List if self.operator.roles.of(source) != Role::Reader => {
+                Reply::error(NO_READER)
+            }
             _ => calls.serve(request, source.addr, began, &mut rand::rng()),
         };
         if let Some(id) = id.filter(|_| request.flags.debug()) {
@@ -158,17 +214,9 @@ impl Handler for Commands {
         reply
     }
 
-    fn refused(&self, source: &Source, reason: &str) {
-        tracing::debug!(source = %source.addr, reason, "request refused");
-        let calls = &self.0.calls;
-        calls.count_command(source.addr, None, Duration::ZERO, true);
-    }
-}
-
-impl Commands {
     fn cli(&self, request: &Request, source: &Source) -> Reply {
         match &request.rare.body {
-            Some(line) => Reply::ok(Dict::new().with("response", self.0.run(line, source))),
+            Some(line) => Reply::ok(Dict::new().with("response", self.operator.run(line, source))),
             None => Reply::error(errors::NO_BODY),
         }
     }

@@ -38,7 +38,7 @@ use crate::setup;
 
 use console::{Operator, ThisProcess};
 use edge::EdgeThread;
-use link::{Commands, Link};
+use link::{Commands, Link, Strangers};
 use listen::Listeners;
 use recorder::OpenRecordings;
 use role::Roles;
@@ -176,7 +176,11 @@ impl Daemon {
             roles: Roles::new(config),
             console: Console::new(config, process.clone(), &calls),
         });
-        let shared = Shared::new(Arc::new(Commands(operator.clone())));
+        let strangers = Arc::new(Strangers::default());
+        let shared = Shared::new(Arc::new(Commands {
+            operator: operator.clone(),
+            strangers: strangers.clone(),
+        }));
         let shared = Arc::new(shared.with_access(listen::access(config, &calls, &reach)));
         shared.set_templates(setup::templates(config));
         let listeners = Listeners::start(config, &shared, &operator)?;
@@ -199,7 +203,12 @@ impl Daemon {
             Some(edge) => {
                 let own = listeners.udp.first().map(UdpServer::local_addr);
                 let ng = edge.ng.or(own).ok_or(Error::NoNg)?;
-                Some(EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?)
+                let edge = EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?;
+                if let Some(asks_from) = edge.asks_from {
+                    // Set once: there is one edge.
+                    let _ = strangers.edge.set(asks_from);
+                }
+                Some(edge)
             }
         };
         let daemon = Self {

@@ -23,6 +23,7 @@ use crate::transport::udp::{self, Batch};
 #[derive(Debug)]
 pub struct Edge {
     addresses: Vec<SocketAddr>,
+    asks_from: Option<SocketAddr>,
     stats: Arc<Stats>,
     readers: Vec<JoinHandle<()>>,
     shard: Option<JoinHandle<()>>,
@@ -38,7 +39,10 @@ impl Edge {
     /// When an address cannot be bound or the configuration names no listener.
     pub async fn start(config: Config) -> io::Result<Self> {
         let relay = NgRelay::connect(config.ng).await?;
-        Self::start_with_relay(config, Arc::new(relay)).await
+        let asks_from = relay.local_addr()?;
+        let mut edge = Self::start_with_relay(config, Arc::new(relay)).await?;
+        edge.asks_from = Some(asks_from);
+        Ok(edge)
     }
 
     /// As [`Self::start`], with a media relay other than an ng daemon.
@@ -77,6 +81,7 @@ impl Edge {
         let shard = tokio::spawn(shard.run(received, answered, stopped));
         Ok(Self {
             addresses,
+            asks_from: None,
             stats,
             readers,
             shard: Some(shard),
@@ -96,6 +101,11 @@ impl Edge {
     /// upstream of another family, if any.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address that requests to the ng daemon come from; `None` with another relay.
+    pub fn asks_from(&self) -> Option<SocketAddr> {
+        self.asks_from
     }
 
     /// The counters now.

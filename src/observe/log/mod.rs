@@ -1,8 +1,10 @@
 //! Logging: `tracing` events to stderr, for people or as JSON, or to stderr or the syslog in
 //! rtpengine's form. Nobody who logs waits for the reader of the log, see [`super::lines`].
 
+mod budget;
 mod event;
 pub(crate) mod line;
+mod quiet;
 mod sink;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -15,7 +17,9 @@ use tracing_subscriber::{fmt, reload};
 
 use super::lines::{LineQueue, Outlet};
 use super::syslog::Facility;
+pub use budget::{LeftOut, LogBudget};
 pub use line::{CallPrefix, Form};
+pub use quiet::{is_quiet, quietly};
 use sink::Sink;
 
 /// What is logged, how and where to.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::quiet::is_quiet;
 use crate::observe::lines::LineQueue;
 use crate::observe::syslog::Severity;
 
@@ -16,7 +17,7 @@ impl<'a> MakeWriter<'a> for Sink {
 
     fn make_writer(&'a self) -> Entry<'a> {
         Entry {
-            queue: &self.0,
+            queue: Some(&self.0),
             severity: Severity::Info,
         }
     }
@@ -28,8 +29,9 @@ impl<'a> MakeWriter<'a> for Sink {
             Level::INFO => Severity::Info,
             Level::DEBUG | Level::TRACE => Severity::Debug,
         };
+        let is_left_out = is_quiet() && severity != Severity::Error;
         Entry {
-            queue: &self.0,
+            queue: (!is_left_out).then_some(&self.0),
             severity,
         }
     }
@@ -37,13 +39,16 @@ impl<'a> MakeWriter<'a> for Sink {
 
 /// Takes the lines of one event, in one piece.
 pub(super) struct Entry<'a> {
-    queue: &'a LineQueue,
+    /// None, if the event is left out.
+    queue: Option<&'a LineQueue>,
     severity: Severity,
 }
 
 impl Write for Entry<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.queue.push(self.severity, bytes);
+        if let Some(queue) = self.queue {
+            queue.push(self.severity, bytes);
+        }
         Ok(bytes.len())
     }
 

@@ -14,6 +14,11 @@ use super::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, Media
 pub(crate) struct NgRelay(AsyncClient);
 
 impl NgRelay {
+    /// The address that requests come from.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
     /// Opens a socket toward the daemon; it need not run yet.
     pub(crate) async fn connect(daemon: SocketAddr) -> io::Result<Self> {
         AsyncClient::connect(daemon, REPEATS).await.map(Self)
