@@ -282,9 +282,7 @@ impl FamilyCounts {
 
 /// The sources that were heard on a port.
 fn sources(stats: &FlowStats) -> impl Iterator<Item = &SsrcStats> {
-    let sources = stats.ssrcs.get().into_iter();
-    let sources = sources.flat_map(|sources| sources.iter());
-    sources.filter(|source| source.is_known())
+    stats.ssrcs.iter().filter(|source| source.is_known())
 }
 
 fn loss_percent(source: &SsrcStats) -> u8 {
@@ -301,10 +299,10 @@ mod tests {
     #[test]
     fn own_measurements_are_quality_only_on_demand() {
         let stats = FlowStats::default();
-        let sources = stats.ssrcs.get_or_init(Box::default);
-        sources[0].packets.store(90, Relaxed);
-        sources[0].lost.store(10, Relaxed);
-        sources[0].jitter.store(80, Relaxed);
+        let source = stats.ssrcs.slot(0).unwrap();
+        source.packets.store(90, Relaxed);
+        source.lost.store(10, Relaxed);
+        source.jitter.store(80, Relaxed);
         let mut quality = Quality::default();
         quality.measure(&stats, 8000, Measure::default());
         assert_eq!(

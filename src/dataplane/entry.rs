@@ -1,6 +1,7 @@
 //! A flow as its worker holds it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -29,20 +30,21 @@ use crate::media::rtp::{self, Received, RtpHeader};
 /// A port that could not be bound to its peer is tried again after this time.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 
-/// One flow in force, in the order in which a packet asks: first what every one of them touches.
+/// One flow in force, in the order in which packets ask.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Entry<P> {
     pub(super) stats: Arc<FlowStats>,
     /// What few flows have.
     pub(super) services: Option<Box<Services>>,
-    pub(super) taps: Option<Box<Taps>>,
+    // What a packet out asks beside these.
     /// Where datagrams for the party go: the latch's answer, kept.
     pub(super) destination: Option<SocketAddr>,
-    /// When the last packet was accepted.
-    pub(super) last_at: Instant,
     /// The port, until it goes back into its lease.
     pub(super) port: P,
+    /// The media port of the relay itself that is the destination.
+    pub(super) hop_out: Option<Arc<Hop>>,
+    // What a packet in asks.
     pub(super) receive: bool,
     pub(super) discard: bool,
     /// The port is bound to its peer.
@@ -51,19 +53,21 @@ pub(super) struct Entry<P> {
     pub(super) pending: Pending,
     /// Tells it from earlier flows in its place.
     pub(super) generation: u32,
-    /// The entry of the RTP flow of the same stream.
-    pub(super) sibling: Option<usize>,
     /// Where packets go as they are.
     pub(super) plain: Plain,
+    pub(super) taps: Option<Box<Taps>>,
     /// Media that the relay sends to the port itself, and the table's version when that was found.
     hop_in: Option<Arc<Hop>>,
     hops_seen: u32,
-    /// The media port of the relay itself that is the destination.
-    pub(super) hop_out: Option<Arc<Hop>>,
     pub(super) payload: Payload,
+    /// When the last packet was accepted.
+    pub(super) last_at: Instant,
+    pub(super) latch: Latch,
     /// Reception per source, at most [`SSRCS_PER_FLOW`]; position as in the counters.
     pub(super) receptions: SmallVec<[Reception; 1]>,
-    pub(super) latch: Latch,
+    // The rest.
+    /// The entry of the RTP flow of the same stream.
+    pub(super) sibling: Option<usize>,
     pub(super) call: u64,
     /// The entries that the sinks mean, by position.
     pub(super) targets: Vec<Option<usize>>,
@@ -81,8 +85,26 @@ pub(super) struct Entry<P> {
 /// The entries that packets go to as they are: of the one sink of their kind, if it has no rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plain {
-    rtp: Option<usize>,
-    rtcp: Option<usize>,
+    rtp: Place,
+    rtcp: Place,
+}
+
+/// The place of an entry, or none, in four bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place(Option<NonZeroU32>);
+
+impl From<Option<usize>> for Place {
+    fn from(place: Option<usize>) -> Self {
+        // A worker has room for fewer flows; one beyond that goes the long way.
+        let place = place.and_then(|place| u32::try_from(place).ok()?.checked_add(1));
+        Self(place.and_then(NonZeroU32::new))
+    }
+}
+
+impl Place {
+    fn get(self) -> Option<usize> {
+        usize::try_from(self.0?.get() - 1).ok()
+    }
 }
 
 impl Plain {
@@ -96,13 +118,13 @@ impl Plain {
             }
         };
         Self {
-            rtp: of(false),
-            rtcp: of(true),
+            rtp: of(false).into(),
+            rtcp: of(true).into(),
         }
     }
 
     pub(super) fn of(self, is_rtcp: bool) -> Option<usize> {
-        if is_rtcp { self.rtcp } else { self.rtp }
+        if is_rtcp { self.rtcp } else { self.rtp }.get()
     }
 }
 
@@ -300,9 +322,12 @@ impl<P> Entry<P> {
 
     /// Reads the counters of what comes in.
     pub(super) fn warm_counters(&self) -> u64 {
-        let sources = self.stats.ssrcs.get();
-        let first = sources.and_then(|sources| sources.first());
-        self.stats.packets_in.load(Relaxed) ^ first.map_or(0, |it| it.packets.load(Relaxed))
+        let last = self
+            .stats
+            .ssrcs
+            .slot(0)
+            .map_or(0, |it| it.payload_type.load(Relaxed));
+        self.stats.packets_in.load(Relaxed) ^ u64::from(last)
     }
 
     /// Reads what a packet out asks of the entry itself.
@@ -312,9 +337,12 @@ impl<P> Entry<P> {
 
     /// Reads the counters of what goes out.
     pub(super) fn warm_counters_out(&self) -> u64 {
-        let sources = self.stats.sent.get();
-        let first = sources.and_then(|sources| sources.first());
-        self.stats.packets_out.load(Relaxed) ^ first.map_or(0, |it| it.packets.load(Relaxed))
+        let first = self
+            .stats
+            .sent
+            .slot(0)
+            .map_or(0, |it| it.ssrc.load(Relaxed));
+        self.stats.packets_out.load(Relaxed) ^ u64::from(first)
     }
 
     /// Whether the port is for RTCP alone.
@@ -434,7 +462,7 @@ impl<P> Entry<P> {
         let mut sources = self.receptions.iter();
         let known = sources.position(|source| source.ssrc == ssrc);
         let index = known.unwrap_or(self.receptions.len());
-        let stats = self.stats.ssrcs.get_or_init(Box::default).get(index)?;
+        let stats = self.stats.ssrcs.slot(index)?;
         if known.is_none() {
             self.receptions.push(Reception::unheard(ssrc));
             stats.ssrc.store(ssrc, Relaxed);
@@ -467,8 +495,12 @@ impl<P> Entry<P> {
 
     /// What arrived last on this flow, from its busiest source.
     pub(super) fn last_heard(&self) -> Option<Last> {
-        let sources = self.stats.ssrcs.get()?.iter();
-        let busiest = sources.max_by_key(|source| source.packets.load(Relaxed))?;
+        let heard = self
+            .stats
+            .ssrcs
+            .iter()
+            .filter(|it| it.packets.load(Relaxed) > 0);
+        let busiest = heard.max_by_key(|source| source.packets.load(Relaxed))?;
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the number without its cycles"
@@ -587,8 +619,8 @@ impl<P> Entry<P> {
             }
             None => return,
         };
-        let sources = self.stats.ssrcs.get_or_init(Box::default);
-        let (Some(reception), Some(stats)) = (self.receptions.get_mut(index), sources.get(index))
+        let (Some(reception), Some(stats)) =
+            (self.receptions.get_mut(index), self.stats.ssrcs.slot(index))
         else {
             return;
         };

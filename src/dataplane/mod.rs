@@ -30,7 +30,6 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mio::Waker;
 use parking_lot::Mutex;
 
 use crate::flow::outgoing::NO_STREAM;
@@ -43,6 +42,7 @@ use crate::media::latch::Event;
 use crate::media::report::Scoring;
 
 use backend::ladder::{Ladder, Rungs};
+use backend::{Closer, MediaQueue};
 use flows::{EventSink, Flows};
 use tap::{Recorded, Recordings};
 use worker::Shared;
@@ -192,9 +192,12 @@ impl fmt::Debug for Dataplane {
 
 struct Handle {
     shared: Arc<Shared<Ladder>>,
-    waker: Waker,
+    /// Of each thread.
+    stats: Vec<Arc<WorkerStats>>,
     flows: AtomicUsize,
-    thread: Option<JoinHandle<()>>,
+    /// Ends the waiting for settled media.
+    closer: Option<Closer>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Dataplane {
@@ -237,27 +240,39 @@ impl Dataplane {
                 hops.clone(),
                 started,
             ));
+            let media_stats = Arc::<WorkerStats>::default();
+            let media = flows.lock().backend.media_queue(media_stats.clone())?;
+            let closer = media.as_ref().map(MediaQueue::closer).transpose()?;
             let shared = Arc::new(Shared {
                 flows,
                 stop: AtomicBool::new(false),
-                stats,
+                waker,
             });
-            let thread = std::thread::Builder::new().name(format!("worker-{index}"));
+            dataplane.workers.push(Handle {
+                shared: shared.clone(),
+                stats: vec![stats.clone()],
+                flows: AtomicUsize::new(0),
+                closer,
+                threads: Vec::new(),
+            });
+            let Some(handle) = dataplane.workers.last_mut() else {
+                continue;
+            };
             let pin = (workers > 1 && cores > 1).then_some(index % cores);
             let worker = shared.clone();
-            let thread = thread.spawn(move || {
-                if let Some(core) = pin {
-                    pin_to(core);
-                }
-                worker::run(&worker, wait, started);
-            })?;
-            let flows = AtomicUsize::new(0);
-            dataplane.workers.push(Handle {
-                shared,
-                waker,
-                flows,
-                thread: Some(thread),
-            });
+            handle
+                .threads
+                .push(spawn(format!("worker-{index}"), pin, move || {
+                    worker::run(&worker, &stats, wait, started);
+                })?);
+            if let Some(queue) = media {
+                handle.stats.push(media_stats.clone());
+                handle
+                    .threads
+                    .push(spawn(format!("media-{index}"), pin, move || {
+                        worker::run_media(&shared, &media_stats, queue, started);
+                    })?);
+            }
         }
         Ok((dataplane, events))
     }
@@ -301,7 +316,7 @@ impl Dataplane {
         drop(flows);
         if goes_on {
             // Its timers may be due sooner than the worker would look.
-            let _ = worker.waker.wake();
+            let _ = worker.shared.waker.wake();
         }
         removed
     }
@@ -314,7 +329,7 @@ impl Dataplane {
         let worker = self.workers.get(worker).ok_or(NO_STREAM)?;
         worker.shared.flows.lock().inject(injection, clock())?;
         // It may be waiting for longer than the first packet may wait.
-        let _ = worker.waker.wake();
+        let _ = worker.shared.waker.wake();
         Ok(())
     }
 
@@ -327,7 +342,7 @@ impl Dataplane {
     /// The counters of the workers.
     pub fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
         let workers = self.workers.iter();
-        workers.map(|worker| worker.shared.stats.clone()).collect()
+        workers.flat_map(|worker| worker.stats.clone()).collect()
     }
 
     /// Events that were lost because the queue was full.
@@ -341,14 +356,31 @@ impl Drop for Dataplane {
     fn drop(&mut self) {
         for worker in &self.workers {
             worker.shared.stop.store(true, Relaxed);
-            let _ = worker.waker.wake();
+            let _ = worker.shared.waker.wake();
+            if let Some(closer) = &worker.closer {
+                closer.close();
+            }
         }
         for worker in &mut self.workers {
-            if let Some(thread) = worker.thread.take() {
+            for thread in worker.threads.drain(..) {
                 let _ = thread.join();
             }
         }
     }
+}
+
+/// Starts a thread on one core, or on any.
+fn spawn(
+    name: String,
+    core: Option<usize>,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name).spawn(move || {
+        if let Some(core) = core {
+            pin_to(core);
+        }
+        work();
+    })
 }
 
 #[expect(

@@ -267,7 +267,7 @@ fn media_passes_both_ways_and_leaves_from_the_other_port(bench: Bench) {
         assert_eq!(stats.packets_in.load(Relaxed), 20);
         assert_eq!(stats.bytes_in.load(Relaxed), 20 * 172);
         assert_eq!(stats.errors_in.load(Relaxed), 0);
-        let source = &stats.ssrcs.get().unwrap()[0];
+        let source = stats.ssrcs.slot(0).unwrap();
         assert_eq!(source.packets.load(Relaxed), 20);
         assert_eq!(source.lost.load(Relaxed), 0);
         assert!(stats.last_packet_ms.load(Relaxed) > 0);

@@ -63,6 +63,10 @@ pub(super) struct Timers {
     slots: Box<[Vec<(u64, Timer)>]>,
     /// Which slots have timers.
     filled: [u64; SLOTS / WORD],
+    /// The millisecond until which the worker waits.
+    waits_until: u64,
+    /// Something is due before that, and it does not know.
+    is_early: bool,
 }
 
 impl Timers {
@@ -72,6 +76,8 @@ impl Timers {
             taken: 0,
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
             filled: [0; SLOTS / WORD],
+            waits_until: 0,
+            is_early: false,
         }
     }
 
@@ -87,6 +93,7 @@ impl Timers {
         {
             timers.push((millisecond, timer));
             *word |= 1 << (slot % WORD);
+            self.is_early |= millisecond < self.waits_until;
         }
     }
 
@@ -135,12 +142,19 @@ impl Timers {
         }
     }
 
+    /// Whether something is due before the worker will look; said once.
+    pub(super) fn take_early(&mut self) -> bool {
+        std::mem::take(&mut self.is_early)
+    }
+
     /// How long the worker may wait, at most a turn.
-    pub(super) fn wait(&self, now: Instant) -> Duration {
+    pub(super) fn wait(&mut self, now: Instant) -> Duration {
         let turn = SLOTS as u64;
         let elapsed = now.saturating_duration_since(self.started);
         let last = self.taken + turn;
         let due = self.next_filled(self.taken + 1, last).unwrap_or(last);
+        self.waits_until = due;
+        self.is_early = false;
         Duration::from_millis(due).saturating_sub(elapsed)
     }
 

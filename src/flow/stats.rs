@@ -9,31 +9,64 @@ use crate::limits::SSRCS_PER_FLOW;
 use crate::media::latch::Refusal;
 
 /// Counters of a flow. One writer: `store(load + n)`, no read-modify-write.
+///
+/// The order is that of a packet: what each one that comes in touches, what each one that goes out
+/// does, and the rest.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct FlowStats {
     /// Datagrams received on the local port, accepted or not.
     pub packets_in: AtomicU64,
     /// UDP payload bytes received.
     pub bytes_in: AtomicU64,
-    /// Datagrams that were dropped, for whatever reason, or could not be sent on.
-    pub errors_in: AtomicU64,
+    /// Time of the last accepted datagram, in milliseconds since the start of the data plane plus
+    /// one; 0: none yet.
+    pub last_packet_ms: AtomicU64,
+    /// Per synchronisation source.
+    pub ssrcs: PerSource<SsrcStats>,
+    /// The same of what was sent.
+    pub sent: PerSource<SentStats>,
     /// Datagrams sent from the local port.
     pub packets_out: AtomicU64,
     /// UDP payload bytes sent.
     pub bytes_out: AtomicU64,
+    /// Datagrams that were dropped, for whatever reason, or could not be sent on.
+    pub errors_in: AtomicU64,
     /// Datagrams that could not be sent from the local port.
     pub errors_out: AtomicU64,
-    /// Time of the last accepted datagram, in milliseconds since the start of the data plane plus
-    /// one; 0: none yet.
-    pub last_packet_ms: AtomicU64,
     /// Drops by reason; index is `DropReason as usize`.
     pub drops: [AtomicU64; DropReason::COUNT],
     /// View of the source. It changes seldom, so a lock is fine; never locked per packet.
     pub peer: Mutex<PeerView>,
-    /// Per synchronisation source in order of appearance; made with the first RTP packet.
-    pub ssrcs: OnceLock<Box<[SsrcStats; SSRCS_PER_FLOW]>>,
-    /// The same of what was sent.
-    pub sent: OnceLock<Box<[SentStats; SSRCS_PER_FLOW]>>,
+}
+
+/// Counters of synchronisation sources, in the order in which they appeared: at most
+/// [`SSRCS_PER_FLOW`]. Those of the first one, which is mostly the only one, are in line; those of
+/// others are made when one appears.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct PerSource<T> {
+    first: T,
+    others: OnceLock<Box<[T; SSRCS_PER_FLOW - 1]>>,
+}
+
+impl<T: Default> PerSource<T> {
+    /// The counters of the source that appeared as this one, from 0 on; `None` beyond the last.
+    pub fn slot(&self, index: usize) -> Option<&T> {
+        match index.checked_sub(1) {
+            None => Some(&self.first),
+            Some(index) if index < SSRCS_PER_FLOW - 1 => {
+                self.others.get_or_init(Box::default).get(index)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The counters that were made so far. Those of sources that did not appear are 0.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        let others = self.others.get().into_iter();
+        std::iter::once(&self.first).chain(others.flat_map(|others| others.iter()))
+    }
 }
 
 impl FlowStats {
@@ -49,18 +82,18 @@ impl FlowStats {
 
     /// Counts an RTP packet that was sent.
     pub fn count_sent(&self, packet: SentPacket) {
-        let sources = self.sent.get_or_init(Box::default);
         let of_packet = |source: &&SentStats| {
             source.packets.load(Relaxed) == 0 || source.ssrc.load(Relaxed) == packet.ssrc
         };
-        if let Some(source) = sources.iter().find(of_packet) {
+        let mut slots = (0..SSRCS_PER_FLOW).map_while(|index| self.sent.slot(index));
+        if let Some(source) = slots.find(of_packet) {
             source.count(packet);
         }
     }
 
     /// Whether RTP of a source was sent.
     pub fn has_sent(&self, ssrc: u32) -> bool {
-        let mut sources = self.sent.get().into_iter().flat_map(|sent| sent.iter());
+        let mut sources = self.sent.iter();
         sources.any(|sent| sent.packets.load(Relaxed) > 0 && sent.ssrc.load(Relaxed) == ssrc)
     }
 

@@ -25,23 +25,26 @@ pub struct Reception {
 /// are not counted.
 #[derive(Clone, Copy, Debug, Default)]
 struct PayloadTypes {
-    counts: [(u8, u32); 4],
+    counts: [u32; 4],
+    types: [u8; 4],
     /// The place of the one that came most often, the latest of several.
-    first: usize,
+    first: u8,
 }
 
 impl PayloadTypes {
     fn count(&mut self, payload_type: u8) {
-        let known = |&(known, count): &(u8, u32)| count == 0 || known == payload_type;
-        let Some(place) = self.counts.iter().position(known) else {
-            return;
-        };
-        let most = self.counts.get(self.first).map_or(0, |(_, count)| *count);
-        if let Some(slot) = self.counts.get_mut(place) {
-            *slot = (payload_type, slot.1.saturating_add(1));
-            if slot.1 >= most {
+        let most = self.counts.get(usize::from(self.first)).copied();
+        let slots = self.counts.iter_mut().zip(&mut self.types).zip(0..);
+        for ((count, known), place) in slots {
+            if *count != 0 && *known != payload_type {
+                continue;
+            }
+            *count = count.saturating_add(1);
+            *known = payload_type;
+            if *count >= most.unwrap_or_default() {
                 self.first = place;
             }
+            return;
         }
     }
 }
@@ -81,10 +84,8 @@ impl Reception {
 
     /// The payload type of most packets.
     pub fn payload_type(&self) -> u8 {
-        let PayloadTypes { counts, first } = &self.payload_types;
-        counts
-            .get(*first)
-            .map_or(0, |(payload_type, _)| *payload_type)
+        let PayloadTypes { types, first, .. } = &self.payload_types;
+        types.get(usize::from(*first)).copied().unwrap_or_default()
     }
 
     /// Takes one packet in. `arrival` is its arrival time in timestamp units.

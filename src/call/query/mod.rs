@@ -302,8 +302,7 @@ impl Call {
             .chain(subscribed)
             .flat_map(media::ingress)
             .collect();
-        let sent = ports_of(media).filter_map(|(port, _)| port.stats.sent.get());
-        let sent = sent.flat_map(|sources| sources.iter());
+        let sent = ports_of(media).flat_map(|(port, _)| port.stats.sent.iter());
         let sent = sent.filter(|source| source.packets.load(Relaxed) > 0);
         let egress = sent.map(|sent| {
             let ssrc = sent.ssrc.load(Relaxed);
@@ -398,8 +397,7 @@ pub(crate) fn ports_of(media: &Media) -> impl Iterator<Item = (&Port, Component)
 
 /// The sources that sent to a port or report there.
 pub(crate) fn heard(port: &Port) -> impl Iterator<Item = &SsrcStats> {
-    let sources = port.stats.ssrcs.get().into_iter();
-    let sources = sources.flat_map(|sources| sources.iter());
+    let sources = port.stats.ssrcs.iter();
     sources.filter(|source| source.is_known())
 }
 

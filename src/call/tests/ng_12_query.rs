@@ -36,7 +36,7 @@ pub(super) fn hear(bench: &Bench, signalled: &str, packets: u64, ssrc: u32) {
     stats.bytes_in.store(packets * 172, Relaxed);
     stats.errors_in.store(1, Relaxed);
     stats.last_packet_ms.store(clock + 1, Relaxed);
-    let source = &stats.ssrcs.get_or_init(Box::default)[0];
+    let source = stats.ssrcs.slot(0).unwrap();
     source.ssrc.store(ssrc, Relaxed);
     source.packets.store(packets, Relaxed);
     source.bytes.store(packets * 160, Relaxed);
@@ -306,9 +306,10 @@ fn sources_come_in_by_one_party_and_leave_to_the_other() {
 fn report(bench: &Bench, act: impl Fn(&mut Quality)) {
     let flows = bench.books.flows.lock().unwrap();
     for (_, lease) in flows.values() {
-        if let Some(sources) = lease.stats().ssrcs.get() {
-            sources[0].lost.store(7, Relaxed);
-            let quality = sources[0].quality.get_or_init(Box::default);
+        let source = lease.stats().ssrcs.slot(0).unwrap();
+        if source.is_known() {
+            source.lost.store(7, Relaxed);
+            let quality = source.quality.get_or_init(Box::default);
             act(&mut quality.lock().unwrap());
         }
     }

@@ -11,7 +11,7 @@ use mio::Waker;
 use windlass_kernel_assist::steer::{Steering, cgroup_root};
 
 use super::epoll::{self, Epoll, EpollWait, SocketPort};
-use super::steered::{self, Queues, Steered, SteeredPort};
+use super::steered::{self, MediaQueue, Queues, Steered, SteeredPort};
 use super::{Backend, Unsent};
 use crate::dataplane::SteeredPorts;
 use crate::dataplane::sys::recv::RecvBatch;
@@ -111,6 +111,20 @@ impl Rungs {
             }
         };
         Ok((Ladder { sockets, steered }, wait, waker))
+    }
+}
+
+impl Ladder {
+    /// The queue of settled media, if there is one: its datagrams are not reported by the waiting
+    /// half.
+    pub(in crate::dataplane) fn media_queue(
+        &self,
+        stats: Arc<WorkerStats>,
+    ) -> io::Result<Option<MediaQueue>> {
+        let steered = self.steered.as_ref();
+        steered
+            .map(|steered| steered.media_queue(stats))
+            .transpose()
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+pub(super) use steered::{Closer, MediaQueue};
+
 use super::sys::recv::RecvBatch;
 use crate::flow::port::PortHandle;
 

@@ -163,6 +163,15 @@ impl<B: Backend> Flows<B> {
         let Ok(received) = self.backend.receive_queue(queue, batch) else {
             return Queue::Drained;
         };
+        self.serve_batch(batch, received, now);
+        match received < batch.capacity() {
+            true => Queue::Drained,
+            false => Queue::MayHoldMore,
+        }
+    }
+
+    /// Forwards the datagrams of a batch, which says which port each is for.
+    pub(super) fn serve_batch(&mut self, batch: &RecvBatch, received: usize, now: Instant) {
         let mut batched = std::mem::take(&mut self.batched);
         batched.clear();
         batched.extend((0..received).map(|position| {
@@ -181,10 +190,6 @@ impl<B: Backend> Flows<B> {
             }
         }
         self.batched = batched;
-        match received < batch.capacity() {
-            true => Queue::Drained,
-            false => Queue::MayHoldMore,
-        }
     }
 
     /// Reads what the packets of a batch will touch, one thing of all flows after the other. The

@@ -27,9 +27,9 @@ pub(super) fn read(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
         }
         libc::AF_INET6 => {
             // SAFETY: as above, for sockaddr_in6.
-            Some(from_v6(unsafe {
-                &*ptr::from_ref(name).cast::<libc::sockaddr_in6>()
-            }))
+            let address = from_v6(unsafe { &*ptr::from_ref(name).cast::<libc::sockaddr_in6>() });
+            // A socket for both families writes IPv4 addresses so.
+            Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
         }
         _ => None,
     }

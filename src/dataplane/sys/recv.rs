@@ -93,6 +93,28 @@ impl RecvBatch {
     /// # Errors
     /// `WouldBlock` if nothing is there; an ICMP error of an earlier datagram.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, at_most: usize) -> io::Result<usize> {
+        self.receive_with(socket, at_most, libc::MSG_DONTWAIT)
+    }
+
+    /// Waits for a datagram as long as a blocking socket is set to, and takes up to `at_most` that
+    /// are there then.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing came in time; an ICMP error of an earlier datagram.
+    pub(crate) fn await_first(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        at_most: usize,
+    ) -> io::Result<usize> {
+        self.receive_with(socket, at_most, libc::MSG_WAITFORONE)
+    }
+
+    fn receive_with(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        at_most: usize,
+        flags: libc::c_int,
+    ) -> io::Result<usize> {
         // The system writes lengths into the headers that it fills.
         for header in self.headers.iter_mut().take(self.filled) {
             reset(header);
@@ -109,7 +131,7 @@ impl RecvBatch {
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 count,
-                libc::MSG_DONTWAIT,
+                flags,
                 ptr::null_mut(),
             )
         };

@@ -11,8 +11,8 @@ const CALLEE: u32 = 90;
 
 /// What is known of how a source hears.
 fn quality(stats: &FlowStats, ssrc: u32) -> Option<Quality> {
-    let sources = stats.ssrcs.get()?;
-    let source = sources
+    let source = stats
+        .ssrcs
         .iter()
         .find(|source| source.ssrc.load(Relaxed) == ssrc)?;
     Some(source.quality.get()?.lock().unwrap().clone())
@@ -86,16 +86,13 @@ fn a_report_belongs_to_the_one_who_made_it() {
     bench.send(1, &compound(95, None, &[block(CALLER, 0x1234_5678)]));
     bench.hear(0);
     assert_eq!(quality(&stats[1], 95).unwrap().scored.samples, 1);
-    let sources = stats[1].ssrcs.get().unwrap();
-    assert_eq!(sources[1].packets.load(Relaxed), 0);
+    let source = stats[1].ssrcs.slot(1).unwrap();
+    assert_eq!(source.packets.load(Relaxed), 0);
     // Its first packet is no gap, whatever its number.
     bench.send(1, &rtp_of(95, 40_000));
     bench.hear(0);
     assert_eq!(
-        (
-            sources[1].packets.load(Relaxed),
-            sources[1].lost.load(Relaxed)
-        ),
+        (source.packets.load(Relaxed), source.lost.load(Relaxed)),
         (1, 0)
     );
 }

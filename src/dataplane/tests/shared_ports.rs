@@ -103,7 +103,7 @@ pub(super) fn what_a_flow_has_learned_goes_with_its_port(bench: Bench) {
     nat.send_to(&rtp(10), bench.locals[0]).unwrap();
     await_count(&stats[1].packets_out, heard + 1);
     // The first three had to prove the source.
-    let source = &stats[0].ssrcs.get().unwrap()[0];
+    let source = stats[0].ssrcs.slot(0).unwrap();
     assert_eq!(
         (source.packets.load(Relaxed), source.lost.load(Relaxed)),
         (8, 0)

@@ -6,6 +6,7 @@
 //! local address, many packets at a time.
 
 mod alone;
+mod media;
 mod opener;
 mod share;
 
@@ -33,6 +34,7 @@ use crate::media::udp::{self, Way};
 use alone::Alone;
 use share::Shares;
 
+pub(in crate::dataplane) use media::{Closer, MediaQueue};
 pub(super) use opener::Opener;
 
 /// Packets sent at a time from one address.
@@ -87,47 +89,73 @@ impl Drop for SteeredPort {
 
 /// The shared sockets of one worker, before they are in force.
 #[derive(Debug)]
-pub(super) struct Queues([Option<UdpSocket>; SOCKETS_PER_WORKER as usize]);
+pub(super) struct Queues {
+    /// Of ports that hear everybody: IPv4, IPv6.
+    learning: [Option<UdpSocket>; 2],
+    gated: UdpSocket,
+}
 
 impl Queues {
-    /// Opens the queues of a worker outside of the ranges of media ports, and makes them known.
+    /// Opens the queues of a worker outside of the ranges of media ports, and makes them known. The
+    /// gated ports of both families share one, so that one thread can wait for all of them.
     pub(super) fn open(
         worker: u32,
         ranges: &[(IpAddr, u16, u16)],
         steering: &mut Steering,
     ) -> io::Result<Self> {
         let has_v6 = ranges.iter().any(|(address, ..)| address.is_ipv6());
-        let mut queues = Self(Default::default());
-        for (number, queue) in (0..).zip(&mut queues.0) {
-            let is_v6 = number % 2 == 1;
-            if is_v6 && !has_v6 {
-                continue;
+        let first = worker.saturating_mul(SOCKETS_PER_WORKER);
+        let mut set = |number, socket: &UdpSocket| {
+            let set = steering.set_socket(first + number, socket);
+            set.map_err(io::Error::other)
+        };
+        let learning_v4 = open_queue(Hears::V4, LEARNING_QUEUE_BYTES, ranges)?;
+        set(0, &learning_v4)?;
+        let learning_v6 = match has_v6 {
+            true => {
+                let socket = open_queue(Hears::V6, LEARNING_QUEUE_BYTES, ranges)?;
+                set(1, &socket)?;
+                Some(socket)
             }
-            let is_gated = number >= 2;
-            let socket = open_queue(is_v6, is_gated, ranges)?;
-            let first = worker.saturating_mul(SOCKETS_PER_WORKER);
-            let set = steering.set_socket(first + number, &socket);
-            set.map_err(io::Error::other)?;
-            *queue = Some(socket);
+            false => None,
+        };
+        let hears = if has_v6 { Hears::Both } else { Hears::V4 };
+        let gated = open_queue(hears, GATED_QUEUE_BYTES, ranges)?;
+        set(2, &gated)?;
+        if has_v6 {
+            set(3, &gated)?;
         }
-        Ok(queues)
+        Ok(Self {
+            learning: [Some(learning_v4), learning_v6],
+            gated,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.learning.iter().flatten().chain([&self.gated])
     }
 }
 
+/// The families that a queue hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hears {
+    V4,
+    V6,
+    Both,
+}
+
 /// A socket that hears nothing but what is steered to it, and what this host sends to itself.
-fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
-    let bytes = if is_gated {
-        GATED_QUEUE_BYTES
-    } else {
-        LEARNING_QUEUE_BYTES
-    };
-    let address: SocketAddr = match is_v6 {
-        true => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
-        false => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+fn open_queue(hears: Hears, bytes: usize, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
+    let address: SocketAddr = match hears {
+        Hears::V4 => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        Hears::V6 | Hears::Both => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
     };
     let mut unfit = Vec::new();
     for _ in 0..ATTEMPTS {
-        let socket = UdpSocket::from(udp_socket(address)?);
+        let socket = match hears {
+            Hears::Both => dual_socket(address)?,
+            Hears::V4 | Hears::V6 => UdpSocket::from(udp_socket(address)?),
+        };
         let port = socket.local_addr()?.port();
         // The same port of another address is another port.
         let is_media = |&(own, min, max): &(IpAddr, u16, u16)| {
@@ -141,14 +169,25 @@ fn open_queue(is_v6: bool, is_gated: bool, ranges: &[(IpAddr, u16, u16)]) -> io:
             // As much as the system allows without the right to force it.
             SockRef::from(&socket).set_recv_buffer_size(bytes)?;
         }
-        match is_v6 {
-            true => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
-            false => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
+        if hears != Hears::V6 {
+            setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?;
+        }
+        if hears != Hears::V4 {
+            setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?;
         }
         return Ok(socket);
     }
     let message = "the system chose only ports within the ranges of media";
     Err(io::Error::other(message))
+}
+
+/// A socket of IPv6 that takes what is steered to it of either family.
+fn dual_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let kind = Type::DGRAM.nonblocking();
+    let socket = Socket::new(Domain::IPV6, kind, Some(Protocol::UDP))?;
+    socket.set_only_v6(false)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// The steered ports of one worker.
@@ -157,7 +196,7 @@ pub(super) struct Steered {
     worker: u32,
     queues: Queues,
     /// Datagrams that each queue had no space for, as last reported.
-    overflowed: [u32; SOCKETS_PER_WORKER as usize],
+    overflowed: [u32; 3],
     senders: Vec<Sender>,
     alone: Alone,
     shares: Shares,
@@ -173,7 +212,7 @@ impl Steered {
         epoll: &Epoll,
         stats: Arc<WorkerStats>,
     ) -> io::Result<Self> {
-        for (number, queue) in queues.0.iter().enumerate() {
+        for (number, queue) in queues.learning.iter().enumerate() {
             if let Some(socket) = queue {
                 epoll.watch_queue(number, socket)?;
             }
@@ -188,6 +227,11 @@ impl Steered {
             unsent: Vec::new(),
             stats,
         })
+    }
+
+    /// The queue of gated ports, for the thread that waits at it.
+    pub(super) fn media_queue(&self, stats: Arc<WorkerStats>) -> io::Result<MediaQueue> {
+        MediaQueue::new(&self.queues.gated, stats)
     }
 
     pub(super) fn adopt(&self, port: &SteeredPort) {
@@ -205,7 +249,7 @@ impl Steered {
         queue: usize,
         batch: &mut RecvBatch,
     ) -> io::Result<usize> {
-        let socket = self.queues.0.get(queue).and_then(Option::as_ref);
+        let socket = self.queues.learning.get(queue).and_then(Option::as_ref);
         let Some(socket) = socket else {
             return Err(io::Error::other(format!("there is no queue {queue}")));
         };
@@ -220,11 +264,8 @@ impl Steered {
 
     /// Counts the datagrams that the queues had no room for since the last time.
     pub(super) fn count_overflowed(&mut self) {
-        for (queue, before) in self.queues.0.iter().zip(&mut self.overflowed) {
-            let Some(dropped) = queue
-                .as_ref()
-                .and_then(|queue| meminfo::drops(queue.as_fd()).ok())
-            else {
+        for (queue, before) in self.queues.all().zip(&mut self.overflowed) {
+            let Ok(dropped) = meminfo::drops(queue.as_fd()) else {
                 continue;
             };
             let lost = dropped.wrapping_sub(std::mem::replace(before, dropped));
