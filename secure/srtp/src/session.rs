@@ -145,7 +145,9 @@ impl Session {
         ssrc: u32,
         index: u32,
     ) -> Result<(), Refusal> {
-        let is_clear = self.keys.parameters().unencrypted_srtcp;
+        // A NULL cipher encrypts nothing, either: libsrtp refuses its E bit.
+        let is_null = self.keys.suite().cipher() == CipherKind::Null;
+        let is_clear = is_null || self.keys.parameters().unencrypted_srtcp;
         let word = if is_clear { index } else { index | ENCRYPTED };
         match &self.transforms {
             Transforms::Aead { rtcp, .. } => rtcp.seal_rtcp(packet, len, ssrc, word)?,
