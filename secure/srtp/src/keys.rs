@@ -210,7 +210,7 @@ pub struct Parameters {
     /// RTCP stays in the clear.
     pub unencrypted_srtcp: bool,
     /// RTP carries no tag, and everything that comes is believed: there is no replay protection
-    /// either. Not with AEAD suites, which always have their tag (RFC 7714 §12).
+    /// either. Not with AEAD suites, of which the tag is a part (RFC 7714).
     pub unauthenticated_srtp: bool,
 }
 

@@ -81,7 +81,10 @@ impl Open {
         };
         source.is_doubtful = false;
         source.reception.note(index);
-        self.commit(header.ssrc, recalled, is_tagged);
+        if let Some(source) = recalled {
+            self.sources.insert(header.ssrc, source, is_tagged);
+        }
+        self.sources.touch(header.ssrc);
         Ok(len)
     }
 
@@ -108,7 +111,10 @@ impl Open {
             Some(window) => window.insert(index.into()),
             None => source.rtcp = Some(Window::starting_at(index.into())),
         }
-        self.commit(ssrc, recalled, is_tagged);
+        if let Some(source) = recalled {
+            self.sources.insert(ssrc, source, is_tagged);
+        }
+        self.sources.touch(ssrc);
         Ok(len)
     }
 
@@ -140,6 +146,11 @@ impl Open {
         live.chain(self.sources.remembered().iter().copied())
     }
 
+    /// How far one source got, if it is known; for the data plane to store per packet.
+    pub fn progress_of(&self, ssrc: u32) -> Option<Progress> {
+        self.sources.progress_of(ssrc)
+    }
+
     /// Counts everything up to there as received. Never goes back.
     ///
     /// # Errors
@@ -151,17 +162,11 @@ impl Open {
             None => {
                 let mut source = self.sources.recall(progress.ssrc)?;
                 source.raise(&progress);
-                self.commit(progress.ssrc, Some(source), true);
+                self.sources.insert(progress.ssrc, source, true);
+                self.sources.touch(progress.ssrc);
             }
         }
         Ok(())
-    }
-
-    fn commit(&mut self, ssrc: u32, recalled: Option<OpenSource>, remembers: bool) {
-        if let Some(source) = recalled {
-            self.sources.insert(ssrc, source, remembers);
-        }
-        self.sources.touch(ssrc);
     }
 
     pub(crate) fn parts(&self) -> (&Sessions, &Sources<OpenSource>) {

@@ -47,9 +47,11 @@ pub enum Freshness {
     /// below, in which a late packet may have come meanwhile.
     ///
     /// With 0 for RTP nothing above the saved index is given up: right if indices are stored before
-    /// packets leave ([`Seal::progress`], [`Open::progress`]), or if those that come can only be
-    /// newer. Every number above 0 is that many packets of silence, 2^14 at most. An RTCP index
-    /// costs nothing to skip: 2^10 are an hour of reports.
+    /// packets leave ([`Seal::progress_of`], [`Open::progress_of`]), or if those that come can only
+    /// be newer. Every number above 0 is that many packets of silence, 2^14 at most. An RTCP index
+    /// costs nothing to skip: 2^10 are an hour of reports. No number helps a source that appeared
+    /// since: it is unknown, and only what was stored of it ([`Open::resume`], [`Seal::resume`])
+    /// protects it.
     Stale {
         /// Packets of RTP.
         rtp: u16,

@@ -16,9 +16,10 @@ use crate::window::{PERIOD, Place, Window, estimate};
 ///
 /// **Index of RTP.** A relay sends what others numbered, so the rollover counter of each source is
 /// followed as a receiver would (RFC 3711 §3.3.1), from 0 at its first packet; late packets get the
-/// counter of their place. A sender that jumps back by more than the window is not late but began
-/// anew: after a second of such packets in sequence they are sealed in the next period. Jumping
-/// forward alone keeps the next rule.
+/// counter of their place. What came before the first packet has no place if that would need a
+/// counter below 0. A sender that jumps back by more than the window is not late but began anew:
+/// after a second of such packets in sequence they are sealed ahead, in the next period if need be.
+/// To go forward only is what keeps the next rule.
 ///
 /// **No keystream twice.** An index that was used, or of which that is not known any more, is
 /// refused. One exception: networks and phones repeat packets, and a repeated packet is sealed to
@@ -79,7 +80,10 @@ impl Seal {
             return Err(Refusal::KeystreamReused { index });
         }
         source.note(index, print);
-        self.commit(header.ssrc, recalled);
+        if let Some(source) = recalled {
+            self.sources.insert(header.ssrc, source, true);
+        }
+        self.sources.touch(header.ssrc);
         Ok(need)
     }
 
@@ -104,7 +108,10 @@ impl Seal {
         }
         self.session.seal_rtcp(packet, len, ssrc, index)?;
         source.next_rtcp += 1;
-        self.commit(ssrc, recalled);
+        if let Some(source) = recalled {
+            self.sources.insert(ssrc, source, true);
+        }
+        self.sources.touch(ssrc);
         Ok(need)
     }
 
@@ -134,6 +141,11 @@ impl Seal {
         live.chain(self.sources.remembered().iter().copied())
     }
 
+    /// How far one source got, if it is known; for the data plane to store per packet.
+    pub fn progress_of(&self, ssrc: u32) -> Option<Progress> {
+        self.sources.progress_of(ssrc)
+    }
+
     /// Counts everything up to there as sealed. Never goes back.
     ///
     /// # Errors
@@ -145,17 +157,11 @@ impl Seal {
             None => {
                 let mut source = self.sources.recall(progress.ssrc)?;
                 source.raise(&progress);
-                self.commit(progress.ssrc, Some(source));
+                self.sources.insert(progress.ssrc, source, true);
+                self.sources.touch(progress.ssrc);
             }
         }
         Ok(())
-    }
-
-    fn commit(&mut self, ssrc: u32, recalled: Option<SealSource>) {
-        if let Some(source) = recalled {
-            self.sources.insert(ssrc, source, true);
-        }
-        self.sources.touch(ssrc);
     }
 
     pub(crate) fn parts(&self) -> (&Keys, &Sources<SealSource>) {
@@ -210,15 +216,19 @@ impl SealSource {
         };
         let mut index = estimate(window.highest(), sequence);
         let mut place = window.place(index);
-        if place == Place::TooOld {
+        // At rollover counter 0 there is no index for what came before the first packet.
+        let is_before_first = index > window.highest() + PERIOD / 2;
+        if place == Place::TooOld || is_before_first {
             let (next, count) = self.strays;
             let count = if sequence == next { count + 1 } else { 1 };
             self.strays = (sequence.wrapping_add(1), count);
             if count < RESTART_RUN {
                 return Err(Refusal::Late { index });
             }
-            index += PERIOD;
-            place = Place::Ahead;
+            if place == Place::TooOld {
+                index += PERIOD;
+                place = Place::Ahead;
+            }
         }
         self.strays = (0, 0);
         if index > MAX_RTP_INDEX {

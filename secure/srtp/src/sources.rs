@@ -47,13 +47,17 @@ impl<S: Source> Sources<S> {
 
     /// The source, if it is in the table.
     pub(crate) fn live(&mut self, ssrc: u32) -> Option<&mut S> {
-        let is_it = |entry: &Entry<S>| entry.ssrc == ssrc;
-        let at = if self.live.get(self.recent).is_some_and(is_it) {
-            self.recent
-        } else {
-            self.live.iter().position(is_it)?
-        };
+        let at = self.find(ssrc)?;
         self.live.get_mut(at).map(|entry| &mut entry.source)
+    }
+
+    /// How far a source got that is in the table or remembered.
+    pub(crate) fn progress_of(&self, ssrc: u32) -> Option<Progress> {
+        if let Some(entry) = self.find(ssrc).and_then(|at| self.live.get(at)) {
+            return Some(entry.source.progress(ssrc));
+        }
+        let at = self.find_remembered(ssrc).ok()?;
+        self.remembered.get(at).copied()
     }
 
     /// A source that is not in the table, as [`Self::insert`] would take it.
@@ -90,10 +94,7 @@ impl<S: Source> Sources<S> {
     /// Notes that the source has just been used. It is in the table.
     pub(crate) fn touch(&mut self, ssrc: u32) {
         self.clock += 1;
-        let is_it = |entry: &Entry<S>| entry.ssrc == ssrc;
-        if !self.live.get(self.recent).is_some_and(is_it) {
-            self.recent = self.live.iter().position(is_it).unwrap_or_default();
-        }
+        self.recent = self.find(ssrc).unwrap_or_default();
         if let Some(entry) = self.live.get_mut(self.recent) {
             entry.used = self.clock;
         }
@@ -134,6 +135,14 @@ impl<S: Source> Sources<S> {
             }
             Err(at) => self.remembered.insert(at, progress),
         }
+    }
+
+    fn find(&self, ssrc: u32) -> Option<usize> {
+        let is_it = |entry: &Entry<S>| entry.ssrc == ssrc;
+        if self.live.get(self.recent).is_some_and(is_it) {
+            return Some(self.recent);
+        }
+        self.live.iter().position(is_it)
     }
 
     fn find_remembered(&self, ssrc: u32) -> Result<usize, usize> {

@@ -91,7 +91,7 @@ fn heir_uses_no_keystream_again() {
 
 fn sealed_rtcp_index(sender: &mut Seal) -> u32 {
     seal_rtcp(sender, &rtcp(SSRC)).unwrap();
-    sender.progress().next().unwrap().rtcp.unwrap()
+    sender.progress_of(SSRC).unwrap().rtcp.unwrap()
 }
 
 #[test]
@@ -145,6 +145,25 @@ fn state_of_version_1_is_read() {
     let written: serde_json::Value = serde_json::from_str(&picture(&receiver)).unwrap();
     let expected: serde_json::Value = serde_json::from_str(STORED).unwrap();
     assert_eq!(written, expected);
+}
+
+/// The same of a sealer.
+const STORED_SEAL: &str = r#"{"version":1,
+    "keys":{"suite":"AES_CM_128_HMAC_SHA1_80","key":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],
+        "salt":[2,2,2,2,2,2,2,2,2,2,2,2,2,2],"mki":null,
+        "parameters":{"unencrypted_srtp":false,"unencrypted_srtcp":false,
+            "unauthenticated_srtp":false}},
+    "sources":[{"ssrc":3405691582,
+        "rtp":{"highest":65541,"words":[63,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]},
+        "next_rtcp":7}],
+    "remembered":[{"ssrc":5,"rtp":9,"rtcp":3}]}"#;
+
+#[test]
+fn sealer_of_version_1_is_read() {
+    let state: SealState = serde_json::from_str(STORED_SEAL).unwrap();
+    let sender = Seal::restore(state, Freshness::Exact).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(STORED_SEAL).unwrap();
+    assert_eq!(serde_json::to_value(sender.save()).unwrap(), expected);
 }
 
 #[test]

@@ -109,6 +109,29 @@ fn sender_that_began_anew_goes_on_in_the_next_period() {
 }
 
 #[test]
+fn what_came_before_the_first_packet_does_not_move_the_stream() {
+    let (mut sender, mut receiver) = pair(CM);
+    for number in [2, 65_535, 3, 65_534, 4] {
+        match seal(&mut sender, &rtp(number)) {
+            Ok(sealed) => assert_eq!(open(&mut receiver, &sealed), Ok(rtp(number))),
+            Err(refusal) => assert_eq!(
+                refusal,
+                Refusal::Late {
+                    index: number.into()
+                }
+            ),
+        }
+    }
+    assert_eq!(sender.progress_of(SSRC), Some(rtp_progress(4)));
+    // But a sender that really went there is followed.
+    for number in 50_000..50_100 {
+        let _ = seal(&mut sender, &rtp(number));
+    }
+    assert_eq!(sender.progress_of(SSRC), Some(rtp_progress(50_099)));
+    assert_eq!(sender.progress_of(1), None);
+}
+
+#[test]
 fn indices_end() {
     for suite in [CM, GCM] {
         let (mut sender, _) = pair(suite);
