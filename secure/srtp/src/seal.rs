@@ -74,7 +74,7 @@ impl Seal {
         };
         let (index, place) = source.index(header.sequence)?;
         let print = self.session.seal_rtp(packet, len, &header, index)?;
-        if place == Place::Seen && source.print(index) != Some(print) {
+        if place == Place::Seen && !source.is_repeated(index, print) {
             // Whoever sends it in spite of the refusal shall not send this.
             packet.fill(0);
             return Err(Refusal::KeystreamReused { index });
@@ -237,11 +237,11 @@ impl SealSource {
         Ok((index, place))
     }
 
+    /// Whether that very packet was sealed under the index. If another one took its place among
+    /// the tags, it is not known any more.
     #[expect(clippy::indexing_slicing, reason = "modulo their number")]
-    fn print(&self, index: u64) -> Option<Print> {
-        let age = self.rtp.as_ref()?.highest().checked_sub(index)?;
-        let print = self.prints[print_at(index)];
-        (age < PRINTS as u64 && print != 0).then_some(print)
+    fn is_repeated(&self, index: u64, print: Print) -> bool {
+        self.prints[print_at(index)] == print
     }
 
     #[expect(clippy::indexing_slicing, reason = "modulo their number")]

@@ -63,6 +63,19 @@ fn stale_state_opens_nothing_that_may_have_been_opened() {
 }
 
 #[test]
+fn no_skip_leads_away_from_the_stream() {
+    let (mut sender, _) = pair(CM);
+    seal(&mut sender, &rtp(100)).unwrap();
+    let far = Freshness::Stale {
+        rtp: u16::MAX,
+        rtcp: u32::MAX,
+    };
+    let mut sender = heir(&sender, far);
+    assert!(seal(&mut sender, &rtp(100 + MAX_SKIP)).is_err());
+    assert!(seal(&mut sender, &rtp(101 + MAX_SKIP)).is_ok());
+}
+
+#[test]
 fn heir_uses_no_keystream_again() {
     for suite in Suite::ALL {
         let (mut sender, mut receiver) = pair(suite);

@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::limits::{MAX_REMEMBERED, MAX_SOURCES, RTP_WINDOW};
 use crate::testing::{
@@ -58,6 +62,18 @@ fn repeated_packet_without_its_tag_is_refused() {
         seal(&mut sender, &rtp(0)),
         Err(Refusal::KeystreamReused { index: 0 })
     );
+}
+
+#[test]
+fn late_packet_takes_no_newer_one_its_tag() {
+    let (mut sender, _) = pair(CM);
+    for number in (0..200).filter(|number| *number != 100) {
+        seal(&mut sender, &rtp(number)).unwrap();
+    }
+    seal(&mut sender, &rtp(100)).unwrap();
+    // It has the place of the late one.
+    let newer = 100 + u16::try_from(PRINTS).unwrap();
+    assert!(seal(&mut sender, &rtp(newer)).is_ok());
 }
 
 #[test]
@@ -255,4 +271,46 @@ fn same_key_again_forgets_nothing() {
     seal(&mut sender, &with_payload(1, 7)).unwrap();
     sender.rekey(keys(CM)).unwrap();
     assert!(seal(&mut sender, &with_payload(1, 8)).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_input_panics(
+        suite in proptest::sample::select(&Suite::ALL[..]),
+        bytes in prop::collection::vec(any::<u8>(), 0..100),
+        len in 0..120_usize,
+    ) {
+        let (mut sender, _) = pair(suite);
+        for version in [None, Some(0x80)] {
+            let mut buffer = bytes.clone();
+            if let (Some(version), Some(first)) = (version, buffer.first_mut()) {
+                *first = version | *first & 0x3f;
+            }
+            for sealed in [
+                sender.rtp(&mut buffer.clone(), len),
+                sender.rtcp(&mut buffer, len),
+            ] {
+                prop_assert!(sealed.unwrap_or_default() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_keystream_protects_two_packets(
+        is_aead in any::<bool>(),
+        start in any::<u16>(),
+        packets in prop::collection::vec((0..1500_u16, 0..3_u8), 1..150),
+    ) {
+        let (mut sender, _) = pair(if is_aead { GCM } else { CM });
+        let mut used = BTreeMap::new();
+        for (step, byte) in packets {
+            let plain = with_payload(start.wrapping_add(step), byte);
+            let Ok(sealed) = seal(&mut sender, &plain) else {
+                continue;
+            };
+            let stream: Vec<_> = (12..44).map(|at| sealed[at] ^ plain[at]).collect();
+            let before = used.insert(stream, plain.clone());
+            prop_assert!(before.is_none_or(|before| before == plain));
+        }
+    }
 }
