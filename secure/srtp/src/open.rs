@@ -26,6 +26,10 @@ use crate::window::{PERIOD, Window, estimate};
 /// [`Open::rekey`] also the period before and 0, as nothing was received under the new key. So a
 /// bad packet costs 2 tags, at most 4 of a source that has not spoken since the keys changed.
 ///
+/// AEAD destroys what does not authenticate. So that a second index can be tried, a packet is copied
+/// before if its source is unknown or the last one failed; the first packet after a gap that long is
+/// lost. That doubt is all that a bad packet leaves behind.
+///
 /// **Sources.** At most [`MAX_SOURCES`](crate::MAX_SOURCES) have state; of
 /// [`MAX_REMEMBERED`](crate::MAX_REMEMBERED) more that made room the highest indices are kept. See
 /// [`Refusal::TooManySources`].

@@ -61,8 +61,8 @@ impl Separate {
         }
     }
 
-    /// Encrypts the first `len` bytes of `packet` and fills the rest: `mki_len` bytes of `mki`,
-    /// and the tag, which has what is left.
+    /// Encrypts the first `len` bytes of `packet` and fills the rest with the tag, but for `mki_len`
+    /// bytes in front of it.
     pub(crate) fn seal_rtp(
         &self,
         packet: &mut [u8],
@@ -90,19 +90,20 @@ impl Separate {
     ) -> Result<u64, Refusal> {
         let (body, tail) = split(packet, len)?;
         let tag = tail.get(mki_len..).unwrap_or_default();
-        let begun = self.mac.begin(body);
-        let authentic = |index: &u64| equal(&begun.finish(&rollover(*index)), tag);
         let found = if tag.is_empty() {
             candidates.first()
         } else {
-            candidates.iter().find(|index| authentic(index))
+            let begun = self.mac.begin(body);
+            let authentic = |index: &&u64| equal(&begun.finish(&rollover(**index)), tag);
+            candidates.iter().find(authentic)
         };
         let index = found.copied().ok_or(Refusal::BadTag)?;
         self.cipher.rtp(body, header, index)?;
         Ok(index)
     }
 
-    /// The same for RTCP; `word` is E bit and index.
+    /// Encrypts an RTCP packet of `len` bytes if `word`, its E bit and index, says so, and fills the
+    /// rest of `packet`.
     pub(crate) fn seal_rtcp(
         &self,
         packet: &mut [u8],
