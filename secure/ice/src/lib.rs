@@ -7,6 +7,7 @@
 //! not done: a relay is reached at its own addresses.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod credentials;
 pub mod limits;
 pub mod stun;

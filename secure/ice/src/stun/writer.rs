@@ -95,7 +95,7 @@ impl<'b> Writer<'b> {
 
     /// MESSAGE-INTEGRITY over what was written so far.
     pub fn integrity(&mut self, key: &IntegrityKey) -> Result<&mut Self, Full> {
-        let tag = key.tag(self.buffer.get(..self.len).unwrap_or_default());
+        let tag = key.tag(self.as_bytes());
         self.attribute(kind::MESSAGE_INTEGRITY, &[&tag])
     }
 
@@ -103,9 +103,19 @@ impl<'b> Writer<'b> {
     pub fn fingerprint(&mut self) -> Result<&mut Self, Full> {
         // The length field counts it already (RFC 8489 §14.7).
         self.say_length(self.len + 8)?;
-        let crc = crc32fast::hash(self.buffer.get(..self.len).unwrap_or_default());
+        let crc = crc32fast::hash(self.as_bytes());
         let value = crc ^ FINGERPRINT_MASK;
         self.attribute(kind::FINGERPRINT, &[&value.to_be_bytes()])
+    }
+
+    /// Any attribute, by its type.
+    pub fn raw(&mut self, kind: u16, value: &[u8]) -> Result<&mut Self, Full> {
+        self.attribute(kind, &[value])
+    }
+
+    /// The message so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
     }
 
     /// Bytes of the message, at the start of the buffer.
