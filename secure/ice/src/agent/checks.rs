@@ -78,14 +78,12 @@ impl Agent {
                 continue;
             };
             // One is left for a new check.
-            if budget <= 1 {
-                break;
-            }
-            if check.again(now) {
+            if check.is_spent() {
+                failed.push(id);
+            } else if budget > 1 {
+                check.again(now);
                 self.out.push_back(Outgoing::Check { pair: id });
                 budget -= 1;
-            } else {
-                failed.push(id);
             }
         }
         for id in failed {

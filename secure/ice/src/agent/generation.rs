@@ -196,6 +196,7 @@ impl Generation {
         &mut self,
         remote: Remote,
         role: Role,
+        mode: Mode,
     ) -> Result<(), CandidateRefused> {
         let address = remote.address;
         if !is_usable(address) {
@@ -223,7 +224,7 @@ impl Generation {
             Some(known) => *known = remote,
             None => self.remotes.push(remote),
         }
-        if self.is_selected(remote.component) {
+        if self.is_selected(remote.component) && !self.is_unchecked(mode) {
             return Ok(());
         }
         for at in 0..self.locals.len() {
@@ -416,24 +417,29 @@ enum Entry {
 /// some, and its credentials, for requests that were on the way.
 #[derive(Debug)]
 pub(super) struct Previous {
+    /// Of that generation: the peer may not know of the restart yet.
+    pub(super) role: Role,
     pub(super) local: Side,
     pub(super) remote: Option<RemoteSide>,
     pub(super) used: PerComponent<Option<Use>>,
     pub(super) sources: Vec<(Component, SocketAddr, SocketAddr)>,
 }
 
-impl From<Generation> for Previous {
-    fn from(ended: Generation) -> Self {
+impl Previous {
+    pub(super) fn new(ended: Generation, role: Role) -> Self {
         Self {
+            role,
             sources: ended.sources().collect(),
             local: ended.local,
             remote: ended.remote,
             used: ended.used,
         }
     }
-}
 
-impl Previous {
+    pub(super) fn is_used(&self) -> bool {
+        self.used.iter().any(Option::is_some)
+    }
+
     pub(super) fn drop_rtcp(&mut self) {
         *self.used.get_mut(Component::Rtcp) = None;
         self.sources

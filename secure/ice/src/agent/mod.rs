@@ -238,7 +238,9 @@ impl Agent {
 
     /// Adds a candidate of the peer, before or after [`Agent::set_remote`].
     pub fn add_remote(&mut self, candidate: RemoteCandidate<'_>) -> Result<(), CandidateRefused> {
-        self.current.add_remote(candidate.into(), self.role)?;
+        let remote = candidate.into();
+        self.current
+            .add_remote(remote, self.role, self.config.mode)?;
         self.is_unsettled = true;
         Ok(())
     }
@@ -264,9 +266,10 @@ impl Agent {
     pub fn restart(&mut self, start: Start) -> Result<(), StartError> {
         let fresh = Generation::new(start.credentials, start.candidates)?;
         let ended = std::mem::replace(&mut self.current, fresh);
-        let is_used = ended.used.iter().any(Option::is_some);
-        if is_used || self.previous.is_none() {
-            self.previous = Some(Box::new(Previous::from(ended)));
+        let previous = self.previous.as_ref();
+        let is_needed = previous.is_some_and(|previous| previous.is_used());
+        if ended.used.iter().any(Option::is_some) || !is_needed {
+            self.previous = Some(Box::new(Previous::new(ended, self.role)));
         }
         self.role = start.role;
         self.conflicts = 0;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::candidate::{Component, reflexive_priority};
 use super::pair::Stage;
-use super::{Agent, RemoteSide, Role, Side};
+use super::{Agent, Generation, Previous, RemoteSide, Role, Side};
 use crate::limits;
 use crate::stun::{Class, Full, IntegrityKey, Tie, TransactionId, UnknownAttributes, Writer};
 
@@ -127,14 +127,25 @@ impl Agent {
         transaction: TransactionId,
         buffer: &mut [u8],
     ) -> Option<Transmit> {
-        let (ours, theirs, used) = match age {
+        let (ours, theirs, used, role) = match age {
             Age::Current => {
-                let current = &self.current;
-                (&current.local, current.remote.as_ref(), &current.used)
+                let Generation {
+                    local,
+                    remote,
+                    used,
+                    ..
+                } = &self.current;
+                (local, remote, used, self.role)
             }
             Age::Previous => {
-                let previous = self.previous.as_deref()?;
-                (&previous.local, previous.remote.as_ref(), &previous.used)
+                let Previous {
+                    local,
+                    remote,
+                    used,
+                    role,
+                    ..
+                } = self.previous.as_deref()?;
+                (local, remote, used, *role)
             }
         };
         let used = used.get(component).as_ref()?;
@@ -145,8 +156,8 @@ impl Agent {
         let request = Request {
             software: &self.config.software,
             ours,
-            theirs: theirs?,
-            tie: self.tie(self.role),
+            theirs: theirs.as_ref()?,
+            tie: self.tie(role),
             priority: reflexive_priority(priority),
             nominates: false,
             transaction,

@@ -72,14 +72,15 @@ impl Check {
         self.next = now + limits::RETRANSMIT;
     }
 
-    /// Counts one more transmission; `false` if there have been enough.
-    pub(super) fn again(&mut self, now: Instant) -> bool {
-        if self.sent > limits::RETRANSMISSIONS {
-            return false;
-        }
-        self.next = now + limits::RETRANSMIT * (1 << self.sent);
+    /// Whether it has been sent often enough.
+    pub(super) fn is_spent(&self) -> bool {
+        self.sent > limits::RETRANSMISSIONS
+    }
+
+    /// Counts one more transmission.
+    pub(super) fn again(&mut self, now: Instant) {
+        self.next = now + limits::RETRANSMIT * (1 << self.sent.min(limits::RETRANSMISSIONS));
         self.sent += 1;
-        true
     }
 }
 

@@ -42,6 +42,7 @@ struct GenerationState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PreviousState {
+    role: Role,
     local: Credentials,
     remote: Option<RemoteParameters>,
     used: Vec<UseState>,
@@ -236,6 +237,7 @@ impl GenerationState {
 impl Previous {
     fn save(&self) -> PreviousState {
         PreviousState {
+            role: self.role,
             local: self.local.credentials.clone(),
             remote: self.remote.as_ref().map(RemoteSide::save),
             used: save_uses(&self.used),
@@ -252,6 +254,7 @@ impl PreviousState {
             *used.get_mut(saved.component) = Some(revive(saved, u32::MAX));
         }
         Ok(Previous {
+            role: self.role,
             local: Side::new(self.local),
             remote: self.remote.map(RemoteSide::from),
             used,

@@ -261,8 +261,12 @@ impl Agent {
                     return Err(Refusal::WrongPath);
                 }
                 self.verify(age, message)?;
+                let code = message.error().map(|error| error.code);
                 if message.class() == Class::Success {
                     self.refresh(age, component, now);
+                } else if age == Age::Current && code == Some(ROLE_CONFLICT) {
+                    // The next consent check has the other role.
+                    self.yield_to(self.role, rng);
                 }
                 return Ok(());
             }
@@ -356,17 +360,10 @@ impl Agent {
         let Some(pair) = self.current.pair(id) else {
             return;
         };
-        let sent_as = pair.check().map(|check| check.role);
-        self.conflicts = self.conflicts.saturating_add(1);
-        if self.conflicts > limits::ROLE_CONFLICTS {
+        let sent_as = pair.check().map_or(self.role, |check| check.role);
+        if !self.yield_to(sent_as, rng) {
             self.fail(id, now, rng);
             return;
-        }
-        let is_lite = |mode| mode == Mode::Lite;
-        let remote = self.current.remote.as_ref().map(|remote| remote.mode);
-        if sent_as == Some(self.role) && !remote.is_some_and(is_lite) {
-            self.switch_role(self.role.other());
-            self.tie_breaker = rng.next_u64();
         }
         if let Some(pair) = self.current.pair_mut(id) {
             if matches!(pair.stage, Stage::InProgress(_)) {
@@ -374,6 +371,21 @@ impl Agent {
             }
             self.current.trigger(id, false);
         }
+    }
+
+    /// Takes the role other than `sent_as`; `false` if that has happened too often.
+    fn yield_to(&mut self, sent_as: Role, rng: &mut dyn RngCore) -> bool {
+        self.conflicts = self.conflicts.saturating_add(1);
+        if self.conflicts > limits::ROLE_CONFLICTS {
+            return false;
+        }
+        let remote = self.current.remote.as_ref().map(|remote| remote.mode);
+        // Between a full and a lite side there is no choice.
+        if sent_as == self.role && remote != Some(Mode::Lite) {
+            self.switch_role(self.role.other());
+            self.tie_breaker = rng.next_u64();
+        }
+        true
     }
 }
 

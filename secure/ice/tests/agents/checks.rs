@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use windlass_ice::agent::{Event, State};
+use windlass_ice::Credentials;
+use windlass_ice::agent::{Agent, Event, Mode, Role, Start, State};
 use windlass_ice::stun::{Class, Message};
 
 use crate::net::*;
@@ -75,7 +76,7 @@ fn a_check_is_repeated_seven_times_and_fails() {
     let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
     let mut net = Net::pair(5, a, b.clone());
     net.block(|_, _| true);
-    net.introduce(A, B, windlass_ice::agent::Mode::Full);
+    net.introduce(A, B, Mode::Full);
     net.name(A, &b);
     net.pass(Duration::from_secs(60));
     let requests = net.hosts[A].sent_of(Class::Request);
@@ -96,10 +97,10 @@ fn a_check_is_repeated_seven_times_and_fails() {
 fn a_failed_agent_is_still_there_for_a_late_peer() {
     let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
     let mut net = Net::pair(6, a.clone(), b.clone());
-    net.introduce(A, B, windlass_ice::agent::Mode::Full);
+    net.introduce(A, B, Mode::Full);
     net.pass(Duration::from_secs(45));
     assert_eq!(net.hosts[A].agent.state(), State::Failed);
-    net.introduce(B, A, windlass_ice::agent::Mode::Full);
+    net.introduce(B, A, Mode::Full);
     net.name(B, &a);
     net.complete();
     net.assert_connected(ONE, TWO);
@@ -161,8 +162,8 @@ fn a_hundred_candidates_are_tried_and_no_more_are_taken() {
         })
         .collect();
     many[99] = b[0];
-    net.introduce(A, B, windlass_ice::agent::Mode::Full);
-    net.introduce(B, A, windlass_ice::agent::Mode::Full);
+    net.introduce(A, B, Mode::Full);
+    net.introduce(B, A, Mode::Full);
     net.name(A, &many);
     // B knows nothing of A, so that A's own check has to find the way.
     net.block(|_, to| to.port() >= 30_000);
@@ -180,4 +181,34 @@ fn a_hundred_candidates_are_tried_and_no_more_are_taken() {
         .windows(2)
         .filter(|pair| pair[1].at - net.start < Duration::from_millis(90));
     assert!(least.count() <= 5);
+}
+
+#[test]
+fn the_longest_messages_fit() {
+    let long = "u".repeat(256);
+    let mut net = Net::new(11);
+    let mut config = config(Mode::Full);
+    config.software = "é".repeat(100).into();
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    for (role, candidates) in [(Role::Controlling, &a), (Role::Controlled, &b)] {
+        let at = net.add(config.clone(), role, candidates.clone());
+        let credentials = Credentials::new(&long, &long).unwrap();
+        let start = Start {
+            credentials,
+            role,
+            candidates: candidates.clone(),
+        };
+        net.hosts[at].agent = Agent::new(config.clone(), start, net.now).unwrap();
+    }
+    net.signal(&a, &b);
+    net.complete();
+    net.assert_connected(ONE, TWO);
+    let longest = net.hosts[A].sent.iter().map(|sent| sent.bytes.len());
+    assert_eq!(longest.max(), Some(728));
+}
+
+#[test]
+fn an_agent_is_small() {
+    // Thousands of calls have two to four each.
+    assert!(size_of::<Agent>() <= 1536, "{}", size_of::<Agent>());
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use windlass_ice::agent::{Agent, Component, Event, Mode, Outcome, Refusal, Role};
+use windlass_ice::agent::{
+    Agent, Component, Event, Mode, Outcome, Refusal, RemoteParameters, Role,
+};
 use windlass_ice::limits;
 use windlass_ice::stun::{Class, IntegrityKey, Message, Tie, TransactionId, Writer};
 
@@ -22,6 +24,7 @@ struct Forged {
     tie: Tie,
     unknown: &'static [u16],
     nominates: bool,
+    priority: u32,
 }
 
 impl Forged {
@@ -35,6 +38,7 @@ impl Forged {
             tie: Tie::Controlled(0),
             unknown: &[],
             nominates: false,
+            priority: 1_853_824_767,
         }
     }
 
@@ -48,7 +52,7 @@ impl Forged {
         writer
             .tie(self.tie)
             .unwrap()
-            .priority(1_853_824_767)
+            .priority(self.priority)
             .unwrap();
         if self.nominates {
             writer.use_candidate().unwrap();
@@ -485,6 +489,49 @@ fn a_later_nomination_of_a_peer_that_means_it_moves_the_pair() {
     net.pass(Duration::from_millis(1));
     assert_eq!(net.rtp(B).unwrap().remote, addr(THIEF));
     assert_eq!(net.hosts[B].count(|event| *event == Event::Completed), 1);
+}
+
+#[test]
+fn of_a_peer_that_nominates_with_every_check_the_best_pair_counts() {
+    let b = hosts(&[TWO]);
+    let mut net = Net::pair(3, hosts(&[ONE]), b);
+    let parameters = RemoteParameters {
+        credentials: net.hosts[A].agent.credentials().clone(),
+        mode: Mode::Full,
+        has_ice2: false,
+    };
+    let now = net.now;
+    net.hosts[B].agent.set_remote(parameters, now).unwrap();
+    net.block(|_, _| true);
+    let key = net.hosts[A].key();
+    let nominate = |net: &mut Net, at: u8, priority: u32| {
+        let forged = Forged {
+            nominates: true,
+            priority,
+            tie: Tie::Controlling(0),
+            ..Forged::of_peer(net, B, A)
+        };
+        let from = place(at).to_string();
+        receive(net, B, &from, &forged.write(at));
+        net.pass(Duration::from_millis(50));
+        let check = net.hosts[B]
+            .sent_of(Class::Request)
+            .last()
+            .copied()
+            .cloned();
+        if let Some(check) = check.filter(|check| check.to == place(at)) {
+            receive(net, B, &from, &success(&check.bytes, Some(&key)));
+        }
+        net.pass(Duration::from_millis(50));
+        net.rtp(B).unwrap().remote
+    };
+    assert_eq!(nominate(&mut net, 1, 2000), place(1));
+    assert_eq!(nominate(&mut net, 2, 3000), place(2), "better");
+    assert_eq!(nominate(&mut net, 3, 1000), place(2), "worse");
+    assert_eq!(nominate(&mut net, 1, 2000), place(2));
+    // The better one falls silent.
+    net.pass(Duration::from_secs(13));
+    assert_eq!(nominate(&mut net, 1, 2000), place(1));
 }
 
 /// One call of an agent.

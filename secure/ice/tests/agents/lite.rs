@@ -49,6 +49,20 @@ fn two_lite_agents_go_by_priority_and_send_nothing() {
 }
 
 #[test]
+fn two_lite_agents_take_the_best_also_when_it_comes_last() {
+    let a = hosts(&[ONE]);
+    let b = hosts(&[TWO, "198.51.100.3:20000", "198.51.100.4:20000"]);
+    let mut net = Net::pair_of(2, (Mode::Lite, a), (Mode::Lite, b.clone()));
+    net.introduce(A, B, Mode::Lite);
+    for candidate in b.iter().rev() {
+        net.name(A, &[*candidate]);
+        net.pass(Duration::from_millis(100));
+        assert_eq!(net.rtp(A).unwrap().remote, candidate.address);
+    }
+    assert_eq!(net.hosts[A].count(is_completed), 1);
+}
+
+#[test]
 fn a_lite_agent_is_usable_before_the_nomination() {
     let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
     let mut net = Net::pair_of(3, (Mode::Full, a), (Mode::Lite, b.clone()));

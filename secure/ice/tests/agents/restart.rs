@@ -124,6 +124,17 @@ fn a_restart_that_comes_to_nothing_leaves_the_old_pair() {
 }
 
 #[test]
+fn a_restart_in_the_other_role_does_not_disturb_the_old_pair() {
+    let mut net = connected(7);
+    // B, who was controlled, offers; the answer takes long.
+    restart(&mut net, B, Role::Controlling, &hosts(&[TWO]));
+    net.pass(Duration::from_secs(90));
+    net.assert_connected(ONE, TWO);
+    assert_eq!(net.hosts[A].agent.role(), Role::Controlling);
+    assert_eq!(net.hosts[A].agent.counters().dropped_in, 0);
+}
+
+#[test]
 fn other_credentials_without_a_restart_are_refused() {
     let mut net = connected(6);
     let mut parameters = RemoteParameters {
