@@ -220,7 +220,10 @@ impl Agent {
         if !works || !is_known {
             return;
         }
-        if is_nominated && message.uses_candidate() {
+        // A nomination that came too early for the pair in use is taken up when that has fallen silent.
+        let used = self.current.used.get(component).as_ref();
+        let is_in_doubt = used.is_some_and(|used| used.is_in_doubt(now));
+        if is_nominated && (message.uses_candidate() || is_in_doubt) {
             self.accept_nomination(id, now, rng);
         }
         if self.config.mode == Mode::Lite {

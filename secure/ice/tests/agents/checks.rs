@@ -212,3 +212,40 @@ fn an_agent_is_small() {
     // Thousands of calls have two to four each.
     assert!(size_of::<Agent>() <= 1536, "{}", size_of::<Agent>());
 }
+
+#[test]
+fn what_works_for_rtp_is_tried_for_rtcp_before_the_rest() {
+    let a = both(&[ONE]);
+    let b = both(&[TWO, "198.51.100.3:20000", "198.51.100.4:20000"]);
+    let mut net = Net::pair(12, a, b.clone());
+    // B only answers, and only at its first address.
+    net.block(|_, to| to.ip().to_string().starts_with("198.51.100.") && to.ip() != addr(TWO).ip());
+    net.introduce(A, B, Mode::Full);
+    net.name(A, &b);
+    net.pass(Duration::from_millis(70));
+    let sent = net.hosts[A].sent.iter().map(|sent| sent.to.to_string());
+    let sent: Vec<_> = sent.collect();
+    let expected = [
+        TWO,
+        "198.51.100.2:20001",
+        "198.51.100.3:20000",
+        "198.51.100.4:20000",
+    ];
+    assert_eq!(sent, expected);
+}
+
+#[test]
+fn a_request_of_the_peer_repeats_an_open_check_at_once() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    let mut net = Net::pair(13, a.clone(), b.clone());
+    net.block(|_, _| true);
+    net.introduce(A, B, Mode::Full);
+    net.name(A, &b);
+    // The next repetition would be at 6.3 s.
+    net.pass(Duration::from_secs(4));
+    net.walls.clear();
+    net.introduce(B, A, Mode::Full);
+    net.name(B, &a);
+    net.complete_within(Duration::from_millis(300));
+    net.assert_connected(ONE, TWO);
+}

@@ -534,6 +534,96 @@ fn of_a_peer_that_nominates_with_every_check_the_best_pair_counts() {
     assert_eq!(nominate(&mut net, 1, 2000), place(1));
 }
 
+#[test]
+fn another_branch_that_knows_our_password_is_answered_and_not_let_in() {
+    let mut net = waiting();
+    let mut forged = Forged::of_peer(&net, A, B);
+    let (ours, _) = forged.username.clone().unwrap();
+    forged.username = Some((ours, "another".to_owned()));
+    let (outcome, answer) = reply(&mut net, A, THIEF, &forged.write(1));
+    assert_eq!(outcome, Outcome::Taken);
+    let answer = answer.unwrap();
+    assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
+    assert!(!net.hosts[A].agent.is_valid_source(addr(ONE), addr(THIEF)));
+}
+
+#[test]
+fn consent_comes_only_from_where_it_was_asked() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    let mut net = Net::pair(4, a.clone(), b.clone());
+    net.signal(&a, &b);
+    net.complete();
+    let requests = net.hosts[A].sent_of(Class::Request).len();
+    net.block(|_, _| true);
+    net.pass(Duration::from_secs(7));
+    let request = net.hosts[A].sent_of(Class::Request)[requests].bytes.clone();
+    let good = success(&request, Some(&net.hosts[B].key()));
+    let bad = success(&request, Some(&IntegrityKey::new(b"guessed")));
+    let outcome = receive(&mut net, A, THIEF, &good);
+    assert_eq!(outcome, Outcome::Dropped(Refusal::WrongPath));
+    let outcome = receive(&mut net, A, TWO, &bad);
+    assert_eq!(outcome, Outcome::Dropped(Refusal::Unauthentic));
+    let unchanged = net.hosts[A].agent.counters().responses_in;
+    assert_eq!(receive(&mut net, A, TWO, &good), Outcome::Taken);
+    assert_eq!(net.hosts[A].agent.counters().responses_in, unchanged + 1);
+}
+
+#[test]
+fn a_request_does_not_bring_back_a_pair_without_consent() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    let mut net = Net::pair(5, a.clone(), b.clone());
+    net.signal(&a, &b);
+    net.complete();
+    net.block(|_, _| true);
+    net.pass(Duration::from_secs(40));
+    let sent = net.hosts[A].sent.len();
+    let forged = Forged::of_peer(&net, A, B);
+    assert_eq!(receive(&mut net, A, TWO, &forged.write(1)), Outcome::Taken);
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.hosts[A].sent.len(), sent + 1, "an answer, and no check");
+    assert_eq!(net.rtp(A), None);
+}
+
+#[test]
+fn an_early_nomination_is_taken_up_when_the_pair_in_use_is_silent() {
+    let mut net = Net::pair(6, hosts(&[ONE]), hosts(&[TWO]));
+    let parameters = RemoteParameters {
+        credentials: net.hosts[A].agent.credentials().clone(),
+        mode: Mode::Full,
+        has_ice2: false,
+    };
+    let now = net.now;
+    net.hosts[B].agent.set_remote(parameters, now).unwrap();
+    net.block(|_, _| true);
+    let key = net.hosts[A].key();
+    let ask = |net: &mut Net, at: u8, nominates: bool| {
+        let forged = Forged {
+            nominates,
+            priority: 1000 * u32::from(at),
+            tie: Tie::Controlling(0),
+            ..Forged::of_peer(net, B, A)
+        };
+        let from = place(at).to_string();
+        receive(net, B, &from, &forged.write(at));
+        net.pass(Duration::from_millis(50));
+        let check = net.hosts[B]
+            .sent_of(Class::Request)
+            .last()
+            .copied()
+            .cloned();
+        if let Some(check) = check.filter(|check| check.to == place(at)) {
+            receive(net, B, &from, &success(&check.bytes, Some(&key)));
+        }
+        net.rtp(B).unwrap().remote
+    };
+    assert_eq!(ask(&mut net, 2, true), place(2));
+    assert_eq!(ask(&mut net, 1, true), place(2), "the better one is in use");
+    net.pass(Duration::from_secs(6));
+    assert_eq!(ask(&mut net, 1, false), place(2));
+    net.pass(Duration::from_secs(7));
+    assert_eq!(ask(&mut net, 1, false), place(1));
+}
+
 /// One call of an agent.
 #[derive(Clone, Debug)]
 enum Step {

@@ -122,3 +122,15 @@ fn a_nomination_that_fails_is_made_of_the_next_best_pair() {
     net.complete_within(Duration::from_secs(40));
     net.assert_connected("192.0.2.7:10000", "198.51.100.2:20000");
 }
+
+#[test]
+fn hosts_that_have_both_components_go_before_better_ones_that_have_not() {
+    let a = both(&[ONE, "192.0.2.7:10000"]);
+    let b = both(&["198.51.100.2:20000"]);
+    let mut net = Net::pair(7, a.clone(), b.clone());
+    net.block(|from, to| [from, to].contains(&addr("192.0.2.1:10001")));
+    net.signal(&a, &b);
+    net.complete();
+    net.assert_connected("192.0.2.7:10000", "198.51.100.2:20000");
+    assert_eq!(net.rtcp(A).unwrap().local, addr("192.0.2.7:10001"));
+}
