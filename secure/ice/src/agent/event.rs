@@ -9,7 +9,9 @@ use super::candidate::Component;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// `remote` proved on `local` that it is the peer: DTLS and media from there may be admitted.
+    /// `remote` proved on `local` that it is the peer: DTLS and media from there may be admitted. That
+    /// ends without an event (mux, a completed restart, newer sources): ask
+    /// [`Agent::valid_sources`](super::Agent::valid_sources) for the whole list.
     Authenticated {
         /// What is carried.
         component: Component,

@@ -253,23 +253,12 @@ impl Generation {
         let remote = match known {
             Some(known) => known,
             None => {
-                let mut octets = [0; 18];
-                let ip = match from.ip() {
-                    std::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-                    std::net::IpAddr::V6(ip) => ip.octets(),
-                };
-                for (place, byte) in octets
-                    .iter_mut()
-                    .zip(ip.into_iter().chain(from.port().to_be_bytes()))
-                {
-                    *place = byte;
-                }
                 let remote = Remote {
                     component,
                     address: from,
                     priority,
                     // RFC 8445 §7.3.1.3: unlike all others.
-                    foundation: hash(&octets),
+                    foundation: hash(from.to_string().as_bytes()),
                     origin: Origin::Learned { ufrag },
                 };
                 if !self.has_room_to_learn() {
@@ -282,26 +271,35 @@ impl Generation {
         self.add_pair(local, &remote, role, Entry::Proven)
     }
 
-    /// Whether a candidate can be learned; the oldest learned one that came to nothing makes room.
+    /// Whether a candidate can be learned. The oldest learned one makes room, first of those that came
+    /// to nothing, then of those that are not in use.
     fn has_room_to_learn(&mut self) -> bool {
-        let is_learned = |remote: &Remote| remote.origin != Origin::Signalled;
-        let learned = self.remotes.iter().filter(|remote| is_learned(remote));
-        if learned.count() < limits::LEARNED_CANDIDATES {
+        let is_learned = |remote: &&Remote| remote.origin != Origin::Signalled;
+        let learned = self.remotes.iter().filter(is_learned);
+        if learned.clone().count() < limits::LEARNED_CANDIDATES {
             return true;
         }
-        let has_worked = |remote: &Remote| {
-            let mut pairs = self.pairs.iter();
-            pairs.any(|pair| pair.remote == remote.address && pair.works())
+        let pairs_of = |remote: &Remote| {
+            let (component, address) = (remote.component, remote.address);
+            let pairs = self.pairs.iter();
+            pairs.filter(move |pair| pair.remote == address && pair.component == component)
         };
-        let mut remotes = self.remotes.iter();
-        let oldest = remotes.position(|remote| is_learned(remote) && !has_worked(remote));
-        let Some(oldest) = oldest else {
+        let idle = learned.filter(|remote| !pairs_of(remote).any(|pair| self.is_bound(pair)));
+        let oldest = idle.min_by_key(|remote| pairs_of(remote).any(Pair::works));
+        let Some(oldest) = oldest.copied() else {
             return false;
         };
-        let gone = self.remotes.remove(oldest);
+        self.remotes.retain(|remote| *remote != oldest);
         self.pairs
-            .retain(|pair| pair.remote != gone.address || pair.component != gone.component);
+            .retain(|pair| pair.remote != oldest.address || pair.component != oldest.component);
         true
+    }
+
+    /// Whether a pair must not be given up: media uses it, or it may be under nomination.
+    fn is_bound(&self, pair: &Pair) -> bool {
+        let used = self.used.get(pair.component).as_ref();
+        let is_used = used.is_some_and(|used| used.pair == pair.id);
+        is_used || pair.works() && self.nomination == Nomination::Running
     }
 
     /// The pair of both, new or known. `None` if there is no room for it.
@@ -341,16 +339,18 @@ impl Generation {
         Some(id)
     }
 
-    /// Removes the worst pair, if it is worse than the new one and nothing depends on it.
+    /// Removes the worst pair that can be spared for the new one.
     fn make_room(&mut self, new: &Pair, entry: Entry) -> Option<()> {
-        let is_idle = |pair: &Pair| match entry {
-            _ if pair.works() => false,
-            Entry::Proven => true,
-            Entry::Signalled => !pair.is_authenticated && pair.priority < new.priority,
+        let is_spare = |pair: &Pair| match entry {
+            Entry::Proven => !self.is_bound(pair),
+            Entry::Signalled => {
+                !pair.works() && !pair.is_authenticated && pair.priority < new.priority
+            }
         };
         let pairs = self.pairs.iter().enumerate();
-        let idle = pairs.filter(|(_, pair)| is_idle(pair));
-        let (worst, _) = idle.min_by_key(|(_, pair)| (pair.is_authenticated, pair.priority))?;
+        let spare = pairs.filter(|(_, pair)| is_spare(pair));
+        let worth = |pair: &Pair| (pair.works(), pair.is_authenticated, pair.priority);
+        let (worst, _) = spare.min_by_key(|(_, pair)| worth(pair))?;
         self.pairs.swap_remove(worst);
         Some(())
     }

@@ -279,7 +279,8 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes in a datagram that arrived on the socket `local`.
+    /// Takes in a datagram that arrived on the socket `local`. Addresses are compared as they are: an
+    /// IPv4 address must not come once as such and once mapped into IPv6.
     pub fn handle_datagram(
         &mut self,
         local: SocketAddr,
@@ -373,7 +374,8 @@ impl Agent {
     }
 
     /// Whether `from` has shown on the socket `local` that it is the peer. DTLS and media of others
-    /// are not to be let in (spec: media-behaviour §2).
+    /// are not to be let in (spec: media-behaviour §2). Stays true when consent to send is lost. Between
+    /// two lite sides nothing is shown, and every signalled address counts.
     pub fn is_valid_source(&self, local: SocketAddr, from: SocketAddr) -> bool {
         self.valid_sources()
             .any(|(_, at, source)| at == local && source == from)

@@ -1,7 +1,6 @@
 //! Candidate pairs and their states (RFC 8445 §6.1.2).
 
 use std::net::SocketAddr;
-
 use std::time::Instant;
 
 use super::Role;

@@ -311,6 +311,27 @@ fn a_peer_that_moves_all_the_time_is_bounded() {
 }
 
 #[test]
+fn a_peer_that_moves_may_do_so_for_ever_also_where_each_place_worked() {
+    let mut net = Net::pair_of(7, (Mode::Lite, hosts(&[ONE])), (Mode::Full, hosts(&[TWO])));
+    net.introduce(A, B, Mode::Full);
+    let mut forged = Forged {
+        nominates: true,
+        tie: Tie::Controlling(0),
+        ..Forged::of_peer(&net, A, B)
+    };
+    for at in 0..200 {
+        receive(&mut net, A, &place(at).to_string(), &forged.write(at));
+        net.pass(Duration::from_millis(1));
+        forged.nominates = false;
+        assert_eq!(net.rtp(A).unwrap().remote, place(0), "still in use");
+        assert!(net.hosts[A].agent.is_valid_source(addr(ONE), place(0)));
+        assert!(net.hosts[A].agent.is_valid_source(addr(ONE), place(at)));
+    }
+    let sources = net.hosts[A].agent.valid_sources().count();
+    assert_eq!(sources, limits::LEARNED_CANDIDATES);
+}
+
+#[test]
 fn a_hundred_candidates_leave_room_for_a_learned_one() {
     let mut net = waiting();
     let candidates: Vec<_> = (0..100_u16)
