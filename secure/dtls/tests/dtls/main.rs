@@ -1,4 +1,5 @@
-//! Sessions of ours against each other over a link with faults, in virtual time.
+//! Sessions of ours against each other over a link with faults, in virtual time, and against OpenSSL
+//! over loopback.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -9,6 +10,7 @@
 
 mod hostile;
 mod link;
+mod openssl;
 mod pair;
 mod renewal;
 mod state;
