@@ -116,9 +116,6 @@ impl Certificate {
         };
         let mut serial = [0; 8];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_| CertificateError::Random)?;
-        // Positive and without leading zeros (RFC 5280 §4.1.2.2), so always of 8 bytes.
-        let [first, ..] = &mut serial;
-        *first = (*first & 0x7f) | 0x40;
         let mut name = DistinguishedName::new();
         let common_name: String = config.common_name.chars().take(COMMON_NAME).collect();
         name.push(DnType::CommonName, common_name);
@@ -228,10 +225,15 @@ mod tests {
     fn serial_numbers_differ() {
         let config = CertificateConfig::default();
         let serial = |certificate: &Certificate| {
-            // SEQUENCE { SEQUENCE { [0] version, INTEGER of 8 bytes
-            let der = certificate.der();
-            let at = der.windows(2).position(|w| w == [0x02, 0x08]).unwrap();
-            der[at + 2..at + 10].to_vec()
+            // [0] { INTEGER 2 }, the version, comes before it.
+            let (der, version) = (certificate.der(), [0xa0, 3, 2, 1, 2, 2]);
+            let at = der.windows(6).position(|w| w == version).unwrap() + 6;
+            let len = usize::from(der[at]);
+            assert!(
+                (7..=9).contains(&len) && der[at + 1] < 0x80,
+                "positive, of 64 bits"
+            );
+            der[at + 1..=at + len].to_vec()
         };
         let (a, b) = (generate(&config).unwrap(), generate(&config).unwrap());
         assert_ne!(serial(&a), serial(&b));

@@ -28,6 +28,7 @@ use rtc_dtls::crypto_provider::{
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::signature_hash_algorithm::SignatureScheme;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
 
 use crate::certificate::{Certificate, KeyKind};
 use crate::cookie;
@@ -241,7 +242,7 @@ impl Library {
         let mut aligned = rkyv::util::AlignedVec::<16>::new();
         aligned.extend_from_slice(saved.as_bytes());
         let saved = rkyv::from_bytes::<SavedState, rkyv::rancor::Error>(&aligned);
-        aligned.fill(0);
+        aligned.as_mut_slice().zeroize();
         let saved = saved.map_err(|error| failed(error.to_string()))?;
         let (local, remote) = (saved.local_random.to_vec(), saved.remote_random.to_vec());
         let (client_random, server_random) = match self.role {
