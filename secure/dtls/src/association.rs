@@ -73,8 +73,10 @@ pub(crate) struct Association {
     started: Instant,
     /// When the peer last sent something of use.
     progress: Instant,
-    /// Description of a fatal alert in the clear, after the last progress.
-    alerted: Option<u8>,
+    /// What says that the peer will not go on, unless it does: since the last progress.
+    doubt: Option<FailReason>,
+    /// The request for a cookie that a client has answered.
+    cookie_request: Vec<u8>,
     seen: Seen,
     mtu: usize,
     /// Number of our next record in the clear.
@@ -174,7 +176,8 @@ impl Association {
             source: None,
             started: now,
             progress: now,
-            alerted: None,
+            doubt: None,
+            cookie_request: Vec::new(),
             seen: Seen::default(),
             mtu: config.mtu,
             sequence: 0,
@@ -270,7 +273,8 @@ impl Association {
             // nothing else from then on.
             (0, wire::ALERT) => {
                 if let [2, description] = record.body {
-                    self.alerted.get_or_insert(*description);
+                    self.doubt
+                        .get_or_insert(FailReason::PeerAlert(*description));
                 }
                 false
             }
@@ -289,9 +293,7 @@ impl Association {
     /// does not know us any more.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), FailReason> {
         if self.patience().is_some_and(|end| now >= end) {
-            return Err(self
-                .alerted
-                .map_or(FailReason::Stalled, FailReason::PeerAlert));
+            return Err(self.doubt.take().unwrap_or(FailReason::Stalled));
         }
         if now >= self.sent + self.interval {
             self.interval = (self.interval * 2).min(limits::LAST_RETRANSMIT);
@@ -302,8 +304,8 @@ impl Association {
 
     /// When it makes no sense to go on. A client starts over then, a server waits for one that does.
     fn patience(&self) -> Option<Instant> {
-        if self.alerted.is_some() {
-            return Some(self.progress + limits::ALERT_DOUBT);
+        if self.doubt.is_some() {
+            return Some(self.progress + limits::DOUBT);
         }
         let is_alive = self.role == Role::Active && self.records > 0;
         is_alive.then(|| self.progress + limits::PATIENCE)
@@ -341,7 +343,14 @@ impl Association {
                 Taken::Kept => {
                     used = true;
                     self.progress = now;
-                    self.alerted = None;
+                    self.doubt = None;
+                }
+                // The peer wants another cookie: the one we have was for somebody else's hello.
+                Taken::Repeated
+                    if fragment.kind == wire::HELLO_VERIFY_REQUEST
+                        && fragment.body != self.cookie_request =>
+                {
+                    self.doubt.get_or_insert(FailReason::Cookie);
                 }
                 Taken::Repeated => repeated = true,
                 Taken::Refused => {}
@@ -388,12 +397,13 @@ impl Association {
                 wire::server_hello_suite(&message.body).map_err(|_| malformed)?;
                 Ok(())
             }
+            (Role::Active, wire::HELLO_VERIFY_REQUEST) => {
+                self.cookie_request.clone_from(&message.body);
+                Ok(())
+            }
             (
                 Role::Active,
-                wire::HELLO_VERIFY_REQUEST
-                | wire::SERVER_KEY_EXCHANGE
-                | wire::CERTIFICATE_REQUEST
-                | wire::SERVER_HELLO_DONE,
+                wire::SERVER_KEY_EXCHANGE | wire::CERTIFICATE_REQUEST | wire::SERVER_HELLO_DONE,
             )
             | (Role::Passive, wire::CLIENT_KEY_EXCHANGE | wire::CERTIFICATE_VERIFY) => Ok(()),
             _ => Err(malformed),

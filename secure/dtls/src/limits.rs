@@ -57,8 +57,9 @@ pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 /// A client starts over if a peer that has answered once says nothing new for so long: it was repeated
 /// five times to in vain.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// An alert in the clear is true if nothing else comes for so long; then a forged one has cost nothing.
-pub(crate) const ALERT_DOUBT: Duration = Duration::from_millis(1_500);
+/// An alert in the clear is believed if nothing else comes for so long; a forged one costs nothing
+/// as long as the peer goes on.
+pub(crate) const DOUBT: Duration = Duration::from_millis(1_500);
 /// Record numbers by which the network's repetitions are told from the peer's: more than a flight has.
 pub(crate) const RECORD_NUMBERS: usize = 64;
 /// Before a client tries again after a handshake that went wrong.

@@ -80,6 +80,9 @@ impl SessionConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FailReason {
+    /// The server wants another cookie than the one it asked for.
+    #[error("peer refused its own cookie")]
+    Cookie,
     /// No fingerprint of the SDP is the certificate's.
     #[error("peer certificate rejected: fingerprint mismatch")]
     FingerprintMismatch,

@@ -108,6 +108,53 @@ fn close_notify_of_a_stranger_is_no_close() {
     assert_eq!(link.passive.counters().ignored, 1);
 }
 
+/// A stranger whose hello is proven before the peer's, as far as it gets without a certificate.
+#[test]
+fn stranger_who_was_first_only_delays() {
+    let (active, passive) = ecdsa();
+    let mut link = Link::new(active, passive);
+    let from = "203.0.113.66:6666".parse().unwrap();
+    let mut stranger = Session::new(ecdsa().0, link.now).unwrap();
+    let mut buf = Vec::new();
+    for _ in 0..2 {
+        stranger.poll_transmit(&mut buf).unwrap();
+        link.passive.handle_datagram(from, &buf, link.now);
+        let transmit = link.passive.poll_transmit(&mut buf).unwrap();
+        assert_eq!(transmit.to, Some(from));
+        stranger.handle_datagram(address(Side::Passive), &buf, link.now);
+    }
+    link.run(Duration::from_secs(4));
+    link.keys();
+    assert!(link.passive.counters().hellos_refused > 0);
+}
+
+/// Row 5 of the security promises: hellos for the NULL cipher while a handshake is under way.
+#[test]
+fn hellos_of_strangers_end_no_handshake() {
+    let (active, passive) = ecdsa();
+    let mut hello = Vec::new();
+    let mut stranger = Session::new(ecdsa().0, start()).unwrap();
+    stranger.poll_transmit(&mut hello).unwrap();
+    // The first suite of ours is c02b, NULL is c006.
+    let at = hello.windows(2).position(|w| w == [0xc0, 0x2b]).unwrap();
+    hello[at + 1] = 0x06;
+    // Before the client's own in the first four seconds, so that it gets the cookie for another hello.
+    let mut left = 5;
+    let mut link = Link::new(active, passive).with_tamper(move |side, datagram| {
+        if side == Side::Passive {
+            return vec![datagram];
+        }
+        if left > 0 {
+            left -= 1;
+            return vec![hello.clone(), datagram, hello.clone()];
+        }
+        vec![datagram, hello.clone()]
+    });
+    link.run(LIMIT);
+    link.keys();
+    assert_eq!(link.passive_events.len(), 1);
+}
+
 /// Fragments of one byte, which a reassembly that recurses pays for with its stack.
 #[test]
 fn tiny_fragments_are_bounded() {
