@@ -22,10 +22,12 @@ use aws_lc_rs::hmac;
 use bytes::BytesMut;
 use rtc_dtls::cipher_suite::{CipherSuite, CipherSuiteId, cipher_suite_for_id};
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder};
+use rtc_dtls::content::ContentType;
 use rtc_dtls::crypto_provider::{
     CryptoError, RTCCrypto, RTCCryptoProvider, RTCRandom, providers::AwsLcRsProvider,
 };
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_dtls::record_layer::record_layer_header::{PROTOCOL_VERSION1_2, RecordLayerHeader};
 use rtc_dtls::signature_hash_algorithm::SignatureScheme;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
@@ -377,7 +379,7 @@ impl RTCRandom for CookieProvider {
     }
 }
 
-/// Opens a record of the peer's epoch 1: kind and content.
+/// The content of a record of the peer's epoch 1; [`None`] if it is not the peer's.
 pub(crate) fn open(protection: &mut dyn CipherSuite, record: &Record<'_>) -> Option<Vec<u8>> {
     let opened = protection.decrypt(record.bytes).ok()?;
     opened.get(wire::RECORD_HEADER..).map(<[u8]>::to_vec)
@@ -389,9 +391,6 @@ pub(crate) fn seal_alert(
     alert: [u8; 2],
     sequence: u64,
 ) -> Option<Vec<u8>> {
-    use rtc_dtls::content::ContentType;
-    use rtc_dtls::record_layer::record_layer_header::{PROTOCOL_VERSION1_2, RecordLayerHeader};
-
     let plain = wire::record(wire::ALERT, wire::DTLS_1_2, 1, sequence, &alert);
     let header = RecordLayerHeader {
         content_type: ContentType::Alert,

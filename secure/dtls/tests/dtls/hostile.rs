@@ -175,6 +175,26 @@ fn tiny_fragments_are_bounded() {
     link.keys();
 }
 
+#[test]
+fn answers_that_nobody_fetches_are_bounded() {
+    let (active, passive) = ecdsa();
+    let (mut hello, now) = (Vec::new(), start());
+    let mut active = Session::new(active, now).unwrap();
+    active.poll_transmit(&mut hello).unwrap();
+    let mut passive = Session::new(passive, now).unwrap();
+    for _ in 0..1000 {
+        passive.handle_datagram(address(Side::Active), &hello, now);
+    }
+    let mut answers = Vec::new();
+    let mut buf = Vec::new();
+    while passive.poll_transmit(&mut buf).is_some() {
+        answers.push(buf.len());
+    }
+    assert_eq!(answers.len(), 64);
+    assert_eq!(passive.counters().overflows, 936);
+    assert!(answers.iter().all(|len| *len < hello.len()), "amplified");
+}
+
 /// Whether a session that was given `datagrams` lives on.
 fn survives(mut session: Session, datagrams: &[Vec<u8>]) {
     let mut now = start();

@@ -150,6 +150,9 @@ struct Driven {
     socket: UdpSocket,
     peer: Option<SocketAddr>,
     events: Vec<Event>,
+    /// Datagrams sent, and which of them are lost.
+    sent: usize,
+    lost: &'static [usize],
 }
 
 impl Driven {
@@ -163,6 +166,8 @@ impl Driven {
             socket,
             peer,
             events: Vec::new(),
+            sent: 0,
+            lost: &[],
         }
     }
 
@@ -177,6 +182,10 @@ impl Driven {
         let mut buf = Vec::new();
         while !done(&self.events) && Instant::now() < end {
             while let Some(transmit) = self.session.poll_transmit(&mut buf) {
+                self.sent += 1;
+                if self.lost.contains(&self.sent) {
+                    continue;
+                }
                 if let Some(to) = transmit.to.or(self.peer) {
                     // A peer that is not there yet refuses; it is sent again.
                     let _ = self.socket.send_to(&buf, to);
@@ -229,10 +238,24 @@ fn free_port() -> u16 {
 
 /// We are the server.
 fn serve(ours: KeyKind, theirs: KeyKind, arguments: &[&str]) {
+    serve_over(SessionConfig::MTU, &[], ours, theirs, arguments);
+}
+
+/// We are the server, with this MTU and these losses.
+fn serve_over(
+    mtu: usize,
+    lost: &'static [usize],
+    ours: KeyKind,
+    theirs: KeyKind,
+    arguments: &[&str],
+) {
     let Some(identity) = Identity::new(theirs) else {
         return;
     };
-    let mut ours = Driven::new(config(Role::Passive, ours, &identity), None);
+    let mut config = config(Role::Passive, ours, &identity);
+    config.mtu = mtu;
+    let mut ours = Driven::new(config, None);
+    ours.lost = lost;
     let address = format!("127.0.0.1:{}", ours.port());
     let common = ["-dtls1_2", "-connect", &address];
     let peer = identity.start("s_client", &[&common, arguments].concat());
@@ -253,14 +276,30 @@ fn serve(ours: KeyKind, theirs: KeyKind, arguments: &[&str]) {
 
 /// We are the client.
 fn call(ours: KeyKind, theirs: KeyKind, arguments: &[&str]) {
+    call_over(SessionConfig::MTU, &[], ours, theirs, arguments);
+}
+
+/// We are the client, with this MTU and these losses.
+fn call_over(
+    mtu: usize,
+    lost: &'static [usize],
+    ours: KeyKind,
+    theirs: KeyKind,
+    arguments: &[&str],
+) {
     let Some(identity) = Identity::new(theirs) else {
         return;
     };
     let port = free_port().to_string();
-    let common = ["-dtls1_2", "-accept", &port, "-Verify", "1", "-4"];
+    let common = [
+        "-dtls1_2", "-accept", &port, "-Verify", "1", "-4", "-naccept", "1",
+    ];
     let peer = identity.start("s_server", &[&common, arguments].concat());
     let address = format!("127.0.0.1:{port}").parse().unwrap();
-    let mut ours = Driven::new(config(Role::Active, ours, &identity), Some(address));
+    let mut config = config(Role::Active, ours, &identity);
+    config.mtu = mtu;
+    let mut ours = Driven::new(config, Some(address));
+    ours.lost = lost;
     let connected = ours.connect();
     assert_eq!(connected.profile, Profile::Aes128CmSha1_80);
     ours.session.close();
@@ -275,49 +314,54 @@ fn call(ours: KeyKind, theirs: KeyKind, arguments: &[&str]) {
 const ECDSA: KeyKind = KeyKind::EcdsaP256;
 const RSA: KeyKind = KeyKind::Rsa(2048);
 
-#[test]
-fn openssl_client_with_ecdsa_has_our_keys() {
-    serve(ECDSA, ECDSA, &[]);
+/// Runs cases beside each other: most of their time is waiting.
+fn at_once(cases: &[&(dyn Fn() + Sync)]) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(case);
+        }
+    });
 }
 
 #[test]
-fn openssl_client_with_rsa_has_our_keys() {
-    serve(RSA, RSA, &[]);
+fn openssl_clients_have_our_keys() {
+    at_once(&[
+        &|| serve(ECDSA, ECDSA, &[]),
+        &|| serve(RSA, RSA, &[]),
+        &|| serve(ECDSA, RSA, &[]),
+        &|| serve(ECDSA, ECDSA, &["-cipher", "CHACHA20"]),
+    ]);
 }
 
 #[test]
-fn openssl_client_with_another_kind_of_key_has_our_keys() {
-    serve(ECDSA, RSA, &[]);
+fn openssl_servers_have_our_keys() {
+    at_once(&[
+        &|| call(ECDSA, ECDSA, &[]),
+        &|| call(RSA, RSA, &[]),
+        &|| call(RSA, ECDSA, &["-cipher", "CHACHA20"]),
+        // Asks for a cookie.
+        &|| call(ECDSA, ECDSA, &["-listen"]),
+    ]);
 }
 
 #[test]
-fn openssl_client_with_chacha_has_our_keys() {
-    serve(ECDSA, ECDSA, &["-cipher", "CHACHA20"]);
+fn openssl_clients_on_bad_paths_have_our_keys() {
+    at_once(&[
+        // Cookie request, our first flight twice, and our last one twice.
+        &|| serve_over(SessionConfig::MTU, &[2, 4], ECDSA, ECDSA, &[]),
+        &|| serve_over(300, &[], RSA, RSA, &["-mtu", "300"]),
+        &|| serve_over(300, &[3, 6, 9], RSA, RSA, &["-mtu", "300"]),
+    ]);
 }
 
 #[test]
-fn openssl_client_on_a_small_path_has_our_keys() {
-    serve(RSA, RSA, &["-mtu", "300"]);
-}
-
-#[test]
-fn openssl_server_with_ecdsa_has_our_keys() {
-    call(ECDSA, ECDSA, &[]);
-}
-
-#[test]
-fn openssl_server_with_rsa_has_our_keys() {
-    call(RSA, RSA, &[]);
-}
-
-#[test]
-fn openssl_server_that_asks_for_a_cookie_has_our_keys() {
-    call(ECDSA, ECDSA, &["-listen"]);
-}
-
-#[test]
-fn openssl_server_on_a_small_path_has_our_keys() {
-    call(ECDSA, RSA, &["-mtu", "300"]);
+fn openssl_servers_on_bad_paths_have_our_keys() {
+    at_once(&[
+        // Hello, and the flight with Finished twice.
+        &|| call_over(SessionConfig::MTU, &[2], ECDSA, ECDSA, &[]),
+        &|| call_over(300, &[], ECDSA, RSA, &["-mtu", "300"]),
+        &|| call_over(300, &[3, 5, 8], RSA, RSA, &["-mtu", "300"]),
+    ]);
 }
 
 #[test]
