@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use windlass_dtls::{CloseReason, Event, FailReason, Fingerprint, HashFunction, KeyKind, Profile};
+use windlass_dtls::{
+    CloseReason, Event, FailReason, Fingerprint, HashFunction, KeyKind, Profile, Session,
+};
 
 use crate::link::{
-    Faults, Link, Side, alter_records, certificate, configs, connected, ecdsa, has_message,
+    Faults, Link, Side, address, alter_records, certificate, configs, connected, ecdsa,
+    has_message, start,
 };
 
 const LIMIT: Duration = Duration::from_secs(31);
@@ -281,8 +284,10 @@ fn lost_last_flight_is_sent_again() {
         }
         vec![datagram]
     });
-    link.run(LIMIT);
+    // The client's repetitions after 0.4 and 0.8 s ask for it.
+    link.run(Duration::from_millis(1_400));
     link.keys();
+    assert_eq!(link.passive_events.len(), 1);
 }
 
 #[test]
@@ -386,7 +391,7 @@ fn last_attempt_of_a_client_has_its_time() {
         Side::Passive => vec![datagram],
     });
     link.run(Duration::from_secs(29));
-    link.active = windlass_dtls::Session::new(active, link.now).unwrap();
+    link.active = Session::new(active, link.now).unwrap();
     let mut lost = 2;
     let mut link = link.with_tamper(move |_, datagram| {
         if has_message(&datagram, 2) && lost > 0 {
@@ -399,4 +404,39 @@ fn last_attempt_of_a_client_has_its_time() {
     link.run(LIMIT);
     link.keys();
     assert_eq!(link.passive_events.len(), 1);
+}
+
+#[test]
+fn peer_that_repeats_itself_is_answered_before_the_timer() {
+    let (active, passive) = ecdsa();
+    let now = start();
+    let (from, to) = (address(Side::Active), address(Side::Passive));
+    let mut active = Session::new(active, now).unwrap();
+    let mut passive = Session::new(passive, now).unwrap();
+    let mut hello = Vec::new();
+    for _ in 0..2 {
+        active.poll_transmit(&mut hello).unwrap();
+        passive.handle_datagram(from, &hello, now);
+        let mut answer = Vec::new();
+        passive.poll_transmit(&mut answer).unwrap();
+        if answer.len() < 100 {
+            active.handle_datagram(to, &answer, now);
+        }
+    }
+    let later = now + Duration::from_millis(100);
+    let mut answers = |datagram: &[u8], at| {
+        passive.handle_datagram(from, datagram, at);
+        std::iter::from_fn(|| passive.poll_transmit(&mut Vec::new())).count()
+    };
+    assert_eq!(answers(&hello, later), 0, "the same record again");
+    hello[10] = 9;
+    assert_eq!(answers(&hello, later), 1, "under a new number");
+    hello[10] = 10;
+    assert_eq!(answers(&hello, later), 0, "too soon");
+    let mut total = 0;
+    for number in 11..=255 {
+        hello[10] = number;
+        total += answers(&hello, later + Duration::from_millis(60) * number.into());
+    }
+    assert_eq!(total, 15, "16 in all");
 }

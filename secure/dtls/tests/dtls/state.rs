@@ -57,6 +57,13 @@ fn successor_sends_nothing_and_answers_a_close() {
 fn successor_closes_so_that_the_peer_believes_it() {
     let mut link = established();
     let state = carried(&link.active.save().unwrap());
+    let mut successor = Session::restore(ecdsa().0, state.clone()).unwrap();
+    successor.close();
+    let mut datagram = Vec::new();
+    successor.poll_transmit(&mut datagram).unwrap();
+    // No number that its predecessor may have used since.
+    let number = u64::from_be_bytes(datagram[3..11].try_into().unwrap());
+    assert!(number > (1 << 48) + 1000, "{number:#x}");
     link.active = Session::restore(ecdsa().0, state).unwrap();
     link.active.close();
     link.run(LIMIT);
