@@ -1,0 +1,82 @@
+//! Proof that a client receives what is sent to its address, without a memory of it (RFC 6347
+//! §4.2.1): the cookie of a HelloVerifyRequest is a MAC of the client's address and random.
+//!
+//! The reply is shorter than any ClientHello, so nothing is amplified, and until a client comes back
+//! with its cookie it has cost one MAC and no memory.
+
+use std::net::{IpAddr, SocketAddr};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+
+use crate::wire;
+
+/// Bytes of a cookie: what the library compares with.
+pub(crate) const LEN: usize = 20;
+
+/// The key of one session's cookies.
+pub(crate) struct Cookies(hmac::Key);
+
+impl Cookies {
+    /// [`None`] if the system has no random numbers.
+    pub(crate) fn new() -> Option<Self> {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).ok()?;
+        Some(Self(hmac::Key::new(hmac::HMAC_SHA256, &key)))
+    }
+
+    pub(crate) fn cookie(&self, from: SocketAddr, random: &[u8]) -> [u8; LEN] {
+        let mut mac = hmac::Context::with_key(&self.0);
+        match from.ip() {
+            IpAddr::V4(ip) => mac.update(&ip.to_ipv6_mapped().octets()),
+            IpAddr::V6(ip) => mac.update(&ip.octets()),
+        }
+        mac.update(&from.port().to_be_bytes());
+        mac.update(random);
+        let mut cookie = [0; LEN];
+        for (byte, mac) in cookie.iter_mut().zip(mac.sign().as_ref()) {
+            *byte = *mac;
+        }
+        cookie
+    }
+
+    pub(crate) fn is_valid(&self, from: SocketAddr, random: &[u8], cookie: &[u8]) -> bool {
+        verify_slices_are_equal(&self.cookie(from, random), cookie).is_ok()
+    }
+}
+
+/// The datagram that asks for `cookie`. It takes over the record's and the message's number, since
+/// there is no memory to count in.
+pub(crate) fn hello_verify_request(cookie: &[u8; LEN], sequence: u64, message: u16) -> Vec<u8> {
+    // The version says nothing about what will be spoken; 1.0 is what every client takes.
+    let mut body = wire::DTLS_1_0.to_be_bytes().to_vec();
+    body.push(20);
+    body.extend(cookie);
+    let message = wire::message(wire::HELLO_VERIFY_REQUEST, message, &body);
+    wire::record(wire::HANDSHAKE, wire::DTLS_1_0, 0, sequence, &message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookie_belongs_to_an_address_and_a_hello() {
+        let cookies = Cookies::new().unwrap();
+        let a: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+        let b: SocketAddr = "192.0.2.1:4001".parse().unwrap();
+        let cookie = cookies.cookie(a, &[1; 32]);
+        assert!(cookies.is_valid(a, &[1; 32], &cookie));
+        assert!(!cookies.is_valid(b, &[1; 32], &cookie));
+        assert!(!cookies.is_valid(a, &[2; 32], &cookie));
+        assert!(!cookies.is_valid(a, &[1; 32], &cookie[..19]));
+        assert!(!Cookies::new().unwrap().is_valid(a, &[1; 32], &cookie));
+    }
+
+    #[test]
+    fn request_is_shorter_than_the_shortest_hello() {
+        // Version, random, empty session id and cookie, one suite, one compression.
+        let shortest = wire::RECORD_HEADER + wire::HANDSHAKE_HEADER + 2 + 32 + 1 + 1 + 4 + 2;
+        assert!(hello_verify_request(&[0; LEN], 0, 0).len() < shortest);
+    }
+}
