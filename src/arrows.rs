@@ -7,6 +7,17 @@ use std::path::{Path, PathBuf};
 /// Rooms and crates with those that they name.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
+/// The crates of the workspace beside this one.
+const CRATES: [&str; 7] = [
+    "control/ng",
+    "control/sdp",
+    "control/edge",
+    "kernel-assist",
+    "secure/dtls",
+    "secure/ice",
+    "secure/srtp",
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -47,7 +58,7 @@ fn found() -> Arrows {
     for own in ["lib", "arrows"] {
         arrows.remove(own);
     }
-    for name in ["control/ng", "control/sdp", "control/edge", "kernel-assist"] {
+    for name in CRATES {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         let manifest = manifest
             .lines()
@@ -56,6 +67,7 @@ fn found() -> Arrows {
         let crates = crates.filter(|name| name.starts_with("windlass"));
         let others = crates.map(|name| name.trim_start_matches("windlass-").to_owned());
         let name = name.trim_start_matches("control/");
+        let name = name.trim_start_matches("secure/");
         arrows.insert(name.to_owned(), others.collect());
     }
     arrows.retain(|_, others| !others.is_empty());
@@ -92,7 +104,9 @@ fn named(line: &str, is_program: bool) -> Vec<String> {
     let known = |name: &String| {
         root().join("src").join(name).is_dir()
             || root().join(format!("src/{name}.rs")).is_file()
-            || ["ng", "sdp", "edge", "kernel-assist"].contains(&name.as_str())
+            || CRATES
+                .iter()
+                .any(|path| path.rsplit('/').next() == Some(name))
     };
     rooms.chain(crates).filter(known).collect()
 }

@@ -17,6 +17,7 @@ use super::voip::Measure;
 use crate::flow::bundle::{Bundle, BundledLine};
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
+use crate::flow::secure::Security;
 use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
     Taps, Withhold,
@@ -184,6 +185,8 @@ impl<'a> Place<'a> {
                     && payload != Payload::Opaque,
             },
             payload,
+            security: Security::Plain,
+            has_agent: false,
             bundle: self.bundle(),
         }
     }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::flow::port::{PortLease, ReturnPort};
+use crate::flow::secure::Security;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{Carries, Component, FlowChange, FlowSpec, Guards, Payload, PayloadTypes, Sink};
 use crate::media::latch::{Learning, PeerSpec};
@@ -131,6 +132,8 @@ impl Bench {
                 types,
                 clock_rate: 8000,
             },
+            security: Security::Plain,
+            has_agent: false,
             peer: PeerSpec {
                 signalled: Some(self.phones[side].local_addr().unwrap()),
                 proposed: None,

@@ -13,6 +13,7 @@ pub mod outgoing_digits;
 pub mod port;
 pub mod quality;
 pub mod reporter;
+pub mod secure;
 pub mod state;
 pub mod stats;
 
@@ -104,6 +105,10 @@ pub struct FlowSpec {
     pub rtp_sibling: Option<SocketAddr>,
     /// Format of the datagrams.
     pub payload: Payload,
+    /// Protection of the datagrams.
+    pub security: secure::Security,
+    /// STUN and DTLS that arrives is for the agents of the call (ICE, DTLS-SRTP).
+    pub has_agent: bool,
     /// The party on the other side of this port.
     pub peer: PeerSpec,
     /// Whether RTP from the party is forwarded (media direction). RTCP always is.

@@ -246,11 +246,17 @@ pub enum DropReason {
     Looping,
     /// RTP that is shorter than others of its payload type were.
     Short,
+    /// The keys of a party are not known yet, on the way in or out.
+    AwaitsKeys,
+    /// SRTP that was not sealed under the key of its party, or cannot be sealed under it.
+    NotAuthentic,
+    /// SRTP that was here before.
+    Replayed,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 14;
 
     /// All reasons, by index.
     pub const ALL: [Self; Self::COUNT] = [
@@ -265,6 +271,9 @@ impl DropReason {
         Self::Withheld,
         Self::Looping,
         Self::Short,
+        Self::AwaitsKeys,
+        Self::NotAuthentic,
+        Self::Replayed,
     ];
 
     /// Name in logs, metrics and replies.
@@ -281,6 +290,9 @@ impl DropReason {
             Self::Withheld => "withheld",
             Self::Looping => "looping",
             Self::Short => "short",
+            Self::AwaitsKeys => "awaits_keys",
+            Self::NotAuthentic => "not_authentic",
+            Self::Replayed => "replayed",
         }
     }
 }

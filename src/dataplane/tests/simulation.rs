@@ -12,6 +12,7 @@ use crate::dataplane::hops::Hops;
 use crate::dataplane::left::LeftSources;
 use crate::dataplane::sys::recv::RecvBatch;
 use crate::flow::port::PortHandle;
+use crate::flow::secure::Security;
 use crate::media::reach::{MediaPorts, Rules};
 
 /// A datagram: from, to, and what it holds.
@@ -142,6 +143,8 @@ impl World {
                 types,
                 clock_rate: 8000,
             },
+            security: Security::Plain,
+            has_agent: false,
             peer: PeerSpec {
                 signalled: Some(signalled),
                 proposed: None,

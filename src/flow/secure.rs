@@ -1,0 +1,158 @@
+//! The protection of media between us and one party: SRTP and SRTCP (RFC 3711; spec:
+//! media-behaviour §7).
+//!
+//! Keys belong to a media, not to a port: its RTP and its RTCP flow share them, and so do all port
+//! sets that its party may send to. What was received and sent under a key must be known wherever
+//! the key is used, else a packet passes twice, or a keystream covers two packets; so a
+//! [`Protection`] is shared by handle, and moves with its flows from worker to worker. Its locks
+//! are never contended: all flows of a call live on one worker.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use windlass_srtp::{Freshness, Keys, KeysError, MAX_OVERHEAD, Open, Refusal, Seal};
+
+use super::stats::DropReason;
+
+/// What protects the packets between us and a party.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Security {
+    /// Nothing: RTP and RTCP in the clear, or datagrams that are not looked into.
+    #[default]
+    Plain,
+    /// Keys that are not known yet: nothing is taken from the party, and nothing goes to it.
+    Awaited,
+    /// SRTP and SRTCP.
+    Keyed(Protection),
+}
+
+/// SRTP and SRTCP under the keys of one party, with what was received and sent under them.
+///
+/// Two are equal if they are the same one.
+#[derive(Clone)]
+pub struct Protection(Arc<Inner>);
+
+struct Inner {
+    /// Tells it from all others of the process, also from earlier ones.
+    number: u64,
+    open_keys: Vec<Keys>,
+    seal_keys: Keys,
+    open: Mutex<Open>,
+    seal: Mutex<Seal>,
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
+impl Protection {
+    /// The protection of a media whose party sends under one of `open`, and hears what is under
+    /// `seal`.
+    ///
+    /// # Errors
+    /// The keys do not go together.
+    pub fn new(open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
+        let opener = Open::new(open.clone())?;
+        let sealer = Seal::new(seal.clone())?;
+        Ok(Self::of(open, seal, opener, sealer))
+    }
+
+    /// New keys for the same media. Numbers of packets go on, as RFC 3711 §8.1 and the reference
+    /// have it; this one stays as it is, and in force until the other is.
+    ///
+    /// # Errors
+    /// The keys do not go together.
+    pub fn rekeyed(&self, open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
+        let restored = (
+            Open::restore(self.0.open.lock().save(), Freshness::Exact),
+            Seal::restore(self.0.seal.lock().save(), Freshness::Exact),
+        );
+        let (Ok(mut opener), Ok(mut sealer)) = restored else {
+            return Self::new(open, seal);
+        };
+        opener.rekey(open.clone())?;
+        sealer.rekey(seal.clone())?;
+        Ok(Self::of(open, seal, opener, sealer))
+    }
+
+    fn of(open_keys: Vec<Keys>, seal_keys: Keys, open: Open, seal: Seal) -> Self {
+        Self(Arc::new(Inner {
+            number: NUMBERS.fetch_add(1, Relaxed),
+            open_keys,
+            seal_keys,
+            open: Mutex::new(open),
+            seal: Mutex::new(seal),
+        }))
+    }
+
+    /// Whether these are its keys.
+    pub fn has_keys(&self, open: &[Keys], seal: &Keys) -> bool {
+        let is_same = |a: &Keys, b: &Keys| {
+            a.is_same_master(b) && a.mki() == b.mki() && a.parameters() == b.parameters()
+        };
+        let known = &self.0.open_keys;
+        known.len() == open.len()
+            && known.iter().zip(open).all(|(a, b)| is_same(a, b))
+            && is_same(&self.0.seal_keys, seal)
+    }
+
+    /// Authenticates and decrypts a packet of the party in place; what is left of it is plain.
+    ///
+    /// # Errors
+    /// It is not the party's, or was here before. The packet is void then.
+    pub fn open(&self, packet: &mut Vec<u8>, is_rtcp: bool) -> Result<(), DropReason> {
+        let mut open = self.0.open.lock();
+        let opened = match is_rtcp {
+            true => open.rtcp(packet),
+            false => open.rtp(packet),
+        };
+        packet.truncate(opened?);
+        Ok(())
+    }
+
+    /// Encrypts a packet for the party in place.
+    ///
+    /// # Errors
+    /// It cannot go out under this key: another packet with its number has.
+    pub fn seal(&self, packet: &mut Vec<u8>, is_rtcp: bool) -> Result<(), DropReason> {
+        let length = packet.len();
+        packet.resize(length + MAX_OVERHEAD, 0);
+        let mut seal = self.0.seal.lock();
+        let sealed = match is_rtcp {
+            true => seal.rtcp(packet, length),
+            false => seal.rtp(packet, length),
+        };
+        packet.truncate(sealed?);
+        Ok(())
+    }
+}
+
+impl From<Refusal> for DropReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Replayed { .. } => Self::Replayed,
+            _ => Self::NotAuthentic,
+        }
+    }
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Protection({})", self.0.seal_keys.suite().name())
+    }
+}
+
+impl PartialEq for Protection {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.number == other.0.number
+    }
+}
+
+impl Eq for Protection {}
+
+impl Hash for Protection {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.number.hash(state);
+    }
+}
