@@ -11,13 +11,11 @@ use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
 use super::media::{Endpoint, EndpointMap, Media, Port, PortSet};
 use super::state::Call;
-use super::unchanged::passes_unchanged;
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::bundle::{Bundle, BundledLine};
-use crate::flow::digits::{DigitBlock, DigitRule};
+use crate::flow::digits::DigitBlock;
 use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
-use crate::flow::secure::Security;
 use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
     Taps, Withhold,
@@ -185,7 +183,7 @@ impl<'a> Place<'a> {
                     && payload != Payload::Opaque,
             },
             payload,
-            security: Security::Plain,
+            security: self.media.security(),
             has_agent: false,
             bundle: self.bundle(),
         }
@@ -256,16 +254,10 @@ impl<'a> Place<'a> {
                 types = types.union(listener.media.formats.types);
             }
         }
-        let clock_rate = self.media.formats.clock_rate;
-        match self.is_sealed() {
-            true => Payload::Sealed { types, clock_rate },
-            false => Payload::Rtp { types, clock_rate },
+        Payload::Rtp {
+            types,
+            clock_rate: self.media.formats.clock_rate,
         }
-    }
-
-    /// SRTP arrives on these ports: nothing of ours can be put into it.
-    fn is_sealed(&self) -> bool {
-        self.members().any(Media::is_secure)
     }
 
     fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {
@@ -404,10 +396,6 @@ impl<'a> Place<'a> {
         for (line, member) in self.members().enumerate() {
             let line = u8::try_from(line).ok().filter(|_| is_bundle);
             for listener in self.listeners(member).chain(self.mirrors(member)) {
-                // Until keys can be converted, what would need it stays away from the other leg.
-                if !passes_unchanged(self.media, listener.media) {
-                    continue;
-                }
                 let rtp = listener.map.main.rtp.local;
                 let rtcp = listener.rtcp_port();
                 let mut add = |via, carries, rules| {
@@ -429,9 +417,8 @@ impl<'a> Place<'a> {
                 match (component, payload) {
                     (Component::Rtp, Payload::Opaque) => add(rtp, Carries::All, None),
                     (Component::Rtcp, Payload::Opaque) => add(rtcp, Carries::All, None),
-                    (Component::Rtcp, Payload::Rtp { .. } | Payload::Sealed { .. })
-                        if makes_reports => {}
-                    (Component::Rtp, Payload::Rtp { .. } | Payload::Sealed { .. }) => {
+                    (Component::Rtcp, Payload::Rtp { .. }) if makes_reports => {}
+                    (Component::Rtp, Payload::Rtp { .. }) => {
                         // A flow of one media is closed as a whole; see `receive`.
                         if member.recv || !is_bundle {
                             add(rtp, Carries::Rtp, self.rules(member, &listener, line));
@@ -440,7 +427,7 @@ impl<'a> Place<'a> {
                             add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                         }
                     }
-                    (Component::Rtcp, Payload::Rtp { .. } | Payload::Sealed { .. }) => {
+                    (Component::Rtcp, Payload::Rtp { .. }) => {
                         add(rtcp, Carries::Rtcp, self.report_rules(&listener));
                     }
                 }
@@ -456,8 +443,7 @@ impl<'a> Place<'a> {
         let is_spared = self.media.transport.has_feedback()
             && is_told
             && !listener.media.transport.has_feedback()
-            && !listener.media.formats.has_feedback
-            && !self.is_sealed();
+            && !listener.media.formats.has_feedback;
         is_spared.then(|| {
             Box::new(SinkRules {
                 change: Change {
@@ -469,7 +455,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Rules of a sink: packets that are withheld and, unless they are sealed, edits.
+    /// Rules of a sink: packets that are withheld, and edits.
     fn rules(
         &self,
         member: &Media,
@@ -490,7 +476,6 @@ impl<'a> Place<'a> {
                 muted.or(peer.muted_from(self.leg_index))
             });
         }
-        let is_sealed = self.is_sealed();
         let extensions = extension_rules(member, listener.media);
         let is_plain = line.is_none() && extensions.is_none();
         if muted == Muted::default() && is_plain {
@@ -500,18 +485,12 @@ impl<'a> Place<'a> {
         let withhold = Withhold {
             line,
             drop_media: muted.media,
-            digits: match is_sealed {
-                true => withheld(muted.dtmf),
-                false => muted.dtmf,
-            },
+            digits: muted.dtmf,
             events: events.union(listener.media.formats.events),
         };
-        let change = match is_sealed {
-            true => Change::default(),
-            false => Change {
-                extensions,
-                ..change(member, listener, muted)
-            },
+        let change = Change {
+            extensions,
+            ..change(member, listener, muted)
         };
         Some(Box::new(SinkRules { withhold, change }))
     }
@@ -546,12 +525,8 @@ impl<'a> Place<'a> {
                 events.union(member.formats.events)
             });
         let reports = self.defaults.report_digits || self.call.reports_digits();
-        // What is encrypted would only look like digits now and then.
-        let is_readable = !self.members().any(Media::is_secure);
-        let has_events = reports
-            && is_readable
-            && component == Component::Rtp
-            && events != PayloadTypes::default();
+        let has_events =
+            reports && component == Component::Rtp && events != PayloadTypes::default();
         if !is_recorded && !has_events {
             return None;
         }
@@ -577,19 +552,7 @@ fn head_of<'a>(leg: &'a Leg, media: &'a Media) -> &'a Media {
     head.and_then(|head| leg.medias.get(head)).unwrap_or(media)
 }
 
-/// The rule of a block where a digit cannot be replaced: it is dropped.
-fn withheld(block: DigitBlock) -> DigitBlock {
-    let feasible = |rule: DigitRule| match rule.replaces() {
-        true => DigitRule::Drop,
-        false => rule,
-    };
-    DigitBlock {
-        rule: feasible(block.rule),
-        until: block.until.map(|(end, after)| (end, feasible(after))),
-    }
-}
-
-/// Edits of a plain media's packets for a sink.
+/// Edits of a media's packets for a sink.
 fn change(member: &Media, listener: &Listener<'_>, muted: Muted) -> Change {
     let mut voiced = match muted.dtmf == DigitBlock::default() {
         true => Voiced::default(),
@@ -614,8 +577,7 @@ fn change(member: &Media, listener: &Listener<'_>, muted: Muted) -> Change {
     }
 }
 
-/// Rules for header extensions from one line to another. Encrypted packets keep theirs, which are
-/// authenticated.
+/// Rules for header extensions from one line to another.
 fn extension_rules(from: &Media, to: &Media) -> Option<ExtensionRules> {
     let list = |media: &Media| -> ExtensionIds {
         let extras = media.extras.as_deref();
@@ -624,7 +586,7 @@ fn extension_rules(from: &Media, to: &Media) -> Option<ExtensionRules> {
     };
     let (mut sender, receiver) = (list(from), list(to));
     let is_empty = sender == ExtensionIds::default() && receiver == ExtensionIds::default();
-    if is_empty || from.is_secure() || !from.transport.is_rtp() {
+    if is_empty || !from.transport.is_rtp() {
         return None;
     }
     // MID belongs to one line: it is never passed on, nor is what would be taken for it.

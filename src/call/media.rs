@@ -11,6 +11,7 @@ use windlass_sdp::{
 use super::ports::Family;
 
 use crate::flow::PayloadTypes;
+use crate::flow::secure::Protection;
 use crate::flow::stats::FlowStats;
 
 /// One m= line of a leg.
@@ -128,12 +129,10 @@ impl Media {
         self.extra(|extras| extras.passthrough.is_some())
     }
 
-    /// The party gets reports of our own, and its reports end here. Where we have no keys, reports
-    /// of others are all there is.
+    /// The party gets reports of our own, and its reports end here.
     pub(crate) fn makes_reports(&self) -> bool {
         self.extra(|extras| extras.makes_reports)
             && self.transport.is_rtp()
-            && !self.is_secure()
             && !self.is_passed_through()
     }
 
@@ -361,6 +360,8 @@ pub(crate) struct Sdes {
     pub(crate) prefers_first: bool,
     /// SDES is preferred to DTLS in the answer to the party (`SDES=prefer`).
     pub(crate) is_preferred: bool,
+    /// What was agreed on, in force.
+    pub(crate) protection: Option<Protection>,
 }
 
 /// DTLS-SRTP between us and one party (RFC 5763).

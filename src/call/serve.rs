@@ -351,6 +351,7 @@ impl Calls {
         call: &mut Call,
         leases: Vec<LeasedFlow>,
     ) -> Result<(), PlanRefused> {
+        call.settle_keys();
         let (plan, in_force) = call.plan(&self.defaults);
         if plan.is_empty() {
             return Ok(());

@@ -17,6 +17,7 @@ use crate::flow::lines::Lines;
 use crate::flow::outgoing::{Event as DigitEvent, Last, Passage};
 use crate::flow::outgoing_digits::{Fate, Replacement, Step};
 use crate::flow::port::PortLease;
+use crate::flow::secure::Security;
 use crate::flow::state::{FlowState, LeasedFlow, ServiceState};
 use crate::flow::stats::{DropReason, FlowStats, PeerView, SsrcStats};
 use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
@@ -60,6 +61,9 @@ pub(super) struct Entry<P> {
     hop_in: Option<Arc<Hop>>,
     hops_seen: u32,
     pub(super) payload: Payload,
+    pub(super) security: Security,
+    /// STUN and DTLS are for the agents.
+    pub(super) has_agent: bool,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
     pub(super) latch: Latch,
@@ -244,6 +248,8 @@ impl<P> Entry<P> {
             hops_seen: 0,
             hop_out: None,
             payload: spec.payload,
+            security: spec.security,
+            has_agent: spec.has_agent,
             receptions: SmallVec::new(),
             nat_wait: spec.peer.nat_wait,
             pierces_nat: spec.peer.pierce_nat,
@@ -304,6 +310,8 @@ impl<P> Entry<P> {
         self.latch.update(spec.peer, now);
         self.taps = spec.taps;
         self.payload = spec.payload;
+        self.security = spec.security;
+        self.has_agent = spec.has_agent;
         self.receive = spec.receive;
         self.discard = spec.discard;
         self.sinks = spec.sinks;
@@ -473,7 +481,7 @@ impl<P> Entry<P> {
     /// Clock of the media in Hz; 0 if unknown.
     pub(super) fn clock_rate(&self) -> u32 {
         match self.payload {
-            Payload::Rtp { clock_rate, .. } | Payload::Sealed { clock_rate, .. } => clock_rate,
+            Payload::Rtp { clock_rate, .. } => clock_rate,
             Payload::Opaque => 0,
         }
     }

@@ -1,12 +1,10 @@
 //! What one sink changes of a packet, or withholds.
 
-use std::time::Instant;
-
 use crate::flow::extensions::ExtensionRules;
-use crate::flow::{Change, SinkRules, Withhold};
+use crate::flow::{Change, SinkRules};
 use crate::media::extension::{self, Elements, Form};
 use crate::media::report;
-use crate::media::rtp::{self, RtpHeader, SealedHeader};
+use crate::media::rtp::{self, RtpHeader};
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,14 +90,6 @@ fn extend(
     extension::write(datagram, header, elements(), Form::TwoByte, scratch);
 }
 
-/// Applies the rules of a sink to an SRTP packet.
-pub(super) fn apply_to_sealed(rules: &Withhold, header: &SealedHeader, now: Instant) -> Rewritten {
-    match rules.passes_sealed(header.payload_type(), now) {
-        true => Rewritten::Unchanged,
-        false => Rewritten::Withheld,
-    }
-}
-
 /// Applies the rules of a sink to an RTCP compound.
 pub(super) fn apply_to_report(rules: &Change, compound: &[u8], scratch: &mut Vec<u8>) -> Rewritten {
     if !rules.drop_feedback || !report::without_feedback(compound, scratch) {
@@ -114,8 +104,8 @@ pub(super) fn apply_to_report(rules: &Change, compound: &[u8], scratch: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::PayloadTypes;
     use crate::flow::extensions::{ExtensionIds, MidElement};
+    use crate::flow::{PayloadTypes, Withhold};
 
     const PACKET: [u8; 16] = [0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 1, 2, 3, 4];
 

@@ -7,6 +7,7 @@ mod media_08_reports;
 mod media_11_digits;
 mod media_13_recording;
 mod quality;
+mod secure;
 mod shared_ports;
 mod simulation;
 
@@ -34,9 +35,13 @@ use media_02_pipeline::{
     a_party_on_hold_is_not_heard_but_its_reports_are, a_party_that_wants_nothing_is_sent_nothing,
     an_opaque_flow_carries_anything, an_unknown_payload_type_is_an_error_and_passes,
     lines_of_a_bundle_are_told_apart, reports_are_told_by_their_type_on_any_port,
-    short_reports_are_dropped_and_counted, srtp_passes_as_it_is_or_not_at_all,
-    ten_thousand_sources_take_the_room_of_a_few, what_goes_round_in_a_loop_is_stopped,
-    what_is_no_rtp_is_dropped_and_counted,
+    short_reports_are_dropped_and_counted, ten_thousand_sources_take_the_room_of_a_few,
+    what_goes_round_in_a_loop_is_stopped, what_is_no_rtp_is_dropped_and_counted,
+};
+use secure::{
+    new_keys_go_on_where_the_old_ones_stopped, nothing_passes_before_keys_are_known,
+    srtp_is_bridged_to_rtp_and_back, srtp_is_bridged_to_srtp_of_another_suite,
+    what_does_not_authenticate_teaches_nothing, what_was_heard_under_a_key_is_known_on_every_port,
 };
 use shared_ports::{
     a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
@@ -444,7 +449,12 @@ on_every_rung! {
         a_plan_that_does_not_fit_is_refused
         what_is_no_rtp_is_dropped_and_counted
         an_opaque_flow_carries_anything
-        srtp_passes_as_it_is_or_not_at_all
+        srtp_is_bridged_to_rtp_and_back
+        srtp_is_bridged_to_srtp_of_another_suite
+        what_does_not_authenticate_teaches_nothing
+        nothing_passes_before_keys_are_known
+        what_was_heard_under_a_key_is_known_on_every_port
+        new_keys_go_on_where_the_old_ones_stopped
         lines_of_a_bundle_are_told_apart
         a_party_on_hold_is_not_heard_but_its_reports_are
         a_discarding_flow_passes_nothing_until_it_is_changed

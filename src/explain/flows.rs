@@ -7,6 +7,7 @@ use super::books::{Mark, Page};
 use super::text::printable;
 use crate::call::CallPicture;
 use crate::flow::digits::DigitRule;
+use crate::flow::secure::Security;
 use crate::flow::{Carries, Component, FlowSpec, Payload, PayloadTypes, Sink, SinkRules};
 use crate::media::latch::Learning;
 
@@ -199,11 +200,15 @@ impl Words<'_> {
             let Some(media) = media.filter(|media| hears && !media.is_rejected) else {
                 continue;
             };
-            let has_ports = !media.ports.is_empty();
-            if has_ports && !media.ports.iter().any(|port| is_sink(port.local)) {
+            let awaits_keys = |local: SocketAddr| {
+                let mut flows = self.page.flows.iter().map(|(_, flow)| flow);
+                let own = flows.find(|flow| flow.local == local);
+                own.is_some_and(|flow| flow.security == Security::Awaited)
+            };
+            let mut sinks = media.ports.iter().filter(|port| is_sink(port.local));
+            if sinks.any(|port| awaits_keys(port.local)) {
                 out.push(format!(
-                    "everything for {}: its media is keyed differently ({}), and this build does \
-                     not convert",
+                    "everything for {}: its keys are not agreed on ({})",
                     call.name(index),
                     media.transport
                 ));
@@ -262,19 +267,25 @@ fn party(flow: &FlowSpec) -> String {
 
 /// Packets that a port accepts.
 fn takes(flow: &FlowSpec) -> String {
+    let secure = match &flow.security {
+        Security::Plain => "",
+        Security::Awaited | Security::Keyed(_) => "S",
+    };
     let mut text = match &flow.payload {
         Payload::Opaque => "any datagram, unread".to_owned(),
-        Payload::Sealed { .. } if flow.component == Component::Rtcp => "SRTCP".to_owned(),
-        Payload::Sealed { types, .. } => match numbers(*types) {
-            list if list.is_empty() => "SRTP and SRTCP".to_owned(),
-            list => format!("SRTP of {list}, and SRTCP"),
-        },
-        Payload::Rtp { .. } if flow.component == Component::Rtcp => "RTCP".to_owned(),
+        Payload::Rtp { .. } if flow.component == Component::Rtcp => format!("{secure}RTCP"),
         Payload::Rtp { types, .. } => match numbers(*types) {
-            list if list.is_empty() => "RTP and RTCP".to_owned(),
-            list => format!("RTP of {list}, and RTCP"),
+            list if list.is_empty() => format!("{secure}RTP and {secure}RTCP"),
+            list => format!("{secure}RTP of {list}, and {secure}RTCP"),
         },
     };
+    match &flow.security {
+        Security::Plain => {}
+        Security::Awaited => text.push_str(", once its keys are agreed on"),
+        Security::Keyed(protection) => {
+            let _ = write!(text, " ({})", protection.suites());
+        }
+    }
     if let Some(tos) = flow.tos {
         let _ = write!(text, "; sends with TOS {tos}");
     }

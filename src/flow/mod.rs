@@ -19,7 +19,6 @@ pub mod stats;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use self::digits::{DigitBlock, DigitRule, Voice};
 use crate::media::dtmf::Digit;
@@ -175,14 +174,6 @@ pub enum Payload {
         /// Clock of the first of them in Hz, for jitter; 0 if unknown.
         clock_rate: u32,
     },
-    /// SRTP and SRTCP that pass under the keys of the parties. Header and payload are
-    /// authenticated (RFC 3711 §3.1), so a packet goes as it is or not at all.
-    Sealed {
-        /// Negotiated payload types, by bit.
-        types: PayloadTypes,
-        /// Clock of the first of them in Hz, for jitter; 0 if unknown.
-        clock_rate: u32,
-    },
     /// Datagrams are not looked into (T.38 udptl, unknown transports, encrypted end to end).
     Opaque,
 }
@@ -261,8 +252,7 @@ pub struct Sink {
     pub rules: Option<Box<SinkRules>>,
 }
 
-/// Rules of a sink. [`Withhold`] applies to RTP and SRTP alike; [`Change`] needs a packet that may
-/// be edited, which the data plane has of [`Payload::Rtp`] alone.
+/// Rules of a sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SinkRules {
     /// Packets that do not go out.
@@ -278,8 +268,7 @@ pub struct Withhold {
     pub line: Option<u8>,
     /// RTP other than events is withheld.
     pub drop_media: bool,
-    /// Rule for events. If packets cannot be edited, every rule except [`DigitRule::Pass`]
-    /// withholds them.
+    /// Rule for events.
     pub digits: DigitBlock,
     /// The payload types of events.
     pub events: PayloadTypes,
@@ -308,13 +297,6 @@ impl Withhold {
         let is_event = self.events.contains(payload_type);
         let is_dropped = is_event && self.digits.rule == DigitRule::Drop;
         !is_dropped && self.is_meant_for(payload_type)
-    }
-
-    /// Whether a sealed packet goes out: an event that is under any rule does not.
-    pub fn passes_sealed(&self, payload_type: u8, now: Instant) -> bool {
-        let is_event = self.events.contains(payload_type);
-        let is_ruled = is_event && self.digits.at(now) != DigitRule::Pass;
-        !is_ruled && self.is_meant_for(payload_type)
     }
 
     /// The same, whatever becomes of digits.

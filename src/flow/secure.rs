@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use windlass_srtp::{Freshness, Keys, KeysError, MAX_OVERHEAD, Open, Refusal, Seal};
 
 use super::stats::DropReason;
+use crate::media::demux::{Protocol, protocol};
 
 /// What protects the packets between us and a party.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -97,15 +98,27 @@ impl Protection {
             && is_same(&self.0.seal_keys, seal)
     }
 
+    /// Names of the suites: of what comes in, and of what goes out if that is another.
+    pub fn suites(&self) -> String {
+        let seal = self.0.seal_keys.suite().name();
+        match self.0.open_keys.first().map(|keys| keys.suite().name()) {
+            Some(open) if open != seal => format!("{open} in, {seal} out"),
+            _ => seal.to_owned(),
+        }
+    }
+
     /// Authenticates and decrypts a packet of the party in place; what is left of it is plain.
     ///
     /// # Errors
     /// It is not the party's, or was here before. The packet is void then.
-    pub fn open(&self, packet: &mut Vec<u8>, is_rtcp: bool) -> Result<(), DropReason> {
+    pub fn open(&self, packet: &mut Vec<u8>, protocol: Protocol) -> Result<(), DropReason> {
         let mut open = self.0.open.lock();
-        let opened = match is_rtcp {
-            true => open.rtcp(packet),
-            false => open.rtp(packet),
+        let opened = match protocol {
+            Protocol::Rtp => open.rtp(packet),
+            Protocol::Rtcp => open.rtcp(packet),
+            Protocol::Stun | Protocol::Dtls | Protocol::Unknown => {
+                return Err(DropReason::Malformed);
+            }
         };
         packet.truncate(opened?);
         Ok(())
@@ -114,14 +127,18 @@ impl Protection {
     /// Encrypts a packet for the party in place.
     ///
     /// # Errors
-    /// It cannot go out under this key: another packet with its number has.
-    pub fn seal(&self, packet: &mut Vec<u8>, is_rtcp: bool) -> Result<(), DropReason> {
-        let length = packet.len();
+    /// It cannot go out under this key: another packet with its number has, or it is neither RTP nor
+    /// RTCP.
+    pub fn seal(&self, packet: &mut Vec<u8>) -> Result<(), DropReason> {
+        let (protocol, length) = (protocol(packet), packet.len());
         packet.resize(length + MAX_OVERHEAD, 0);
         let mut seal = self.0.seal.lock();
-        let sealed = match is_rtcp {
-            true => seal.rtcp(packet, length),
-            false => seal.rtp(packet, length),
+        let sealed = match protocol {
+            Protocol::Rtp => seal.rtp(packet, length),
+            Protocol::Rtcp => seal.rtcp(packet, length),
+            Protocol::Stun | Protocol::Dtls | Protocol::Unknown => {
+                return Err(DropReason::Malformed);
+            }
         };
         packet.truncate(sealed?);
         Ok(())

@@ -17,33 +17,7 @@ pub struct RtpHeader {
     pub payload_at: usize,
 }
 
-/// The header of an SRTP packet (RFC 3711 §3.1): it can be read, and nothing can be edited by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedHeader(RtpHeader);
-
-impl SealedHeader {
-    /// Checks version, CSRC list and extension against the packet. Padding is encrypted: its
-    /// length cannot be read, as the last byte belongs to the authentication tag.
-    ///
-    /// # Errors
-    /// [`RtpError`].
-    pub fn parse(packet: &[u8]) -> Result<Self, RtpError> {
-        Ok(Self(RtpHeader::parse_unpadded(packet)?))
-    }
-
-    /// Payload type, 0–127.
-    pub fn payload_type(&self) -> u8 {
-        self.0.payload_type
-    }
-
-    /// The reception as statistics count it.
-    pub fn arrival(&self, packet: &[u8]) -> Received {
-        let payload_bytes = packet.len().saturating_sub(self.0.payload_at);
-        Received::of(&self.0, payload_bytes)
-    }
-}
-
-/// The fields of an RTP or SRTP packet that statistics and guards need.
+/// The fields of an RTP packet that statistics and guards need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Payload type, 0–127.
@@ -232,17 +206,6 @@ mod tests {
         assert_eq!(packet(0xa0, &[0, 0]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 3]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 2]), Ok(12));
-    }
-
-    #[test]
-    fn padding_of_srtp_is_not_read() {
-        let mut packet = vec![0xa0, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 1, 2, 3, 0xff];
-        assert_eq!(RtpHeader::parse(&packet), Err(RtpError::Padding));
-        let header = SealedHeader::parse(&packet).unwrap();
-        assert_eq!(header.payload_type(), 8);
-        assert_eq!(header.arrival(&packet).payload_bytes, 4);
-        packet.truncate(11);
-        assert_eq!(SealedHeader::parse(&packet), Err(RtpError::Truncated(11)));
     }
 
     proptest::proptest! {

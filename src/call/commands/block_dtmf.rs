@@ -61,15 +61,12 @@ impl DigitOrder {
         let legs = call.legs.iter().enumerate();
         let legs = legs.filter(|(index, leg)| leg.is_here() && is_meant(*index));
         let is_voiced = |leg: &Leg| {
-            leg.medias
-                .iter()
-                .filter(|media| !media.is_secure())
-                .any(|media| {
-                    let voices = Voiced::of(media).voices;
-                    voices
-                        .iter()
-                        .any(|voice| !has_tones || voice.law != Law::G722)
-                })
+            leg.medias.iter().any(|media| {
+                let voices = Voiced::of(media).voices;
+                voices
+                    .iter()
+                    .any(|voice| !has_tones || voice.law != Law::G722)
+            })
         };
         legs.into_iter().any(|(_, leg)| is_voiced(leg))
     }

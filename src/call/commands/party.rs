@@ -113,8 +113,8 @@ impl Call {
                 };
                 by_offer || media.extra(is_subscribed)
             };
-            // Nothing plain leaves where media is encrypted, or passes unread.
-            if media.is_secure() || media.is_passed_through() || !media.transport.is_rtp() {
+            // Nothing of ours fits where media passes unread.
+            if media.is_passed_through() || !media.transport.is_rtp() {
                 return None;
             }
             let (_, _, from) = medias.iter().find(hears)?;

@@ -60,7 +60,7 @@ mod sdp_11_not_rtp;
 mod sdp_12_answers;
 mod sdp_12_codecs;
 mod sdp_13_publish;
-mod sealed;
+mod secure;
 mod subscribers;
 mod texts;
 

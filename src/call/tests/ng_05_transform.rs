@@ -60,7 +60,7 @@ fn what_stays_as_it_is_goes_where_it_is_wanted() {
     assert_eq!(places.len(), 2);
     let types = match flow_of(&bench, "198.51.100.10:2000").payload {
         crate::flow::Payload::Rtp { types, .. } => types,
-        crate::flow::Payload::Sealed { .. } | crate::flow::Payload::Opaque => panic!("no RTP"),
+        crate::flow::Payload::Opaque => panic!("no RTP"),
     };
     assert!(types.contains(8) && types.contains(101));
 }

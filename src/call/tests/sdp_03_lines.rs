@@ -63,7 +63,7 @@ fn an_ipv4_address_within_ipv6_is_that_address() {
     assert!(
         peers
             .into_iter()
-            .any(|peer| peer == "198.51.100.10:2000".parse().unwrap())
+            .any(|peer| peer == "198.51.100.10:2000".parse::<SocketAddr>().unwrap())
     );
 }
 

@@ -201,11 +201,14 @@ fn media_to_a_bundling_party_goes_to_the_head_of_its_bundle() {
 fn the_lines_of_a_bundle_may_all_send_to_its_port() {
     let mut bench = taken_up("");
     let head = flow_of(&bench, A_AUDIO);
-    assert_eq!(*head.peer.others_signalled, [A_VIDEO.parse().unwrap()]);
+    assert_eq!(
+        *head.peer.others_signalled,
+        [A_VIDEO.parse::<SocketAddr>().unwrap()]
+    );
     let reports = flow_of(&bench, "198.51.100.10:2001");
     assert_eq!(
         *reports.peer.others_signalled,
-        ["198.51.100.10:2003".parse().unwrap()]
+        ["198.51.100.10:2003".parse::<SocketAddr>().unwrap()]
     );
     assert!(flow_of(&bench, B_AUDIO).peer.others_signalled.is_empty());
     // Once they name one port there is nothing else.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::send::send;
+use super::send::send_as_it_is;
 use super::time::{self, SECOND};
 use super::{EventSink, Flows, NAT_OPENER};
 use crate::dataplane::backend::Backend;
@@ -243,7 +243,8 @@ pub(super) fn open_nat<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) 
         return;
     };
     // One that does not get out is sent again a second later.
-    send(backend, entry, &NAT_OPENER, destination);
+    // No media, so it needs no keys. One that does not get out is sent again.
+    let _ = send_as_it_is(backend, entry, &NAT_OPENER, destination);
 }
 
 /// Takes the binding of a port to its peer back.

@@ -28,7 +28,8 @@ impl<B: Backend> Flows<B> {
             let Some(sender) = self.entries.get_mut(from) else {
                 return;
             };
-            if !send(&mut self.backend, sender, &self.scratch, destination) {
+            let (backend, sealed) = (&mut self.backend, &mut self.sealed);
+            if send(backend, sealed, sender, &self.scratch, destination).is_err() {
                 continue;
             }
             if self.recorded.takes_egress() {

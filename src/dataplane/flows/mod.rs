@@ -30,8 +30,10 @@ use super::tap::{Recorded, Recordings};
 use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::reporter::Reporting;
+use crate::flow::secure::Security;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::limits::DATAGRAM_BYTES;
+use crate::media::demux::protocol;
 use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
@@ -88,6 +90,10 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) batched: Vec<Option<usize>>,
     /// What the system refused to send in this turn.
     pub(in crate::dataplane) unsent: Vec<Unsent>,
+    /// A packet as it is without the protection that it came under.
+    pub(in crate::dataplane) opened: Vec<u8>,
+    /// A packet on its way out, under the protection of its receiver.
+    pub(in crate::dataplane) sealed: Vec<u8>,
     /// A packet while it is changed for one sink.
     pub(in crate::dataplane) scratch: Vec<u8>,
     pub(in crate::dataplane) reporting: Reporting,
@@ -134,6 +140,8 @@ impl<B: Backend> Flows<B> {
             due: Vec::new(),
             batched: Vec::new(),
             unsent: Vec::new(),
+            opened: Vec::new(),
+            sealed: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
     }
@@ -268,7 +276,7 @@ impl<B: Backend> Flows<B> {
         }
     }
 
-    /// The way of a packet: count, read, gate, account, send to every sink.
+    /// The way of a datagram: count, open; then that of a packet.
     pub(in crate::dataplane) fn forward(
         &mut self,
         index: usize,
@@ -284,6 +292,28 @@ impl<B: Backend> Flows<B> {
         if entry.discard {
             return entry.count_drop(DropReason::Discarded);
         }
+        match &entry.security {
+            Security::Plain => self.forward_packet(index, datagram, from, now),
+            Security::Awaited => entry.count_drop(DropReason::AwaitsKeys),
+            // What does not authenticate teaches nothing, and keeps nothing alive.
+            Security::Keyed(protection) => {
+                let mut packet = std::mem::take(&mut self.opened);
+                packet.clear();
+                packet.extend_from_slice(datagram);
+                match protection.open(&mut packet, protocol(datagram)) {
+                    Ok(()) => self.forward_packet(index, &packet, from, now),
+                    Err(reason) => entry.count_drop(reason),
+                }
+                self.opened = packet;
+            }
+        }
+    }
+
+    /// The way of a packet: read, gate, account, send to every sink.
+    fn forward_packet(&mut self, index: usize, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         let Some(reading) = read(&entry.payload, datagram) else {
             return entry.count_drop(DropReason::Malformed);
         };

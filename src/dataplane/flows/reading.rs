@@ -4,22 +4,12 @@ use crate::flow::Payload;
 use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::Kind;
 use crate::media::rtcp;
-use crate::media::rtp::{Received, RtpHeader, SealedHeader};
+use crate::media::rtp::{Received, RtpHeader};
 
 /// A datagram, understood.
 pub(super) enum Reading {
-    Rtp {
-        header: RtpHeader,
-        negotiated: bool,
-    },
+    Rtp { header: RtpHeader, negotiated: bool },
     Rtcp,
-    /// SRTP that passes: nothing of it may change.
-    Sealed {
-        header: SealedHeader,
-        negotiated: bool,
-    },
-    /// SRTCP that passes.
-    SealedRtcp,
     Opaque,
 }
 
@@ -41,35 +31,27 @@ impl Reading {
     }
 
     pub(super) fn is_rtcp(&self) -> bool {
-        matches!(self, Self::Rtcp | Self::SealedRtcp)
+        matches!(self, Self::Rtcp)
     }
 
-    /// Counted fields of RTP or SRTP, and whether the payload type is negotiated.
+    /// Counted fields of RTP, and whether the payload type is negotiated.
     pub(super) fn received(&self, datagram: &[u8]) -> Option<(Received, bool)> {
         match self {
             Self::Rtp { header, negotiated } => Some((header.arrival(datagram), *negotiated)),
-            Self::Sealed { header, negotiated } => Some((header.arrival(datagram), *negotiated)),
-            Self::Rtcp | Self::SealedRtcp | Self::Opaque => None,
+            Self::Rtcp | Self::Opaque => None,
         }
     }
 }
 
 /// Reads a datagram as its flow's media is to be read; `None`: it is nothing of the kind.
 pub(super) fn read(payload: &Payload, datagram: &[u8]) -> Option<Reading> {
-    let (types, is_sealed) = match payload {
-        Payload::Rtp { types, .. } => (types, false),
-        Payload::Sealed { types, .. } => (types, true),
+    let types = match payload {
+        Payload::Rtp { types, .. } => types,
         Payload::Opaque => return (!datagram.is_empty()).then_some(Reading::Opaque),
     };
     match protocol(datagram) {
         Protocol::Rtcp if !rtcp::is_compound(datagram) => None,
-        Protocol::Rtcp if is_sealed => Some(Reading::SealedRtcp),
         Protocol::Rtcp => Some(Reading::Rtcp),
-        Protocol::Rtp if is_sealed => {
-            let header = SealedHeader::parse(datagram).ok()?;
-            let negotiated = types.contains(header.payload_type());
-            Some(Reading::Sealed { header, negotiated })
-        }
         Protocol::Rtp => {
             let header = RtpHeader::parse(datagram).ok()?;
             let negotiated = types.contains(header.payload_type);

@@ -92,7 +92,9 @@ impl<B: Backend> Flows<B> {
         else {
             return;
         };
-        send(&mut self.backend, sender, compound, destination);
+        // A report that does not get out is followed by the next one.
+        let (backend, sealed) = (&mut self.backend, &mut self.sealed);
+        let _ = send(backend, sealed, sender, compound, destination);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::dataplane::timers::Due;
 use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
+use crate::flow::secure::Security;
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::media::rtp::{Received, RtpHeader};
 
@@ -40,15 +41,21 @@ impl<B: Backend> Flows<B> {
         let (Some(destination), None) = (sender.destination, &sender.services) else {
             return false;
         };
-        if send(&mut self.backend, sender, datagram, destination) {
-            if let Some(received) = received {
-                count_source(&sender.stats, received, datagram);
+        let (backend, sealed) = (&mut self.backend, &mut self.sealed);
+        match send(backend, sealed, sender, datagram, destination) {
+            Ok(()) => {
+                if let Some(received) = received {
+                    count_source(&sender.stats, received, datagram);
+                }
+                if let Some(hop) = &sender.hop_out {
+                    hop.raise(self.passed + 1, milliseconds(self.started, now));
+                }
             }
-            if let Some(hop) = &sender.hop_out {
-                hop.raise(self.passed + 1, milliseconds(self.started, now));
+            Err(reason) => {
+                if let Some(entry) = self.entries.get(index) {
+                    entry.count_drop(reason);
+                }
             }
-        } else if let Some(entry) = self.entries.get(index) {
-            entry.count_drop(DropReason::SendFailed);
         }
         true
     }
@@ -102,9 +109,6 @@ impl<B: Backend> Flows<B> {
                 (Some(rules), Reading::Rtcp) => {
                     rewrite::apply_to_report(&rules.change, original, &mut self.scratch)
                 }
-                (Some(rules), Reading::Sealed { header, .. }) => {
-                    rewrite::apply_to_sealed(&rules.withhold, header, now)
-                }
                 _ => Rewritten::Unchanged,
             };
             if rewritten == Rewritten::Withheld {
@@ -144,8 +148,9 @@ impl<B: Backend> Flows<B> {
                 refused = Some(DropReason::NoDestination);
                 continue;
             };
-            if !send(&mut self.backend, sender, datagram, destination) {
-                refused = Some(DropReason::SendFailed);
+            let (backend, sealed) = (&mut self.backend, &mut self.sealed);
+            if let Err(reason) = send(backend, sealed, sender, datagram, destination) {
+                refused = Some(reason);
                 continue;
             }
             sent = true;
@@ -206,7 +211,8 @@ impl<B: Backend> Flows<B> {
             let (Some(packet), Some(destination)) = (packet, entry.destination) else {
                 continue;
             };
-            let is_sent = send(&mut self.backend, entry, &packet, destination);
+            let (backend, sealed) = (&mut self.backend, &mut self.sealed);
+            let is_sent = send(backend, sealed, entry, &packet, destination).is_ok();
             let Ok(header) = RtpHeader::parse(&packet) else {
                 continue;
             };
@@ -225,22 +231,47 @@ impl<B: Backend> Flows<B> {
     }
 }
 
-/// Sends a datagram from the port of a flow, and counts it there: what is queued and then refused
-/// is taken back. `false`: the system refuses it.
+/// Sends a packet from the port of a flow, under the protection of its party. All media leaves here.
+///
+/// # Errors
+/// The packet cannot be protected, or the system refuses it.
 pub(super) fn send<B: Backend>(
+    backend: &mut B,
+    sealed: &mut Vec<u8>,
+    entry: &mut Entry<B::Port>,
+    packet: &[u8],
+    to: SocketAddr,
+) -> Result<(), DropReason> {
+    match &entry.security {
+        Security::Plain => send_as_it_is(backend, entry, packet, to),
+        Security::Awaited => Err(DropReason::AwaitsKeys),
+        Security::Keyed(protection) => {
+            sealed.clear();
+            sealed.extend_from_slice(packet);
+            protection.seal(sealed)?;
+            send_as_it_is(backend, entry, sealed, to)
+        }
+    }
+}
+
+/// Sends a datagram from the port of a flow, and counts it there: what is queued and then refused
+/// is taken back.
+///
+/// # Errors
+/// The system refuses it.
+pub(super) fn send_as_it_is<B: Backend>(
     backend: &mut B,
     entry: &mut Entry<B::Port>,
     datagram: &[u8],
     to: SocketAddr,
-) -> bool {
-    let is_sent = backend.send(&mut entry.port, datagram, to).is_ok();
-    if is_sent {
-        FlowStats::add(&entry.stats.packets_out, 1);
-        FlowStats::add(&entry.stats.bytes_out, datagram.len() as u64);
-    } else {
+) -> Result<(), DropReason> {
+    if backend.send(&mut entry.port, datagram, to).is_err() {
         FlowStats::add(&entry.stats.errors_out, 1);
+        return Err(DropReason::SendFailed);
     }
-    is_sent
+    FlowStats::add(&entry.stats.packets_out, 1);
+    FlowStats::add(&entry.stats.bytes_out, datagram.len() as u64);
+    Ok(())
 }
 
 fn milliseconds(started: Instant, now: Instant) -> u64 {

@@ -3,9 +3,7 @@
 
 use super::*;
 use crate::flow::bundle::{Bundle, BundledLine};
-use crate::flow::digits::{DigitBlock, DigitRule};
-use crate::flow::extensions::ExtensionRules;
-use crate::flow::{Change, SinkRules, Withhold};
+use crate::flow::{SinkRules, Withhold};
 
 pub(super) fn what_is_no_rtp_is_dropped_and_counted(bench: Bench) {
     let stats = bench.install(|_| {});
@@ -28,43 +26,6 @@ pub(super) fn an_opaque_flow_carries_anything(bench: Bench) {
     assert_eq!(bench.hear(1).0, large);
     let known = stats[0].ssrcs.iter().filter(|source| source.is_known());
     assert_eq!(known.count(), 0, "no RTP, no sources");
-}
-
-pub(super) fn srtp_passes_as_it_is_or_not_at_all(bench: Bench) {
-    let mut events = PayloadTypes::default();
-    events.insert(101);
-    bench.install(|spec| {
-        spec.payload = Payload::Sealed {
-            types: events,
-            clock_rate: 8000,
-        };
-        // Rules that would edit plain RTP.
-        spec.sinks[0].rules = Some(Box::new(SinkRules {
-            withhold: Withhold {
-                events,
-                digits: DigitBlock::from_now_on(DigitRule::Silence),
-                ..Withhold::default()
-            },
-            change: Change {
-                silence: vec![(8, 0xd5)],
-                extensions: Some(ExtensionRules::default()),
-                drop_feedback: true,
-                ..Change::default()
-            },
-        }));
-    });
-    let mut padded = rtp(1);
-    padded[0] |= 0x20;
-    // The last byte belongs to the authentication tag.
-    *padded.last_mut().unwrap() = 0xff;
-    bench.send(0, &padded);
-    assert_eq!(bench.hear(1).0, padded);
-    let mut event = rtp(2);
-    event[1] = 101;
-    bench.send(0, &event);
-    let feedback = [0x81, 205, 0, 2, 0, 0, 0, 7, 9, 9, 9, 9];
-    bench.send(0, &feedback);
-    assert_eq!(bench.hear(1).0, feedback);
 }
 
 /// Two lines share the port, and the listener has the second one.

@@ -1,0 +1,200 @@
+//! SRTP on one side or both (spec: media-behaviour §7; security, rows 2, 3, 6, 9).
+
+use windlass_srtp::{Keys, Open, Seal, Suite};
+
+use super::*;
+use crate::flow::secure::Protection;
+use crate::flow::state::LeasedFlow;
+
+const CM: Suite = Suite::AesCm128HmacSha1_80;
+const GCM: Suite = Suite::AeadAes128Gcm;
+
+fn keys(suite: Suite, seed: u8) -> Keys {
+    let key = vec![seed; suite.key_len()];
+    let salt = vec![seed ^ 0xff; suite.salt_len()];
+    Keys::new(suite, &key, &salt).unwrap()
+}
+
+/// A phone with keys: what it sends is under `own`, what it hears under `ours`.
+struct Phone {
+    seal: Seal,
+    open: Open,
+}
+
+impl Phone {
+    fn new(own: Keys, ours: Keys) -> (Self, Security) {
+        let phone = Self {
+            seal: Seal::new(own.clone()).unwrap(),
+            open: Open::new(vec![ours.clone()]).unwrap(),
+        };
+        let protection = Protection::new(vec![own], ours).unwrap();
+        (phone, Security::Keyed(protection))
+    }
+
+    fn seal(&mut self, packet: &[u8]) -> Vec<u8> {
+        let mut buffer = packet.to_vec();
+        buffer.resize(packet.len() + windlass_srtp::MAX_OVERHEAD, 0);
+        let is_rtcp = (192..=223).contains(&packet[1]);
+        let length = match is_rtcp {
+            true => self.seal.rtcp(&mut buffer, packet.len()).unwrap(),
+            false => self.seal.rtp(&mut buffer, packet.len()).unwrap(),
+        };
+        buffer.truncate(length);
+        buffer
+    }
+
+    fn open(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        let is_rtcp = (192..=223).contains(&packet[1]);
+        let length = match is_rtcp {
+            true => self.open.rtcp(&mut packet).unwrap(),
+            false => self.open.rtp(&mut packet).unwrap(),
+        };
+        packet.truncate(length);
+        packet
+    }
+}
+
+pub(super) fn srtp_is_bridged_to_rtp_and_back(bench: Bench) {
+    let (mut phone, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let stats = bench.install(|spec| spec.security = security);
+    for sequence in 1..40 {
+        bench.send(0, &phone.seal(&rtp(sequence)));
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+        bench.send(1, &rtp(1000 + sequence));
+        assert_eq!(phone.open(bench.hear(0).0), rtp(1000 + sequence));
+    }
+    bench.send(0, &phone.seal(&REPORT));
+    assert_eq!(bench.hear(1).0, REPORT);
+    bench.send(1, &REPORT);
+    assert_eq!(phone.open(bench.hear(0).0), REPORT);
+    // Bytes are those on the wire, with tags of ten bytes.
+    assert_eq!(stats[0].bytes_in.load(Relaxed), 39 * 182 + 8 + 14);
+    await_count(&stats[0].bytes_out, 39 * 182 + 8 + 14);
+    assert_eq!(stats[0].errors_in.load(Relaxed), 0);
+}
+
+pub(super) fn srtp_is_bridged_to_srtp_of_another_suite(bench: Bench) {
+    let (mut near, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let (mut far, other) = Phone::new(keys(GCM, 3), keys(GCM, 4));
+    bench.install(|spec| spec.security = security);
+    let mut second = bench.spec(1);
+    second.security = other;
+    bench.apply(vec![FlowChange::Change(second)], Vec::new());
+    for sequence in [65_534, 65_535, 0, 1, 2] {
+        bench.send(0, &near.seal(&rtp(sequence)));
+        assert_eq!(far.open(bench.hear(1).0), rtp(sequence));
+        bench.send(1, &far.seal(&rtp(sequence)));
+        assert_eq!(near.open(bench.hear(0).0), rtp(sequence));
+    }
+}
+
+/// What is not the party's is dropped before anything is learned, counted or kept alive by it.
+pub(super) fn what_does_not_authenticate_teaches_nothing(bench: Bench) {
+    let (mut phone, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let stats = bench.install(|spec| spec.security = security);
+    let first = phone.seal(&rtp(1));
+    let thief = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut bad = 0;
+    for byte in 0..first.len() {
+        let mut flipped = first.clone();
+        flipped[byte] ^= 1;
+        bench.send(0, &flipped);
+        thief.send_to(&flipped, bench.locals[0]).unwrap();
+        bad += 2;
+        await_count(&stats[0].errors_in, bad);
+    }
+    for length in 0..first.len() {
+        bench.send(0, &first[..length]);
+        bad += 1;
+        await_count(&stats[0].errors_in, bad);
+    }
+    for sequence in 1..8 {
+        thief.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+        bench.send(0, &rtp(sequence));
+        bad += 2;
+    }
+    await_count(&stats[0].errors_in, bad);
+    assert_eq!(stats[0].last_packet_ms.load(Relaxed), 0);
+    assert_eq!(stats[0].peer().learned, None);
+    assert!(stats[0].ssrcs.iter().all(|source| !source.is_known()));
+    assert_eq!(stats[1].packets_out.load(Relaxed), 0);
+    // The phone itself is heard, once, and nobody who repeats it.
+    bench.send(0, &first);
+    assert_eq!(bench.hear(1).0, rtp(1));
+    bench.send(0, &first);
+    thief.send_to(&first, bench.locals[0]).unwrap();
+    await_count(drops(&stats[0], DropReason::Replayed), 2);
+    bench.send(0, &phone.seal(&rtp(2)));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    assert_eq!(stats[1].packets_out.load(Relaxed), 2);
+}
+
+pub(super) fn nothing_passes_before_keys_are_known(bench: Bench) {
+    let (mut phone, security) = Phone::new(keys(GCM, 1), keys(GCM, 2));
+    let stats = bench.install(|spec| spec.security = Security::Awaited);
+    bench.send(0, &phone.seal(&rtp(1)));
+    bench.send(0, &rtp(2));
+    await_count(drops(&stats[0], DropReason::AwaitsKeys), 2);
+    bench.send(1, &rtp(3));
+    await_count(drops(&stats[1], DropReason::AwaitsKeys), 1);
+    assert_eq!(stats[0].packets_out.load(Relaxed), 0);
+    let mut keyed = bench.spec(0);
+    keyed.security = security;
+    bench.apply(vec![FlowChange::Change(keyed)], Vec::new());
+    bench.send(0, &phone.seal(&rtp(4)));
+    assert_eq!(bench.hear(1).0, rtp(4));
+    bench.send(1, &rtp(5));
+    assert_eq!(phone.open(bench.hear(0).0), rtp(5));
+}
+
+/// A port that goes to another call, or another worker, takes nothing along: the keys are the
+/// media's.
+pub(super) fn what_was_heard_under_a_key_is_known_on_every_port(bench: Bench) {
+    let (mut phone, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let stats = bench.install(|spec| spec.security = security.clone());
+    let sealed = phone.seal(&rtp(1));
+    bench.send(0, &sealed);
+    assert_eq!(bench.hear(1).0, rtp(1));
+    let removed = bench.apply(vec![FlowChange::Remove(bench.locals[0])], Vec::new());
+    let leases: Vec<LeasedFlow> = removed.into_iter().collect();
+    let mut again = bench.spec(0);
+    again.security = security;
+    let plan = plan(vec![FlowChange::Install(again)]);
+    bench.dataplane.apply(plan, leases).unwrap();
+    bench.send(0, &sealed);
+    await_count(drops(&stats[0], DropReason::Replayed), 1);
+    bench.send(0, &phone.seal(&rtp(2)));
+    assert_eq!(bench.hear(1).0, rtp(2));
+}
+
+pub(super) fn new_keys_go_on_where_the_old_ones_stopped(bench: Bench) {
+    let (own, ours) = (keys(CM, 1), keys(CM, 2));
+    let mut phone = Seal::new(own.clone()).unwrap();
+    let seal = |packet: &[u8], phone: &mut Seal| {
+        let mut buffer = packet.to_vec();
+        buffer.resize(packet.len() + windlass_srtp::MAX_OVERHEAD, 0);
+        let length = phone.rtp(&mut buffer, packet.len()).unwrap();
+        buffer.truncate(length);
+        buffer
+    };
+    let first = Protection::new(vec![own], ours.clone()).unwrap();
+    bench.install(|spec| spec.security = Security::Keyed(first.clone()));
+    // Once round, so that the rollover counter is 1.
+    for sequence in [65_535, 0, 1] {
+        bench.send(0, &seal(&rtp(sequence), &mut phone));
+        bench.hear(1);
+    }
+    let new = keys(CM, 9);
+    phone.rekey(new.clone()).unwrap();
+    let mut changed = bench.spec(0);
+    changed.security = Security::Keyed(first.rekeyed(vec![new.clone()], ours).unwrap());
+    bench.apply(vec![FlowChange::Change(changed)], Vec::new());
+    bench.send(0, &seal(&rtp(2), &mut phone));
+    assert_eq!(bench.hear(1).0, rtp(2));
+    // A phone that begins anew with the new key is understood as well.
+    let mut fresh = Seal::new(new).unwrap();
+    let mut other = rtp(7);
+    other[8] = 0x77;
+    bench.send(0, &seal(&other, &mut fresh));
+    assert_eq!(bench.hear(1).0, other);
+}
