@@ -317,6 +317,9 @@ fn rules_text(rules: &SinkRules) -> String {
     if let Some((_, after)) = rules.withhold.digits.until {
         parts.push(format!("for some time, then {}", after.name()));
     }
+    if rules.change.drop_feedback {
+        parts.push("without feedback (its profile has none)".to_owned());
+    }
     if !rules.change.silence.is_empty() {
         parts.push("silenced".to_owned());
     }

@@ -13,7 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use windlass_srtp::{Freshness, Keys, KeysError, MAX_OVERHEAD, Open, Refusal, Seal};
+use serde::{Deserialize, Serialize};
+use windlass_srtp::{
+    Freshness, Keys, KeysError, MAX_OVERHEAD, Open, OpenState, Refusal, Seal, SealState, StateError,
+};
 
 use super::stats::DropReason;
 use crate::media::demux::{Protocol, protocol};
@@ -43,6 +46,16 @@ struct Inner {
     seal_keys: Keys,
     open: Mutex<Open>,
     seal: Mutex<Seal>,
+}
+
+/// A [`Protection`] as data: keys, and how far each source got in both directions. What is written
+/// gives the keys away.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ProtectionState {
+    open_keys: Vec<Keys>,
+    seal_keys: Keys,
+    open: OpenState,
+    seal: SealState,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -75,6 +88,26 @@ impl Protection {
         opener.rekey(open.clone())?;
         sealer.rekey(seal.clone())?;
         Ok(Self::of(open, seal, opener, sealer))
+    }
+
+    /// What a successor needs to go on: no packet passes twice, and no keystream is used twice.
+    pub fn save(&self) -> ProtectionState {
+        ProtectionState {
+            open_keys: self.0.open_keys.clone(),
+            seal_keys: self.0.seal_keys.clone(),
+            open: self.0.open.lock().save(),
+            seal: self.0.seal.lock().save(),
+        }
+    }
+
+    /// Goes on where another stopped; `freshness` says what may have happened since.
+    ///
+    /// # Errors
+    /// The state is of a later version, or damaged.
+    pub fn restore(state: ProtectionState, freshness: Freshness) -> Result<Self, StateError> {
+        let open = Open::restore(state.open, freshness)?;
+        let seal = Seal::restore(state.seal, freshness)?;
+        Ok(Self::of(state.open_keys, state.seal_keys, open, seal))
     }
 
     fn of(open_keys: Vec<Keys>, seal_keys: Keys, open: Open, seal: Seal) -> Self {
@@ -151,6 +184,12 @@ impl From<Refusal> for DropReason {
             Refusal::Replayed { .. } => Self::Replayed,
             _ => Self::NotAuthentic,
         }
+    }
+}
+
+impl fmt::Debug for ProtectionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProtectionState(…)")
     }
 }
 

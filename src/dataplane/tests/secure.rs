@@ -198,3 +198,53 @@ pub(super) fn new_keys_go_on_where_the_old_ones_stopped(bench: Bench) {
     bench.send(0, &seal(&other, &mut fresh));
     assert_eq!(bench.hear(1).0, other);
 }
+
+/// A relay that ends in mid-call, and its successor on the same ports: one packet is lost, that
+/// which came while nobody was there.
+#[test]
+fn a_successor_goes_on_and_accepts_nothing_twice() {
+    let bench = Bench::new(false).unwrap();
+    let (mut phone, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let Security::Keyed(protection) = &security else {
+        panic!("{security:?}");
+    };
+    bench.install(|spec| spec.security = security.clone());
+    let mut sealed = Vec::new();
+    let mut heard = 0;
+    for sequence in (65_500..=65_535).chain(0..20) {
+        sealed.push(phone.seal(&rtp(sequence)));
+        bench.send(0, sealed.last().unwrap());
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+        bench.send(1, &rtp(sequence));
+        phone.open(bench.hear(0).0);
+        heard += 1;
+    }
+    let state = serde_json::to_vec(&protection.save()).unwrap();
+    let Bench {
+        dataplane,
+        phones,
+        locals,
+        ..
+    } = bench;
+    drop(dataplane);
+    phones[0].send_to(&phone.seal(&rtp(20)), locals[0]).unwrap();
+
+    let mut bench = Bench::at(locals, Services::default(), false).unwrap();
+    bench.phones = phones;
+    let state = serde_json::from_slice(&state).unwrap();
+    let restored = Protection::restore(state, windlass_srtp::Freshness::Exact).unwrap();
+    let stats = bench.install(|spec| spec.security = Security::Keyed(restored));
+    for old in &sealed {
+        bench.send(0, old);
+    }
+    await_count(drops(&stats[0], DropReason::Replayed), sealed.len() as u64);
+    for sequence in 21..40 {
+        bench.send(0, &phone.seal(&rtp(sequence)));
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+        // Its rollover counter is known: a phone that did not begin anew opens it.
+        bench.send(1, &rtp(sequence));
+        assert_eq!(phone.open(bench.hear(0).0), rtp(sequence));
+        heard += 1;
+    }
+    assert_eq!(heard, 56 + 19, "of 76 that were sent");
+}
