@@ -336,6 +336,15 @@ impl Call {
             .map(|terms| Box::new(DigitTrigger::new(terms)));
     }
 
+    /// When blocks end, or their rules change.
+    pub(crate) fn blocks_due(&self) -> impl Iterator<Item = Instant> {
+        let extras = self.legs.iter().filter_map(|leg| leg.extras.as_deref());
+        let of_legs = extras.map(|extras| &extras.muted.dtmf);
+        let of_call = self.extras.as_deref().map(|extras| &extras.muted.dtmf);
+        let until = of_legs.chain(of_call).filter_map(|block| block.until);
+        until.map(|(end, _)| end)
+    }
+
     /// Settles blocks whose time is over. Gives back whether there were any.
     pub(crate) fn end_blocks(&mut self, now: Instant) -> bool {
         let extras = self

@@ -36,6 +36,7 @@ mod view;
 mod voiced;
 mod voip;
 mod vsc;
+mod watched;
 
 pub use digits::DigitSource;
 pub use ended::{EndedCall, Observer};

@@ -28,6 +28,7 @@ use super::statistics::Statistics;
 use super::table::{CallTable, Entry, lock};
 use super::timeouts::{EndReason, Timeouts};
 use super::turn::Turn;
+use super::watched::Live;
 use crate::flow::port::PortLease;
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
@@ -153,6 +154,8 @@ pub struct Calls {
     pub(super) next_number: AtomicU64,
     /// Result of the timers' last turn.
     pub(super) running: Mutex<Turn>,
+    /// Sums over the running calls.
+    pub(super) live: Arc<Live>,
     /// Calls by their number, which is all that their flows know.
     pub(super) numbers: Mutex<HashMap<u64, Entry>>,
     /// Calls whose commands are logged in full.
@@ -199,6 +202,7 @@ impl Calls {
             started,
             next_number: AtomicU64::new(1),
             running: Mutex::default(),
+            live: Arc::default(),
             numbers: Mutex::default(),
             debugged: Debugged::default(),
             foreign: ForeignCount::default(),

@@ -15,6 +15,7 @@ use super::news::Told;
 use super::proposal::Proposal;
 use super::standby::Foreign;
 use super::vsc::Codes;
+use super::watched::Share;
 use crate::flow::{FlowChange, FlowSpec, Plan};
 use crate::observe::log;
 
@@ -56,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) extras: Option<Box<CallExtras>>,
     /// Events already logged for its sources.
     pub(crate) told: Told,
+    /// Its part in the sums over all calls.
+    pub(crate) share: Option<Arc<Share>>,
     /// It is left out of the log.
     pub(crate) is_quiet: bool,
     /// The flows in force: local addresses in order, and digests of their descriptions.
@@ -146,6 +149,7 @@ impl Call {
             extras: None,
             told: Told::default(),
             in_force: Vec::new(),
+            share: None,
             is_quiet: log::is_quiet(),
         }
     }

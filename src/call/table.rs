@@ -2,19 +2,47 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use windlass_ng::CallId;
 
 use super::state::Call;
+use super::watched::Watch;
 
 /// Shards of the table: several control threads meet on one lock seldom.
 const SHARDS: usize = 16;
 
-/// One entry of the table. `None` once the call has ended: a thread that waited for the lock looks
-/// the call-id up again.
-pub(super) type Entry = Arc<Mutex<Option<Call>>>;
+/// One entry of the table.
+pub(super) type Entry = Arc<Slot>;
+
+/// The place of a call.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// `None` once the call has ended: a thread that waited for the lock looks the call-id up again.
+    call: Mutex<Option<Call>>,
+    /// Somebody had the call since the timers looked at it.
+    is_touched: AtomicBool,
+    /// For the timers: what it was like then.
+    watch: Mutex<Option<Watch>>,
+}
+
+impl Slot {
+    /// Whether the timers have nothing to do with the call.
+    fn is_quiet(&self, clock_ms: u64) -> bool {
+        if self.is_touched.load(Relaxed) {
+            return false;
+        }
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.as_ref().is_some_and(|watch| watch.is_quiet(clock_ms))
+    }
+
+    /// Notes what the call is like, for the timers.
+    pub(super) fn watch(&self, watch: Watch) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct CallTable {
@@ -91,6 +119,17 @@ impl CallTable {
         ids
     }
 
+    /// The entries that the timers have to look at.
+    pub(super) fn awake(&self, clock_ms: u64) -> Vec<(CallId, Entry)> {
+        let mut entries = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let awake = shard.iter().filter(|(_, entry)| !entry.is_quiet(clock_ms));
+            entries.extend(awake.map(|(id, entry)| (id.clone(), entry.clone())));
+        }
+        entries
+    }
+
     /// Every entry, as it stands now.
     pub(super) fn entries(&self) -> Vec<(CallId, Entry)> {
         let mut entries = Vec::new();
@@ -105,8 +144,22 @@ impl CallTable {
 /// Locks an entry. A call in which a command panicked cannot be trusted any more: it is marked to
 /// end at the next turn of the timers.
 pub(super) fn lock(entry: &Entry) -> MutexGuard<'_, Option<Call>> {
-    entry.lock().unwrap_or_else(|poisoned| {
-        entry.clear_poison();
+    let guard = lock_unseen(entry);
+    // Under the lock, so that the timers do not take this for older than what they saw.
+    entry.is_touched.store(true, Relaxed);
+    guard
+}
+
+/// The same for the timers, which see what there is to be seen.
+pub(super) fn lock_to_look(entry: &Entry) -> MutexGuard<'_, Option<Call>> {
+    let guard = lock_unseen(entry);
+    entry.is_touched.store(false, Relaxed);
+    guard
+}
+
+fn lock_unseen(entry: &Entry) -> MutexGuard<'_, Option<Call>> {
+    entry.call.lock().unwrap_or_else(|poisoned| {
+        entry.call.clear_poison();
         let mut call = poisoned.into_inner();
         if let Some(call) = call.as_mut() {
             call.deletion = Some(call.created.instant);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::leg::Presence;
+use super::leg::{Leg, LegIndex, Presence};
 use super::media::{EndpointMap, Media};
 use super::state::Call;
 
@@ -81,6 +81,49 @@ impl Call {
         changed
     }
 
+    /// Time in which nothing is due, if nothing happens in the call.
+    pub(crate) fn nothing_due(
+        &self,
+        timeouts: &Timeouts,
+        now: Instant,
+        packet_clock_ms: u64,
+    ) -> Duration {
+        let age = now.saturating_duration_since(self.created.instant);
+        let idle = now.saturating_duration_since(self.last_signal.instant);
+        let leaving = self.legs.iter().filter_map(|leg| match leg.presence {
+            Presence::Leaving(due) => Some(due),
+            Presence::Here | Presence::Gone => None,
+        });
+        let due = leaving.chain(self.deletion).chain(self.blocks_due());
+        let due = due.map(|due| due.saturating_duration_since(now));
+        let unanswered = match self.legs.is_empty() {
+            true => FRAGMENT_PATIENCE,
+            false => timeouts.offer,
+        };
+        let total = timeouts.total.and_then(|limit| limit.checked_sub(age));
+        let ours = self.time_since_take_over(now).unwrap_or(Duration::MAX);
+        let legs = self.legs.iter().enumerate();
+        let legs = legs.filter(|(_, leg)| leg.is_here());
+        let medias = legs.flat_map(|(index, leg)| {
+            let signalled_at = self.signalled_at(index, leg);
+            let idle = move |media| idle_time(signalled_at, media, now, packet_clock_ms).min(ours);
+            leg.medias.iter().map(idle)
+        });
+        // Which of them counts depends on the media, and on others: none comes before the first.
+        let limits_of = |idle: Duration| {
+            [timeouts.media, timeouts.silent, timeouts.offer].map(|limit| limit.checked_sub(idle))
+        };
+        let own = [unanswered.checked_sub(idle), total];
+        let limits = medias.flat_map(limits_of).chain(own);
+        due.chain(limits.flatten()).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When signalling touched a leg last, be it with an offer that waits.
+    fn signalled_at(&self, index: LegIndex, leg: &Leg) -> Instant {
+        let proposed_at = self.proposed_at(index);
+        proposed_at.map_or(leg.signalled_at, |at| at.max(leg.signalled_at))
+    }
+
     /// Whether the call is over, and why. `packet_clock_ms` is the data plane's clock, on which
     /// the last packets are marked.
     pub(crate) fn expired(
@@ -106,8 +149,7 @@ impl Call {
             if !leg.is_here() {
                 continue;
             }
-            let signalled_at = self.proposed_at(index).max(Some(leg.signalled_at));
-            let signalled_at = signalled_at.unwrap_or(leg.signalled_at);
+            let signalled_at = self.signalled_at(index, leg);
             for media in &leg.medias {
                 let idle = idle_time(signalled_at, media, now, packet_clock_ms).min(ours);
                 let has_no_port = media.rejected || media.ports().is_none();

@@ -1,14 +1,16 @@
 //! Work of the timers on all calls, once a second, and their observations.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 
 use super::media::EndpointMap;
 use super::ports::Interfaces;
 use super::serve::Calls;
 use super::state::{Call, Now};
-use super::table::lock;
+use super::table::{lock, lock_to_look};
+use super::timeouts::Timeouts;
 use super::voip::{Measure, Quality, Traffic, interface_index};
+use super::watched::{Share, Watch};
 
 /// Observations of the timers at their last turn.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,8 @@ pub(crate) struct Turn {
     pub(crate) traffic: Vec<Traffic>,
     /// Quality since the start, by interface.
     pub(crate) quality: Vec<Quality>,
+    /// The time-outs that calls were looked at with.
+    timeouts: Option<Timeouts>,
 }
 
 impl Turn {
@@ -42,21 +46,18 @@ impl Turn {
         sum
     }
 
-    /// Takes in one running call. `since_ms` is when the last turn was, on the packets' clock.
+    /// Takes quality samples of one running call. `since_ms` is when the last turn was, on the
+    /// packets' clock.
     fn observe(&mut self, call: &Call, interfaces: &Interfaces, since_ms: u64, measure: Measure) {
         for media in call.legs.iter().flat_map(|leg| &leg.medias) {
-            let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
-            let is_heard = ports.any(|port| port.stats.packets_in.load(Relaxed) > 0);
-            self.medias += u64::from(is_heard);
             for map in &media.maps {
                 for port in map.ports() {
-                    let index = interface_index(interfaces, &map.interface, port.local.ip());
-                    if let Some(traffic) = self.traffic.get_mut(index) {
-                        traffic.count(&port.stats);
-                    }
                     // Marks are one too high, so that 0 can mean "never".
-                    let is_live = port.stats.last_packet_ms.load(Relaxed) > since_ms + 1;
-                    if is_live && let Some(quality) = self.quality.get_mut(index) {
+                    if port.stats.last_packet_ms.load(Relaxed) <= since_ms + 1 {
+                        continue;
+                    }
+                    let index = interface_index(interfaces, &map.interface, port.local.ip());
+                    if let Some(quality) = self.quality.get_mut(index) {
                         quality.measure(&port.stats, media.formats.clock_rate, measure);
                     }
                 }
@@ -76,13 +77,17 @@ impl Calls {
             last.unwrap_or_else(PoisonError::into_inner).clone()
         };
         let mut turn = Turn {
-            traffic: vec![Traffic::default(); count],
+            timeouts: Some(timeouts),
             quality: std::mem::take(&mut before.quality),
             ..Turn::default()
         };
         turn.quality.resize_with(count, Quality::default);
-        for (id, entry) in self.table.entries() {
-            let mut slot = lock(&entry);
+        let calls = match before.timeouts == Some(timeouts) {
+            true => self.table.awake(clock),
+            false => self.table.entries(),
+        };
+        for (id, entry) in calls {
+            let mut slot = lock_to_look(&entry);
             let Some(call) = slot.as_mut() else { continue };
             if let Some(reason) = call.expired(&timeouts, now.instant, clock) {
                 self.end(&id, &entry, &mut slot, reason, now);
@@ -96,8 +101,21 @@ impl Calls {
             if call.id == id {
                 let since = clock.saturating_sub(1000);
                 turn.observe(call, &self.interfaces, since, self.defaults.measure);
+                let share = call
+                    .share
+                    .get_or_insert_with(|| Arc::new(Share::new(self.live.clone())));
+                share.clone().update(call, &self.interfaces);
+                entry.watch(Watch::new(
+                    call,
+                    clock,
+                    call.nothing_due(&timeouts, now.instant, clock),
+                ));
             }
         }
+        let sums = self.live.sums();
+        turn.medias = sums.medias;
+        turn.traffic = sums.traffic;
+        turn.traffic.resize(count, Traffic::default());
         // Read last: what ended on the way is in here.
         for (sum, ended) in turn.traffic.iter_mut().zip(self.statistics.ended_traffic()) {
             sum.add(&ended);

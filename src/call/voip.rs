@@ -56,6 +56,19 @@ impl Traffic {
     }
 }
 
+impl Traffic {
+    /// Takes what was added before out again.
+    pub(crate) fn take_back(&mut self, other: &Self) {
+        let sums = self.ingress.iter_mut().chain(&mut self.egress);
+        for (sum, less) in sums.zip(other.ingress.iter().chain(&other.egress)) {
+            *sum = sum.saturating_sub(*less);
+        }
+        self.lost = self.lost.saturating_sub(other.lost);
+        self.duplicates = self.duplicates.saturating_sub(other.duplicates);
+        self.reordered = self.reordered.saturating_sub(other.reordered);
+    }
+}
+
 /// Five entries of a sum, `NAME_total` and so on.
 fn describe_sum(sum: &Sum, name: &str, dict: &mut Dict) {
     let number = |value: f64| Value::from(format!("{value:.6}"));

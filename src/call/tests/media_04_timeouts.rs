@@ -263,3 +263,49 @@ fn one_stream_that_is_heard_keeps_the_call() {
     }
     assert!(told.0.lock().unwrap().is_empty());
 }
+
+#[test]
+fn a_call_in_which_nothing_happens_is_left_alone_by_the_timers() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&audio(CALLER, 2000, "")));
+    bench.sdp(answer(&audio(CALLEE, 3000, "")));
+    let awake = |bench: &Bench| {
+        let clock = bench.books.packet_clock_ms();
+        bench.calls.table.awake(clock).len()
+    };
+    assert_eq!(awake(&bench), 1);
+    bench.wait(1);
+    assert_eq!(awake(&bench), 0);
+    // A packet.
+    for (_, lease) in bench.books.flows.lock().unwrap().values() {
+        lease.stats().packets_in.store(3, Relaxed);
+    }
+    assert_eq!(awake(&bench), 1);
+    bench.wait(1);
+    assert_eq!(awake(&bench), 0);
+    assert_eq!(bench.calls.last_turn().whole_traffic().ingress[0], 12);
+    // A command.
+    bench.ask(Dict::new().with("command", "query").with("call-id", "call"));
+    assert_eq!(awake(&bench), 1);
+    bench.wait(1);
+    assert_eq!(awake(&bench), 0);
+    // What was only sent is counted within ten seconds.
+    for (_, lease) in bench.books.flows.lock().unwrap().values() {
+        lease.stats().packets_out.store(1, Relaxed);
+    }
+    for _ in 0..11 {
+        bench.wait(1);
+    }
+    assert_eq!(bench.calls.last_turn().whole_traffic().egress[0], 4);
+    // What ended is in the sums once.
+    bench.ask(
+        Dict::new()
+            .with("command", "delete")
+            .with("call-id", "call")
+            .with("delete-delay", 0),
+    );
+    bench.wait(1);
+    assert_eq!(bench.calls.last_turn().whole_traffic().ingress[0], 12);
+    assert_eq!(bench.calls.last_turn().medias, 0);
+    assert_eq!(bench.calls.live.sums().traffic[0].ingress[0], 0);
+}
