@@ -72,6 +72,7 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_dtls::CertificateConfig;
 use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
@@ -80,7 +81,6 @@ use super::{Calls, Defaults, Forwarding, Identity, Limits, Loss, Now, Observer, 
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::state::LeasedFlow;
 use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
-use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
 #[derive(Default)]
@@ -220,8 +220,9 @@ impl Bench {
         let books = Arc::new(Books::default());
         let started = Instant::now();
         let local = interfaces.addresses().iter().map(|a| a.address);
-        let certificate = Certificate::generate("windlass").unwrap();
-        let identity = Identity::new(certificate, local, "windlass-1", &mut rng);
+        let unix = Duration::from_secs(1_700_000_000);
+        let certificate = CertificateConfig::default();
+        let identity = Identity::new(certificate, unix, local, "windlass-1", &mut rng).unwrap();
         let calls = Calls::new(
             interfaces,
             identity,
