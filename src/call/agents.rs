@@ -18,7 +18,7 @@ use crate::flow::agent::{
     AgentNumber, AgentSpec, Components, Destinations, DtlsSpec, FlowAgent, Found, IceCandidate,
     IceSpec, Path,
 };
-use crate::flow::secure::Security;
+use crate::flow::secure::{Protection, Security};
 use crate::media::reach::{self, Rules};
 
 /// All agents of a call, in the order of its medias.
@@ -216,18 +216,20 @@ impl<'a> AgentView<'a> {
         }))
     }
 
+    /// What was agreed on by DTLS.
+    pub(super) fn keys(&self, component: Component) -> Option<&'a Protection> {
+        let component = match self.head.mux.agreed {
+            true => Component::Rtp,
+            false => component,
+        };
+        self.found?.keys.get(component).as_ref()
+    }
+
     /// Protection by DTLS; `None`: DTLS is not in use.
     pub(super) fn security(&self, component: Component) -> Option<Security> {
         let extras = self.head.extras.as_deref()?;
         extras.dtls.as_ref().filter(|_| self.head.is_secure())?;
-        let keys = self.found.and_then(|found| {
-            let component = match self.head.mux.agreed {
-                true => Component::Rtp,
-                false => component,
-            };
-            found.keys.get(component).as_ref()
-        });
-        Some(match keys {
+        Some(match self.keys(component) {
             Some(keys) => Security::Keyed(keys.clone()),
             None => Security::Awaited,
         })

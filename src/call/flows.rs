@@ -17,6 +17,7 @@ use super::voip::Measure;
 use crate::flow::bundle::{Bundle, BundledLine};
 use crate::flow::digits::DigitBlock;
 use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
+use crate::flow::secure::Security;
 use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
     Taps, Withhold,
