@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use windlass_dtls::{Connected, Event as DtlsEvent, HeldFlight, Session, SessionConfig};
-use windlass_dtls::{is_client_hello, is_dtls};
+use windlass_dtls::{
+    Connected, Event as DtlsEvent, FailReason, HeldFlight, Session, SessionConfig, is_client_hello,
+    is_dtls,
+};
 use windlass_ice::agent::{
     Agent as IceAgent, Config, Event as IceEvent, RemoteCandidate, Role as IceRole, Start,
 };
@@ -42,6 +44,8 @@ struct Side {
     heard_on: Option<SocketAddr>,
     heard_from: Option<SocketAddr>,
     keys: Option<Protection>,
+    /// A failure was told since it was connected last.
+    has_failed: bool,
 }
 
 impl std::fmt::Debug for Side {
@@ -98,27 +102,26 @@ impl MediaAgent {
                     tracing::error!(call = self.call, %error, "ICE cannot be restarted");
                 }
             }
-            none => {
-                let config = Config {
-                    mode: spec.mode,
-                    ..context.settings.ice.clone()
-                };
-                match IceAgent::new(config, start(spec), context.now) {
-                    Ok(agent) => *none = Some(Box::new(agent)),
-                    Err(error) => {
-                        tracing::error!(call = self.call, %error, "ICE cannot be started");
-                    }
-                }
-            }
+            none => *none = new_agent(spec, context).map(Box::new),
         }
         let Some(agent) = &mut self.ice else { return };
         if *mux {
             agent.use_mux();
         }
         if let Some(theirs) = &spec.theirs {
-            if let Err(error) = agent.set_remote(theirs.clone(), context.now) {
-                tracing::warn!(call = self.call, %error, "ICE goes on as before");
-                return;
+            if agent.set_remote(theirs.clone(), context.now).is_err() {
+                // Nobody asked for a restart: it is another party that answers, on another phone.
+                match new_agent(spec, context) {
+                    Some(mut fresh) => {
+                        if *mux {
+                            fresh.use_mux();
+                        }
+                        // One that is new takes any.
+                        let _ = fresh.set_remote(theirs.clone(), context.now);
+                        **agent = fresh;
+                    }
+                    None => return,
+                }
             }
             for candidate in &spec.remote {
                 // Those that are known, or that nothing of ours can reach, are of no use.
@@ -278,8 +281,8 @@ impl MediaAgent {
         self.pump_ice(context);
         for component in COMPONENTS {
             self.begin(component, context);
-            self.send_dtls(component, context);
             self.hear_session(component, context);
+            self.send_dtls(component, context);
         }
         let found = self.found();
         if self.spec.is_some() && found != self.told {
@@ -409,6 +412,7 @@ impl MediaAgent {
 
     fn hear_session(&mut self, component: Component, context: &mut Context<'_>) {
         let call = self.call;
+        let dtls = self.spec.as_ref().and_then(|spec| spec.dtls.as_ref());
         let side = self.dtls.get_mut(component);
         let Some(session) = &mut side.session else {
             return;
@@ -423,13 +427,28 @@ impl MediaAgent {
                 DtlsEvent::Connected(connected) => match protection(&connected) {
                     Some(protection) => {
                         side.keys = Some(protection);
+                        side.has_failed = false;
                         let profile = connected.profile.name();
                         AgentEvent::DtlsConnected { component, profile }
                     }
                     None => failed("keys that SRTP cannot use".to_owned(), false),
                 },
                 DtlsEvent::Closed(_) => AgentEvent::DtlsClosed { component },
-                DtlsEvent::Failed(reason) => failed(reason.to_string(), false),
+                DtlsEvent::Failed(reason) => {
+                    // The party may be there later.
+                    let hopes = matches!(reason, FailReason::TimedOut { .. });
+                    if let Some(dtls) = dtls.filter(|_| hopes)
+                        && let Some(role @ windlass_dtls::Role::Active) = dtls.role
+                    {
+                        let fingerprints = dtls.fingerprint.clone().map(|one| vec![one]);
+                        let tls_id = String::from_utf8_lossy(&dtls.tls_id).into_owned();
+                        session.renew(role, fingerprints, Some(tls_id), context.now);
+                    }
+                    if std::mem::replace(&mut side.has_failed, true) {
+                        continue;
+                    }
+                    failed(reason.to_string(), false)
+                }
                 DtlsEvent::Refused(reason) => failed(reason.to_string(), true),
             };
             context.outputs.push_back(Output::Tell { call, event });
@@ -456,6 +475,17 @@ impl MediaAgent {
         }
         found
     }
+}
+
+/// An agent that knows nothing of the party yet.
+fn new_agent(spec: &IceSpec, context: &Context<'_>) -> Option<IceAgent> {
+    let config = Config {
+        mode: spec.mode,
+        ..context.settings.ice.clone()
+    };
+    let agent = IceAgent::new(config, start(spec), context.now);
+    let told = |error: &_| tracing::error!(%error, "ICE cannot be started");
+    agent.inspect_err(told).ok()
 }
 
 fn start(spec: &IceSpec) -> Start {

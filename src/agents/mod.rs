@@ -10,6 +10,8 @@ mod admission;
 mod inbox;
 mod media;
 mod shard;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;

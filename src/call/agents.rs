@@ -77,7 +77,7 @@ fn rtcp_of<'a>(media: &Media, port: &'a Option<Port>) -> Option<&'a Port> {
 fn ice(leg: &Leg, media: &Media, map: &EndpointMap, rules: &Arc<Rules>) -> Option<IceSpec> {
     let ice = &media.extras.as_deref()?.ice;
     // A party that has not seen ours yet cannot answer checks.
-    let theirs = ice.theirs.as_ref().filter(|_| !leg.is_unseen);
+    let theirs = ice.theirs.as_ref().filter(|_| leg.printed.is_some());
     let ours = credentials(ice.ours.as_ref()?)?;
     let mut candidates = Vec::new();
     for (index, set) in map.sets().enumerate() {
@@ -145,7 +145,7 @@ fn dtls(leg: &Leg, media: &Media, dtls: &Dtls) -> DtlsSpec {
     let theirs = dtls.fingerprint.as_ref();
     // Before both have spoken, what we do is open.
     let role = match dtls.ours {
-        _ if media.endpoint.is_none() || leg.is_unseen => None,
+        _ if media.endpoint.is_none() || leg.printed.is_none() => None,
         Setup::Active => Some(windlass_dtls::Role::Active),
         Setup::Passive => Some(windlass_dtls::Role::Passive),
         Setup::Actpass | Setup::Holdconn => None,

@@ -140,8 +140,13 @@ fn a_phone_calls_a_browser() {
     let query = Dict::new()
         .with("command", "query")
         .with("call-id", "phone");
-    let reply = format!("{:?}", relay.ask(query).unwrap());
+    let reply = relay.ask(query).unwrap().to_bencode();
+    let reply = String::from_utf8_lossy(&reply);
     assert!(reply.contains("DTLS fingerprint verified"), "{reply}");
+    assert!(
+        reply.contains("12:crypto suite16:AEAD_AES_256_GCM"),
+        "{reply}"
+    );
     browser.close();
     wait_for("the browser's good-bye", Duration::from_secs(5), || {
         relay

@@ -54,7 +54,10 @@ pub(crate) struct Heard {
 
 impl WebRtc {
     pub(crate) fn start(python: &Path) -> Self {
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/common/webrtc_party.py");
+        let program = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/e2e/common/webrtc_party.py"
+        );
         let mut child = Command::new(python)
             .arg(program)
             .stdin(Stdio::piped())
