@@ -4,6 +4,7 @@
 //! rewrites the SDP and relays the media. See ARCHITECTURE.md for the design.
 #![deny(unsafe_code)]
 
+pub mod agents;
 #[cfg(test)]
 mod arrows;
 pub mod call;

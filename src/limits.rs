@@ -104,6 +104,34 @@ pub const FLOW_EVENTS: usize = 4096;
 /// second, two ports each.
 pub const LEFT_SOURCES: usize = 16_384;
 
+// Of agents (ICE, DTLS).
+
+/// Threads of agents: a handshake costs less than a millisecond, so four set up thousands of calls a
+/// second, and leave the other cores to packets.
+pub const AGENT_THREADS: usize = 4;
+
+/// STUN and DTLS datagrams that wait for one thread of agents: a second of 2,000 calls that are being
+/// set up.
+pub const AGENT_DATAGRAMS: usize = 16_384;
+
+/// Those of one agent among them: a handshake in small fragments beside the checks of a browser with
+/// many addresses. A flood at one port has no more.
+pub const AGENT_DATAGRAMS_EACH: usize = 64;
+
+/// Datagrams that agents take at a time, before others may ask them something.
+pub const AGENT_BATCH: usize = 64;
+
+/// Bytes of a STUN or DTLS datagram: peers keep to the path's MTU.
+pub const AGENT_DATAGRAM_BYTES: usize = 2048;
+
+/// DTLS handshakes under way at a time in one thread of agents: some 40 kB each. At 1,000 a second one
+/// that takes a second of round trips finds room.
+pub const HANDSHAKES: usize = 4096;
+
+/// Those with one source (an IPv4 address, an IPv6 /64) among them: a large office behind one NAT
+/// whose gateway comes up again.
+pub const HANDSHAKES_PER_SOURCE: usize = 256;
+
 // Of control.
 
 /// Threads per ng UDP address: commands of different calls run beside each other, one on each core,

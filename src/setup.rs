@@ -2,19 +2,21 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng;
+use windlass_dtls::{CertificateConfig, CertificateError, KeyKind, SignatureHash};
+use windlass_ice::agent::{Freshness, Mode};
 use windlass_ng::Templates;
 use windlass_ng::request::VscCodes;
 
+use crate::agents;
 use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
 use crate::config::topic;
 use crate::config::{Config, Interface, LogFormat};
 use crate::dataplane::{SteeredPorts, Steering};
 use crate::limits::SYSLOG_LINE_CHARS;
-use crate::media::certificate::{Certificate, CertificateError};
 use crate::media::quality::Model;
 use crate::media::reach::{self, MediaPorts, Prefix};
 use crate::media::report::{Basis, Scoring};
@@ -169,13 +171,51 @@ pub(crate) fn defaults(config: &Config, reach: Arc<reach::Rules>) -> call::Defau
     }
 }
 
-/// What this relay shows of itself, drawn anew with every start.
-pub(crate) fn identity(config: &Config) -> Result<Identity, CertificateError> {
+/// What this relay shows of itself, drawn anew with every start. `unix` is the time since 1970.
+pub(crate) fn identity(
+    config: &Config,
+    unix: Duration,
+    rng: &mut impl Rng,
+) -> Result<Identity, CertificateError> {
     let software = &config.signalling.software_id;
-    let certificate = Certificate::generate(software)?;
     let addresses = config.interfaces.iter().map(|interface| interface.address);
-    let mut rng = StdRng::from_os_rng();
-    Ok(Identity::new(certificate, addresses, software, &mut rng))
+    Identity::new(certificate(config), unix, addresses, software, rng)
+}
+
+/// What agents have in common.
+pub(crate) fn agents(config: &Config) -> agents::Settings {
+    // Drawn once per process (RFC 8445 §16.1).
+    let tie_breaker = rand::rng().random();
+    agents::Settings {
+        ice: windlass_ice::agent::Config {
+            mode: Mode::Full,
+            freshness: match config.ice.consent {
+                true => Freshness::Consent,
+                false => Freshness::Assumed,
+            },
+            software: config.signalling.software_id.as_str().into(),
+            tie_breaker,
+        },
+        // IPv6 and UDP headers.
+        mtu: usize::from(config.dtls.mtu) - 48,
+    }
+}
+
+/// What the certificate for DTLS is made of. Weaker ones than peers of today take are not made.
+fn certificate(config: &Config) -> CertificateConfig {
+    let bits = match config.dtls.rsa_key_size {
+        ..=2048 => 2048,
+        2049..=3072 => 3072,
+        3073.. => 4096,
+    };
+    CertificateConfig {
+        common_name: config.signalling.software_id.clone(),
+        key: match config.dtls.cert_cipher {
+            topic::CertificateCipher::Prime256v1 => KeyKind::EcdsaP256,
+            topic::CertificateCipher::Rsa => KeyKind::Rsa(bits),
+        },
+        signature: SignatureHash::Sha256,
+    }
 }
 
 pub(crate) fn timeouts(config: &Config) -> call::Timeouts {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use windlass_ng::request::VscCodes;
 
+use super::agents::AgentView;
 use super::exchange::mid_of;
 use super::final_stats::Marks;
 use super::leg::{Leg, LegIndex, Muted};
@@ -16,6 +17,7 @@ use super::voip::Measure;
 use crate::flow::bundle::{Bundle, BundledLine};
 use crate::flow::digits::DigitBlock;
 use crate::flow::extensions::{ExtensionIds, ExtensionRules, MidElement};
+use crate::flow::secure::Security;
 use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
     Taps, Withhold,
@@ -149,11 +151,22 @@ struct Listener<'a> {
     takes_reports: bool,
     /// It hears what the peers of the source hear, as they do.
     egress: bool,
+    /// What is known of its agent.
+    agent: AgentView<'a>,
 }
 
 impl Listener<'_> {
+    /// The local port that its RTP leaves from: that of the pair that ICE found.
+    fn rtp_port(&self) -> SocketAddr {
+        let path = self.agent.path(Component::Rtp);
+        path.map_or(self.map.main.rtp.local, |path| path.local)
+    }
+
     /// The local port that its RTCP leaves from.
     fn rtcp_port(&self) -> SocketAddr {
+        if let Some(path) = self.agent.path(Component::Rtcp) {
+            return path.local;
+        }
         match &self.map.main.rtcp {
             Some(port) if !self.media.mux.agreed => port.local,
             _ => self.map.main.rtp.local,
@@ -169,7 +182,7 @@ impl<'a> Place<'a> {
             local: port.local,
             component,
             rtp_sibling: (component == Component::Rtcp).then_some(self.set.rtp.local),
-            peer: self.peer(component, port.local.ip()),
+            peer: self.peer(component, port.local),
             receive: self.members().any(|member| member.recv),
             discard: self.call.discard || media.extra(|extras| extras.blackhole),
             sinks: self.sinks(component, port, &payload),
@@ -183,10 +196,22 @@ impl<'a> Place<'a> {
                     && payload != Payload::Opaque,
             },
             payload,
-            security: self.media.security(),
-            has_agent: false,
+            security: self.security(component),
+            agent: self.agent().of_flow(component),
             bundle: self.bundle(),
         }
+    }
+
+    /// What is known of the agent of these ports.
+    fn agent(&self) -> AgentView<'a> {
+        AgentView::new(self.call, self.leg, self.media)
+    }
+
+    /// Protection of what passes here.
+    fn security(&self, component: Component) -> Security {
+        let by_dtls = self.agent().security(component);
+        let by_dtls = by_dtls.filter(|_| !self.is_opaque());
+        by_dtls.unwrap_or_else(|| self.media.security())
     }
 
     /// How the packets of the lines that share the port are told apart.
@@ -260,8 +285,8 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn peer(&self, component: Component, local: IpAddr) -> PeerSpec {
-        let (leg, media) = (self.leg, self.media);
+    fn peer(&self, component: Component, at: SocketAddr) -> PeerSpec {
+        let (leg, media, local) = (self.leg, self.media, at.ip());
         let of = |endpoint: Endpoint| match component {
             Component::Rtp => endpoint.rtp,
             Component::Rtcp => endpoint.rtcp,
@@ -307,6 +332,7 @@ impl<'a> Place<'a> {
             media_handover: rules.media_handover,
             nat_wait: rules.nat_wait,
             pierce_nat: rules.pierce_nat,
+            validated: self.agent().validated(component, at),
             signalled_at: leg.signalled_at,
         }
     }
@@ -353,6 +379,7 @@ impl<'a> Place<'a> {
                     takes_media,
                     takes_reports,
                     egress: egress && !by_answer,
+                    agent: AgentView::new(self.call, leg, media),
                 })
             })
         })
@@ -375,6 +402,7 @@ impl<'a> Place<'a> {
                 takes_media: false,
                 takes_reports: true,
                 egress: false,
+                agent: AgentView::new(self.call, leg, media),
             })
         })
     }
@@ -396,7 +424,7 @@ impl<'a> Place<'a> {
         for (line, member) in self.members().enumerate() {
             let line = u8::try_from(line).ok().filter(|_| is_bundle);
             for listener in self.listeners(member).chain(self.mirrors(member)) {
-                let rtp = listener.map.main.rtp.local;
+                let rtp = listener.rtp_port();
                 let rtcp = listener.rtcp_port();
                 let mut add = |via, carries, rules| {
                     let is_heard = |sink: &Sink| sink.via == via && sink.carries == carries;
@@ -546,7 +574,7 @@ fn repeated(sets: &[PayloadTypes]) -> (PayloadTypes, PayloadTypes) {
 }
 
 /// The media whose ports a media of the leg has: its own, or the first of its bundle.
-fn head_of<'a>(leg: &'a Leg, media: &'a Media) -> &'a Media {
+pub(super) fn head_of<'a>(leg: &'a Leg, media: &'a Media) -> &'a Media {
     let extras = media.extras.as_deref();
     let head = extras.and_then(|extras| extras.bundle_head);
     head.and_then(|head| leg.medias.get(head)).unwrap_or(media)

@@ -1,31 +1,40 @@
 //! The identity that a relay shows: certificate fingerprint, candidate foundations, loop mark.
 
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
+use windlass_dtls::{Certificate, CertificateConfig, CertificateError};
 use windlass_sdp::{Fingerprint, HashFunction, Text};
-
-use crate::media::certificate::{Certificate, Hash};
 
 /// Drawn once when the relay starts.
 #[derive(Debug)]
 pub struct Identity {
-    certificate: Certificate,
+    certificate: RwLock<Arc<Certificate>>,
+    /// What the next certificate is made of.
+    renewal: CertificateConfig,
     foundations: Vec<(IpAddr, Text)>,
     loop_id: Text,
     software: String,
 }
 
 impl Identity {
-    /// An identity for a relay with these local addresses. `software` goes into SDP names and
+    /// An identity for a relay with these local addresses, and a new certificate as of `unix`, the time
+    /// since 1970. `software` goes into SDP names and
     /// STUN; other characters than letters, digits and `-` become `-`.
+    ///
+    /// # Errors
+    /// The certificate cannot be made.
     pub fn new(
-        certificate: Certificate,
+        renewal: CertificateConfig,
+        unix: Duration,
         addresses: impl IntoIterator<Item = IpAddr>,
         software: &str,
         rng: &mut impl Rng,
-    ) -> Self {
+    ) -> Result<Self, CertificateError> {
+        let certificate = Certificate::generate(&renewal, SystemTime::UNIX_EPOCH + unix)?;
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let mut foundations: Vec<(IpAddr, Text)> = Vec::new();
         for address in addresses {
@@ -35,32 +44,37 @@ impl Identity {
             }
         }
         let loop_id = rng.random::<u64>() >> 16;
-        Self {
-            certificate,
+        Ok(Self {
+            certificate: RwLock::new(Arc::new(certificate)),
+            renewal,
             foundations,
             loop_id: format!("{loop_id:012x}").into(),
             software: software.chars().map(plain).collect(),
-        }
+        })
     }
 
-    /// The certificate of all DTLS associations.
-    pub fn certificate(&self) -> &Certificate {
-        &self.certificate
+    /// The certificate of DTLS associations that begin now.
+    pub fn certificate(&self) -> Arc<Certificate> {
+        let certificate = self.certificate.read();
+        certificate.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fingerprint of the certificate (RFC 8122).
-    pub(crate) fn fingerprint(&self, hash: HashFunction) -> Fingerprint {
-        let with = match hash {
-            HashFunction::Sha1 => Hash::Sha1,
-            HashFunction::Sha224 => Hash::Sha224,
-            HashFunction::Sha256 => Hash::Sha256,
-            HashFunction::Sha384 => Hash::Sha384,
-            HashFunction::Sha512 => Hash::Sha512,
-        };
-        Fingerprint {
-            hash,
-            digest: self.certificate.digest(with),
+    /// Makes a new certificate, if the present one is past half of its life (spec: media-behaviour
+    /// §6). Calls keep theirs. `unix` is the time since 1970. Gives back whether there is a new one.
+    ///
+    /// # Errors
+    /// There is none; the old one stays.
+    pub fn renew_certificate(&self, unix: Duration) -> Result<bool, CertificateError> {
+        let now = SystemTime::UNIX_EPOCH + unix;
+        if !self.certificate().renewal_due(now) {
+            return Ok(false);
         }
+        let fresh = Arc::new(Certificate::generate(&self.renewal, now)?);
+        *self
+            .certificate
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(true)
     }
 
     /// Foundation of host candidates on a local address: the same in all calls.
@@ -97,6 +111,15 @@ pub(crate) fn credentials(rng: &mut dyn rand::RngCore) -> super::media::Credenti
     super::media::Credentials {
         ufrag: Alphanumeric.sample_string(rng, UFRAG_LENGTH).into(),
         pwd: Alphanumeric.sample_string(rng, PASSWORD_LENGTH).into(),
+    }
+}
+
+/// Fingerprint of a certificate as SDP has it (RFC 8122).
+pub(crate) fn fingerprint(certificate: &Certificate, hash: HashFunction) -> Fingerprint {
+    let digest = certificate.fingerprint(super::agents::hash(hash));
+    Fingerprint {
+        hash,
+        digest: digest.digest().to_vec(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use windlass_dtls::Certificate;
 use windlass_sdp::{
     Candidate, Codec, CryptoLine, Extmap, Fingerprint, HashFunction, MediaKind, ParseOptions,
     SessionDescription, Setup, Text, Transport,
@@ -11,6 +12,7 @@ use windlass_sdp::{
 use super::ports::Family;
 
 use crate::flow::PayloadTypes;
+use crate::flow::agent::AgentNumber;
 use crate::flow::secure::Protection;
 use crate::flow::stats::FlowStats;
 
@@ -259,6 +261,8 @@ pub(crate) struct Extras {
     pub(crate) dtls: Option<Dtls>,
     /// ICE between us and the party.
     pub(crate) ice: Ice,
+    /// The agent of the media, where ICE or DTLS is in use.
+    pub(crate) agent: AgentNumber,
     /// The sender's own keys and candidates go to the receiver unchanged.
     pub(crate) passthrough: Option<Passthrough>,
     /// Position of the first media of the bundle that this one is in (RFC 9143).
@@ -383,7 +387,13 @@ pub(crate) struct Dtls {
     pub(crate) omit_tls_id: bool,
     /// A party that leaves the choice to us starts.
     pub(crate) prefers_passive: bool,
+    /// Our certificate: that of the time when DTLS was first spoken of.
+    pub(crate) certificate: OurCertificate,
 }
+
+/// A certificate of the relay.
+#[derive(Clone, Debug)]
+pub(crate) struct OurCertificate(pub(crate) Arc<Certificate>);
 
 /// ICE between us and one party (RFC 8445).
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,7 @@
 //! Decisions of signalling: calls, legs, medias, offer/answer and ports. Sans-IO: no socket, clock
 //! or thread; the data plane is reached through [`Forwarding`] alone.
 
+mod agents;
 mod commands;
 mod debug;
 mod delete;

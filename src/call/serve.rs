@@ -239,6 +239,11 @@ impl Calls {
         self.statistics.running()
     }
 
+    /// What the relay shows of itself.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The local media addresses and their ports.
     pub fn interfaces(&self) -> &Interfaces {
         &self.interfaces

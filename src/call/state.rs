@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use windlass_ng::{Branch, CallId, Tag, Value};
 
+use super::agents;
 use super::digit_block::DigitTrigger;
 use super::flows;
 use super::leg::{Leg, LegIndex, Muted, Presence};
@@ -16,6 +17,7 @@ use super::proposal::Proposal;
 use super::standby::Foreign;
 use super::vsc::Codes;
 use super::watched::Share;
+use crate::flow::agent::{AgentNumber, AgentSpec, Found};
 use crate::flow::{FlowChange, FlowSpec, Plan};
 use crate::observe::log;
 
@@ -63,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) is_quiet: bool,
     /// The flows in force: local addresses in order, and digests of their descriptions.
     in_force: Vec<(SocketAddr, u64)>,
+    /// The agents in force.
+    agents_in_force: Arc<[AgentSpec]>,
 }
 
 /// State that only some calls have.
@@ -92,6 +96,8 @@ pub(crate) struct CallExtras {
     pub(crate) proposals: Vec<Proposal>,
     /// Another engine answers for the call.
     pub(crate) foreign: Option<Foreign>,
+    /// What the agents of its medias have found.
+    pub(crate) found: Vec<(AgentNumber, Arc<Found>)>,
     /// Time at which it became one of this engine.
     pub(crate) taken_over: Option<Instant>,
 }
@@ -150,6 +156,7 @@ impl Call {
             told: Told::default(),
             in_force: Vec::new(),
             share: None,
+            agents_in_force: Arc::default(),
             is_quiet: log::is_quiet(),
         }
     }
@@ -269,7 +276,9 @@ impl Call {
     /// The flows that the legs ask for now, compared with those in force: the difference, and what
     /// is in force once it is carried out ([`Self::set_in_force`]).
     pub(crate) fn plan(&self, defaults: &flows::Defaults) -> (Plan, InForce) {
-        let wanted = flows::of_call(&self.flowing(), defaults);
+        let flowing = self.flowing();
+        let wanted = flows::of_call(&flowing, defaults);
+        let agents = agents::of_call(&flowing, defaults);
         let mut then_in_force = Vec::with_capacity(wanted.len());
         let mut changes = Vec::new();
         for spec in wanted {
@@ -289,11 +298,18 @@ impl Call {
             call: self.number,
             worker: self.worker,
             changes,
+            agents: (agents != *self.agents_in_force).then(|| agents.clone()),
         };
-        (plan, InForce(then_in_force))
+        (
+            plan,
+            InForce {
+                flows: then_in_force,
+                agents,
+            },
+        )
     }
 
-    /// What takes all of its flows out of the data plane.
+    /// What takes all of its flows out of the data plane. Its agents go on.
     pub(crate) fn removal(&self) -> Plan {
         let in_force = self.in_force.iter();
         Plan {
@@ -302,6 +318,7 @@ impl Call {
             changes: in_force
                 .map(|(local, _)| FlowChange::Remove(*local))
                 .collect(),
+            agents: None,
         }
     }
 
@@ -312,6 +329,7 @@ impl Call {
             call: self.number,
             worker: self.worker,
             changes: wanted.map(FlowChange::Install).collect(),
+            agents: None,
         }
     }
 
@@ -322,7 +340,17 @@ impl Call {
 
     /// A plan was carried out.
     pub(crate) fn set_in_force(&mut self, in_force: InForce) {
-        self.in_force = in_force.0;
+        self.in_force = in_force.flows;
+        if *self.agents_in_force != *in_force.agents {
+            self.keep_found(&in_force.agents);
+            self.agents_in_force = in_force.agents.into();
+        }
+    }
+
+    /// Whether an agent is in force.
+    pub(crate) fn has_agent(&self, number: AgentNumber) -> bool {
+        let mut agents = self.agents_in_force.iter();
+        agents.any(|agent| agent.number == number)
     }
 
     /// Joins two legs: deletion of one spreads to the other.
@@ -405,8 +433,12 @@ impl Call {
     }
 }
 
-/// Flows in force: local addresses in order, and digests of their descriptions.
-pub(crate) struct InForce(Vec<(SocketAddr, u64)>);
+/// What is in force: local addresses of flows in order, with digests of their descriptions, and
+/// agents.
+pub(crate) struct InForce {
+    flows: Vec<(SocketAddr, u64)>,
+    agents: Vec<AgentSpec>,
+}
 
 /// The digest of the flow at an address, among flows in order of their addresses.
 fn force_of(in_force: &[(SocketAddr, u64)], local: SocketAddr) -> Option<u64> {

@@ -59,6 +59,7 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
         signalling: groups.signalling,
         templates: draft.templates,
         dtls: groups.dtls,
+        ice: groups.ice,
         quality: groups.quality,
         jitter_buffer: groups.jitter_buffer,
         dataplane: groups.dataplane,

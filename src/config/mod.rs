@@ -41,7 +41,7 @@ use windlass_ng::Rule;
 use crate::media::latch::Learning;
 use names::Names;
 use topic::{
-    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, JitterBuffer, Mqtt, Process, Quality,
+    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, Ice, JitterBuffer, Mqtt, Process, Quality,
     Recording, Redis, Signalling, Syslog,
 };
 
@@ -68,6 +68,8 @@ pub struct Config {
     pub templates: BTreeMap<String, String>,
     /// DTLS-SRTP.
     pub dtls: Dtls,
+    /// ICE.
+    pub ice: Ice,
     /// RTCP of our own, and MOS.
     pub quality: Quality,
     /// The jitter buffer.
@@ -188,6 +190,7 @@ impl Default for Config {
             signalling: Signalling::default(),
             templates: BTreeMap::new(),
             dtls: Dtls::default(),
+            ice: Ice::default(),
             quality: Quality::default(),
             jitter_buffer: JitterBuffer::default(),
             dataplane: Dataplane::default(),

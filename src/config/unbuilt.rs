@@ -15,12 +15,9 @@ pub fn unbuilt(config: &Config) -> Vec<&'static str> {
     changed.map(|((name, _), _)| name).collect()
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 12] = [
     "control-pmtu",
-    "dtls-cert-cipher",
     "dtls-ciphers",
-    "dtls-mtu",
-    "dtls-rsa-key-size",
     "dtls-signature",
     "dtmf-no-log-injects",
     "dtmf-no-suppress",

@@ -10,18 +10,20 @@ use windlass_ng::{Command, Dict, Handler, Outcome, Reply, Request, Source, Value
 use super::console::Operator;
 use super::now;
 use super::recorder::OpenRecordings;
+use crate::agents::Agents;
 use crate::call::{Forwarding, Loss};
 use crate::ctl::{NO_READER, Role};
 use crate::dataplane::Dataplane;
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
-use crate::flow::{Injection, Plan, PlanRefused};
+use crate::flow::{FlowChange, Injection, Plan, PlanRefused};
 use crate::observe::lines;
 use crate::observe::log::{self, LeftOut, LogBudget};
 
 /// The data plane, as calls see it.
 pub(super) struct Link {
     pub(super) dataplane: Arc<Dataplane>,
+    pub(super) agents: Arc<Agents>,
     pub(super) recordings: Option<Arc<OpenRecordings>>,
 }
 
@@ -30,8 +32,33 @@ impl Forwarding for Link {
         self.dataplane.pick_worker()
     }
 
-    fn apply(&self, plan: Plan, leases: Vec<LeasedFlow>) -> Result<Vec<LeasedFlow>, PlanRefused> {
-        self.dataplane.apply(plan, leases)
+    fn apply(
+        &self,
+        mut plan: Plan,
+        leases: Vec<LeasedFlow>,
+    ) -> Result<Vec<LeasedFlow>, PlanRefused> {
+        let (call, worker, agents) = (plan.call, plan.worker, plan.agents.take());
+        let tell = |agents| {
+            let dataplane = &self.dataplane;
+            self.agents
+                .apply(call, worker, agents, |worker, local, to, datagram| {
+                    dataplane.send_from(worker, local, to, datagram);
+                });
+        };
+        let is_removal = |change: &FlowChange| matches!(change, FlowChange::Remove(_));
+        match agents {
+            // Nothing of it can be refused; agents say good-bye from ports that are still there.
+            Some(agents) if plan.changes.iter().all(is_removal) => {
+                tell(agents);
+                self.dataplane.apply(plan, leases)
+            }
+            Some(agents) => {
+                let removed = self.dataplane.apply(plan, leases)?;
+                tell(agents);
+                Ok(removed)
+            }
+            None => self.dataplane.apply(plan, leases),
+        }
     }
 
     fn packet_clock_ms(&self) -> u64 {
@@ -66,6 +93,11 @@ impl Forwarding for Link {
                 "flow_events",
                 "events of flows lost: digits and sources may be missing from log and reports",
                 self.dataplane.lost_events(),
+            ),
+            loss(
+                "agent_datagrams",
+                "STUN or DTLS lost: more than the agents can handle",
+                self.agents.inbox().lost(),
             ),
             loss(
                 "queued_packets",

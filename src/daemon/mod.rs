@@ -1,5 +1,6 @@
 //! Start-up and shutdown: wires control, calls, data plane and edge.
 
+mod agents;
 mod console;
 mod edge;
 mod link;
@@ -14,15 +15,17 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_dtls::CertificateError;
 use windlass_kernel_assist::reserve::Reservation;
 use windlass_ng::serve::Shared;
 use windlass_ng::server::{TcpServer, UdpServer};
 
+use crate::agents::{Agents, Outside, Threads};
 use crate::call::ports::Interfaces;
 use crate::call::{Calls, Now, Whose};
 use crate::config::Config;
@@ -31,11 +34,11 @@ use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::{Recorded, Recordings};
 use crate::dataplane::{Dataplane, Services};
-use crate::media::certificate::CertificateError;
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderLimits, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
 use crate::setup;
 
+use agents::Surroundings;
 use console::{Operator, ThisProcess};
 use edge::EdgeThread;
 use link::{Commands, Link, Strangers};
@@ -102,6 +105,7 @@ pub struct Daemon {
     listeners: Listeners,
     timers: Option<Timers>,
     calls: Arc<Calls>,
+    _agents: Threads,
     operator: Arc<Operator>,
     // Media ports are given back last.
     _reservation: Option<Reservation>,
@@ -129,10 +133,13 @@ impl Daemon {
             Some(recordings) => recordings.clone(),
             None => Arc::new(()),
         };
-        let identity = setup::identity(config).map_err(Error::Certificate)?;
+        let identity = setup::identity(config, now().unix, &mut StdRng::from_os_rng());
+        let identity = identity.map_err(Error::Certificate)?;
         let reach = Arc::new(setup::reach(config, host_addresses()));
+        let agents = Agents::new(&setup::agents(config));
         let services = Services {
             recordings: taps,
+            agents: agents.inbox(),
             recorded: match (config.recording.both, config.recording.egress) {
                 (true, _) => Recorded::Both,
                 (false, true) => Recorded::Egress,
@@ -150,7 +157,12 @@ impl Daemon {
             setup::addresses(config, &mut StdRng::from_os_rng()),
             dataplane.opener(),
         );
+        let surroundings = Arc::new(Surroundings {
+            dataplane: dataplane.clone(),
+            calls: OnceLock::new(),
+        });
         let link = Link {
+            agents: agents.clone(),
             dataplane,
             recordings: recordings.clone(),
         };
@@ -170,6 +182,10 @@ impl Daemon {
             calls = calls.with_observer(Arc::new(endings));
         }
         let calls = Arc::new(calls);
+        // Set once: the calls are there before anything can ask for an agent.
+        let _ = surroundings.calls.set(Arc::downgrade(&calls));
+        let outside: Arc<dyn Outside> = surroundings;
+        let agents = agents.start(&outside).map_err(Error::Process)?;
         let process = Arc::new(ThisProcess::default());
         let operator = Arc::new(Operator {
             calls: calls.clone(),
@@ -216,6 +232,7 @@ impl Daemon {
             listeners,
             timers: Some(timers),
             calls,
+            _agents: agents,
             operator,
             _reservation: reservation,
         };

@@ -89,8 +89,18 @@ impl Turns {
                 next = now.instant + TURN;
                 self.follow_addresses();
                 self.calls.handle_timeout(now);
+                self.renew_certificate(now.unix);
                 self.tell_losses();
             }
+        }
+    }
+
+    /// Calls that begin now get a certificate that outlives them.
+    fn renew_certificate(&self, unix: Duration) {
+        match self.calls.identity().renew_certificate(unix) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("new certificate for DTLS"),
+            Err(error) => tracing::error!(%error, "the certificate for DTLS cannot be renewed"),
         }
     }
 

@@ -12,6 +12,7 @@ use super::guard::Guard;
 use super::hops::{Hop, Hops};
 use super::tap::PacketTap;
 use super::timers::Pending;
+use crate::flow::agent::FlowAgent;
 use crate::flow::bundle::Bundle;
 use crate::flow::lines::Lines;
 use crate::flow::outgoing::{Event as DigitEvent, Last, Passage};
@@ -62,11 +63,11 @@ pub(super) struct Entry<P> {
     hops_seen: u32,
     pub(super) payload: Payload,
     pub(super) security: Security,
-    /// STUN and DTLS are for the agents.
-    pub(super) has_agent: bool,
     /// When the last packet was accepted.
     pub(super) last_at: Instant,
     pub(super) latch: Latch,
+    /// Who takes STUN and DTLS.
+    pub(super) agent: Option<FlowAgent>,
     /// Reception per source, at most [`SSRCS_PER_FLOW`]; position as in the counters.
     pub(super) receptions: SmallVec<[Reception; 1]>,
     // The rest.
@@ -249,7 +250,7 @@ impl<P> Entry<P> {
             hop_out: None,
             payload: spec.payload,
             security: spec.security,
-            has_agent: spec.has_agent,
+            agent: spec.agent,
             receptions: SmallVec::new(),
             nat_wait: spec.peer.nat_wait,
             pierces_nat: spec.peer.pierce_nat,
@@ -311,7 +312,7 @@ impl<P> Entry<P> {
         self.taps = spec.taps;
         self.payload = spec.payload;
         self.security = spec.security;
-        self.has_agent = spec.has_agent;
+        self.agent = spec.agent;
         self.receive = spec.receive;
         self.discard = spec.discard;
         self.sinks = spec.sinks;
@@ -374,8 +375,9 @@ impl<P> Entry<P> {
 
     /// Whether the port may be bound to its peer: what failed is not tried for every packet.
     pub(super) fn may_bind(&self, now: Instant) -> bool {
+        let hears_all = self.agent.is_some_and(|agent| agent.hears_all);
         let failed = self.not_bound_at;
-        failed.is_none_or(|at| now.saturating_duration_since(at) >= BIND_AGAIN)
+        !hears_all && failed.is_none_or(|at| now.saturating_duration_since(at) >= BIND_AGAIN)
     }
 
     /// Current allowed destination of datagrams for the party.

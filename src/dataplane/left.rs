@@ -82,6 +82,7 @@ mod tests {
             media_handover: false,
             nat_wait: false,
             pierce_nat: false,
+            validated: None,
             signalled_at: start,
         });
         assert!(latch.leave(start).is_none());

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::flow::agent::AgentInbox;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::port::OpenPort;
 use crate::flow::state::LeasedFlow;
@@ -59,10 +60,12 @@ pub struct FlowEvent {
 }
 
 /// Services of the data plane in addition to relaying.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Services {
     /// Destination of recorded flows.
     pub recordings: Arc<dyn Recordings>,
+    /// Who takes STUN and DTLS.
+    pub agents: Arc<dyn AgentInbox>,
     /// The packets that are recorded.
     pub recorded: Recorded,
     /// Settings of the mean opinion score.
@@ -73,10 +76,20 @@ pub struct Services {
     pub name: Arc<str>,
 }
 
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services")
+            .field("recorded", &self.recorded)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Services {
     fn default() -> Self {
         Self {
             recordings: Arc::new(()),
+            agents: Arc::new(()),
             recorded: Recorded::default(),
             scoring: Scoring::default(),
             report_interval: Duration::from_secs(5),
@@ -331,6 +344,16 @@ impl Dataplane {
         // It may be waiting for longer than the first packet may wait.
         let _ = worker.shared.waker.wake();
         Ok(())
+    }
+
+    /// Sends a datagram of an agent from a port of a worker, as it is. If the flow is gone, so is the
+    /// reason to send.
+    pub fn send_from(&self, worker: usize, local: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        if let Some(worker) = self.workers.get(worker) {
+            let mut flows = worker.shared.flows.lock();
+            flows.send_from(local, to, datagram);
+            flows.flush();
+        }
     }
 
     /// Milliseconds since the start: the clock of `last_packet_ms`.

@@ -138,7 +138,7 @@ impl Bench {
                 clock_rate: 8000,
             },
             security: Security::Plain,
-            has_agent: false,
+            agent: None,
             peer: PeerSpec {
                 signalled: Some(self.phones[side].local_addr().unwrap()),
                 proposed: None,
@@ -156,6 +156,7 @@ impl Bench {
                 media_handover: false,
                 nat_wait: false,
                 pierce_nat: false,
+                validated: None,
                 signalled_at: self.started,
             },
             receive: true,
@@ -219,6 +220,7 @@ fn plan(changes: Vec<FlowChange>) -> Plan {
         call: 7,
         worker: 0,
         changes,
+        agents: None,
     }
 }
 

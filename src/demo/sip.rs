@@ -263,7 +263,7 @@ mod tests {
         let text = "c=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\n\
                     a=rtcp:4005\r\nm=video 1 RTP/AVP 9\r\n";
         let audio = audio_address(text).unwrap();
-        assert_eq!(audio, "[2001:db8::1]:4000".parse().unwrap());
+        assert_eq!(audio, "[2001:db8::1]:4000".parse::<SocketAddr>().unwrap());
         assert_eq!(rtcp_address(text, audio).port(), 4005);
         let own = sdp("x", "192.0.2.9:4002".parse().unwrap());
         assert_eq!(audio_address(&own), "192.0.2.9:4002".parse().ok());

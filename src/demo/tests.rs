@@ -290,7 +290,10 @@ fn demo_call_passes_through_whatever_relays_it() {
         "{report}"
     );
     let [caller, callee] = &report.legs;
-    assert_eq!(caller.sdp_before, "192.168.77.10:4000".parse().unwrap());
+    assert_eq!(
+        caller.sdp_before,
+        "192.168.77.10:4000".parse::<SocketAddr>().unwrap()
+    );
     assert_ne!(caller.source, caller.sdp_before);
     assert_eq!(caller.relay.latched, Some(caller.source));
     assert_eq!(callee.relay.latched, Some(callee.sdp_before));

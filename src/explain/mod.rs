@@ -26,14 +26,14 @@ use std::sync::Arc;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_dtls::CertificateError;
 use windlass_ng::reply::Outcome;
 use windlass_ng::{Command, Dict, Reply, Request, Templates, Value, read_request};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
 use crate::call::ports::Interfaces;
-use crate::call::{CallPicture, Calls, Identity, Now};
+use crate::call::{CallPicture, Calls, Now};
 use crate::config::Config;
-use crate::media::certificate::{Certificate, CertificateError};
 use crate::setup;
 use books::{Books, OpensAll};
 use exchange::{Exchange, Role};
@@ -84,10 +84,7 @@ impl Explainer {
     /// The system gives no random numbers for a certificate.
     pub fn new(config: &Config, now: Now) -> Result<Self, CertificateError> {
         let mut rng = StdRng::seed_from_u64(SEED);
-        let software = &config.signalling.software_id;
-        let certificate = Certificate::generate(software)?;
-        let addresses = config.interfaces.iter().map(|interface| interface.address);
-        let identity = Identity::new(certificate, addresses, software, &mut rng);
+        let identity = setup::identity(config, now.unix, &mut rng)?;
         let interfaces = Interfaces::new(setup::addresses(config, &mut rng), Arc::new(OpensAll));
         let books = Arc::new(Books::default());
         let calls = Calls::new(

@@ -4,6 +4,7 @@
 //! nothing here owns a thread or reads a clock. The owned side (sockets, leases) is in [`port`],
 //! what a flow has learned in [`state`].
 
+pub mod agent;
 pub mod bundle;
 pub mod digits;
 pub mod extensions;
@@ -35,12 +36,14 @@ pub struct Plan {
     pub worker: usize,
     /// Changes, in order.
     pub changes: Vec<FlowChange>,
+    /// All agents of the call from now on; `None`: they stay as they are.
+    pub agents: Option<Vec<agent::AgentSpec>>,
 }
 
 impl Plan {
     /// Whether the command changes nothing in the data plane.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.agents.is_none()
     }
 }
 
@@ -106,8 +109,8 @@ pub struct FlowSpec {
     pub payload: Payload,
     /// Protection of the datagrams.
     pub security: secure::Security,
-    /// STUN and DTLS that arrives is for the agents of the call (ICE, DTLS-SRTP).
-    pub has_agent: bool,
+    /// The agent of the media: STUN and DTLS that arrives is for it (ICE, DTLS-SRTP).
+    pub agent: Option<agent::FlowAgent>,
     /// The party on the other side of this port.
     pub peer: PeerSpec,
     /// Whether RTP from the party is forwarded (media direction). RTCP always is.

@@ -120,6 +120,11 @@ impl Protection {
         }))
     }
 
+    /// Name of the suite that the party is sent (RFC 4568 §6.2).
+    pub fn suite(&self) -> &'static str {
+        self.0.seal_keys.suite().name()
+    }
+
     /// Whether these are its keys.
     pub fn has_keys(&self, open: &[Keys], seal: &Keys) -> bool {
         let is_same = |a: &Keys, b: &Keys| {

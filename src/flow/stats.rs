@@ -252,11 +252,15 @@ pub enum DropReason {
     NotAuthentic,
     /// SRTP that was here before.
     Replayed,
+    /// ICE has not shown that the source is the party.
+    NotValidated,
+    /// STUN or DTLS that the agents had no room for.
+    AgentBusy,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 
     /// All reasons, by index.
     pub const ALL: [Self; Self::COUNT] = [
@@ -274,6 +278,8 @@ impl DropReason {
         Self::AwaitsKeys,
         Self::NotAuthentic,
         Self::Replayed,
+        Self::NotValidated,
+        Self::AgentBusy,
     ];
 
     /// Name in logs, metrics and replies.
@@ -293,6 +299,8 @@ impl DropReason {
             Self::AwaitsKeys => "awaits_keys",
             Self::NotAuthentic => "not_authentic",
             Self::Replayed => "replayed",
+            Self::NotValidated => "not_validated",
+            Self::AgentBusy => "agent_busy",
         }
     }
 }
@@ -300,6 +308,7 @@ impl DropReason {
 impl From<Refusal> for DropReason {
     fn from(refusal: Refusal) -> Self {
         match refusal {
+            Refusal::NotValidated => Self::NotValidated,
             Refusal::UnexpectedSource => Self::UnexpectedSource,
             Refusal::Unproven => Self::Unproven,
         }

@@ -1,7 +1,6 @@
 //! Protocols of a packet: its kind, whether its source may be heard, and its reception quality.
 //! Sans-IO: no socket, clock or thread.
 
-pub mod certificate;
 pub mod demux;
 pub mod dtmf;
 pub mod extension;

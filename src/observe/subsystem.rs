@@ -66,7 +66,7 @@ pub(crate) const SUBSYSTEMS: [Subsystem; 13] = [
     subsystem(
         "ice",
         "ICE negotiation",
-        &["windlass::call::exchange::ice", "windlass::media::ice"],
+        &["windlass::call::exchange::ice", "windlass_ice"],
     ),
     subsystem(
         "crypto",
@@ -74,14 +74,14 @@ pub(crate) const SUBSYSTEMS: [Subsystem; 13] = [
         &[
             "windlass::call::exchange::dtls",
             "windlass::call::exchange::sdes",
-            "windlass::media::certificate",
-            "windlass::media::dtls",
+            "windlass::agents",
+            "windlass_dtls",
         ],
     ),
     subsystem(
         "srtp",
         "SRTP encryption and decryption",
-        &["windlass::media::srtp"],
+        &["windlass::flow::secure", "windlass_srtp"],
     ),
     subsystem("internals", "Noisy low-level internals", &[]),
     subsystem(

@@ -30,3 +30,4 @@ mod rungs;
 mod services;
 mod sigterm;
 mod transform;
+mod webrtc_aiortc;

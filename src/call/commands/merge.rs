@@ -203,6 +203,7 @@ impl Call {
                 proposal.renumber(offset, line);
                 own.proposals.push(proposal);
             }
+            own.found.append(&mut extras.found);
             own.digits_to = own.digits_to.or(extras.digits_to);
             own.callback = own.callback.or(extras.callback);
         }

@@ -6,7 +6,7 @@ use windlass_sdp::{HashFunction, Setup};
 use super::MediaExchange;
 use crate::call::dialogue::Role;
 use crate::call::identity::hex;
-use crate::call::media::{Dtls, Extras, Media};
+use crate::call::media::{Dtls, Extras, Media, OurCertificate};
 
 /// Bytes of a `tls-id`.
 const TLS_ID_BYTES: usize = 16;
@@ -119,6 +119,7 @@ impl MediaExchange<'_> {
             Side::Receiver => &mut *self.receiver,
         };
         let rng = &mut *self.rng;
+        let identity = self.host.identity;
         media.extras_mut().dtls.get_or_insert_with(|| Dtls {
             fingerprint: None,
             theirs: None,
@@ -128,6 +129,7 @@ impl MediaExchange<'_> {
             hash,
             omit_tls_id: false,
             prefers_passive: false,
+            certificate: OurCertificate(identity.certificate()),
         })
     }
 }

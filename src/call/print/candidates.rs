@@ -70,6 +70,12 @@ fn port_of(set: &PortSet, component: u16) -> Option<&Port> {
     }
 }
 
+/// Priority of our host candidate of a component on an address, by its place in the logical interface.
+pub(in crate::call) fn host_priority(index: usize, component: u16) -> u32 {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    priority(HOST_PREFERENCE, index, component)
+}
+
 /// RFC 8445 §5.1.2.1; `index` is that of the address within its logical interface.
 fn priority(preference: u32, index: u32, component: u16) -> u32 {
     let local = 65_535_u32.saturating_sub(index);

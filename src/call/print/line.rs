@@ -10,6 +10,7 @@ use super::candidates::Source;
 use super::{Texts, shown};
 use crate::call::dialogue::Role;
 use crate::call::exchange::{Host, answered_codecs, is_extension_named, offered_codecs};
+use crate::call::identity::fingerprint;
 use crate::call::leg::Leg;
 use crate::call::media::{EndpointMap, LegacyPair, Media, Passthrough};
 use crate::call::ports::Family;
@@ -227,7 +228,7 @@ impl MediaLine<'_> {
                     (Some(theirs), Role::Answer) => theirs.hash,
                     _ => dtls.hash,
                 };
-                media.fingerprint = Some(self.host.identity.fingerprint(hash));
+                media.fingerprint = Some(fingerprint(&dtls.certificate.0, hash));
                 media.tls_id = (!dtls.omit_tls_id).then(|| dtls.tls_id.clone());
             }
         }

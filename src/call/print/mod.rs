@@ -20,6 +20,7 @@ use super::exchange::Host;
 use super::leg::{Leg, LegIndex, Printed};
 use super::media::{Media, Said, read_again};
 use super::state::Call;
+pub(super) use candidates::host_priority;
 use line::MediaLine;
 use origin::origin;
 

@@ -7,11 +7,13 @@ use windlass_ng::{DictWriter, ListWriter};
 use windlass_sdp::Setup;
 
 use super::{Egress, PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
+use crate::call::agents::AgentView;
 use crate::call::flows::SsrcReporting;
 use crate::call::leg::Leg;
-use crate::call::media::{LegacyPair, Media, PacketTime};
+use crate::call::media::{LegacyPair, Media, PacketTime, Port};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
+use crate::flow::secure::Protection;
 use crate::flow::stats::{FlowStats, SsrcStats};
 use crate::media::report::Sample;
 
@@ -23,6 +25,7 @@ pub(super) fn describe(
     index: usize,
     leg: &Leg,
     media: &Media,
+    agent: AgentView<'_>,
     egress: &[Egress<'_>],
     clock: PacketClock,
     totals: &mut Totals,
@@ -41,7 +44,7 @@ pub(super) fn describe(
     dict.list("streams", |list| {
         // Both are always there, with or without ports.
         for component in [Component::Rtp, Component::Rtcp] {
-            list.dict(|dict| describe_stream(leg, media, component, clock, dict));
+            list.dict(|dict| describe_stream(leg, media, agent, component, clock, dict));
         }
     });
     dict.list("flags", |list| put_flags(leg, media, list));
@@ -143,11 +146,19 @@ fn put_set(list: &mut ListWriter<'_>, listed: &[(bool, &str)]) {
 fn describe_stream(
     leg: &Leg,
     media: &Media,
+    agent: AgentView<'_>,
     component: Component,
     clock: PacketClock,
     dict: &mut DictWriter<'_>,
 ) {
-    let ports = media.ports().map(|map| &map.main);
+    let map = media.ports();
+    // With ICE, the ports are those of the pair that media takes.
+    let of_pair = agent.path(component).and_then(|path| {
+        let is_its = |port: &Port| port.local == path.local;
+        let mut sets = map?.sets();
+        sets.find(|set| is_its(&set.rtp) || set.rtcp.as_ref().is_some_and(is_its))
+    });
+    let ports = of_pair.or_else(|| map.map(|map| &map.main));
     let port = ports.and_then(|set| match component {
         Component::Rtp => Some(&set.rtp),
         Component::Rtcp => set.rtcp.as_ref(),
@@ -177,7 +188,9 @@ fn describe_stream(
             1 => sdes.theirs.first(),
             _ => sdes.ours.first().filter(|_| sdes.ours.len() == 1),
         });
-    if let Some(name) = suite.and_then(|line| line.suite.known_name()) {
+    let by_dtls = agent.keys(component);
+    let suite = suite.and_then(|line| line.suite.known_name());
+    if let Some(name) = by_dtls.map(Protection::suite).or(suite) {
         dict.put("crypto suite", name);
     }
     dict.put("last packet", last);
@@ -193,6 +206,7 @@ fn describe_stream(
         (is_rtcp && media.mux.agreed, "fallback RTCP"),
         (signalled.is_some(), "filled"),
         (peer.settled, "confirmed"),
+        (by_dtls.is_some(), "DTLS fingerprint verified"),
         (leg.source_rules.strict_source, "strict source address"),
         (leg.source_rules.media_handover, "media handover"),
     ];

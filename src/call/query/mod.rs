@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use windlass_ng::{Bencoded, Dict, DictWriter, ListWriter, Tag};
 
+use super::agents::AgentView;
 use super::flows::{Defaults, SsrcReporting};
 use super::leg::{Leg, LegExtras, LegIndex};
 use super::media::{Media, Port};
@@ -220,7 +221,10 @@ impl Call {
                 let egress = self.egress(leg, media);
                 let reporting = defaults.ssrc_reporting;
                 list.dict(|dict| {
-                    media::describe(i, leg, media, &egress, clock, totals, reporting, dict);
+                    let agent = AgentView::new(self, leg, media);
+                    media::describe(
+                        i, leg, media, agent, &egress, clock, totals, reporting, dict,
+                    );
                 });
             }
         });
@@ -266,7 +270,18 @@ impl Call {
                             // Its streams are counted where they are agreed.
                             let (none, mut totals) = (SsrcReporting::None, Totals::default());
                             list.dict(|dict| {
-                                media::describe(i, leg, media, &[], clock, &mut totals, none, dict);
+                                let agent = AgentView::new(self, leg, media);
+                                media::describe(
+                                    i,
+                                    leg,
+                                    media,
+                                    agent,
+                                    &[],
+                                    clock,
+                                    &mut totals,
+                                    none,
+                                    dict,
+                                );
                             });
                         }
                     });

@@ -1,6 +1,7 @@
 //! Commands on calls in virtual time, with a data plane that only keeps books.
 #![expect(clippy::disallowed_methods, reason = "tests need a start of time")]
 
+mod agents;
 mod bounds;
 mod branches;
 mod created;
@@ -72,20 +73,23 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_dtls::CertificateConfig;
 use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Templates, Value, bencode, read_request};
 
 use super::ports::{Interfaces, LocalAddress, PortPool};
 use super::{Calls, Defaults, Forwarding, Identity, Limits, Loss, Now, Observer, Timeouts};
+use crate::flow::agent::AgentSpec;
 use crate::flow::port::{OpenPort, PortHandle, PortLease};
 use crate::flow::state::LeasedFlow;
 use crate::flow::{FlowChange, FlowSpec, Injection, Plan, PlanError, PlanRefused};
-use crate::media::certificate::Certificate;
 
 /// Flows in force, with their leases.
 #[derive(Default)]
 struct Books {
     flows: Mutex<HashMap<SocketAddr, (FlowSpec, PortLease)>>,
+    /// Agents in force, of whatever call.
+    agents: Mutex<Vec<AgentSpec>>,
     clock_ms: Mutex<u64>,
     /// Digits that were to be played.
     played: Mutex<Vec<Injection>>,
@@ -147,6 +151,9 @@ impl Forwarding for Books {
             for sink in &spec.sinks {
                 assert!(flows.contains_key(&sink.via), "a sink without a flow");
             }
+        }
+        if let Some(agents) = plan.agents {
+            *self.agents.lock().unwrap() = agents;
         }
         removed.append(&mut leases);
         Ok(removed)
@@ -220,8 +227,9 @@ impl Bench {
         let books = Arc::new(Books::default());
         let started = Instant::now();
         let local = interfaces.addresses().iter().map(|a| a.address);
-        let certificate = Certificate::generate("windlass").unwrap();
-        let identity = Identity::new(certificate, local, "windlass-1", &mut rng);
+        let unix = Duration::from_secs(1_700_000_000);
+        let certificate = CertificateConfig::default();
+        let identity = Identity::new(certificate, unix, local, "windlass-1", &mut rng).unwrap();
         let calls = Calls::new(
             interfaces,
             identity,

@@ -101,6 +101,15 @@ settings! {
     }
 }
 
+settings! {
+    /// ICE (spec: media-behaviour §5).
+    pub struct Ice ["ice"] {
+        /// Media to a party ends when that no longer agrees to it (RFC 7675). Without it a pair is
+        /// used until the call ends, as rtpengine does.
+        consent: bool = true, Flag, "consent";
+    }
+}
+
 /// The key of a DTLS certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateCipher {

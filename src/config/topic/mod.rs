@@ -13,8 +13,8 @@ pub use control::{Control, Pmtu};
 pub use dataplane::{Dataplane, Steering};
 pub use export::{Graphite, Homer, HomerProtocol, Mqtt, MqttScope};
 pub use media::{
-    CertificateCipher, Destinations, Dtls, JitterBuffer, MosBasis, MosModel, Ports, PortsError,
-    Quality, Signalling, Signature, SsrcReporting,
+    CertificateCipher, Destinations, Dtls, Ice, JitterBuffer, MosBasis, MosModel, Ports,
+    PortsError, Quality, Signalling, Signature, SsrcReporting,
 };
 pub use output::{Process, Syslog};
 pub use recording::{Dtmf, Recording, RecordingFormat, RecordingMethod};
@@ -27,6 +27,7 @@ macro_rules! for_each_group {
             control: Control,
             signalling: Signalling,
             dtls: Dtls,
+            ice: Ice,
             quality: Quality,
             jitter_buffer: JitterBuffer,
             dataplane: Dataplane,

@@ -192,11 +192,7 @@ fn log_levels_reach_the_filter() {
     );
     assert_eq!(operated.run("list loglevel ice"), "7\n");
     let filter = || operated.books.filter.lock().unwrap().clone();
-    assert!(
-        filter().contains("windlass::media::ice=debug"),
-        "{}",
-        filter()
-    );
+    assert!(filter().contains("windlass_ice=debug"), "{}", filter());
     assert_eq!(operated.run("params diff"), "log-level-ice: 6 => 7\n");
     assert_eq!(operated.run("params revert"), "");
     assert_eq!(filter(), "info");

@@ -9,6 +9,7 @@ mod send;
 mod time;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,11 +30,12 @@ use super::sys::recv::RecvBatch;
 use super::tap::{Recorded, Recordings};
 use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
+use crate::flow::agent::AgentInbox;
 use crate::flow::reporter::Reporting;
 use crate::flow::secure::Security;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::limits::DATAGRAM_BYTES;
-use crate::media::demux::protocol;
+use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
@@ -64,7 +66,6 @@ impl EventSink {
 }
 
 /// The flows of one worker.
-#[derive(Debug)]
 pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) backend: B,
     pub(in crate::dataplane) events: EventSink,
@@ -88,6 +89,8 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) passed: u32,
     /// The flows of the datagrams of a batch.
     pub(in crate::dataplane) batched: Vec<Option<usize>>,
+    /// Who takes STUN and DTLS.
+    pub(in crate::dataplane) agents: Arc<dyn AgentInbox>,
     /// What the system refused to send in this turn.
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet as it is without the protection that it came under.
@@ -99,6 +102,14 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) reporting: Reporting,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
+}
+
+impl<B: Backend> fmt::Debug for Flows<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flows")
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether a port may have more datagrams.
@@ -124,6 +135,7 @@ impl<B: Backend> Flows<B> {
             passed: 0,
             events,
             recordings: services.recordings,
+            agents: services.agents,
             recorded: services.recorded,
             scoring: services.scoring,
             reporting: Reporting {
@@ -291,6 +303,18 @@ impl<B: Backend> Flows<B> {
         FlowStats::add(&entry.stats.bytes_in, datagram.len() as u64);
         if entry.discard {
             return entry.count_drop(DropReason::Discarded);
+        }
+        if let Some(agent) = entry.agent
+            && matches!(protocol(datagram), Protocol::Stun | Protocol::Dtls)
+        {
+            let local = entry.lease.local();
+            if !self.agents.take(agent.number, local, from, datagram) {
+                entry.count_drop(DropReason::AgentBusy);
+            }
+            return;
+        }
+        if entry.latch.shuts_out(from) {
+            return entry.count_drop(DropReason::NotValidated);
         }
         match &entry.security {
             Security::Plain => self.forward_packet(index, datagram, from, now),

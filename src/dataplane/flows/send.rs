@@ -180,6 +180,22 @@ impl<B: Backend> Flows<B> {
         }
     }
 
+    /// Sends a datagram of an agent from a port, as it is. It counts as no media.
+    pub(in crate::dataplane) fn send_from(
+        &mut self,
+        local: SocketAddr,
+        to: SocketAddr,
+        datagram: &[u8],
+    ) {
+        let index = self.by_local.get(local);
+        let Some(entry) = index.and_then(|index| self.entries.get_mut(index)) else {
+            return;
+        };
+        if self.backend.send(&mut entry.port, datagram, to).is_err() {
+            FlowStats::add(&entry.stats.errors_out, 1);
+        }
+    }
+
     /// Plays a digit into a stream.
     pub(in crate::dataplane) fn inject(
         &mut self,

@@ -144,7 +144,7 @@ impl World {
                 clock_rate: 8000,
             },
             security: Security::Plain,
-            has_agent: false,
+            agent: None,
             peer: PeerSpec {
                 signalled: Some(signalled),
                 proposed: None,
@@ -162,6 +162,7 @@ impl World {
                 media_handover: false,
                 nat_wait: false,
                 pierce_nat: false,
+                validated: None,
                 signalled_at: self.now(),
             },
             receive: true,
@@ -200,6 +201,7 @@ impl World {
             call: number,
             worker: 0,
             changes,
+            agents: None,
         };
         let now = self.now();
         let leases = leases.map(LeasedFlow::from).into();
@@ -213,6 +215,7 @@ impl World {
             call: number,
             worker: 0,
             changes: changes.into(),
+            agents: None,
         };
         let now = self.now();
         self.flows.apply(plan, Vec::new(), now).unwrap();

@@ -16,7 +16,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use peer::{Learning, PeerSpec, Refusal};
+pub use peer::{Learning, PeerSpec, Refusal, Validated};
 
 use guarded::Guarded;
 use reference::Reference;
@@ -125,14 +125,22 @@ pub struct Latch {
 enum Mode {
     Guarded(Guarded),
     Reference(Reference),
+    /// The party is where ICE says.
+    Validated,
 }
 
 impl Mode {
     fn of(peer: &PeerSpec) -> Self {
-        match peer.learning {
-            Learning::Guarded => Self::Guarded(Guarded::default()),
-            _ => Self::Reference(Reference::default()),
+        match (&peer.validated, peer.learning) {
+            (Some(_), _) => Self::Validated,
+            (None, Learning::Guarded) => Self::Guarded(Guarded::default()),
+            (None, _) => Self::Reference(Reference::default()),
         }
+    }
+
+    /// Whether a party with these facts is learned in the same way.
+    fn fits(&self, peer: &PeerSpec) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(&Self::of(peer))
     }
 }
 
@@ -158,14 +166,14 @@ impl Latch {
     /// Signalling touched the party. What was learned stays, unless the party moved.
     pub fn update(&mut self, peer: PeerSpec, now: Instant) {
         let before = std::mem::replace(&mut *self.peer, peer);
-        if (before.learning == Learning::Guarded) != (self.peer.learning == Learning::Guarded) {
+        if !self.mode.fits(&self.peer) {
             self.mode = Mode::of(&self.peer);
         }
         let moved = before.signalled != self.peer.signalled;
         let signalled = before.signalled_at != self.peer.signalled_at;
         match &mut self.mode {
             Mode::Guarded(guarded) if moved => guarded.reopen(&before, &self.peer, now),
-            Mode::Guarded(_) => {}
+            Mode::Guarded(_) | Mode::Validated => {}
             Mode::Reference(reference) => reference.signalled(moved, signalled),
         }
         self.wanted = None;
@@ -179,7 +187,13 @@ impl Latch {
         match &mut self.mode {
             Mode::Guarded(guarded) => guarded.passes_settled(now, from, kind),
             Mode::Reference(_) => false,
+            Mode::Validated => self.peer.is_validated(from),
         }
+    }
+
+    /// Whether a source is not the party, whatever its packets say: they need not be looked into.
+    pub fn shuts_out(&self, from: SocketAddr) -> bool {
+        matches!(self.mode, Mode::Validated) && !self.peer.is_validated(from)
     }
 
     /// Judges one packet, and learns from it. An event, if any, is put into `event`.
@@ -192,6 +206,8 @@ impl Latch {
         let verdict = match &mut self.mode {
             Mode::Guarded(guarded) => guarded.on_packet(&self.peer, now, arrival, event),
             Mode::Reference(reference) => reference.on_packet(&self.peer, now, arrival, event),
+            Mode::Validated if self.peer.is_validated(arrival.from) => Verdict::Accept,
+            Mode::Validated => Verdict::Drop(Refusal::NotValidated),
         };
         self.set_destination();
         verdict
@@ -229,12 +245,16 @@ impl Latch {
         if !self.peer.wants {
             return None;
         }
+        if let Some(validated) = &self.peer.validated {
+            return validated.destination;
+        }
         if self.peer.asymmetric {
             return self.peer.signalled;
         }
         let learned = match &self.mode {
             Mode::Guarded(guarded) => guarded.followed(),
             Mode::Reference(reference) => reference.followed(),
+            Mode::Validated => None,
         };
         let is_lost = matches!(&self.mode, Mode::Guarded(guarded) if guarded.is_lost());
         learned.or_else(|| self.peer.signalled.filter(|_| !is_lost))
@@ -255,7 +275,7 @@ impl Latch {
     pub fn gate_silence(&self) -> Duration {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.gate_silence(),
-            Mode::Reference(_) => Duration::ZERO,
+            Mode::Reference(_) | Mode::Validated => Duration::ZERO,
         }
     }
 
@@ -288,6 +308,7 @@ impl Latch {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.source(),
             Mode::Reference(reference) => reference.source(),
+            Mode::Validated => self.peer.validated_destination(),
         }
     }
 
@@ -297,6 +318,7 @@ impl Latch {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.followed().is_some(),
             Mode::Reference(reference) => reference.source().is_some() || reference.is_confirmed(),
+            Mode::Validated => self.peer.validated_destination().is_some(),
         }
     }
 
@@ -305,6 +327,7 @@ impl Latch {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.is_settled(),
             Mode::Reference(reference) => reference.is_confirmed(),
+            Mode::Validated => self.peer.validated_destination().is_some(),
         }
     }
 }

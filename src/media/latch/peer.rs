@@ -45,9 +45,33 @@ pub struct PeerSpec {
     pub nat_wait: bool,
     /// Dummy packets go to the party until something came from it.
     pub pierce_nat: bool,
+    /// ICE is in use, and has found this: nothing is learned from media.
+    pub validated: Option<Box<Validated>>,
     /// Time of the last signalling for the party. A later value opens the learning window again in
     /// the modes that count from it. The learned source is reset only when `signalled` differs.
     pub signalled_at: Instant,
+}
+
+impl PeerSpec {
+    /// Whether ICE has shown that a source is the party.
+    pub(super) fn is_validated(&self, from: SocketAddr) -> bool {
+        let validated = self.validated.as_deref();
+        validated.is_some_and(|validated| validated.sources.contains(&from))
+    }
+
+    /// Where ICE lets media go.
+    pub(super) fn validated_destination(&self) -> Option<SocketAddr> {
+        self.validated.as_deref()?.destination
+    }
+}
+
+/// The party by ICE: exactly these addresses are it.
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
+pub struct Validated {
+    /// Where it may send from.
+    pub sources: Box<[SocketAddr]>,
+    /// Where media goes.
+    pub destination: Option<SocketAddr>,
 }
 
 /// Learning modes for the source of a stream (spec: media-behaviour §3, §3.1).
@@ -69,6 +93,8 @@ pub enum Learning {
 /// Reasons why a packet is refused for its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// ICE has not shown that the source is the party.
+    NotValidated,
     /// The source is not the party.
     UnexpectedSource,
     /// The source is not known well enough yet: its run is incomplete.

@@ -1,5 +1,6 @@
 //! Processes, ports and phones of the tests.
 
+pub(crate) mod aiortc;
 pub(crate) mod calls;
 pub(crate) mod kamailio;
 pub(crate) mod netns;

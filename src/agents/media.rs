@@ -1,0 +1,509 @@
+//! The agent of one media: ICE, and a DTLS session per component.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use windlass_dtls::{
+    Connected, Event as DtlsEvent, FailReason, HeldFlight, Session, SessionConfig, is_client_hello,
+    is_dtls,
+};
+use windlass_ice::agent::{
+    Agent as IceAgent, Config, Event as IceEvent, RemoteCandidate, Role as IceRole, Start,
+};
+use windlass_srtp::{Keys, Suite};
+
+use super::shard::{Context, Output};
+use crate::flow::Component;
+use crate::flow::agent::{
+    AgentEvent, AgentNumber, AgentSpec, Components, DtlsSpec, Found, IceSpec, Path,
+};
+use crate::flow::secure::Protection;
+
+const COMPONENTS: [Component; 2] = [Component::Rtp, Component::Rtcp];
+
+/// The agent of one media.
+#[derive(Debug)]
+pub(super) struct MediaAgent {
+    number: AgentNumber,
+    call: u64,
+    worker: usize,
+    /// `None` before the first.
+    spec: Option<AgentSpec>,
+    ice: Option<Box<IceAgent>>,
+    dtls: Components<Side>,
+    told: Found,
+}
+
+/// DTLS of one component.
+#[derive(Default)]
+struct Side {
+    session: Option<Box<Session>>,
+    /// What came before the session could be.
+    held: HeldFlight,
+    /// Where held datagrams and the last one came in.
+    heard_on: Option<SocketAddr>,
+    heard_from: Option<SocketAddr>,
+    keys: Option<Protection>,
+    /// A failure was told since it was connected last.
+    has_failed: bool,
+}
+
+impl std::fmt::Debug for Side {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Side")
+            .field("has_session", &self.session.is_some())
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
+    }
+}
+
+impl MediaAgent {
+    pub(super) fn new(number: AgentNumber, call: u64, worker: usize) -> Self {
+        Self {
+            number,
+            call,
+            worker,
+            spec: None,
+            ice: None,
+            dtls: Components::default(),
+            told: Found::default(),
+        }
+    }
+
+    pub(super) fn call(&self) -> u64 {
+        self.call
+    }
+
+    /// Its call lives there now; gives back the call that it was of.
+    pub(super) fn move_to(&mut self, call: u64, worker: usize) -> u64 {
+        self.worker = worker;
+        std::mem::replace(&mut self.call, call)
+    }
+
+    /// Signalling says this from now on.
+    pub(super) fn update(&mut self, spec: AgentSpec, context: &mut Context<'_>) {
+        let before = self.spec.replace(spec);
+        self.update_ice(context);
+        self.update_dtls(before.and_then(|before| before.dtls), context);
+    }
+
+    fn update_ice(&mut self, context: &mut Context<'_>) {
+        let Some(AgentSpec { ice, mux, .. }) = &self.spec else {
+            return;
+        };
+        let Some(spec) = ice else {
+            self.ice = None;
+            return;
+        };
+        match &mut self.ice {
+            Some(agent) if *agent.credentials() == spec.ours => {}
+            Some(agent) => {
+                if let Err(error) = agent.restart(start(spec)) {
+                    tracing::error!(call = self.call, %error, "ICE cannot be restarted");
+                }
+            }
+            none => *none = new_agent(spec, context).map(Box::new),
+        }
+        let Some(agent) = &mut self.ice else { return };
+        if *mux {
+            agent.use_mux();
+        }
+        if let Some(theirs) = &spec.theirs {
+            if agent.set_remote(theirs.clone(), context.now).is_err() {
+                // Nobody asked for a restart: it is another party that answers, on another phone.
+                match new_agent(spec, context) {
+                    Some(mut fresh) => {
+                        if *mux {
+                            fresh.use_mux();
+                        }
+                        // One that is new takes any.
+                        let _ = fresh.set_remote(theirs.clone(), context.now);
+                        **agent = fresh;
+                    }
+                    None => return,
+                }
+            }
+            for candidate in &spec.remote {
+                // Those that are known, or that nothing of ours can reach, are of no use.
+                let _ = agent.add_remote(RemoteCandidate {
+                    component: candidate.component.into(),
+                    address: candidate.address,
+                    priority: candidate.priority,
+                    foundation: &candidate.foundation,
+                });
+            }
+        }
+    }
+
+    fn update_dtls(&mut self, before: Option<DtlsSpec>, context: &mut Context<'_>) {
+        let Some(spec) = &self.spec else { return };
+        let (dtls, mux) = (spec.dtls.clone(), spec.mux);
+        for component in COMPONENTS {
+            let is_used = component == Component::Rtp || !mux;
+            let Some(dtls) = dtls.as_ref().filter(|_| is_used) else {
+                self.close_side(component, context);
+                *self.dtls.get_mut(component) = Side::default();
+                continue;
+            };
+            let Some(session) = &mut self.dtls.get_mut(component).session else {
+                continue;
+            };
+            let (Some(role), Some(before)) = (dtls.role, &before) else {
+                continue;
+            };
+            if *before == *dtls {
+                continue;
+            }
+            let fingerprints = dtls.fingerprint.clone().map(|one| vec![one]);
+            let is_first_word = before.fingerprint.is_none()
+                && before.role == dtls.role
+                && before.tls_id == dtls.tls_id;
+            match fingerprints {
+                Some(fingerprints) if is_first_word => {
+                    session.set_fingerprints(fingerprints, context.now);
+                }
+                // Another certificate, tls-id or role is another association (RFC 8842 §5).
+                fingerprints => {
+                    let tls_id = String::from_utf8_lossy(&dtls.tls_id).into_owned();
+                    session.renew(role, fingerprints, Some(tls_id), context.now);
+                }
+            }
+        }
+    }
+
+    /// A STUN or DTLS datagram came.
+    pub(super) fn handle_datagram(
+        &mut self,
+        local: SocketAddr,
+        from: SocketAddr,
+        datagram: &[u8],
+        context: &mut Context<'_>,
+    ) {
+        let Some(spec) = &self.spec else { return };
+        // What is never sent to is not answered either.
+        if spec.reach.0.barred(from, local.ip()).is_some() {
+            return;
+        }
+        if !is_dtls(datagram) {
+            if let Some(ice) = &mut self.ice {
+                ice.handle_datagram(local, from, datagram, context.now, context.rng);
+            }
+            return;
+        }
+        let Some(component) = self.component_of(local) else {
+            return;
+        };
+        if !self.may_speak(component, local, from) {
+            return;
+        }
+        let number = self.number;
+        let side = self.dtls.get_mut(component);
+        side.heard_on = Some(local);
+        let Some(session) = &mut side.session else {
+            side.heard_from = Some(from);
+            side.held.hold(from, datagram);
+            return;
+        };
+        let is_new = !session.is_connected() || is_client_hello(datagram);
+        if is_new && !context.admission.admits(number, component, from.ip()) {
+            return;
+        }
+        side.heard_from = Some(from);
+        session.handle_datagram(from, datagram, context.now);
+    }
+
+    /// What a port carries. With rtcp-mux all is RTP's.
+    fn component_of(&self, local: SocketAddr) -> Option<Component> {
+        let spec = self.spec.as_ref()?;
+        if spec.mux {
+            return Some(Component::Rtp);
+        }
+        if spec.ports.rtcp == Some(local) {
+            return Some(Component::Rtcp);
+        }
+        let mut candidates = spec.ice.iter().flat_map(|ice| &ice.candidates);
+        let known = candidates.find(|candidate| candidate.address == local);
+        Some(known.map_or(Component::Rtp, |candidate| candidate.component.into()))
+    }
+
+    /// Whether DTLS of a source is taken (spec: security promise 5): with ICE it has shown that it is
+    /// the party; else SDP named it, unless the party is behind NAT, where its certificate tells.
+    fn may_speak(&self, component: Component, local: SocketAddr, from: SocketAddr) -> bool {
+        let Some(spec) = &self.spec else { return false };
+        match &self.ice {
+            Some(ice) => ice.is_valid_source(local, from),
+            None => spec.is_private || *spec.signalled.get(component) == Some(from),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        if let Some(ice) = &mut self.ice {
+            ice.handle_timeout(context.now, context.rng);
+        }
+        for component in COMPONENTS {
+            if let Some(session) = &mut self.dtls.get_mut(component).session {
+                session.handle_timeout(context.now);
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let ice = self.ice.as_ref().and_then(|ice| ice.poll_timeout());
+        let sides = COMPONENTS.map(|component| self.dtls.get(component));
+        let sessions = sides.into_iter().filter_map(|side| side.session.as_ref());
+        sessions
+            .filter_map(|session| session.poll_timeout())
+            .chain(ice)
+            .min()
+    }
+
+    /// The media needs it no more.
+    pub(super) fn close(&mut self, context: &mut Context<'_>) {
+        for component in COMPONENTS {
+            self.close_side(component, context);
+        }
+        self.ice = None;
+        self.spec = None;
+    }
+
+    fn close_side(&mut self, component: Component, context: &mut Context<'_>) {
+        if let Some(session) = &mut self.dtls.get_mut(component).session {
+            session.close();
+            self.send_dtls(component, context);
+        }
+        self.dtls.get_mut(component).session = None;
+        context.admission.note(self.number, component, None);
+    }
+
+    /// Everything that the last step has caused.
+    pub(super) fn pump(&mut self, context: &mut Context<'_>) {
+        self.pump_ice(context);
+        for component in COMPONENTS {
+            self.begin(component, context);
+            self.hear_session(component, context);
+            self.send_dtls(component, context);
+        }
+        let found = self.found();
+        if self.spec.is_some() && found != self.told {
+            self.told = found.clone();
+            context.outputs.push_back(Output::Found {
+                call: self.call,
+                agent: self.number,
+                found,
+            });
+        }
+    }
+
+    fn pump_ice(&mut self, context: &mut Context<'_>) {
+        let Some(ice) = &mut self.ice else { return };
+        let mut buffer = [0; windlass_ice::limits::MESSAGE];
+        while let Some(transmit) = ice.poll_transmit(&mut buffer) {
+            context.outputs.push_back(Output::Send {
+                worker: self.worker,
+                local: transmit.local,
+                to: transmit.to,
+                datagram: buffer.get(..transmit.len).unwrap_or_default().to_vec(),
+            });
+        }
+        while let Some(event) = ice.poll_event() {
+            let event = match event {
+                IceEvent::ConsentLost { local, remote, .. } => {
+                    AgentEvent::ConsentLost { local, remote }
+                }
+                IceEvent::Failed => AgentEvent::IceFailed,
+                IceEvent::Selected { local, remote, .. } => {
+                    AgentEvent::PairSelected { local, remote }
+                }
+                _ => continue,
+            };
+            let call = self.call;
+            context.outputs.push_back(Output::Tell { call, event });
+        }
+    }
+
+    /// Makes the session of a component once it can be: the roles are agreed, and one that opens the
+    /// association knows where to.
+    fn begin(&mut self, component: Component, context: &mut Context<'_>) {
+        let Some(spec) = &self.spec else { return };
+        let Some((dtls, role)) = spec.dtls.as_ref().and_then(|dtls| Some((dtls, dtls.role?)))
+        else {
+            return;
+        };
+        let is_used = match component {
+            Component::Rtp => true,
+            Component::Rtcp => !spec.mux && spec.ports.rtcp.is_some(),
+        };
+        if !is_used || self.dtls.get(component).session.is_some() {
+            return;
+        }
+        if role == windlass_dtls::Role::Active {
+            let peer = self.way(component).map(|(_, to)| to.ip());
+            let admits = |peer| context.admission.admits(self.number, component, peer);
+            if !peer.is_some_and(admits) {
+                return;
+            }
+        }
+        let config = SessionConfig {
+            fingerprints: dtls.fingerprint.clone().map(|one| vec![one]),
+            mtu: context.settings.mtu,
+            tls_id: Some(String::from_utf8_lossy(&dtls.tls_id).into_owned()),
+            ..SessionConfig::new(dtls.certificate.clone(), role)
+        };
+        let mut session = match Session::new(config, context.now) {
+            Ok(session) => Box::new(session),
+            Err(error) => {
+                tracing::error!(call = self.call, %error, "DTLS cannot be started");
+                return;
+            }
+        };
+        let mut held = std::mem::take(&mut self.dtls.get_mut(component).held);
+        let local = self.dtls.get(component).heard_on;
+        for (from, datagram) in held.release() {
+            if local.is_some_and(|local| self.may_speak(component, local, from)) {
+                session.handle_datagram(from, &datagram, context.now);
+            }
+        }
+        self.dtls.get_mut(component).session = Some(session);
+    }
+
+    /// From where to where a component's own words go: the pair that ICE found, or as SDP says.
+    fn way(&self, component: Component) -> Option<(SocketAddr, SocketAddr)> {
+        let spec = self.spec.as_ref()?;
+        if let Some(ice) = &self.ice {
+            let pair = ice.pair(component.into())?;
+            return Some((pair.local, pair.remote));
+        }
+        let local = (*spec.ports.get(component))?;
+        let to = (*spec.signalled.get(component))?;
+        let may = to.is_ipv4() == local.is_ipv4() && spec.reach.0.barred(to, local.ip()).is_none();
+        may.then_some((local, to))
+    }
+
+    fn send_dtls(&mut self, component: Component, context: &mut Context<'_>) {
+        let way = self.way(component);
+        let has_ice = self.ice.is_some();
+        let side = self.dtls.get_mut(component);
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        let mut buffer = Vec::new();
+        while let Some(transmit) = session.poll_transmit(&mut buffer) {
+            // With ICE the pair is the way, wherever the peer's last word came from.
+            let answered = side.heard_on.zip(transmit.to);
+            let way = match has_ice {
+                true => way.or(answered),
+                false => answered.or(way),
+            };
+            if let Some((local, to)) = way {
+                context.outputs.push_back(Output::Send {
+                    worker: self.worker,
+                    local,
+                    to,
+                    datagram: std::mem::take(&mut buffer),
+                });
+            }
+        }
+        let is_shaking = session.poll_timeout().is_some() && !session.is_connected();
+        let peer = side.heard_from.or_else(|| way.map(|(_, to)| to));
+        let peer = peer.filter(|_| is_shaking).map(|peer| peer.ip());
+        context.admission.note(self.number, component, peer);
+    }
+
+    fn hear_session(&mut self, component: Component, context: &mut Context<'_>) {
+        let call = self.call;
+        let dtls = self.spec.as_ref().and_then(|spec| spec.dtls.as_ref());
+        let side = self.dtls.get_mut(component);
+        let Some(session) = &mut side.session else {
+            return;
+        };
+        while let Some(event) = session.poll_event() {
+            let failed = |reason: String, goes_on| AgentEvent::DtlsFailed {
+                component,
+                reason,
+                goes_on,
+            };
+            let event = match event {
+                DtlsEvent::Connected(connected) => match protection(&connected) {
+                    Some(protection) => {
+                        side.keys = Some(protection);
+                        side.has_failed = false;
+                        let profile = connected.profile.name();
+                        AgentEvent::DtlsConnected { component, profile }
+                    }
+                    None => failed("keys that SRTP cannot use".to_owned(), false),
+                },
+                DtlsEvent::Closed(_) => AgentEvent::DtlsClosed { component },
+                DtlsEvent::Failed(reason) => {
+                    // The party may be there later.
+                    let hopes = matches!(reason, FailReason::TimedOut { .. });
+                    if let Some(dtls) = dtls.filter(|_| hopes)
+                        && let Some(role @ windlass_dtls::Role::Active) = dtls.role
+                    {
+                        let fingerprints = dtls.fingerprint.clone().map(|one| vec![one]);
+                        let tls_id = String::from_utf8_lossy(&dtls.tls_id).into_owned();
+                        session.renew(role, fingerprints, Some(tls_id), context.now);
+                    }
+                    if std::mem::replace(&mut side.has_failed, true) {
+                        continue;
+                    }
+                    failed(reason.to_string(), false)
+                }
+                DtlsEvent::Refused(reason) => failed(reason.to_string(), true),
+            };
+            context.outputs.push_back(Output::Tell { call, event });
+        }
+    }
+
+    /// All that is known.
+    fn found(&self) -> Found {
+        let mut found = Found::default();
+        for component in COMPONENTS {
+            let pair = self.ice.as_ref().and_then(|ice| ice.pair(component.into()));
+            *found.paths.get_mut(component) = pair.map(|pair| Path {
+                local: pair.local,
+                remote: pair.remote,
+                is_selected: pair.is_selected,
+            });
+            (*found.keys.get_mut(component)).clone_from(&self.dtls.get(component).keys);
+        }
+        if let Some(ice) = &self.ice {
+            let sources = ice.valid_sources();
+            found.sources = sources.map(|(_, local, from)| (local, from)).collect();
+            found.sources.sort_unstable();
+            found.sources.dedup();
+        }
+        found
+    }
+}
+
+/// An agent that knows nothing of the party yet.
+fn new_agent(spec: &IceSpec, context: &Context<'_>) -> Option<IceAgent> {
+    let config = Config {
+        mode: spec.mode,
+        ..context.settings.ice.clone()
+    };
+    let agent = IceAgent::new(config, start(spec), context.now);
+    let told = |error: &_| tracing::error!(%error, "ICE cannot be started");
+    agent.inspect_err(told).ok()
+}
+
+fn start(spec: &IceSpec) -> Start {
+    Start {
+        credentials: spec.ours.clone(),
+        role: match spec.is_controlling {
+            true => IceRole::Controlling,
+            false => IceRole::Controlled,
+        },
+        candidates: spec.candidates.clone(),
+    }
+}
+
+/// The protection that an association agreed on (RFC 5764 §4.2). Numbers of packets start anew, as
+/// they do at the peer: its keys are new, too.
+fn protection(connected: &Connected) -> Option<Protection> {
+    let suite = Suite::from_dtls_profile(connected.profile.id())?;
+    let keys =
+        |of: &windlass_dtls::SrtpKeys| Keys::new(suite, of.key.as_bytes(), of.salt.as_bytes()).ok();
+    Protection::new(vec![keys(&connected.remote)?], keys(&connected.local)?).ok()
+}
