@@ -31,3 +31,4 @@ mod services;
 mod sigterm;
 mod transform;
 mod webrtc_aiortc;
+mod webrtc_chromium;

@@ -1,6 +1,7 @@
 //! Processes, ports and phones of the tests.
 
 pub(crate) mod aiortc;
+pub(crate) mod browser;
 pub(crate) mod calls;
 pub(crate) mod kamailio;
 pub(crate) mod netns;
