@@ -36,6 +36,10 @@ pub const EARLY_FRAGMENTS: usize = 32;
 /// ended call for as long as somebody likes.
 pub const DELETE_DELAY: Duration = Duration::from_secs(86_400);
 
+/// Keys of SRTP of one party that are remembered with what came and went under them: those of a few
+/// forks and re-offers of all lines of a phone.
+pub const PROTECTIONS_PER_LEG: usize = 32;
+
 /// Digits of a code that starts or stops something: nobody types more, and a request must not make us
 /// compare for long.
 pub const CODE_DIGITS: usize = 32;

@@ -178,11 +178,12 @@ impl<'a> Place<'a> {
     fn flow(&self, component: Component, port: &Port) -> FlowSpec {
         let media = self.media;
         let payload = self.payload();
+        let security = self.security(component);
         FlowSpec {
             local: port.local,
             component,
             rtp_sibling: (component == Component::Rtcp).then_some(self.set.rtp.local),
-            peer: self.peer(component, port.local),
+            peer: self.peer(component, port.local, &security),
             receive: self.members().any(|member| member.recv),
             discard: self.call.discard || media.extra(|extras| extras.blackhole),
             sinks: self.sinks(component, port, &payload),
@@ -196,7 +197,7 @@ impl<'a> Place<'a> {
                     && payload != Payload::Opaque,
             },
             payload,
-            security: self.security(component),
+            security,
             agent: self.agent().of_flow(component),
             bundle: self.bundle(),
         }
@@ -211,7 +212,7 @@ impl<'a> Place<'a> {
     fn security(&self, component: Component) -> Security {
         let by_dtls = self.agent().security(component);
         let by_dtls = by_dtls.filter(|_| !self.is_opaque());
-        by_dtls.unwrap_or_else(|| self.media.security())
+        by_dtls.unwrap_or_else(|| head_of(self.leg, self.media).security())
     }
 
     /// How the packets of the lines that share the port are told apart.
@@ -285,7 +286,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn peer(&self, component: Component, at: SocketAddr) -> PeerSpec {
+    fn peer(&self, component: Component, at: SocketAddr, security: &Security) -> PeerSpec {
         let (leg, media, local) = (self.leg, self.media, at.ip());
         let of = |endpoint: Endpoint| match component {
             Component::Rtp => endpoint.rtp,
@@ -332,6 +333,11 @@ impl<'a> Place<'a> {
             media_handover: rules.media_handover,
             nat_wait: rules.nat_wait,
             pierce_nat: rules.pierce_nat,
+            is_authenticated: match security {
+                Security::Plain => false,
+                Security::Awaited => true,
+                Security::Keyed(protection) => protection.is_authenticated(),
+            },
             validated: self.agent().validated(component, at),
             signalled_at: leg.signalled_at,
         }

@@ -1,12 +1,13 @@
 //! The keys that two sides agreed on by SDP, for the data plane (RFC 4568; spec: sdp-rewriting §7,
 //! media-behaviour §7).
 
-use windlass_sdp::CryptoLine;
+use windlass_sdp::{CryptoLine, SessionParameters};
 use windlass_srtp::{Keys, Mki, Parameters, Suite};
 
 use super::media::{Media, Sdes};
 use super::state::Call;
 use crate::flow::secure::{Protection, Security};
+use crate::limits::PROTECTIONS_PER_LEG;
 
 impl Call {
     /// Brings the protection of all medias in line with what is agreed. A media whose keys are the
@@ -14,16 +15,62 @@ impl Call {
     pub(crate) fn settle_keys(&mut self) {
         for leg in &mut self.legs {
             for media in &mut leg.medias {
-                let is_secure = media.is_secure();
-                let Some(extras) = media.extras.as_deref_mut() else {
+                let (line, is_secure) = (media.line, media.is_secure());
+                let has_answered = media.has_answered;
+                let Some(own) = media.extras.as_deref_mut() else {
                     continue;
                 };
-                let is_used = is_secure && extras.passthrough.is_none() && extras.dtls.is_none();
-                let before = extras.sdes.protection.take();
-                if is_used {
-                    extras.sdes.protection = extras.sdes.protect(before);
+                let is_used = is_secure && own.passthrough.is_none() && own.dtls.is_none();
+                let wanted = is_used.then(|| own.sdes.wanted(has_answered)).flatten();
+                let before = own.sdes.protection.take();
+                if before.is_none() && wanted.is_none() {
+                    continue;
                 }
+                let known = &mut leg.extras.get_or_insert_default().protections;
+                own.sdes.protection = known.settle(line, before, wanted);
             }
+        }
+    }
+}
+
+/// The protections that the medias of a leg had, the latest last. Keys may come back: by a call that
+/// was fax meanwhile, by another fork's answer, by an offer that was refused. Then what was received
+/// and sent under them counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Protections(Vec<(usize, Protection)>);
+
+impl Protections {
+    fn settle(
+        &mut self,
+        line: usize,
+        before: Option<Protection>,
+        wanted: Option<(Vec<Keys>, Keys)>,
+    ) -> Option<Protection> {
+        let (open, seal) = wanted?;
+        if let Some(before) = before.filter(|before| before.has_keys(&open, &seal)) {
+            return Some(before);
+        }
+        let mut known = self.0.iter();
+        if let Some((_, known)) = known.find(|(_, known)| known.has_keys(&open, &seal)) {
+            return Some(known.clone());
+        }
+        let mut of_line = self.0.iter().rev().filter(|(of, _)| *of == line);
+        let made = match of_line.next() {
+            Some((_, latest)) => latest.rekeyed(open, seal),
+            None => Protection::new(open, seal),
+        };
+        let made = made.ok()?;
+        if self.0.len() >= PROTECTIONS_PER_LEG {
+            self.0.remove(0);
+        }
+        self.0.push((line, made.clone()));
+        Some(made)
+    }
+
+    /// The lines of the leg have other numbers: its call was merged into another.
+    pub(crate) fn renumber(&mut self, lines: usize) {
+        for (line, _) in &mut self.0 {
+            *line += lines;
         }
     }
 }
@@ -31,6 +78,9 @@ impl Call {
 impl Media {
     /// What protects packets between us and the party.
     pub(crate) fn security(&self) -> Security {
+        if self.extra(|extras| extras.is_downgraded) {
+            return Security::Awaited;
+        }
         if !self.is_secure() || !self.transport.is_rtp() || self.is_passed_through() {
             return Security::Plain;
         }
@@ -41,46 +91,63 @@ impl Media {
 }
 
 impl Sdes {
-    /// The protection that was agreed on; `None` until then.
-    fn protect(&self, before: Option<Protection>) -> Option<Protection> {
+    /// The keys that were agreed on, of the party and ours; `None` until then. `has_answered`: the
+    /// party's lines are an answer.
+    fn wanted(&self, has_answered: bool) -> Option<(Vec<Keys>, Keys)> {
         if !self.is_active {
             return None;
         }
-        let (theirs, ours) = self.agreed()?;
-        let (open, seal) = (vec![keys(theirs)?], keys(ours)?);
-        match before {
-            Some(before) if before.has_keys(&open, &seal) => Some(before),
-            Some(before) => before.rekeyed(open, seal).ok(),
-            None => Protection::new(open, seal).ok(),
-        }
+        let (theirs, ours) = self.agreed(has_answered)?;
+        // What is left unprotected is negotiated for both ways (RFC 4568 §6.3): as the answer has it.
+        let answer = if has_answered { theirs } else { ours };
+        let parameters = told(&answer.parameters);
+        let keys = |line| Some(keys(line)?.with_parameters(parameters));
+        Some((vec![keys(theirs)?], keys(ours)?))
     }
 
     /// The line of the party and ours that are in force. An answer has one, whose tag names that of
     /// the offer (RFC 4568 §5.1.2); where it names none, the suite tells.
-    fn agreed(&self) -> Option<(&CryptoLine, &CryptoLine)> {
+    fn agreed(&self, has_answered: bool) -> Option<(&CryptoLine, &CryptoLine)> {
         let named = |answer: &CryptoLine, offer: &'_ [CryptoLine]| {
-            let by_tag = offer.iter().position(|line| line.tag == answer.tag);
             let of_suite = |line: &CryptoLine| line.suite == answer.suite;
+            let by_tag = offer.iter().position(|line| line.tag == answer.tag);
             let by_tag = by_tag.filter(|&at| offer.get(at).is_some_and(of_suite));
             by_tag.or_else(|| offer.iter().position(of_suite))
         };
-        match (self.theirs.as_slice(), self.ours.as_slice()) {
-            (offer, [answer]) => Some((offer.get(named(answer, offer)?)?, answer)),
-            ([answer], offer) => Some((answer, offer.get(named(answer, offer)?)?)),
-            _ => None,
+        match has_answered {
+            true => {
+                let answer = self.theirs.first()?;
+                Some((answer, self.ours.get(named(answer, &self.ours)?)?))
+            }
+            false => {
+                let [answer] = self.ours.as_slice() else {
+                    return None;
+                };
+                Some((self.theirs.get(named(answer, &self.theirs)?)?, answer))
+            }
         }
     }
 }
 
-/// The keys of a line; `None` if the suite is unknown, or the line says something that is not done.
+/// Whether packets can be protected under a line: its suite, key and identifier are usable. Other
+/// parameters (a key derivation rate, FEC) are not looked at, as in the reference: packets that follow
+/// them do not authenticate.
+pub(crate) fn is_usable(line: &CryptoLine) -> bool {
+    keys(line).is_some()
+}
+
+fn told(parameters: &SessionParameters) -> Parameters {
+    Parameters {
+        unencrypted_srtp: parameters.unencrypted_srtp,
+        unencrypted_srtcp: parameters.unencrypted_srtcp,
+        unauthenticated_srtp: parameters.unauthenticated_srtp,
+    }
+}
+
+/// The keys of a line; `None` if its suite, key or identifier is none that can be used.
 fn keys(line: &CryptoLine) -> Option<Keys> {
     let suite = Suite::from_name(line.suite.known_name()?)?;
     let keys = Keys::from_sdes(suite, &line.key_salt()?).ok()?;
-    let keys = keys.with_parameters(Parameters {
-        unencrypted_srtp: line.parameters.unencrypted_srtp,
-        unencrypted_srtcp: line.parameters.unencrypted_srtcp,
-        unauthenticated_srtp: line.parameters.unauthenticated_srtp,
-    });
     match line.mki {
         Some(mki) => Some(keys.with_mki(Mki::new(mki.value, mki.length).ok()?)),
         None => Some(keys),
@@ -100,7 +167,11 @@ mod tests {
         CryptoLine::new(tag, suite, &vec![u8::try_from(tag).unwrap(); length], false)
     }
 
-    fn agreed(theirs: &[(u32, Suite)], ours: &[(u32, Suite)]) -> Option<(u32, u32)> {
+    fn agreed(
+        has_answered: bool,
+        theirs: &[(u32, Suite)],
+        ours: &[(u32, Suite)],
+    ) -> Option<(u32, u32)> {
         let lines = |of: &[(u32, Suite)]| of.iter().map(|&(tag, suite)| line(tag, suite)).collect();
         let sdes = Sdes {
             theirs: lines(theirs),
@@ -108,20 +179,22 @@ mod tests {
             is_active: true,
             ..Sdes::default()
         };
-        sdes.agreed().map(|(theirs, ours)| (theirs.tag, ours.tag))
+        sdes.agreed(has_answered)
+            .map(|(theirs, ours)| (theirs.tag, ours.tag))
     }
 
     #[test]
     fn an_answer_names_the_line_of_its_offer() {
         let (cm, gcm) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm);
         let offer = [(1, cm), (2, gcm), (3, Suite::Aes256CmHmacSha1_80)];
-        assert_eq!(agreed(&offer, &[(2, gcm)]), Some((2, 2)));
-        assert_eq!(agreed(&[(2, gcm)], &offer), Some((2, 2)));
+        assert_eq!(agreed(false, &offer, &[(2, gcm)]), Some((2, 2)));
+        assert_eq!(agreed(true, &[(2, gcm)], &offer), Some((2, 2)));
         // A tag that means another suite names nothing.
-        assert_eq!(agreed(&offer, &[(1, gcm)]), Some((2, 1)));
-        assert_eq!(agreed(&offer, &[(1, Suite::AeadAes256Gcm)]), None);
-        assert_eq!(agreed(&offer, &offer), None, "no answer yet");
-        assert_eq!(agreed(&[], &[(1, cm)]), None);
+        assert_eq!(agreed(false, &offer, &[(1, gcm)]), Some((2, 1)));
+        assert_eq!(agreed(false, &offer, &[(1, Suite::AeadAes256Gcm)]), None);
+        assert_eq!(agreed(false, &offer, &offer), None, "no answer yet");
+        assert_eq!(agreed(false, &[], &[(1, cm)]), None);
+        assert_eq!(agreed(true, &[], &offer), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use windlass_sdp::{Origin, Text};
 
 use super::Now;
 use super::digit_block::DigitTrigger;
+use super::keys::Protections;
 use super::media::Media;
 use super::ports::Family;
 use crate::flow::digits::DigitBlock;
@@ -176,6 +177,8 @@ pub(crate) struct LegExtras {
     pub(crate) trigger: Option<Box<DigitTrigger>>,
     /// PCM of the leg is forwarded to the recording daemon.
     pub(crate) is_forwarding: bool,
+    /// Keys of SRTP that were in force.
+    pub(crate) protections: Protections,
 }
 
 /// Blocking and silencing, at one level (spec: media-behaviour §11).

@@ -253,6 +253,8 @@ impl Formats {
 pub(crate) struct Extras {
     /// SRTP under the name of RTP/AVP(F) (RFC 8643).
     pub(crate) osrtp: bool,
+    /// The party answered an offer of SRTP in plain: nothing passes.
+    pub(crate) is_downgraded: bool,
     /// The party offered, or is offered, RTP and SRTP as two m= lines.
     pub(crate) legacy: Option<LegacyPair>,
     /// Keys by SDP.
@@ -358,6 +360,8 @@ pub(crate) struct Sdes {
     pub(crate) theirs: Vec<CryptoLine>,
     /// Our lines: all of our offer, or the one of our answer.
     pub(crate) ours: Vec<CryptoLine>,
+    /// Our lines as they were offered last: any number of answers may come to them.
+    pub(crate) offered: Vec<CryptoLine>,
     /// SDES is in use.
     pub(crate) is_active: bool,
     /// `offerer_pref` moved a line to the front: the answer takes that one.

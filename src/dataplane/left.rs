@@ -82,6 +82,7 @@ mod tests {
             media_handover: false,
             nat_wait: false,
             pierce_nat: false,
+            is_authenticated: false,
             validated: None,
             signalled_at: start,
         });

@@ -39,7 +39,8 @@ use media_02_pipeline::{
     what_goes_round_in_a_loop_is_stopped, what_is_no_rtp_is_dropped_and_counted,
 };
 use secure::{
-    new_keys_go_on_where_the_old_ones_stopped, nothing_passes_before_keys_are_known,
+    an_authentic_source_is_followed_at_once, new_keys_go_on_where_the_old_ones_stopped,
+    nothing_passes_before_keys_are_known, reports_keep_their_number_under_the_same_key,
     srtp_is_bridged_to_rtp_and_back, srtp_is_bridged_to_srtp_of_another_suite,
     what_does_not_authenticate_teaches_nothing, what_was_heard_under_a_key_is_known_on_every_port,
 };
@@ -156,6 +157,7 @@ impl Bench {
                 media_handover: false,
                 nat_wait: false,
                 pierce_nat: false,
+                is_authenticated: false,
                 validated: None,
                 signalled_at: self.started,
             },
@@ -457,6 +459,8 @@ on_every_rung! {
         nothing_passes_before_keys_are_known
         what_was_heard_under_a_key_is_known_on_every_port
         new_keys_go_on_where_the_old_ones_stopped
+        an_authentic_source_is_followed_at_once
+        reports_keep_their_number_under_the_same_key
         lines_of_a_bundle_are_told_apart
         a_party_on_hold_is_not_heard_but_its_reports_are
         a_discarding_flow_passes_nothing_until_it_is_changed

@@ -44,8 +44,9 @@ struct Inner {
     number: u64,
     open_keys: Vec<Keys>,
     seal_keys: Keys,
-    open: Mutex<Open>,
-    seal: Mutex<Seal>,
+    // Shared with the protection that has the same keys of this direction.
+    open: Arc<Mutex<Open>>,
+    seal: Arc<Mutex<Seal>>,
 }
 
 /// A [`Protection`] as data: keys, and how far each source got in both directions. What is written
@@ -67,26 +68,42 @@ impl Protection {
     /// # Errors
     /// The keys do not go together.
     pub fn new(open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
-        let opener = Open::new(open.clone())?;
-        let sealer = Seal::new(seal.clone())?;
+        let opener = Arc::new(Mutex::new(Open::new(open.clone())?));
+        let sealer = Arc::new(Mutex::new(Seal::new(seal.clone())?));
         Ok(Self::of(open, seal, opener, sealer))
     }
 
     /// New keys for the same media. Numbers of packets go on, as RFC 3711 §8.1 and the reference
-    /// have it; this one stays as it is, and in force until the other is.
+    /// have it; this one stays as it is, and in force until the other is. A direction whose keys stay
+    /// the same is shared by both.
     ///
     /// # Errors
     /// The keys do not go together.
     pub fn rekeyed(&self, open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
-        let restored = (
-            Open::restore(self.0.open.lock().save(), Freshness::Exact),
-            Seal::restore(self.0.seal.lock().save(), Freshness::Exact),
-        );
-        let (Ok(mut opener), Ok(mut sealer)) = restored else {
-            return Self::new(open, seal);
+        let opener = match is_same_list(&self.0.open_keys, &open) {
+            true => self.0.open.clone(),
+            false => {
+                let state = self.0.open.lock().save();
+                let mut opener = match Open::restore(state, BEFORE_IN_FORCE) {
+                    Ok(opener) => opener,
+                    Err(_) => Open::new(open.clone())?,
+                };
+                opener.rekey(open.clone())?;
+                Arc::new(Mutex::new(opener))
+            }
         };
-        opener.rekey(open.clone())?;
-        sealer.rekey(seal.clone())?;
+        let sealer = match is_same(&self.0.seal_keys, &seal) {
+            true => self.0.seal.clone(),
+            false => {
+                let state = self.0.seal.lock().save();
+                let mut sealer = match Seal::restore(state, BEFORE_IN_FORCE) {
+                    Ok(sealer) => sealer,
+                    Err(_) => Seal::new(seal.clone())?,
+                };
+                sealer.rekey(seal.clone())?;
+                Arc::new(Mutex::new(sealer))
+            }
+        };
         Ok(Self::of(open, seal, opener, sealer))
     }
 
@@ -105,18 +122,23 @@ impl Protection {
     /// # Errors
     /// The state is of a later version, or damaged.
     pub fn restore(state: ProtectionState, freshness: Freshness) -> Result<Self, StateError> {
-        let open = Open::restore(state.open, freshness)?;
-        let seal = Seal::restore(state.seal, freshness)?;
+        let open = Arc::new(Mutex::new(Open::restore(state.open, freshness)?));
+        let seal = Arc::new(Mutex::new(Seal::restore(state.seal, freshness)?));
         Ok(Self::of(state.open_keys, state.seal_keys, open, seal))
     }
 
-    fn of(open_keys: Vec<Keys>, seal_keys: Keys, open: Open, seal: Seal) -> Self {
+    fn of(
+        open_keys: Vec<Keys>,
+        seal_keys: Keys,
+        open: Arc<Mutex<Open>>,
+        seal: Arc<Mutex<Seal>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             number: NUMBERS.fetch_add(1, Relaxed),
             open_keys,
             seal_keys,
-            open: Mutex::new(open),
-            seal: Mutex::new(seal),
+            open,
+            seal,
         }))
     }
 
@@ -127,13 +149,18 @@ impl Protection {
 
     /// Whether these are its keys.
     pub fn has_keys(&self, open: &[Keys], seal: &Keys) -> bool {
-        let is_same = |a: &Keys, b: &Keys| {
-            a.is_same_master(b) && a.mki() == b.mki() && a.parameters() == b.parameters()
-        };
-        let known = &self.0.open_keys;
-        known.len() == open.len()
-            && known.iter().zip(open).all(|(a, b)| is_same(a, b))
-            && is_same(&self.0.seal_keys, seal)
+        is_same_list(&self.0.open_keys, open) && is_same(&self.0.seal_keys, seal)
+    }
+
+    /// Whether what another one opens can be sealed by this one to the same bytes.
+    pub fn seals_like(&self, opener: &Self) -> bool {
+        matches!(opener.0.open_keys.as_slice(), [keys] if is_same(keys, &self.0.seal_keys))
+    }
+
+    /// Whether packets of the party prove by a tag that they are its own.
+    pub fn is_authenticated(&self) -> bool {
+        let mut keys = self.0.open_keys.iter();
+        keys.all(|keys| keys.suite().rtp_tag_len() > 0 && !keys.parameters().unauthenticated_srtp)
     }
 
     /// Names of the suites: of what comes in, and of what goes out if that is another.
@@ -181,6 +208,18 @@ impl Protection {
         packet.truncate(sealed?);
         Ok(())
     }
+}
+
+/// A new protection is made while packets still go by the old one: numbers of RTCP that were used in
+/// between are skipped.
+const BEFORE_IN_FORCE: Freshness = Freshness::Stale { rtp: 0, rtcp: 1024 };
+
+fn is_same_list(known: &[Keys], keys: &[Keys]) -> bool {
+    known.len() == keys.len() && known.iter().zip(keys).all(|(a, b)| is_same(a, b))
+}
+
+fn is_same(a: &Keys, b: &Keys) -> bool {
+    a.is_same_master(b) && a.mki() == b.mki() && a.parameters() == b.parameters()
 }
 
 impl From<Refusal> for DropReason {

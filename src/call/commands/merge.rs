@@ -190,6 +190,7 @@ impl Call {
                 .muted_flows
                 .iter_mut()
                 .for_each(|(source, _)| *source += offset);
+            extras.protections.renumber(line);
             extras.call_id.get_or_insert_with(|| from.id.clone());
             self.legs.push(leg);
         }

@@ -6,12 +6,13 @@ use windlass_sdp::{CryptoLine, Lifetime, Suite, Text};
 
 use super::MediaExchange;
 use crate::call::dialogue::Role;
+use crate::call::keys::is_usable;
 use crate::call::media::Sdes;
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_sdes(&mut self) {
         let mut lines = self.description.crypto.clone();
-        lines.retain(|line| line.suite.is_known());
+        lines.retain(|line| line.suite.is_known() && is_usable(line));
         if !self.sender.is_secure() || self.sender.is_passed_through() {
             lines.clear();
         }
@@ -58,6 +59,9 @@ impl MediaExchange<'_> {
             true => offer_lines(&received, &extras.sdes.ours, options, self.rng),
             false => Vec::new(),
         };
+        // They may outlive the SDP that they were copied from.
+        let ours = extras.sdes.ours.iter();
+        extras.sdes.offered = ours.map(CryptoLine::detached).collect();
     }
 
     fn answer_sdes(&mut self) {
@@ -67,7 +71,9 @@ impl MediaExchange<'_> {
             let answered = !extras.sdes.theirs.is_empty();
             extras.sdes.is_active = answered;
             let agreed = extras.sdes.theirs.first().map(|line| line.tag);
-            let ours = &mut extras.sdes.ours;
+            let Sdes { ours, offered, .. } = &mut extras.sdes;
+            // Every answer is to what was offered, whatever another one took of it (forks).
+            ours.clone_from(offered);
             if !answered {
                 ours.clear();
             } else if let Some(agreed) = agreed
@@ -203,9 +209,12 @@ fn answer_line(
     };
     let copied = chosen.filter(is_preferred).and_then(|chosen| {
         let tag = offered.iter().find(|line| line.suite == chosen.suite)?.tag;
+        let offered = offered.iter().find(|line| line.tag == tag)?;
         Some(CryptoLine {
             tag,
             lifetime: None,
+            // What is left unprotected is agreed on (RFC 4568 §6.3): the answer repeats it.
+            parameters: offered.parameters.clone(),
             ..chosen.clone()
         })
     });

@@ -12,6 +12,21 @@ impl MediaExchange<'_> {
     pub(super) fn negotiate_transport(&mut self) {
         let said = &self.description.transport;
         let changed = self.sender.transport != *said;
+        let is_downgraded = self.role == Role::Answer
+            && self.sender.transport.is_srtp()
+            && said.is_rtp()
+            && !said.is_srtp()
+            && !self.description.is_osrtp()
+            && !self.sender.extra(|extras| extras.legacy.is_some());
+        if is_downgraded || self.sender.extra(|extras| extras.is_downgraded) {
+            if is_downgraded {
+                tracing::warn!("SRTP was offered and is answered in plain: no media passes");
+            }
+            self.sender.extras_mut().is_downgraded = is_downgraded;
+        }
+        if self.role == Role::Offer && self.receiver.extra(|extras| extras.is_downgraded) {
+            self.receiver.extras_mut().is_downgraded = false;
+        }
         // An answer cannot make plain RTP into OSRTP: that was not offered.
         let may_be_osrtp = self.role == Role::Offer || self.sender.is_secure();
         self.sender.transport.clone_from(said);

@@ -150,6 +150,59 @@ fn digits_are_played_into_srtp() {
 }
 
 #[test]
+fn an_answer_in_plain_to_an_offer_of_srtp_opens_nothing() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&secure("198.51.100.10", KEY)));
+    bench.sdp(answer(&plain("198.51.100.20")));
+    assert_eq!(flow_of(&bench, TO).security, Security::Awaited);
+    // One that has keys does.
+    let again = offer(&secure("198.51.100.10", KEY)).with("transport-protocol", "RTP/SAVP");
+    let offered = bench.sdp(again);
+    let line = crypto_lines(&offered)[0];
+    let answered = format!(
+        "{}{line}\n",
+        plain("198.51.100.20").replace("RTP/AVP", "RTP/SAVP")
+    );
+    bench.sdp(answer(&answered));
+    assert!(matches!(flow_of(&bench, TO).security, Security::Keyed(_)));
+}
+
+#[test]
+fn each_answer_is_to_what_was_offered() {
+    let mut bench = Bench::new();
+    let offered = bench.sdp(offer(&plain("198.51.100.10")).with("transport-protocol", "RTP/SAVP"));
+    let line_of = |suite: &str| {
+        let lines = crypto_lines(&offered);
+        let line = lines.iter().find(|line| line.contains(suite)).unwrap();
+        format!(
+            "{}{line}\n",
+            plain("198.51.100.20").replace("RTP/AVP", "RTP/SAVP")
+        )
+    };
+    bench.sdp(answer(&line_of(" AES_CM_128_HMAC_SHA1_80 ")));
+    let first = protection(&flow_of(&bench, TO));
+    bench.sdp(answer(&line_of(" AEAD_AES_128_GCM ")));
+    assert_eq!(
+        protection(&flow_of(&bench, TO)).suites(),
+        "AEAD_AES_128_GCM"
+    );
+    // Keys that come back find what came and went under them.
+    bench.sdp(answer(&line_of(" AES_CM_128_HMAC_SHA1_80 ")));
+    assert_eq!(protection(&flow_of(&bench, TO)), first);
+}
+
+#[test]
+fn a_line_that_cannot_be_used_is_left_out() {
+    let mut bench = Bench::new();
+    // An identifier that does not fit its length.
+    let sdp = secure("198.51.100.10", KEY).replace(KEY, &format!("{KEY}|300:1"));
+    bench.sdp(offer(&sdp).with("transport-protocol", "RTP/AVP"));
+    let answered = bench.sdp(answer(&plain("198.51.100.20")));
+    assert!(crypto_lines(&answered).is_empty(), "{answered}");
+    assert_eq!(flow_of(&bench, FROM).security, Security::Awaited);
+}
+
+#[test]
 fn keys_are_shown_nowhere() {
     let bench = bridged();
     let shown = format!("{:?}", flow_of(&bench, FROM));

@@ -32,7 +32,7 @@ use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::agent::AgentInbox;
 use crate::flow::reporter::Reporting;
-use crate::flow::secure::Security;
+use crate::flow::secure::{Protection, Security};
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::limits::DATAGRAM_BYTES;
 use crate::media::demux::{Protocol, protocol};
@@ -95,6 +95,8 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet as it is without the protection that it came under.
     pub(in crate::dataplane) opened: Vec<u8>,
+    /// RTCP as it came, and what it came under.
+    pub(in crate::dataplane) arrived: Option<(Vec<u8>, Protection)>,
     /// A packet on its way out, under the protection of its receiver.
     pub(in crate::dataplane) sealed: Vec<u8>,
     /// A packet while it is changed for one sink.
@@ -153,6 +155,7 @@ impl<B: Backend> Flows<B> {
             batched: Vec::new(),
             unsent: Vec::new(),
             opened: Vec::new(),
+            arrived: None,
             sealed: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
@@ -320,15 +323,24 @@ impl<B: Backend> Flows<B> {
             Security::Plain => self.forward_packet(index, datagram, from, now),
             Security::Awaited => entry.count_drop(DropReason::AwaitsKeys),
             // What does not authenticate teaches nothing, and keeps nothing alive.
+            Security::Keyed(protection)
+                if !protection.is_authenticated() && entry.latch.is_settled_elsewhere(from) =>
+            {
+                entry.count_drop(DropReason::UnexpectedSource);
+            }
             Security::Keyed(protection) => {
+                let protocol = protocol(datagram);
+                let is_rtcp = protocol == Protocol::Rtcp;
+                self.arrived = is_rtcp.then(|| (datagram.to_vec(), protection.clone()));
                 let mut packet = std::mem::take(&mut self.opened);
                 packet.clear();
                 packet.extend_from_slice(datagram);
-                match protection.open(&mut packet, protocol(datagram)) {
+                match protection.open(&mut packet, protocol) {
                     Ok(()) => self.forward_packet(index, &packet, from, now),
                     Err(reason) => entry.count_drop(reason),
                 }
                 self.opened = packet;
+                self.arrived = None;
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::dataplane::timers::Due;
 use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
-use crate::flow::secure::Security;
+use crate::flow::secure::{Protection, Security};
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::media::rtp::{Received, RtpHeader};
 
@@ -42,7 +42,11 @@ impl<B: Backend> Flows<B> {
             return false;
         };
         let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-        match send(backend, sealed, sender, datagram, destination) {
+        let sent = match reseals_alike(&self.arrived, sender) {
+            Some(arrived) => send_as_it_is(backend, sender, arrived, destination),
+            None => send(backend, sealed, sender, datagram, destination),
+        };
+        match sent {
             Ok(()) => {
                 if let Some(received) = received {
                     count_source(&sender.stats, received, datagram);
@@ -91,6 +95,7 @@ impl<B: Backend> Flows<B> {
             if !sink.carries.takes(is_rtcp) {
                 continue;
             }
+            let is_unruled = sink.rules.is_none();
             let wanted = sink.rules.as_deref().and_then(|rules| rules.withhold.line);
             if !is_rtcp && wanted.is_some() && wanted != line {
                 refused = Some(DropReason::Withheld);
@@ -149,7 +154,13 @@ impl<B: Backend> Flows<B> {
                 continue;
             };
             let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-            if let Err(reason) = send(backend, sealed, sender, datagram, destination) {
+            // Where some reports are changed, all are sealed anew: two counts must not meet.
+            let arrived = reseals_alike(&self.arrived, sender);
+            let outcome = match arrived.filter(|_| is_unruled) {
+                Some(arrived) => send_as_it_is(backend, sender, arrived, destination),
+                None => send(backend, sealed, sender, datagram, destination),
+            };
+            if let Err(reason) = outcome {
                 refused = Some(reason);
                 continue;
             }
@@ -244,6 +255,20 @@ impl<B: Backend> Flows<B> {
         if let Some(due) = entry.digit_due() {
             time::set(&mut self.timers, index, entry, Due::Digit, due);
         }
+    }
+}
+
+/// RTCP as it came, if the receiver's keys are those that it came under. Sealed anew it would have
+/// another number: two packets under one key and number give their difference away (RFC 3711 §9.1).
+/// RTP has its own number, so sealing gives the same bytes.
+fn reseals_alike<'a, P>(
+    arrived: &'a Option<(Vec<u8>, Protection)>,
+    sender: &Entry<P>,
+) -> Option<&'a [u8]> {
+    let (datagram, under) = arrived.as_ref()?;
+    match &sender.security {
+        Security::Keyed(protection) if protection.seals_like(under) => Some(datagram),
+        _ => None,
     }
 }
 

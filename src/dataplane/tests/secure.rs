@@ -248,3 +248,57 @@ fn a_successor_goes_on_and_accepts_nothing_twice() {
     }
     assert_eq!(heard, 56 + 19, "of 76 that were sent");
 }
+
+/// The party is where its packets come from: they prove it (spec: media-behaviour §3.1, row Y).
+pub(super) fn an_authentic_source_is_followed_at_once(bench: Bench) {
+    let (mut phone, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    bench.install(|spec| {
+        spec.security = security;
+        spec.peer.is_authenticated = true;
+    });
+    bench.send(0, &phone.seal(&rtp(1)));
+    assert_eq!(bench.hear(1).0, rtp(1));
+    // Behind another port of its NAT, after one packet.
+    let moved = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    moved.set_read_timeout(Some(PATIENCE)).unwrap();
+    let deadline = clock() + PATIENCE;
+    let mut sequence = 2;
+    let heard = loop {
+        // A gate may be set for the old port as long as that was heard just now.
+        moved
+            .send_to(&phone.seal(&rtp(sequence)), bench.locals[0])
+            .unwrap();
+        sequence += 1;
+        bench.phones[1]
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let mut buffer = [0; 2048];
+        if bench.phones[1].recv(&mut buffer).is_ok() {
+            break true;
+        }
+        assert!(clock() < deadline, "not heard from its new port");
+    };
+    assert!(heard);
+    bench.send(1, &rtp(500));
+    let mut buffer = [0; 2048];
+    let length = moved.recv(&mut buffer).unwrap();
+    assert_eq!(phone.open(buffer[..length].to_vec()), rtp(500));
+}
+
+/// RTCP is numbered under its key: where both legs have the same one, it goes as it came.
+pub(super) fn reports_keep_their_number_under_the_same_key(bench: Bench) {
+    let shared = keys(GCM, 5);
+    let (mut near, security) = Phone::new(shared.clone(), keys(GCM, 6));
+    let (_, other) = Phone::new(keys(GCM, 7), shared);
+    bench.install(|spec| spec.security = security);
+    let mut second = bench.spec(1);
+    second.security = other;
+    bench.apply(vec![FlowChange::Change(second)], Vec::new());
+    // The first ones are lost on their way to us.
+    for _ in 0..5 {
+        near.seal(&REPORT);
+    }
+    let sealed = near.seal(&REPORT);
+    bench.send(0, &sealed);
+    assert_eq!(bench.hear(1).0, sealed);
+}

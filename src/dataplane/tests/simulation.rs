@@ -162,6 +162,7 @@ impl World {
                 media_handover: false,
                 nat_wait: false,
                 pierce_nat: false,
+                is_authenticated: false,
                 validated: None,
                 signalled_at: self.now(),
             },

@@ -5,6 +5,7 @@
 //! in; [`Latch::handle_timeout`] is to be called about once a second while
 //! [`Latch::awaits_time`].
 
+mod authentic;
 mod candidates;
 mod guarded;
 mod peer;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use peer::{Learning, PeerSpec, Refusal, Validated};
 
+use authentic::Authentic;
 use guarded::Guarded;
 use reference::Reference;
 
@@ -127,12 +129,16 @@ enum Mode {
     Reference(Reference),
     /// The party is where ICE says.
     Validated,
+    /// The party is where its authentic packets come from.
+    Authentic(Authentic),
 }
 
 impl Mode {
     fn of(peer: &PeerSpec) -> Self {
         match (&peer.validated, peer.learning) {
             (Some(_), _) => Self::Validated,
+            (None, Learning::Off) => Self::Reference(Reference::default()),
+            (None, _) if peer.is_authenticated => Self::Authentic(Authentic::default()),
             (None, Learning::Guarded) => Self::Guarded(Guarded::default()),
             (None, _) => Self::Reference(Reference::default()),
         }
@@ -173,7 +179,8 @@ impl Latch {
         let signalled = before.signalled_at != self.peer.signalled_at;
         match &mut self.mode {
             Mode::Guarded(guarded) if moved => guarded.reopen(&before, &self.peer, now),
-            Mode::Guarded(_) | Mode::Validated => {}
+            Mode::Authentic(authentic) if moved => authentic.reopen(),
+            Mode::Guarded(_) | Mode::Validated | Mode::Authentic(_) => {}
             Mode::Reference(reference) => reference.signalled(moved, signalled),
         }
         self.wanted = None;
@@ -188,12 +195,19 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.passes_settled(now, from, kind),
             Mode::Reference(_) => false,
             Mode::Validated => self.peer.is_validated(from),
+            Mode::Authentic(authentic) => authentic.passes_settled(now, from),
         }
     }
 
     /// Whether a source is not the party, whatever its packets say: they need not be looked into.
     pub fn shuts_out(&self, from: SocketAddr) -> bool {
         matches!(self.mode, Mode::Validated) && !self.peer.is_validated(from)
+    }
+
+    /// Whether a source is settled that this one is not. What has no tag is not opened then: it would
+    /// count as a packet of the party.
+    pub fn is_settled_elsewhere(&self, from: SocketAddr) -> bool {
+        self.is_settled() && self.learned() != Some(from)
     }
 
     /// Judges one packet, and learns from it. An event, if any, is put into `event`.
@@ -208,6 +222,7 @@ impl Latch {
             Mode::Reference(reference) => reference.on_packet(&self.peer, now, arrival, event),
             Mode::Validated if self.peer.is_validated(arrival.from) => Verdict::Accept,
             Mode::Validated => Verdict::Drop(Refusal::NotValidated),
+            Mode::Authentic(authentic) => authentic.on_packet(&self.peer, now, arrival, event),
         };
         self.set_destination();
         verdict
@@ -255,6 +270,7 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.followed(),
             Mode::Reference(reference) => reference.followed(),
             Mode::Validated => None,
+            Mode::Authentic(authentic) => authentic.source(),
         };
         let is_lost = matches!(&self.mode, Mode::Guarded(guarded) if guarded.is_lost());
         learned.or_else(|| self.peer.signalled.filter(|_| !is_lost))
@@ -267,6 +283,9 @@ impl Latch {
             Mode::Guarded(guarded) if !self.peer.asymmetric && self.peer.wants => {
                 guarded.sole_source(&self.peer, now)
             }
+            Mode::Authentic(authentic) if !self.peer.asymmetric && self.peer.wants => {
+                authentic.sole_source(&self.peer)
+            }
             _ => None,
         }
     }
@@ -275,6 +294,7 @@ impl Latch {
     pub fn gate_silence(&self) -> Duration {
         match &self.mode {
             Mode::Guarded(guarded) => guarded.gate_silence(),
+            Mode::Authentic(authentic) => authentic.gate_silence(),
             Mode::Reference(_) | Mode::Validated => Duration::ZERO,
         }
     }
@@ -309,6 +329,7 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.source(),
             Mode::Reference(reference) => reference.source(),
             Mode::Validated => self.peer.validated_destination(),
+            Mode::Authentic(authentic) => authentic.source(),
         }
     }
 
@@ -319,6 +340,7 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.followed().is_some(),
             Mode::Reference(reference) => reference.source().is_some() || reference.is_confirmed(),
             Mode::Validated => self.peer.validated_destination().is_some(),
+            Mode::Authentic(authentic) => authentic.source().is_some(),
         }
     }
 
@@ -328,6 +350,7 @@ impl Latch {
             Mode::Guarded(guarded) => guarded.is_settled(),
             Mode::Reference(reference) => reference.is_confirmed(),
             Mode::Validated => self.peer.validated_destination().is_some(),
+            Mode::Authentic(authentic) => authentic.source().is_some(),
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct PeerSpec {
     pub nat_wait: bool,
     /// Dummy packets go to the party until something came from it.
     pub pierce_nat: bool,
+    /// Its packets are authenticated before the latch is asked: where they come from, it is.
+    pub is_authenticated: bool,
     /// ICE is in use, and has found this: nothing is learned from media.
     pub validated: Option<Box<Validated>>,
     /// Time of the last signalling for the party. A later value opens the learning window again in

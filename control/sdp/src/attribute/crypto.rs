@@ -37,6 +37,25 @@ impl CryptoLine {
         }
     }
 
+    /// The same, without keeping the text alive that it was read from. Parameters that change no
+    /// protection are left out.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let suite = match &self.suite {
+            Suite::Unknown(name) => Suite::Unknown(name.detached()),
+            known => known.clone(),
+        };
+        Self {
+            suite,
+            key: self.key.detached(),
+            parameters: SessionParameters {
+                others: Vec::new(),
+                ..self.parameters.clone()
+            },
+            ..self.clone()
+        }
+    }
+
     /// Master key followed by master salt. `None` only in lines not made by the parser or
     /// [`CryptoLine::new`], or of an unknown suite with an unreadable key.
     pub fn key_salt(&self) -> Option<Vec<u8>> {

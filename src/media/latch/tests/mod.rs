@@ -62,6 +62,7 @@ impl Scene {
             media_handover: false,
             nat_wait: false,
             pierce_nat: false,
+            is_authenticated: false,
             validated: None,
             signalled_at: now,
         };

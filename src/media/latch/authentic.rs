@@ -1,0 +1,104 @@
+//! A party whose packets prove by their tag that they are its own (spec: media-behaviour §3.1, row
+//! Y): where they come from, it is. Asked about packets that were authenticated and are no replays.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::peer::{PeerSpec, Refusal};
+use super::{Arrival, Event, Kind, Verdict};
+
+/// A gate for one source opens after this silence: the party may have moved.
+const GATE_SILENCE: Duration = Duration::from_millis(60);
+
+/// A source that was heard just now is not left for another one: a copy of a packet that was caught
+/// and overtook the packet itself would draw media away.
+const HEARD_JUST_NOW: Duration = Duration::from_millis(200);
+
+/// The latch of a party with keys.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Authentic {
+    current: Option<Source>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    address: SocketAddr,
+    last_at: Instant,
+}
+
+impl Authentic {
+    /// The source whose packets came last.
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.current.map(|source| source.address)
+    }
+
+    /// The party named another address: media goes there until it is heard again.
+    pub(super) fn reopen(&mut self) {
+        self.current = None;
+    }
+
+    pub(super) fn passes_settled(&mut self, now: Instant, from: SocketAddr) -> bool {
+        match &mut self.current {
+            Some(current) if current.address == from => {
+                current.last_at = now;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn on_packet(
+        &mut self,
+        peer: &PeerSpec,
+        now: Instant,
+        arrival: &Arrival,
+        event: &mut Option<Event>,
+    ) -> Verdict {
+        let from = arrival.from;
+        if self.passes_settled(now, from) {
+            return Verdict::Accept;
+        }
+        // Reports may come from another port than media, and media from one of each bundled line.
+        let is_beside =
+            arrival.kind == (Kind::Rtcp { stray: true }) || peer.others_signalled.contains(&from);
+        let named = peer.signalled.filter(|_| !peer.signalled_private);
+        let expected = self.source().or(named);
+        if peer.strict_source && expected.is_some_and(|expected| expected != from) {
+            return Verdict::Drop(Refusal::UnexpectedSource);
+        }
+        if is_beside {
+            return Verdict::Accept;
+        }
+        match self.current {
+            Some(current)
+                if now.saturating_duration_since(current.last_at) < HEARD_JUST_NOW
+                    && current.address.ip() != from.ip() =>
+            {
+                // Heard all the same: it is the party's own packet.
+            }
+            before => {
+                self.current = Some(Source {
+                    address: from,
+                    last_at: now,
+                });
+                *event = Some(match before {
+                    Some(before) => Event::Moved {
+                        from: before.address,
+                        to: from,
+                    },
+                    None => Event::Settled(from),
+                });
+            }
+        }
+        Verdict::Accept
+    }
+
+    /// The source that a gate may be set for: it speaks.
+    pub(super) fn sole_source(&self, peer: &PeerSpec) -> Option<SocketAddr> {
+        self.source().filter(|_| peer.others_signalled.is_empty())
+    }
+
+    pub(super) fn gate_silence(&self) -> Duration {
+        GATE_SILENCE
+    }
+}
