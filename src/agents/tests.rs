@@ -83,6 +83,10 @@ struct Peer {
 }
 
 impl Peer {
+    fn rtcp_at(&self) -> SocketAddr {
+        SocketAddr::new(self.at.ip(), self.at.port() + 1)
+    }
+
     fn connected(&self) -> Option<&Connected> {
         let connected = self.events.iter().rev().find_map(|event| match event {
             DtlsEvent::Connected(connected) => Some(connected),
@@ -227,9 +231,13 @@ impl World {
     }
 
     fn arrives(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.arrives_on(ours(), from, datagram);
+    }
+
+    fn arrives_on(&mut self, local: SocketAddr, from: SocketAddr, datagram: &[u8]) {
         let arrived = Arrived {
             agent: self.spec.number,
-            local: ours(),
+            local,
             from,
             datagram: datagram.into(),
         };
@@ -273,10 +281,9 @@ impl World {
                     datagram,
                     ..
                 } => {
-                    assert_eq!(local, ours());
                     self.sent += 1;
-                    match to == self.peer.at {
-                        true => self.hear(&datagram),
+                    match to == self.peer.at || to == self.peer.rtcp_at() {
+                        true => self.hear(local, to, &datagram),
                         false => self.astray.push(to),
                     }
                 }
@@ -287,57 +294,47 @@ impl World {
                 Output::Tell { event, .. } => self.told.push(event),
             }
         }
+        // Where from, where to, what.
         let mut datagrams = Vec::new();
         let mut buffer = vec![0; windlass_ice::limits::MESSAGE];
         if let Some(ice) = &mut self.peer.ice {
             while let Some(transmit) = ice.poll_transmit(&mut buffer) {
-                datagrams.push(buffer[..transmit.len].to_vec());
+                let datagram = buffer[..transmit.len].to_vec();
+                datagrams.push((transmit.local, transmit.to, datagram));
             }
             while ice.poll_event().is_some() {}
         }
         if let Some(dtls) = &mut self.peer.dtls {
-            while dtls.poll_transmit(&mut buffer).is_some() {
-                datagrams.push(buffer.clone());
+            while let Some(transmit) = dtls.poll_transmit(&mut buffer) {
+                let to = transmit.to.unwrap_or_else(ours);
+                datagrams.push((self.peer.at, to, buffer.clone()));
             }
             self.peer
                 .events
                 .extend(std::iter::from_fn(|| dtls.poll_event()));
         }
-        for datagram in datagrams.iter().filter(|_| !self.peer.is_gone) {
-            is_busy = true;
-            self.shard.handle_datagram(
-                &Arrived {
-                    agent: self.spec.number,
-                    local: ours(),
-                    from: self.peer.at,
-                    datagram: datagram.as_slice().into(),
-                },
-                self.now,
-            );
+        for (from, local, datagram) in datagrams {
+            if !self.peer.is_gone {
+                is_busy = true;
+                self.arrives_on(local, from, &datagram);
+            }
         }
         is_busy
     }
 
-    fn hear(&mut self, datagram: &[u8]) {
+    fn hear(&mut self, from: SocketAddr, at: SocketAddr, datagram: &[u8]) {
         if self.peer.is_gone {
             return;
         }
-        match (windlass_dtls::is_dtls(datagram), &mut self.peer) {
-            (
-                true,
-                Peer {
-                    dtls: Some(dtls), ..
-                },
-            ) => {
-                dtls.handle_datagram(ours(), datagram, self.now);
-            }
-            (
-                false,
-                Peer {
-                    ice: Some(ice), at, ..
-                },
-            ) => {
-                ice.handle_datagram(*at, ours(), datagram, self.now, &mut self.rng);
+        let peer = &mut self.peer;
+        match (
+            windlass_dtls::is_dtls(datagram),
+            &mut peer.dtls,
+            &mut peer.ice,
+        ) {
+            (true, Some(dtls), _) => dtls.handle_datagram(from, datagram, self.now),
+            (false, _, Some(ice)) => {
+                ice.handle_datagram(at, from, datagram, self.now, &mut self.rng);
             }
             _ => {}
         }
@@ -540,7 +537,7 @@ fn the_end_of_a_call_says_good_bye() {
     assert_eq!(*to, theirs());
     for send in sends {
         if let Output::Send { datagram, .. } = send {
-            world.hear(&datagram);
+            world.hear(ours(), theirs(), &datagram);
         }
     }
     world.exchange();
@@ -662,4 +659,111 @@ fn what_is_never_sent_to_is_not_answered() {
     world.arrives(theirs(), &check);
     while world.exchange() {}
     assert_eq!(world.sent, sent + 1);
+}
+
+#[test]
+fn a_restart_may_come_to_our_other_address() {
+    let mut world = World::new().with_ice().with_dtls(Role::Active, 1);
+    let v6 = addr("[2001:db8::1]:30002");
+    let candidates = &mut world.spec.ice.as_mut().unwrap().candidates;
+    candidates.push(LocalCandidate {
+        component: IceComponent::Rtp,
+        address: v6,
+        priority: 2_130_706_175,
+    });
+    world.apply();
+    world.run(5 * SECOND);
+    assert_eq!(world.found.paths.rtp.unwrap().local, ours());
+    let keys = world.found.keys.rtp.clone();
+    // The party has lost its IPv4 address.
+    world.peer.at = addr("[2001:db8:9::1]:5000");
+    let mut agent = IceAgent::new(
+        ice_config(),
+        Start {
+            credentials: credentials("anew"),
+            role: IceRole::Controlled,
+            candidates: vec![LocalCandidate {
+                component: IceComponent::Rtp,
+                address: world.peer.at,
+                priority: 2_130_706_431,
+            }],
+        },
+        world.now,
+    )
+    .unwrap();
+    agent.set_remote(parameters("new!"), world.now).unwrap();
+    world.peer.ice = Some(agent);
+    let ice = world.spec.ice.as_mut().unwrap();
+    ice.ours = credentials("new!");
+    ice.theirs = Some(parameters("anew"));
+    ice.remote[0].address = world.peer.at;
+    world.apply();
+    world.run(5 * SECOND);
+    let path = world.found.paths.rtp.unwrap();
+    assert_eq!(
+        (path.local, path.remote, path.is_selected),
+        (v6, world.peer.at, true)
+    );
+    assert_eq!(world.found.keys.rtp, keys);
+    // What is said by DTLS goes this way, too.
+    world.shard.take_outputs();
+    world.shard.apply(CALL, 0, Vec::new(), world.now);
+    let sends = world.shard.take_sends();
+    let [Output::Send { local, to, .. }] = &sends[..] else {
+        panic!("{sends:?}");
+    };
+    assert_eq!((*local, *to), (v6, world.peer.at));
+}
+
+#[test]
+fn rtcp_has_a_pair_of_its_own_until_it_is_muxed() {
+    let mut world = World::new().with_ice();
+    let rtcp = addr("203.0.113.1:30001");
+    let candidate = |address| LocalCandidate {
+        component: IceComponent::Rtcp,
+        address,
+        priority: 2_130_706_430,
+    };
+    world.spec.mux = false;
+    world.spec.ports.rtcp = Some(rtcp);
+    let ice = world.spec.ice.as_mut().unwrap();
+    ice.candidates.push(candidate(rtcp));
+    ice.remote.push(IceCandidate {
+        component: Component::Rtcp,
+        address: world.peer.rtcp_at(),
+        priority: 2_130_706_430,
+        foundation: b"1".as_slice().into(),
+    });
+    let mut agent = IceAgent::new(
+        ice_config(),
+        Start {
+            credentials: credentials("them"),
+            role: IceRole::Controlled,
+            candidates: vec![
+                LocalCandidate {
+                    component: IceComponent::Rtp,
+                    address: theirs(),
+                    priority: 2_130_706_431,
+                },
+                candidate(world.peer.rtcp_at()),
+            ],
+        },
+        world.now,
+    )
+    .unwrap();
+    agent.set_remote(parameters("ours"), world.now).unwrap();
+    world.peer.ice = Some(agent);
+    world.apply();
+    world.run(5 * SECOND);
+    let pair = |path: Option<crate::flow::agent::Path>| path.map(|path| (path.local, path.remote));
+    assert_eq!(pair(world.found.paths.rtp), Some((ours(), theirs())));
+    let of_rtcp = Some((rtcp, world.peer.rtcp_at()));
+    assert_eq!(pair(world.found.paths.rtcp), of_rtcp);
+    world.spec.mux = true;
+    world.spec.ports.rtcp = None;
+    world.spec.ice.as_mut().unwrap().candidates.pop();
+    world.apply();
+    world.run(SECOND);
+    assert_eq!(pair(world.found.paths.rtp), Some((ours(), theirs())));
+    assert_eq!(pair(world.found.paths.rtcp), None);
 }

@@ -1,5 +1,6 @@
 //! Derives the agents of a call from its state, and takes in what they have found.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use windlass_ice::agent::{Component as IceComponent, LocalCandidate, Mode, RemoteParameters};
@@ -19,6 +20,7 @@ use crate::flow::agent::{
     IceSpec, Path,
 };
 use crate::flow::secure::{Protection, Security};
+use crate::media::latch::Validated;
 use crate::media::reach::{self, Rules};
 
 /// All agents of a call, in the order of its medias.
@@ -198,19 +200,26 @@ impl<'a> AgentView<'a> {
         *self.found?.paths.get(component)
     }
 
+    /// The port that RTP comes in on and leaves from: that of the pair, else the printed one.
+    pub(super) fn rtp_port(&self) -> Option<SocketAddr> {
+        let path = self.path(Component::Rtp);
+        path.map(|path| path.local)
+            .or_else(|| Some(self.head.ports()?.main.rtp.local))
+    }
+
     /// What ICE says of where the party is for a local port; `None`: ICE is not in use.
     pub(super) fn validated(
         &self,
         component: Component,
-        local: std::net::SocketAddr,
-    ) -> Option<Box<crate::media::latch::Validated>> {
+        local: SocketAddr,
+    ) -> Option<Box<Validated>> {
         if !has_agent(self.head) || !self.head.has_ice() {
             return None;
         }
         let sources = self.found.map_or(&[][..], |found| &found.sources);
         let own = sources.iter().filter(|(at, _)| *at == local);
         let path = self.path(component).filter(|path| path.local == local);
-        Some(Box::new(crate::media::latch::Validated {
+        Some(Box::new(Validated {
             sources: own.map(|(_, from)| *from).collect(),
             destination: path.map(|path| path.remote),
         }))

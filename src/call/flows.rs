@@ -531,10 +531,7 @@ impl<'a> Place<'a> {
 
     /// Reports of our own to the party.
     fn reports(&self, component: Component, port: &Port) -> Option<Box<Reports>> {
-        let is_main = self
-            .media
-            .ports()
-            .is_some_and(|map| map.main.rtp.local == port.local);
+        let is_main = self.agent().rtp_port() == Some(port.local);
         if component != Component::Rtp || !is_main || !self.media.makes_reports() {
             return None;
         }

@@ -57,6 +57,10 @@ impl Calls {
                 );
             }
             call.take_fragment(offering.from_tag, offering.sdp, now.instant);
+            // Its agent hears of them at once; flows stay as they are.
+            if let Err(error) = self.carry_out(call, Vec::new()) {
+                return Reply::error(Refusal::Forwarding(error).reply());
+            }
             return Reply::ok(Dict::new());
         }
         let dialogue = Dialogue {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use windlass_ng::{Command, Dict, Value};
 
+use super::media::PortSet;
 use super::ports::Interfaces;
 use super::state::Call;
 use super::timeouts::EndReason;
@@ -127,11 +128,11 @@ impl Statistics {
                         .fetch_add(port.stats.bytes_in.load(Relaxed), Relaxed);
                     self.errors
                         .fetch_add(port.stats.errors_in.load(Relaxed), Relaxed);
-                    if port.local == map.main.rtp.local {
-                        streams += 1;
-                        heard += usize::from(packets > 0);
-                    }
                 }
+                streams += 1;
+                // With ICE the party chooses among several sets.
+                let is_heard = |set: &PortSet| set.rtp.stats.packets_in.load(Relaxed) > 0;
+                heard += usize::from(map.sets().any(is_heard));
             }
         }
         drop(ended);

@@ -1,5 +1,6 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
+mod agents;
 mod header_extensions;
 mod limits;
 mod media_02_pipeline;

@@ -15,7 +15,7 @@ use crate::media::latch::Refusal;
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct FlowStats {
-    /// Datagrams received on the local port, accepted or not.
+    /// Datagrams received on the local port, accepted or not; without those for an agent.
     pub packets_in: AtomicU64,
     /// UDP payload bytes received.
     pub bytes_in: AtomicU64,

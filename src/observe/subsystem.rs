@@ -75,6 +75,7 @@ pub(crate) const SUBSYSTEMS: [Subsystem; 13] = [
             "windlass::call::exchange::dtls",
             "windlass::call::exchange::sdes",
             "windlass::agents",
+            "windlass::daemon::agents",
             "windlass_dtls",
         ],
     ),

@@ -11,6 +11,7 @@ mod common;
 mod ctl;
 mod demo;
 mod differential;
+mod dtls_phone;
 mod dtmf;
 mod edge_calls;
 mod hostile;

@@ -6,6 +6,7 @@ use windlass_ng::{Dict, Reply, errors};
 
 use super::select::Selected;
 use super::{Refused, Scene};
+use crate::call::agents::AgentView;
 use crate::call::digit_block::digit;
 use crate::call::leg::LegIndex;
 use crate::call::media::{Extras, Media};
@@ -97,7 +98,11 @@ impl Call {
         let medias = source.map_or(&[][..], |leg| leg.medias.as_slice());
         let medias = medias.iter().enumerate();
         let medias: Vec<(usize, &Media, SocketAddr)> = medias
-            .filter_map(|(index, media)| Some((index, media, media.ports()?.main.rtp.local)))
+            .filter_map(|(index, media)| {
+                media.ports()?;
+                let agent = AgentView::new(self, source?, media);
+                Some((index, media, agent.rtp_port()?))
+            })
             .collect();
         if medias.is_empty() {
             return Err(errors::NO_DTMF_INJECTION);
@@ -123,7 +128,7 @@ impl Call {
             let event = codecs.find(|codec| codec.is_telephone_event())?;
             Some(EventRoute {
                 from: *from,
-                via: media.ports()?.main.rtp.local,
+                via: AgentView::new(self, sink, media).rtp_port()?,
                 payload_type: event.payload_type,
                 clock_rate: event.clock_rate,
             })

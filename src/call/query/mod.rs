@@ -405,8 +405,11 @@ fn put_counters(dict: &mut DictWriter<'_>, key: &str, [packets, bytes, errors]: 
 /// The ports of a media with their components: those in use.
 pub(crate) fn ports_of(media: &Media) -> impl Iterator<Item = (&Port, Component)> {
     media.ports().into_iter().flat_map(|map| {
-        let rtcp = map.main.rtcp.as_ref().map(|port| (port, Component::Rtcp));
-        std::iter::once((&map.main.rtp, Component::Rtp)).chain(rtcp)
+        // With ICE there are several sets, and the party chooses.
+        map.sets().flat_map(|set| {
+            let rtcp = set.rtcp.as_ref().map(|port| (port, Component::Rtcp));
+            std::iter::once((&set.rtp, Component::Rtp)).chain(rtcp)
+        })
     })
 }
 

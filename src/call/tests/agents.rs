@@ -257,3 +257,55 @@ fn agents_end_with_their_reason() {
     );
     assert_eq!(agents(&bench), []);
 }
+
+#[test]
+fn candidates_that_trickle_in_are_added_and_media_goes_on() {
+    let mut bench = talking();
+    let before = agent(&bench);
+    let all = path_and_keys(&before);
+    found(&mut bench, before.number, all);
+    let flows = bench.books.flows.lock().unwrap().len();
+    let piece = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\nm=audio 9 RTP/AVP 0\na=mid:a0\n\
+                 a=candidate:2 1 UDP 1694498815 198.51.100.77 4000 typ srflx raddr 0.0.0.0 rport 9\n";
+    let fragment = offer(piece).with("flags", strings(&["fragment"]));
+    assert_eq!(said(&bench.ask(fragment)), "ok");
+    let after = agent(&bench);
+    let remote = &after.ice.as_ref().unwrap().remote;
+    assert_eq!(remote.len(), before.ice.unwrap().remote.len() + 1);
+    let own = bench.books.flows.lock().unwrap();
+    assert_eq!(own.len(), flows);
+    let mut own = own.values().filter(|(flow, _)| flow.agent.is_some());
+    assert!(own.all(|(flow, _)| matches!(flow.security, Security::Keyed(_))));
+}
+
+#[test]
+fn lines_of_a_bundle_have_one_agent() {
+    let mut bench = Bench::new();
+    let video = "m=video 2002 UDP/TLS/RTP/SAVPF 96\na=mid:v0\na=rtcp-mux\na=setup:actpass\n\
+        a=rtpmap:96 VP8/90000\n\
+        a=fingerprint:sha-256 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:3E:4B:\
+        65:2E:7D:46:3F:54:42:CD:54:F1\n\
+        a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
+    let sdp = browser("abcd", video).replace("t=0 0\n", "t=0 0\na=group:BUNDLE a0 v0\n");
+    let request = offer(&sdp)
+        .with("transport-protocol", "RTP/AVP")
+        .with("ICE", "remove")
+        .with("BUNDLE", strings(&["accept"]))
+        .with("rtcp-mux", strings(&["demux"]));
+    bench.sdp(request);
+    let lines = "m=audio 3000 RTP/AVP 8\nm=video 3002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
+    bench.sdp(answer(&party("198.51.100.20", lines)));
+    let agent = agent(&bench);
+    let all = path_and_keys(&agent);
+    let path = all.paths.rtp.unwrap();
+    found(&mut bench, agent.number, all);
+    for phone in ["198.51.100.20:3000", "198.51.100.20:3002"] {
+        let flow = flow_of(&bench, phone);
+        assert!(
+            flow.sinks.iter().all(|sink| sink.via == path.local),
+            "{:?}",
+            flow.sinks
+        );
+        assert_eq!(flow.security, Security::Plain);
+    }
+}

@@ -302,12 +302,9 @@ impl<B: Backend> Flows<B> {
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
-        FlowStats::add(&entry.stats.packets_in, 1);
-        FlowStats::add(&entry.stats.bytes_in, datagram.len() as u64);
-        if entry.discard {
-            return entry.count_drop(DropReason::Discarded);
-        }
+        // What is for an agent is no media: it counts as none, teaches nothing, and keeps nothing alive.
         if let Some(agent) = entry.agent
+            && !entry.discard
             && matches!(protocol(datagram), Protocol::Stun | Protocol::Dtls)
         {
             let local = entry.lease.local();
@@ -315,6 +312,11 @@ impl<B: Backend> Flows<B> {
                 entry.count_drop(DropReason::AgentBusy);
             }
             return;
+        }
+        FlowStats::add(&entry.stats.packets_in, 1);
+        FlowStats::add(&entry.stats.bytes_in, datagram.len() as u64);
+        if entry.discard {
+            return entry.count_drop(DropReason::Discarded);
         }
         if entry.latch.shuts_out(from) {
             return entry.count_drop(DropReason::NotValidated);

@@ -86,6 +86,10 @@ impl WebRtc {
         self.sdp(&json!({"do": "offer"}))
     }
 
+    pub(crate) fn offer_again(&mut self) -> String {
+        self.sdp(&json!({"do": "offer again"}))
+    }
+
     pub(crate) fn answer(&mut self, sdp: &str) -> String {
         self.sdp(&json!({"do": "answer", "sdp": sdp}))
     }

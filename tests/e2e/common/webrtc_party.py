@@ -65,8 +65,9 @@ class Party:
 
     async def do(self, order):
         pc, what = self.pc, order["do"]
-        if what == "offer":
-            self.speak()
+        if what in ("offer", "offer again"):
+            if what == "offer":
+                self.speak()
             await pc.setLocalDescription(await pc.createOffer())
             return {"sdp": pc.localDescription.sdp}
         if what == "answer":

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
@@ -13,7 +13,7 @@ use windlass::call::{Calls, Defaults, Forwarding, Identity, Limits, Now, Timeout
 use windlass::flow::port::{OpenPort, PortHandle, PortLease};
 use windlass::flow::state::LeasedFlow;
 use windlass::flow::{FlowChange, FlowSpec, Plan, PlanRefused};
-use windlass::media::certificate::Certificate;
+use windlass_dtls::CertificateConfig;
 use windlass_ng::limits::REPLY_ELEMENTS;
 use windlass_ng::{Dict, Encoding, Request, bencode};
 
@@ -86,7 +86,6 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn new() -> Self {
-        static CERTIFICATE: OnceLock<Certificate> = OnceLock::new();
         let mut rng = StdRng::seed_from_u64(7);
         let addresses = [
             ("ext", "203.0.113.1"),
@@ -100,11 +99,11 @@ impl Relay {
             pool: Arc::new(PortPool::new(PORTS.0, PORTS.1, &mut rng)),
         });
         let interfaces = Interfaces::new(addresses.into(), Arc::new(OpensAll));
-        let certificate = CERTIFICATE
-            .get_or_init(|| Certificate::generate("windlass").expect("a certificate"))
-            .clone();
         let local = interfaces.addresses().iter().map(|a| a.address);
-        let identity = Identity::new(certificate, local, "windlass-fuzz", &mut rng);
+        let unix = Duration::from_secs(1_700_000_000);
+        let certificate = CertificateConfig::default();
+        let identity = Identity::new(certificate, unix, local, "windlass-fuzz", &mut rng);
+        let identity = identity.expect("a certificate");
         let books = Arc::new(Books::default());
         #[expect(
             clippy::disallowed_methods,
@@ -122,7 +121,7 @@ impl Relay {
         );
         let now = Now {
             instant: started,
-            unix: Duration::from_secs(1_700_000_000),
+            unix,
         };
         Self {
             calls,
