@@ -10,6 +10,7 @@ pub(crate) mod process;
 pub(crate) mod sdp;
 pub(crate) mod secure_phone;
 pub(crate) mod sipp;
+pub(crate) mod tone;
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -141,7 +141,7 @@ fn is_rtcp(packet: &[u8]) -> bool {
 }
 
 /// A line whose key and salt are bytes from `seed` on.
-fn line(suite: Suite, seed: u8) -> CryptoLine {
+pub(crate) fn line(suite: Suite, seed: u8) -> CryptoLine {
     let length = suite.key_len() + suite.salt_len();
     let key: Vec<u8> = (0..length).map(|at| seed.wrapping_add(at as u8)).collect();
     let suite = windlass_sdp::Suite::from_name(suite.name()).unwrap();
