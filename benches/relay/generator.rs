@@ -1,11 +1,15 @@
 //! Callers and callees: one side on 127.0.0.2, the other on 127.0.0.3, a few sockets each.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use windlass_ng::client::Client;
 use windlass_ng::{Dict, Value};
+use windlass_srtp::{MAX_OVERHEAD, Open, Seal};
+
+use crate::mode::{Mode, Own};
 
 /// Sockets per side. The relay tells calls apart by its own ports.
 const SOCKETS: usize = 8;
@@ -22,6 +26,7 @@ struct Stream {
     ssrc: u32,
     sequence: u16,
     phase_us: u64,
+    seal: Option<Seal>,
 }
 
 /// What arrived.
@@ -38,15 +43,18 @@ impl Heard {
 }
 
 pub(crate) struct Load {
+    mode: Mode,
     sockets: Vec<UdpSocket>,
     streams: Vec<Stream>,
+    /// What opens SRTP, by the port of the relay that it comes from.
+    open: HashMap<u16, Open>,
     started: Instant,
     next_socket: usize,
     random: u64,
 }
 
 impl Load {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mode: Mode) -> Self {
         let open = |host: &str| {
             let socket = UdpSocket::bind(format!("{host}:0")).unwrap();
             socket.set_nonblocking(true).unwrap();
@@ -56,8 +64,10 @@ impl Load {
         let callers = (0..SOCKETS).map(|_| open("127.0.0.2"));
         let callees = (0..SOCKETS).map(|_| open("127.0.0.3"));
         Self {
+            mode,
             sockets: callers.chain(callees).collect(),
             streams: Vec::new(),
+            open: HashMap::new(),
             started: Instant::now(),
             next_socket: 0,
             random: 0x9e37_79b9_7f4a_7c15,
@@ -75,15 +85,19 @@ impl Load {
         let socket = self.next_socket % SOCKETS;
         self.next_socket += 1;
         let sides = [socket, SOCKETS + socket];
-        let sdp = |side: usize| {
+        let suites = self.mode.suites();
+        let mut own = suites.map(|suite| Some(Own::new(suite?, self.random())));
+        let sdp = |side: usize, own: &Option<Own>| {
             let local = self.sockets[side].local_addr().unwrap();
             format!(
                 "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-                 m=audio {port} RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\n\
+                 m=audio {port} {transport} 8 0 101\r\na=rtpmap:8 PCMA/8000\r\n\
                  a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
-                 a=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n",
+                 a=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n{crypto}",
                 ip = local.ip(),
-                port = local.port()
+                port = local.port(),
+                transport = transport(own.is_some()),
+                crypto = own.as_ref().map(Own::attribute).unwrap_or_default()
             )
         };
         let ask = |command: &'static str, sdp: String| {
@@ -94,6 +108,9 @@ impl Load {
                 .with("replace", Value::List(vec![Value::from("origin")]));
             if command == "answer" {
                 request.push("to-tag", "callee");
+            } else if suites[0].is_some() {
+                request.push("transport-protocol", transport(suites[1].is_some()));
+                request.push("DTLS", "off");
             }
             request.push("command", command);
             let reply = client.request(&request).unwrap();
@@ -103,11 +120,22 @@ impl Load {
                 .find_map(|line| line.strip_prefix("m=audio "))
                 .unwrap();
             let port: u16 = line.split(' ').next().unwrap().parse().unwrap();
-            SocketAddr::from(([127, 0, 0, 1], port))
+            (SocketAddr::from(([127, 0, 0, 1], port)), sdp)
         };
-        let shown_to_callee = ask("offer", sdp(sides[0]));
-        let shown_to_caller = ask("answer", sdp(sides[1]));
-        for (socket, to) in [(sides[0], shown_to_caller), (sides[1], shown_to_callee)] {
+        let (shown_to_callee, offered) = ask("offer", sdp(sides[0], &own[0]));
+        let mut open = Vec::new();
+        if let Some(own) = &mut own[1] {
+            open.push((shown_to_callee.port(), own.open(&offered)));
+        }
+        let (shown_to_caller, answered) = ask("answer", sdp(sides[1], &own[1]));
+        if let Some(own) = &mut own[0] {
+            open.push((shown_to_caller.port(), own.open(&answered)));
+        }
+        self.open.extend(open);
+        for ((socket, to), own) in [(sides[0], shown_to_caller), (sides[1], shown_to_callee)]
+            .into_iter()
+            .zip(&own)
+        {
             let random = self.random();
             self.streams.push(Stream {
                 socket,
@@ -115,6 +143,7 @@ impl Load {
                 ssrc: (random >> 32) as u32,
                 sequence: random as u16,
                 phase_us: random % INTERVAL.as_micros() as u64,
+                seal: own.as_ref().map(Own::seal),
             });
         }
         self.streams.sort_by_key(|stream| stream.phase_us);
@@ -131,6 +160,7 @@ impl Load {
 
     pub(crate) fn forget_calls(&mut self) {
         self.streams.clear();
+        self.open.clear();
     }
 
     /// Talks for this long, then listens to what is under way. Gives back what was sent and heard.
@@ -152,11 +182,10 @@ impl Load {
                     && base + stream.phase_us <= elapsed
                     && due < 64
                 {
-                    let packet = packet(stream, self.started);
-                    if self.sockets[stream.socket]
-                        .send_to(&packet, stream.to)
-                        .is_ok()
-                    {
+                    let mut buffer = [0; PACKET + MAX_OVERHEAD];
+                    let packet = packet(stream, self.started, &mut buffer);
+                    let socket = &self.sockets[stream.socket];
+                    if socket.send_to(packet, stream.to).is_ok() {
                         sent += 1;
                     }
                     next += 1;
@@ -172,16 +201,22 @@ impl Load {
         (sent, heard)
     }
 
-    fn listen(&self, heard: &mut Heard) {
+    fn listen(&mut self, heard: &mut Heard) {
         let mut buffer = [0u8; 2048];
         for socket in &self.sockets {
-            while let Ok(length) = socket.recv(&mut buffer) {
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                let now = self.started.elapsed().as_nanos() as u64;
+                let length = match self.open.get_mut(&from.port()) {
+                    // Shorter ones are reports.
+                    Some(open) if length > PACKET => open.rtp(&mut buffer[..length]).unwrap_or(0),
+                    Some(_) => 0,
+                    None => length,
+                };
                 if length != PACKET {
                     continue;
                 }
                 let mut stamp = [0u8; 8];
                 stamp.copy_from_slice(&buffer[PACKET - 8..PACKET]);
-                let now = self.started.elapsed().as_nanos() as u64;
                 let _ = heard
                     .latency_ns
                     .record(now.saturating_sub(u64::from_be_bytes(stamp)).max(1));
@@ -191,8 +226,18 @@ impl Load {
     }
 }
 
-fn packet(stream: &mut Stream, started: Instant) -> [u8; PACKET] {
-    let mut packet = [0xd5; PACKET];
+fn transport(is_secure: bool) -> &'static str {
+    if is_secure { "RTP/SAVP" } else { "RTP/AVP" }
+}
+
+/// The next packet of a stream, as it goes out.
+fn packet<'a>(
+    stream: &mut Stream,
+    started: Instant,
+    buffer: &'a mut [u8; PACKET + MAX_OVERHEAD],
+) -> &'a [u8] {
+    let packet = &mut buffer[..PACKET];
+    packet.fill(0xd5);
     stream.sequence = stream.sequence.wrapping_add(1);
     packet[0] = 0x80;
     packet[1] = 8;
@@ -201,5 +246,9 @@ fn packet(stream: &mut Stream, started: Instant) -> [u8; PACKET] {
     packet[8..12].copy_from_slice(&stream.ssrc.to_be_bytes());
     let stamp = started.elapsed().as_nanos() as u64;
     packet[PACKET - 8..].copy_from_slice(&stamp.to_be_bytes());
-    packet
+    let length = match &mut stream.seal {
+        Some(seal) => seal.rtp(buffer, PACKET).unwrap(),
+        None => PACKET,
+    };
+    &buffer[..length]
 }

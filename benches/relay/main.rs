@@ -10,12 +10,14 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
 
 mod generator;
+mod mode;
 mod process;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 use generator::{Heard, Load};
+use mode::Mode;
 use process::{Kind, Relay};
 
 /// What one relay did in one round.
@@ -37,6 +39,7 @@ struct Options {
     seconds: u64,
     rounds: usize,
     relays: Vec<Kind>,
+    mode: Mode,
     /// Calls without media whose cost at rest is measured instead.
     idle: Option<usize>,
 }
@@ -60,13 +63,15 @@ fn main() {
     let mut summary = Vec::new();
     for &calls in &options.loads {
         println!(
-            "\n{calls} calls, {} s of 20 ms G.711 both ways, {} rounds",
-            options.seconds, options.rounds
+            "\n{calls} calls, {}, {} s of 20 ms G.711 both ways, {} rounds",
+            options.mode.describe(),
+            options.seconds,
+            options.rounds
         );
         let mut results: Vec<Vec<Round>> = vec![Vec::new(); options.relays.len()];
         for round in 0..options.rounds {
             for (kind, results) in options.relays.iter().zip(&mut results) {
-                let measured = measure(*kind, calls, options.seconds);
+                let measured = measure(*kind, calls, &options);
                 println!(
                     "round {}: {:<9} {:>6.0} ns/packet, {} of {} packets",
                     round + 1,
@@ -119,7 +124,7 @@ fn measure_idle(calls: usize, options: &Options) {
         };
         let relay = Relay::with_ports(*kind, 5_000, 49_999);
         let client = relay.client();
-        let mut load = Load::new();
+        let mut load = Load::new(options.mode);
         for index in 0..calls {
             load.set_up(&client, &format!("idle-{index}"));
         }
@@ -163,14 +168,15 @@ fn read_options(arguments: &[String]) -> Options {
         seconds: number("--seconds", 10) as u64,
         rounds: number("--rounds", 3),
         relays,
+        mode: value("--mode").map_or(Mode::Rtp, |name| Mode::from_name(&name)),
         idle: value("--idle").map(|text| text.parse().expect("a number")),
     }
 }
 
-fn measure(kind: Kind, calls: usize, seconds: u64) -> Round {
+fn measure(kind: Kind, calls: usize, options: &Options) -> Round {
     let relay = Relay::start(kind);
     let client = relay.client();
-    let mut load = Load::new();
+    let mut load = Load::new(options.mode);
     // The first calls warm up what is allocated once.
     for index in 0..20 {
         load.set_up(&client, &format!("warm-{index}"));
@@ -192,7 +198,7 @@ fn measure(kind: Kind, calls: usize, seconds: u64) -> Round {
     let memory_bytes = relay.memory_bytes().saturating_sub(rss) as f64 / count;
     let kernel_bytes = process::kernel_bytes().saturating_sub(kernel) as f64 / count;
     let cpu = relay.cpu_ns();
-    let (sent, heard) = load.run(Duration::from_secs(seconds));
+    let (sent, heard) = load.run(Duration::from_secs(options.seconds));
     let packet_ns = (relay.cpu_ns() - cpu) as f64 / heard.packets.max(1) as f64;
     let cpu = relay.cpu_ns();
     for index in 0..calls {

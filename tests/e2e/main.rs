@@ -30,6 +30,8 @@ mod relay_basics;
 mod rungs;
 mod services;
 mod sigterm;
+mod srtp_peers;
+mod srtp_sdes;
 mod transform;
 mod webrtc_aiortc;
 mod webrtc_chromium;

@@ -24,23 +24,6 @@ fn settle(call: &Call, caller: &mut Phone, callee: &mut Phone) {
     assert_eq!(caller.hear(5), 5);
 }
 
-/// The RFC 4733 packets of one digit, with their last one three times.
-fn digit(phone: &mut Phone, event: u8) -> Vec<Vec<u8>> {
-    let timestamp = [0, 0, 0x40, 0];
-    let mut packet = |end: u8, duration: u16| {
-        let mut packet = phone.packet();
-        packet.truncate(12);
-        packet[1] = 101;
-        packet[4..8].copy_from_slice(&timestamp);
-        packet.extend_from_slice(&[event, end | 10]);
-        packet.extend_from_slice(&duration.to_be_bytes());
-        packet
-    };
-    let mut packets: Vec<Vec<u8>> = (1..=3).map(|n| packet(0, n * 160)).collect();
-    packets.extend((0..3).map(|_| packet(0x80, 480)));
-    packets
-}
-
 #[test]
 fn a_call_is_recorded_into_a_capture_file() {
     let directory = TempDir::new("recording");
@@ -108,7 +91,7 @@ fn dtmf_codes_control_the_recording() {
         reply.get("recording").is_some()
     };
     assert!(!is_recording());
-    for packet in digit(&mut caller, 5) {
+    for packet in caller.digit(5) {
         caller.rtp.send_to(&packet, call.shown_to_caller).unwrap();
     }
     wait_for("the recording", Duration::from_secs(5), || {
@@ -148,7 +131,7 @@ fn digits_are_reported_and_played() {
     let more = Dict::new().with("label", "alice");
     let call = Call::set_up_with(&relay, "digits", &caller, &callee, more);
     settle(&call, &mut caller, &mut callee);
-    for packet in digit(&mut caller, 5) {
+    for packet in caller.digit(5) {
         caller.rtp.send_to(&packet, call.shown_to_caller).unwrap();
     }
     let length = listener.recv(&mut buffer).unwrap();

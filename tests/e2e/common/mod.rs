@@ -8,7 +8,9 @@ pub(crate) mod netns;
 pub(crate) mod phone;
 pub(crate) mod process;
 pub(crate) mod sdp;
+pub(crate) mod secure_phone;
 pub(crate) mod sipp;
+pub(crate) mod tone;
 
 use std::fs::File;
 use std::path::PathBuf;

@@ -12,7 +12,8 @@ pub(crate) struct Phone {
     pub(crate) rtp: UdpSocket,
     pub(crate) rtcp: UdpSocket,
     ssrc: u32,
-    sequence: u16,
+    /// Of its last packet.
+    pub(crate) sequence: u16,
 }
 
 impl Phone {
@@ -54,6 +55,23 @@ impl Phone {
         packet.extend_from_slice(&self.ssrc.to_be_bytes());
         packet.extend_from_slice(&[0xd5; 160]);
         packet
+    }
+
+    /// The RFC 4733 packets of one digit, with their last one three times.
+    pub(crate) fn digit(&mut self, event: u8) -> Vec<Vec<u8>> {
+        let timestamp = [0, 0, 0x40, 0];
+        let mut packet = |end: u8, duration: u16| {
+            let mut packet = self.packet();
+            packet.truncate(12);
+            packet[1] = 101;
+            packet[4..8].copy_from_slice(&timestamp);
+            packet.extend_from_slice(&[event, end | 10]);
+            packet.extend_from_slice(&duration.to_be_bytes());
+            packet
+        };
+        let mut packets: Vec<Vec<u8>> = (1..=3).map(|n| packet(0, n * 160)).collect();
+        packets.extend((0..3).map(|_| packet(0x80, 480)));
+        packets
     }
 
     /// A receiver report of this phone.

@@ -1,0 +1,352 @@
+//! SRTP with keys by SDES between the relay and peers that others wrote: ffmpeg, and baresip (with
+//! libsrtp) behind Kamailio.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use windlass_ng::{Dict, Value};
+use windlass_srtp::Suite;
+
+use crate::common::kamailio::{self, KAMAILIO};
+use crate::common::phone::{Phone, answer, offer};
+use crate::common::process::{Process, Relay, free_udp};
+use crate::common::secure_phone::{crypto_lines, line};
+use crate::common::{TempDir, has_program, lock_machine, sdp, tone, wait_for};
+
+const FFMPEG: &str = "/usr/bin/ffmpeg";
+const BARESIP: &str = "/usr/bin/baresip";
+
+/// Where two ports in a row are free now.
+fn two_ports() -> SocketAddr {
+    Phone::new("127.0.0.1").address()
+}
+
+fn ffmpeg(directory: &TempDir, name: &str, arguments: &[&str]) -> Process {
+    let mut command = Command::new(FFMPEG);
+    command.current_dir(directory.path());
+    command.args(["-hide_banner", "-nostdin", "-loglevel", "warning"]);
+    command.args(arguments);
+    Process::start(command, &directory.path().join(format!("{name}.log")))
+}
+
+/// Speaks G.711 from one port to another; `more` are options of the output.
+fn speak(
+    directory: &TempDir,
+    hertz: usize,
+    protocol: &str,
+    [from, to]: [SocketAddr; 2],
+    more: &[&str],
+) -> Process {
+    let tone = format!("sine=frequency={hertz}:sample_rate=8000:duration=4");
+    let url = format!(
+        "{protocol}://127.0.0.1:{}?localport={}&pkt_size=172",
+        to.port(),
+        from.port()
+    );
+    let mut arguments = vec![
+        "-re", "-f", "lavfi", "-i", &tone, "-c:a", "pcm_alaw", "-f", "rtp",
+    ];
+    arguments.extend(more);
+    arguments.push(&url);
+    ffmpeg(directory, &format!("speaks-{hertz}"), &arguments)
+}
+
+/// Writes a second of what an SDP describes. ffmpeg decodes by the last codec of a list, whatever
+/// comes, so that there is one only.
+fn listen(directory: &TempDir, hertz: usize, sdp: &str) -> Process {
+    let (sdp_file, heard) = (format!("{hertz}.sdp"), format!("{hertz}.raw"));
+    let others = ["a=rtpmap:0", "a=rtpmap:101", "a=fmtp:101"];
+    let is_kept = |line: &&str| !others.iter().any(|other| line.starts_with(other));
+    let lines: Vec<&str> = sdp.lines().filter(is_kept).collect();
+    directory.file(
+        &sdp_file,
+        &(lines.join("\r\n").replace("AVP 8 0 101", "AVP 8") + "\r\n"),
+    );
+    let input = [
+        "-protocol_whitelist",
+        "file,srtp,rtp,udp,crypto",
+        "-analyzeduration",
+        "0",
+        "-probesize",
+        "32",
+    ];
+    let mut arguments = input.to_vec();
+    arguments.extend([
+        "-i", &sdp_file, "-t", "1", "-f", "s16le", "-ar", "8000", "-ac", "1", &heard,
+    ]);
+    ffmpeg(directory, &format!("hears-{hertz}"), &arguments)
+}
+
+/// What a listener of `listen` heard is the tone.
+fn heard_it(directory: &TempDir, hertz: usize, mut listener: Process) {
+    let status = listener.wait(Duration::from_secs(15));
+    assert!(status.success(), "{}", listener.log());
+    let heard = std::fs::read(directory.path().join(format!("{hertz}.raw"))).unwrap();
+    is_tone(&heard, hertz);
+}
+
+/// Raw samples are at least a second of a tone, whatever the ends of it are.
+fn is_tone(raw: &[u8], hertz: usize) {
+    let samples = tone::samples(raw);
+    assert!(
+        samples.len() >= tone::RATE * 9 / 10,
+        "{} samples",
+        samples.len()
+    );
+    let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
+    // Of 50 ms each, in which all tones have whole periods.
+    let mut shares: Vec<f64> = middle
+        .chunks_exact(tone::RATE / 20)
+        .map(|block| tone::share(block, hertz))
+        .collect();
+    shares.sort_by(f64::total_cmp);
+    assert!(shares[1] > 0.99, "{hertz} Hz: {shares:?}");
+}
+
+/// Nothing of a call was dropped, and it had media.
+fn is_clean(relay: &Relay, id: &str) {
+    let query = Dict::new().with("command", "query").with("call-id", id);
+    let reply = relay.ask(query).unwrap();
+    let totals = reply.get("totals").unwrap().as_dict().unwrap();
+    for (protocol, at_least) in [("RTP", 40), ("RTCP", 1)] {
+        let figures = totals.get(protocol).unwrap().as_dict().unwrap();
+        let figure = |key| figures.get(key).and_then(Value::as_int).unwrap();
+        assert!(figure("packets") >= at_least, "{protocol} {figures:?}");
+        assert_eq!(figure("errors"), 0, "{protocol} {figures:?}");
+    }
+}
+
+#[test]
+fn ffmpeg_speaks_srtp_to_plain_rtp_and_hears_it() {
+    if !has_program(FFMPEG) {
+        return;
+    }
+    let relay = Relay::start("");
+    let directory = TempDir::new("ffmpeg");
+    let reply = |request| {
+        let reply = relay.ask(request).unwrap();
+        reply.get_str("sdp").unwrap().to_owned()
+    };
+    let secure = |sdp: &str, line: &dyn std::fmt::Display| {
+        format!("{}a=crypto:{line}\r\n", sdp.replace("RTP/AVP", "RTP/SAVP"))
+    };
+
+    // From SRTP to RTP.
+    let (caller, callee) = (two_ports(), two_ports());
+    let theirs = line(Suite::AesCm128HmacSha1_80, 1);
+    let request = offer("to-plain", &secure(&sdp::audio(caller, ""), &theirs));
+    reply(request.with("transport-protocol", "RTP/AVP"));
+    let answered = reply(answer("to-plain", &sdp::audio(callee, "")));
+    let to_plain = listen(&directory, 1000, &sdp::audio(callee, ""));
+    let key = theirs.key.to_string();
+    let protect = [
+        "-srtp_out_suite",
+        "AES_CM_128_HMAC_SHA1_80",
+        "-srtp_out_params",
+        &key,
+    ];
+    let ports = [caller, sdp::address(&answered, 0)];
+    let _secure_speaker = speak(&directory, 1000, "srtp", ports, &protect);
+
+    // From RTP to SRTP, with short tags.
+    let (caller, callee) = (two_ports(), two_ports());
+    let short = Suite::AesCm128HmacSha1_32;
+    let request = offer("to-secure", &sdp::audio(caller, ""));
+    let offered = reply(request.with("transport-protocol", "RTP/SAVP"));
+    let ours = crypto_lines(&offered);
+    let is_short = |line: &&windlass_sdp::CryptoLine| line.suite.known_name() == Some(short.name());
+    let ours = ours.iter().find(is_short).unwrap();
+    let mut theirs = line(short, 101);
+    theirs.tag = ours.tag;
+    let answered = reply(answer(
+        "to-secure",
+        &secure(&sdp::audio(callee, ""), &theirs),
+    ));
+    // What it opens is under our key.
+    let to_secure = listen(&directory, 600, &secure(&sdp::audio(callee, ""), ours));
+    let ports = [caller, sdp::address(&answered, 0)];
+    let _plain_speaker = speak(&directory, 600, "rtp", ports, &[]);
+
+    heard_it(&directory, 1000, to_plain);
+    heard_it(&directory, 600, to_secure);
+    is_clean(&relay, "to-plain");
+    is_clean(&relay, "to-secure");
+}
+
+/// A phone without a screen: it speaks a tone of its own, answers by itself, and writes what it hears.
+struct Baresip<'a> {
+    name: &'a str,
+    port: u16,
+    hertz: usize,
+    /// What protects its media; it refuses calls without.
+    suite: Option<Suite>,
+}
+
+impl Baresip<'_> {
+    /// `calls` is whom it calls, for two seconds.
+    fn start(&self, directory: &TempDir, calls: Option<&str>) -> Process {
+        let home = directory.path().join(self.name);
+        std::fs::create_dir(&home).unwrap();
+        let tone = home.join("tone.wav");
+        tone::write(&tone, self.hertz, 10);
+        let config = format!(
+            "poll_method epoll\nsip_listen 127.0.0.1:{}\nnet_interface 127.0.0.1\nrtcp_mux no\n\
+             audio_source aufile,{}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n\
+             snd_path {}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n\
+             module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nmodule_app account.so\n\
+             module_app menu.so\n",
+            self.port,
+            tone.display(),
+            home.display()
+        );
+        let protection = if self.suite.is_some() {
+            ";mediaenc=srtp-mand"
+        } else {
+            ""
+        };
+        let account = format!(
+            "<sip:{}@127.0.0.1:{}>;regint=0;answermode=auto{protection}\n",
+            self.name, self.port
+        );
+        for (file, text) in [
+            ("config", config),
+            ("accounts", account),
+            ("contacts", String::new()),
+        ] {
+            std::fs::write(home.join(file), text).unwrap();
+        }
+        let mut command = Command::new(BARESIP);
+        command.arg("-f").arg(&home);
+        if let Some(target) = calls {
+            command.args(["-t", "3", "-e", &format!("/dial {target}")]);
+        }
+        Process::start(
+            command,
+            &directory.path().join(format!("{}.log", self.name)),
+        )
+    }
+
+    fn heard(&self, directory: &Path, hertz: usize, log: &str) {
+        let files = std::fs::read_dir(directory.join(self.name)).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let dumps = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        let dumps = dumps.map(|path| std::fs::read(path).unwrap());
+        let wave = dumps.max_by_key(Vec::len).expect("a dump");
+        assert!(wave.len() > 2 * tone::RATE, "{} bytes\n{log}", wave.len());
+        is_tone(&wave[44..], hertz);
+    }
+}
+
+/// The proxy has media with keys for some, and without for others (`transport-protocol`). baresip
+/// reads keys of 44 bytes with the `=` at their end only.
+fn routes(plain: u16, secure: u16) -> String {
+    format!(
+        r#"request_route {{
+    if (has_totag()) {{
+        if (loose_route()) {{
+            if (is_method("BYE")) {{ rtpengine_delete("delete-delay=0"); }}
+            t_relay();
+        }}
+        exit;
+    }}
+    if (!is_method("INVITE")) {{ exit; }}
+    record_route();
+    t_on_reply("MEDIA");
+    if ($rU == "plain") {{
+        rtpengine_manage("replace-origin transport-protocol=RTP/AVP");
+        $du = "sip:127.0.0.1:{plain}";
+    }} else {{
+        rtpengine_manage("replace-origin SDES-pad transport-protocol=RTP/SAVP");
+        $du = "sip:127.0.0.1:{secure}";
+    }}
+    t_relay();
+}}
+onreply_route[MEDIA] {{
+    if (has_body("application/sdp")) {{ rtpengine_manage("replace-origin"); }}
+}}
+"#
+    )
+}
+
+#[test]
+fn baresip_with_mandatory_srtp_talks_to_one_without() {
+    if !has_program(BARESIP) || !has_program(KAMAILIO) {
+        return;
+    }
+    let _lock = lock_machine();
+    let relay = Relay::start("");
+    let directory = TempDir::new("baresip");
+    let port = || free_udp("127.0.0.1").port();
+    let (proxy, plain, secure) = (port(), port(), port());
+    let ng = relay.ng.to_string();
+    let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes(plain, secure));
+    let phone = |name, port, hertz, suite| Baresip {
+        name,
+        port,
+        hertz,
+        suite,
+    };
+    // A caller offers this one first, a callee takes what is offered first.
+    let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
+    let callees = [
+        phone("plain", plain, 400, None),
+        phone("secure", secure, 600, Some(taken)),
+    ];
+    let callers = [
+        phone("alice", port(), 1000, Some(offered)),
+        phone("bob", port(), 1400, None),
+    ];
+    // What it prints stays in its buffer until it ends.
+    let is_ready = |phone: &Baresip<'_>| {
+        wait_for("baresip", Duration::from_secs(10), || {
+            UdpSocket::bind(("127.0.0.1", phone.port))
+                .is_err()
+                .then_some(())
+        });
+    };
+    let mut answering = callees
+        .each_ref()
+        .map(|phone| phone.start(&directory, None));
+    callees.iter().for_each(is_ready);
+    let mut calling = Vec::new();
+    for (caller, callee) in callers.iter().zip(&callees) {
+        let target = format!("sip:{}@127.0.0.1:{proxy}", callee.name);
+        calling.push(caller.start(&directory, Some(&target)));
+    }
+    let mut ids = Vec::new();
+    wait_for("two calls with media", Duration::from_secs(10), || {
+        let reply = relay.ask(Dict::new().with("command", "list")).unwrap();
+        let calls = reply.get("calls").unwrap().as_list().unwrap();
+        ids = calls
+            .iter()
+            .map(|id| id.as_str().unwrap().to_owned())
+            .collect();
+        (ids.len() == 2).then_some(())
+    });
+    // Each hangs up after its time.
+    for process in &mut calling {
+        process.wait(Duration::from_secs(10));
+    }
+    for process in &mut answering {
+        process.terminate();
+        process.wait(Duration::from_secs(10));
+    }
+    for (caller, callee) in callers.iter().zip(&callees) {
+        let logs = [caller, callee].map(|phone| {
+            let log = directory.path().join(format!("{}.log", phone.name));
+            std::fs::read_to_string(log).unwrap()
+        });
+        for (phone, log) in [caller, callee].into_iter().zip(&logs) {
+            let enabled = log.split_once("SRTP is Enabled (cryptosuite=");
+            let suite = enabled.and_then(|(_, rest)| Some(rest.split_once(')')?.0));
+            assert_eq!(suite, phone.suite.map(Suite::name), "{log}");
+        }
+        caller.heard(directory.path(), callee.hertz, &logs[0]);
+        callee.heard(directory.path(), caller.hertz, &logs[1]);
+    }
+    wait_for("the end of the calls", Duration::from_secs(5), || {
+        (relay.leased_ports() == 0).then_some(())
+    });
+}
