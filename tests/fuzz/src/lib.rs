@@ -2,6 +2,7 @@
 
 mod calls;
 mod relay;
+mod secure;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use windlass_sdp::write::{self, Carry, RtcpLine};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
 pub use calls::calls;
+pub use secure::{dtls_record, ice_agent, srtp_unprotect, stun};
 
 /// What decodes is written and decodes again to the same.
 pub fn bencode(data: &[u8]) {
