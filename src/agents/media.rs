@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use windlass_dtls::{
-    Connected, Event as DtlsEvent, FailReason, HeldFlight, Session, SessionConfig, is_client_hello,
-    is_dtls,
+    Connected, Event as DtlsEvent, FailReason, HeldFlight, Peer, Session, SessionConfig,
+    is_client_hello, is_dtls,
 };
 use windlass_ice::agent::{
     Agent as IceAgent, Config, Event as IceEvent, RemoteCandidate, Role as IceRole, Start,
@@ -165,7 +165,8 @@ impl MediaAgent {
                 // Another certificate, tls-id or role is another association (RFC 8842 §5).
                 fingerprints => {
                     let tls_id = String::from_utf8_lossy(&dtls.tls_id).into_owned();
-                    session.renew(role, fingerprints, Some(tls_id), context.now);
+                    let certificate = dtls.certificate.clone();
+                    session.renew(certificate, role, fingerprints, Some(tls_id), context.now);
                 }
             }
         }
@@ -196,7 +197,7 @@ impl MediaAgent {
         if !self.may_speak(component, local, from) {
             return;
         }
-        let number = self.number;
+        let (number, peer) = (self.number, self.peer(component));
         let side = self.dtls.get_mut(component);
         side.heard_on = Some(local);
         let Some(session) = &mut side.session else {
@@ -209,6 +210,7 @@ impl MediaAgent {
             return;
         }
         side.heard_from = Some(from);
+        session.set_peer(peer);
         session.handle_datagram(from, datagram, context.now);
     }
 
@@ -357,6 +359,7 @@ impl MediaAgent {
                 return;
             }
         };
+        session.set_peer(self.peer(component));
         let mut held = std::mem::take(&mut self.dtls.get_mut(component).held);
         let local = self.dtls.get(component).heard_on;
         for (from, datagram) in held.release() {
@@ -378,6 +381,17 @@ impl MediaAgent {
         let to = (*spec.signalled.get(component))?;
         let may = to.is_ipv4() == local.is_ipv4() && spec.reach.0.barred(to, local.ip()).is_none();
         may.then_some((local, to))
+    }
+
+    /// Who takes part in a handshake: with ICE, whoever may speak. Where a party behind NAT is, SDP does
+    /// not say.
+    fn peer(&self, component: Component) -> Peer {
+        let is_private = self.spec.as_ref().is_some_and(|spec| spec.is_private);
+        if self.ice.is_some() {
+            return Peer::Proven;
+        }
+        let way = self.way(component).filter(|_| !is_private);
+        way.map_or(Peer::Unknown, |(_, to)| Peer::At(to))
     }
 
     fn send_dtls(&mut self, component: Component, context: &mut Context<'_>) {
@@ -442,7 +456,8 @@ impl MediaAgent {
                     {
                         let fingerprints = dtls.fingerprint.clone().map(|one| vec![one]);
                         let tls_id = String::from_utf8_lossy(&dtls.tls_id).into_owned();
-                        session.renew(role, fingerprints, Some(tls_id), context.now);
+                        let certificate = dtls.certificate.clone();
+                        session.renew(certificate, role, fingerprints, Some(tls_id), context.now);
                     }
                     if std::mem::replace(&mut side.has_failed, true) {
                         continue;

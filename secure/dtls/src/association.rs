@@ -16,7 +16,7 @@ use crate::library::{Agreed, Library, Sent};
 use crate::limits;
 use crate::profile::Profile;
 use crate::reassembly::{Message, Reassembly, Taken};
-use crate::session::{FailReason, Role, SessionConfig};
+use crate::session::{FailReason, Peer, Role, SessionConfig};
 use crate::wire::{self, ClientHello, Fragments, Record};
 
 /// Alerts (RFC 5246 §7.2) as level and description.
@@ -39,6 +39,8 @@ pub(crate) struct Complete {
     /// The flight that the peer may ask for again; empty for a client, whose peer has the last word.
     pub(crate) last_flight: Vec<Vec<u8>>,
     pub(crate) source: Option<SocketAddr>,
+    /// Number of the record that completed it, in epoch 1.
+    pub(crate) sequence: u64,
 }
 
 /// The last record numbers of the peer in the clear. Not a window that moves with the highest one:
@@ -87,7 +89,7 @@ pub(crate) struct Association {
     repeats: u32,
     /// Records that were of use.
     records: u32,
-    peer: Peer,
+    owner: Owner,
     keys: Keys,
     /// Datagrams to send.
     output: Vec<Vec<u8>>,
@@ -109,7 +111,7 @@ enum Keys {
 
 /// The peer's certificate. Until its signature was checked anybody can have sent it.
 #[derive(Debug)]
-enum Peer {
+enum Owner {
     Unknown,
     Certified(Vec<u8>),
     /// None of the fingerprints is that of its certificate.
@@ -186,7 +188,7 @@ impl Association {
             interval: limits::FIRST_RETRANSMIT,
             repeats: 0,
             records: 0,
-            peer: Peer::Unknown,
+            owner: Owner::Unknown,
             keys: Keys::Expected {
                 flight: Flight::Incomplete,
                 changed: false,
@@ -205,6 +207,21 @@ impl Association {
         self.started
     }
 
+    /// When the peer last sent something of use.
+    pub(crate) fn progress(&self) -> Instant {
+        self.progress
+    }
+
+    /// Whether records of `from` are for this handshake: it stays with the source that has brought back
+    /// its cookie, or that the client's hello went to.
+    pub(crate) fn hears(&self, from: SocketAddr, peer: Peer) -> bool {
+        match (self.role, peer) {
+            (_, Peer::Proven) => true,
+            (Role::Active, Peer::At(address)) => address == from,
+            _ => self.source.is_none_or(|source| source == from),
+        }
+    }
+
     /// Where the peer's last datagram came from.
     pub(crate) fn source(&self) -> Option<SocketAddr> {
         self.source
@@ -214,7 +231,7 @@ impl Association {
         std::mem::take(&mut self.output)
     }
 
-    /// A record of the peer, no ClientHello. Returns whether it was of use, and the outcome once it is
+    /// A record of the peer by [`Association::hears`], no ClientHello. Returns whether it was of use, and the outcome once it is
     /// there. On an error the handshake is over; the output says so to the peer.
     pub(crate) fn handle_record(
         &mut self,
@@ -226,6 +243,7 @@ impl Association {
         let handled = self.take_record(record, expected, now);
         match &handled {
             Ok((true, _)) => {
+                // `hears` says who may move it.
                 self.source = Some(from);
                 self.records += 1;
                 if self.records > limits::HANDSHAKE_RECORDS {
@@ -339,6 +357,9 @@ impl Association {
     ) -> Result<bool, FailReason> {
         let (mut used, mut repeated) = (false, false);
         for fragment in Fragments::new(record.body).flatten() {
+            if !belongs(self.role, fragment.kind) {
+                continue;
+            }
             match self.incoming.push(&fragment) {
                 Taken::Kept => {
                     used = true;
@@ -386,10 +407,10 @@ impl Association {
                 // does, and by then the caller compares.
                 let mismatch = self.role == Role::Passive
                     && expected.is_some_and(|it| !fingerprint::accept(it, certificate));
-                self.peer = if mismatch {
-                    Peer::Stranger
+                self.owner = if mismatch {
+                    Owner::Stranger
                 } else {
-                    Peer::Certified(certificate.to_vec())
+                    Owner::Certified(certificate.to_vec())
                 };
                 Ok(())
             }
@@ -422,7 +443,7 @@ impl Association {
             Role::Passive => wire::CERTIFICATE_VERIFY,
         };
         // The signature was over all of the handshake, so nobody else has put this certificate here.
-        if message.kind == last && given.is_ok() && matches!(self.peer, Peer::Stranger) {
+        if message.kind == last && given.is_ok() && matches!(self.owner, Owner::Stranger) {
             self.library.take_output();
             self.send_alert(alert::BAD_CERTIFICATE);
             return Err(FailReason::FingerprintMismatch);
@@ -471,8 +492,8 @@ impl Association {
             return Ok(None);
         }
         let agreed = self.library.agreed()?;
-        match &self.peer {
-            Peer::Certified(certificate) if *certificate == agreed.certificate => {}
+        match &self.owner {
+            Owner::Certified(certificate) if *certificate == agreed.certificate => {}
             _ => return Err(FailReason::NoCertificate),
         }
         if let Some(transcript) = self.transcript.take() {
@@ -495,6 +516,7 @@ impl Association {
             seen: std::mem::take(&mut self.seen),
             last_flight,
             source: self.source,
+            sequence: wire::sequence(record),
         })))
     }
 
@@ -553,6 +575,25 @@ impl fmt::Debug for Association {
             .field("source", &self.source)
             .field("keys", &self.keys)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether a message of this type in the clear may come from the peer of `role`. Others are anybody's.
+fn belongs(role: Role, kind: u8) -> bool {
+    match role {
+        Role::Active => matches!(
+            kind,
+            wire::HELLO_VERIFY_REQUEST
+                | wire::SERVER_HELLO
+                | wire::CERTIFICATE
+                | wire::SERVER_KEY_EXCHANGE
+                | wire::CERTIFICATE_REQUEST
+                | wire::SERVER_HELLO_DONE
+        ),
+        Role::Passive => matches!(
+            kind,
+            wire::CERTIFICATE | wire::CLIENT_KEY_EXCHANGE | wire::CERTIFICATE_VERIFY
+        ),
     }
 }
 

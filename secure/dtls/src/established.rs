@@ -13,7 +13,7 @@ use crate::fingerprint::{Fingerprint, HashFunction};
 use crate::library::{self, Secrets};
 use crate::limits;
 use crate::profile::{self, Profile, SrtpKeys};
-use crate::session::{FailReason, Role};
+use crate::session::{FailReason, Peer, Role};
 use crate::wire::{self, Record};
 
 /// What a successor of the process needs of a connected session. Holds keys: keep it where the
@@ -59,7 +59,37 @@ pub(crate) struct Established {
     protection: Box<dyn CipherSuite>,
     hello: Vec<u8>,
     source: Option<SocketAddr>,
+    window: Window,
     last_flight: Option<LastFlight>,
+}
+
+/// Which of the peer's records in epoch 1 have come (RFC 6347 §4.1.2.6).
+#[derive(Debug, Default)]
+struct Window {
+    /// The highest number, and one more.
+    next: u64,
+    /// Bit n: the number n below the highest has come.
+    seen: u64,
+}
+
+impl Window {
+    /// Whether an authentic record of this number is the first; from now on it has come. What is too
+    /// old to tell is not.
+    fn take(&mut self, sequence: u64) -> bool {
+        if sequence >= self.next {
+            let ahead = u32::try_from(sequence + 1 - self.next).unwrap_or(u32::MAX);
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | 1;
+            self.next = sequence + 1;
+            return true;
+        }
+        let bit = u32::try_from(self.next - 1 - sequence).unwrap_or(u32::MAX);
+        let Some(bit) = 1_u64.checked_shl(bit) else {
+            return false;
+        };
+        let is_new = self.seen & bit == 0;
+        self.seen |= bit;
+        is_new
+    }
 }
 
 /// Kept as long as the peer may repeat its own.
@@ -87,6 +117,8 @@ impl Established {
             Role::Passive => (server, client),
         };
         let protection = agreed.secrets.protection(role);
+        let mut window = Window::default();
+        window.take(complete.sequence);
         let fingerprint = Fingerprint::of(HashFunction::Sha256, &agreed.certificate);
         Ok(Self {
             protection: protection.ok_or(FailReason::NoCommonCipher)?,
@@ -102,6 +134,7 @@ impl Established {
             },
             hello: complete.hello,
             source: complete.source,
+            window,
             last_flight: (!complete.last_flight.is_empty()).then(|| LastFlight {
                 datagrams: complete.last_flight,
                 seen: complete.seen,
@@ -120,6 +153,7 @@ impl Established {
             state,
             hello: Vec::new(),
             source: None,
+            window: Window::default(),
             last_flight: None,
         })
     }
@@ -137,9 +171,17 @@ impl Established {
         self.source
     }
 
-    /// A record of epoch 1; [`None`] if it is not of this association.
+    /// Whether a repetition of `from`, in the clear, is the peer's as far as can be told.
+    pub(crate) fn hears(&self, from: SocketAddr, peer: Peer) -> bool {
+        peer == Peer::Proven || self.source == Some(from)
+    }
+
+    /// A record of epoch 1; [`None`] if it is not of this association, or was there before.
     pub(crate) fn handle_sealed(&mut self, record: &Record<'_>, from: SocketAddr) -> Option<Heard> {
         let content = library::open(self.protection.as_mut(), record)?;
+        if !self.window.take(record.sequence) {
+            return None;
+        }
         self.source = Some(from);
         Some(match (record.kind, content.as_slice()) {
             (wire::ALERT, [_, 0]) => Heard::Closed,
@@ -191,5 +233,38 @@ impl fmt::Debug for Established {
             .field("state", &self.state)
             .field("source", &self.source)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_record_counts_once() {
+        let mut window = Window::default();
+        let taken = [
+            0,
+            0,
+            3,
+            1,
+            1,
+            3,
+            66,
+            3,
+            2,
+            67,
+            4,
+            200,
+            137,
+            136,
+            u64::MAX >> 16,
+        ]
+        .map(|sequence| window.take(sequence));
+        let (yes, no) = (true, false);
+        let expected = [
+            yes, no, yes, yes, no, no, yes, no, no, yes, yes, yes, yes, no, yes,
+        ];
+        assert_eq!(taken, expected);
     }
 }

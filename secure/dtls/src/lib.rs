@@ -32,6 +32,7 @@ mod limits;
 mod profile;
 mod reassembly;
 mod session;
+mod starts;
 mod wire;
 
 pub use certificate::{Certificate, CertificateConfig, CertificateError, KeyKind, SignatureHash};
@@ -40,7 +41,7 @@ pub use fingerprint::{Fingerprint, FingerprintError, HashFunction};
 pub use held::HeldFlight;
 pub use profile::{Profile, Secret, SrtpKeys};
 pub use session::{
-    CloseReason, Connected, Counters, Event, FailReason, Role, Session, SessionConfig,
+    CloseReason, Connected, Counters, Event, FailReason, Peer, Role, Session, SessionConfig,
     SessionError, Transmit,
 };
 pub use wire::{is_client_hello, is_dtls};

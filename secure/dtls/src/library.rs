@@ -86,6 +86,10 @@ pub(crate) struct Secrets {
 impl Secrets {
     /// The suite, ready to open the peer's records and to seal ours.
     pub(crate) fn protection(&self, role: Role) -> Option<Box<dyn CipherSuite>> {
+        guard(|| self.init(role)).flatten()
+    }
+
+    fn init(&self, role: Role) -> Option<Box<dyn CipherSuite>> {
         let mut suite = cipher_suite_for_id(CipherSuiteId::from(self.suite)).ok()?;
         let provider = Arc::new(AwsLcRsProvider::new());
         let (client, server) = (&self.client_random, &self.server_random);
@@ -228,6 +232,10 @@ impl Library {
 
     /// The outcome of a handshake that is complete.
     pub(crate) fn agreed(&self) -> Result<Agreed, FailReason> {
+        guard(|| self.read_agreed()).unwrap_or(Err(FailReason::Panicked))
+    }
+
+    fn read_agreed(&self) -> Result<Agreed, FailReason> {
         let failed = |what: String| FailReason::Handshake(what);
         let state = self.endpoint.get_connection_state(PEER);
         let state = state.ok_or_else(|| failed("no association".into()))?;
@@ -271,13 +279,13 @@ impl Library {
         let Some(mut protection) = secrets.protection(Role::Passive) else {
             return false;
         };
-        let Ok(opened) = protection.decrypt(record) else {
+        let Some(Ok(record)) = Records::new(record).next() else {
             return false;
         };
-        let Some(message) = opened.get(wire::RECORD_HEADER..) else {
+        let Some(message) = open(protection.as_mut(), &record) else {
             return false;
         };
-        let mut fragments = wire::Fragments::new(message);
+        let mut fragments = wire::Fragments::new(&message);
         let Some(Ok(finished)) = fragments.next() else {
             return false;
         };
@@ -381,7 +389,11 @@ impl RTCRandom for CookieProvider {
 
 /// The content of a record of the peer's epoch 1; [`None`] if it is not the peer's.
 pub(crate) fn open(protection: &mut dyn CipherSuite, record: &Record<'_>) -> Option<Vec<u8>> {
-    let opened = protection.decrypt(record.bytes).ok()?;
+    // The library gives a ChangeCipherSpec back as it came, opened or not.
+    if record.kind == wire::CHANGE_CIPHER_SPEC {
+        return None;
+    }
+    let opened = guard(|| protection.decrypt(record.bytes))?.ok()?;
     opened.get(wire::RECORD_HEADER..).map(<[u8]>::to_vec)
 }
 
@@ -399,12 +411,24 @@ pub(crate) fn seal_alert(
         sequence_number: sequence,
         content_len: 2,
     };
-    protection.encrypt(&header, &plain).ok()
+    guard(|| protection.encrypt(&header, &plain))?.ok()
+}
+
+/// Calls the library so that no panic gets out; [`None`] if there was one. For calls that leave nothing
+/// half done behind.
+fn guard<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn panic_of_the_library_does_not_get_out() {
+        assert_eq!(guard(|| 1), Some(1));
+        assert_eq!(guard(|| [0u8; 0].len().checked_sub(1).unwrap()), None);
+    }
 
     #[test]
     fn prf_is_that_of_the_standard() {

@@ -28,6 +28,25 @@ pub(crate) const HANDSHAKE_RECORDS: u32 = 512;
 pub(crate) const ANSWERED_REPEATS: u32 = 16;
 /// Characters of a reason that the library gives. Its own are shorter; some quote what was received.
 pub(crate) const REASON_CHARS: usize = 120;
+/// Handshakes that a passive session has side by side: one of the peer, two of strangers.
+pub(crate) const ATTEMPTS: usize = 3;
+/// Of these, from one IP address, so that a host alone cannot have all.
+pub(crate) const ATTEMPTS_OF_A_HOST: usize = 2;
+/// How often a client tries again after a certificate that is not the peer's: a stranger who has seen
+/// its hello can answer sooner.
+pub(crate) const MISMATCHES: u32 = 3;
+/// Bytes of a ClientHello. The largest real ones, with post-quantum key shares that DTLS 1.2 has no use
+/// for, have 1.6 kB.
+pub(crate) const HELLO_BYTES: usize = 2048;
+/// ClientHellos in pieces that are put together at a time.
+pub(crate) const HELLOS: usize = 2;
+/// Associations that may begin at once in a session, as a server or as a client, established or not.
+/// A peer begins one, two if it changes its mind about the path.
+pub(crate) const STARTS: u32 = 5;
+/// Of these, kept for hosts that are not among the last [`START_HOSTS`] that began one.
+pub(crate) const STARTS_KEPT: u32 = 2;
+/// Hosts of the last starts that are remembered.
+pub(crate) const START_HOSTS: usize = 8;
 /// Datagrams that wait for `poll_transmit`. The largest flight at the smallest MTU has 12; what is
 /// over is lost, as on a network.
 pub(crate) const OUTGOING_DATAGRAMS: usize = 64;
@@ -50,6 +69,11 @@ pub(crate) const MTU: std::ops::RangeInclusive<usize> = 200..=DATAGRAM_BYTES;
 pub(crate) const FIRST_RETRANSMIT: Duration = Duration::from_millis(400);
 /// Longest wait between two sendings.
 pub(crate) const LAST_RETRANSMIT: Duration = Duration::from_millis(6_400);
+/// After this, one more association may begin. A client's patience is five times as long.
+pub(crate) const START_INTERVAL: Duration = Duration::from_secs(2);
+/// A cookie is good for this long, and up to twice as long: a client that repeats its hello comes back
+/// with it after 30 s at the latest.
+pub(crate) const COOKIE_WINDOW: Duration = Duration::from_secs(60);
 /// Between two sendings of a flight that answer repetitions of the peer's.
 pub(crate) const REPEAT_GAP: Duration = Duration::from_millis(50);
 /// From the first proven hello to keys. A caller has hung up by then.
@@ -64,8 +88,8 @@ pub(crate) const DOUBT: Duration = Duration::from_millis(1_500);
 pub(crate) const RECORD_NUMBERS: usize = 64;
 /// Before a client tries again after a handshake that went wrong.
 pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
-/// An unfinished handshake of another source is given up for a new one after this; its peer would
-/// have repeated itself twice.
+/// An unfinished handshake of another source is given up for a new one, if there is no more room, when
+/// it has made no progress for this long; its peer would have repeated itself twice.
 pub(crate) const STALLED: Duration = Duration::from_secs(2);
 /// How long the last flight can be sent again: longer than a peer goes on repeating (RFC 6347 §4.2.4
 /// says two maximum segment lifetimes for TCP's sake; real peers give up after 60 s).

@@ -4,11 +4,14 @@
 //!              Session::new (active)          proven ClientHello (passive)
 //!                        \                      /
 //!                         v                    v
-//!   Idle <--- failed --- Shaking (an Association) --- repeats itself until an answer or 30 s
+//!   nothing <-- failed --- Shaking (an Association) --- repeats itself until an answer or 30 s
 //!                         |
 //!                         v fingerprints known?
 //!             no: Unverified --- set_fingerprints ---> yes: Event::Connected, Established
 //! ```
+//!
+//! A passive session shakes hands with up to three sources side by side, since anybody who receives
+//! what is sent to his address can begin; the first with the right certificate ends the others.
 //!
 //! An established association stays until a newer one is established and verified (RFC 6347 §4.2.8),
 //! or until one side closes it. Nothing in the clear ends it.
@@ -30,6 +33,7 @@ use crate::library;
 use crate::limits;
 use crate::profile::{Profile, SrtpKeys};
 use crate::reassembly::{Message, Reassembly};
+use crate::starts::Starts;
 use crate::wire::{self, ClientHello, Fragment, Fragments, Record, Records};
 
 /// Who opens the association (RFC 5763 §5, `a=setup`).
@@ -39,6 +43,21 @@ pub enum Role {
     Active,
     /// We wait for it.
     Passive,
+}
+
+/// Who takes part in a handshake. In the clear a record shows nothing of who sent it but its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// Not known before it speaks: a handshake stays with the first source that says something of use,
+    /// or that has brought back its cookie.
+    #[default]
+    Unknown,
+    /// A client's hello goes there, and a server that answers from elsewhere is not heard. Sources of
+    /// clients show themselves by a cookie, as with [`Peer::Unknown`].
+    At(SocketAddr),
+    /// Every source that the driver lets in has shown to be the peer (ICE): a handshake goes on
+    /// wherever it moves to.
+    Proven,
 }
 
 /// What a session is made of.
@@ -214,8 +233,17 @@ pub struct Session {
     cookies: Cookies,
     life: Life,
     current: Option<Box<Established>>,
-    next: Next,
-    hello: Option<PartialHello>,
+    /// Associations one of which may become the current one. A client has one at the most.
+    attempts: Vec<Attempt>,
+    /// When a client tries again.
+    reconnect: Option<Instant>,
+    /// Where the present handshakes are to come from.
+    peer: Peer,
+    starts: Starts,
+    /// ClientHellos that come in pieces, the newest last.
+    hellos: VecDeque<PartialHello>,
+    /// Certificates of others that a client has been shown since it last was told what to expect.
+    mismatches: u32,
     /// When the handshake under way, or being tried again, is given up.
     deadline: Option<Instant>,
     last_refusal: Option<FailReason>,
@@ -232,12 +260,9 @@ enum Life {
     Closed,
 }
 
-/// The association that may become the current one.
+/// An association that may become the current one.
 #[derive(Debug)]
-enum Next {
-    Idle,
-    /// A client tries again then.
-    Reconnect(Instant),
+enum Attempt {
     Shaking(Box<Association>),
     /// Complete, but whose it is will be known with the SDP.
     Unverified {
@@ -246,7 +271,44 @@ enum Next {
     },
 }
 
-/// A ClientHello that comes in pieces. There is one at a time.
+impl Attempt {
+    fn source(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Shaking(association) => association.source(),
+            Self::Unverified { established, .. } => established.source(),
+        }
+    }
+
+    /// Client's random, if we are the server.
+    fn hello(&self) -> &[u8] {
+        match self {
+            Self::Shaking(association) => association.hello(),
+            Self::Unverified { established, .. } => established.hello(),
+        }
+    }
+
+    fn is_shaking(&self) -> bool {
+        matches!(self, Self::Shaking(_))
+    }
+
+    /// Whether records of `from` in the clear are for it.
+    fn hears(&self, from: SocketAddr, peer: Peer) -> bool {
+        match self {
+            Self::Shaking(association) => association.hears(from, peer),
+            Self::Unverified { established, .. } => established.hears(from, peer),
+        }
+    }
+}
+
+/// Where a new association goes.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Free,
+    /// The attempt there ends.
+    InsteadOf(usize),
+}
+
+/// A ClientHello that comes in pieces.
 #[derive(Debug)]
 struct PartialHello {
     from: SocketAddr,
@@ -320,8 +382,12 @@ impl Session {
             cookies: Cookies::new().ok_or(SessionError::Random)?,
             life: Life::Open,
             current: None,
-            next: Next::Idle,
-            hello: None,
+            attempts: Vec::new(),
+            reconnect: None,
+            peer: Peer::default(),
+            starts: Starts::new(),
+            hellos: VecDeque::new(),
+            mismatches: 0,
             deadline: None,
             last_refusal: None,
             reported: None,
@@ -329,6 +395,11 @@ impl Session {
             output: VecDeque::new(),
             counters: Counters::default(),
         })
+    }
+
+    /// Says who the peer is, at first and whenever that changes. [`Peer::Unknown`] until then.
+    pub fn set_peer(&mut self, peer: Peer) {
+        self.peer = peer;
     }
 
     /// A datagram of the peer that [`is_dtls`](crate::is_dtls). Whether `from` may speak at all (ICE,
@@ -351,14 +422,13 @@ impl Session {
 
     /// When [`Session::handle_timeout`] is due; [`None`] while nothing changes by time alone.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let next = match &self.next {
-            Next::Idle => None,
-            Next::Reconnect(at) => Some(*at),
-            Next::Shaking(association) => Some(association.next_timeout()),
-            Next::Unverified { established, .. } => established.next_timeout(),
-        };
+        let attempts = self.attempts.iter().filter_map(|attempt| match attempt {
+            Attempt::Shaking(association) => Some(association.next_timeout()),
+            Attempt::Unverified { established, .. } => established.next_timeout(),
+        });
         let current = self.current.as_ref().and_then(|it| it.next_timeout());
-        [next, current, self.deadline].into_iter().flatten().min()
+        let others = [self.reconnect, current, self.deadline];
+        attempts.chain(others.into_iter().flatten()).min()
     }
 
     /// Sends again what was not answered, and gives up what takes too long.
@@ -369,16 +439,26 @@ impl Session {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             self.handle_deadline(now);
         }
-        match &mut self.next {
-            Next::Idle => {}
-            Next::Reconnect(at) if now < *at => {}
-            Next::Reconnect(_) => self.connect(now),
-            Next::Shaking(association) => {
-                if let Err(reason) = association.handle_timeout(now) {
-                    self.end_handshake(reason, now);
-                }
+        if self.reconnect.is_some_and(|at| now >= at) {
+            self.reconnect = None;
+            if self.starts.admits(None, now) {
+                self.connect(now);
+            } else {
+                self.reconnect = Some(now + limits::RECONNECT);
             }
-            Next::Unverified { established, .. } => established.handle_timeout(now),
+        }
+        let mut index = 0;
+        while let Some(attempt) = self.attempts.get_mut(index) {
+            index += 1;
+            match attempt {
+                Attempt::Shaking(association) => {
+                    if let Err(reason) = association.handle_timeout(now) {
+                        index -= 1;
+                        self.end_attempt(index, reason, now);
+                    }
+                }
+                Attempt::Unverified { established, .. } => established.handle_timeout(now),
+            }
         }
         self.collect();
     }
@@ -403,12 +483,23 @@ impl Session {
         fingerprints.truncate(limits::FINGERPRINTS);
         self.config.fingerprints = Some(fingerprints);
         self.reported = None;
-        if let Next::Unverified { .. } = &self.next {
-            let next = std::mem::replace(&mut self.next, Next::Idle);
-            if let Next::Unverified {
+        self.mismatches = 0;
+        let (shaking, unverified): (Vec<_>, Vec<_>) =
+            self.attempts.drain(..).partition(Attempt::is_shaking);
+        self.attempts = shaking;
+        let expected = self.config.fingerprints.as_deref().unwrap_or_default();
+        let is_peer = |attempt: &Attempt| match attempt {
+            Attempt::Shaking(_) => false,
+            Attempt::Unverified { certificate, .. } => fingerprint::accept(expected, certificate),
+        };
+        // The peer goes first, and ends the others.
+        let found = unverified.iter().position(is_peer);
+        let (first, number) = found.map_or((0, unverified.len()), |found| (found, 1));
+        for attempt in unverified.into_iter().skip(first).take(number) {
+            if let Attempt::Unverified {
                 established,
                 certificate,
-            } = next
+            } = attempt
             {
                 self.verify(established, certificate, now);
             }
@@ -416,20 +507,24 @@ impl Session {
     }
 
     /// Asks for a new association beside the established one, because the SDP has another
-    /// fingerprint, tls-id or role (RFC 8842 §5). An unfinished handshake is dropped. An active session
+    /// fingerprint, tls-id or role (RFC 8842 §5), and shows `certificate` in it. An unfinished handshake is dropped. An active session
     /// sends its ClientHello at once.
     pub fn renew(
         &mut self,
+        certificate: Arc<Certificate>,
         role: Role,
         fingerprints: Option<Vec<Fingerprint>>,
         tls_id: Option<String>,
         now: Instant,
     ) {
-        self.next = Next::Idle;
-        self.hello = None;
+        self.attempts.clear();
+        self.reconnect = None;
+        self.hellos.clear();
+        self.mismatches = 0;
         self.deadline = None;
         self.last_refusal = None;
         self.reported = None;
+        self.config.certificate = certificate;
         self.config.role = role;
         self.config.tls_id = tls_id;
         self.config.fingerprints = fingerprints;
@@ -445,25 +540,27 @@ impl Session {
     pub fn close(&mut self) {
         self.life = Life::Closed;
         self.deadline = None;
-        self.hello = None;
+        self.hellos.clear();
+        self.reconnect = None;
         if let Some(mut current) = self.current.take() {
             let source = current.source();
             let close = current.close();
             self.send(close, source);
         }
-        match std::mem::replace(&mut self.next, Next::Idle) {
-            Next::Idle | Next::Reconnect(_) => {}
-            Next::Shaking(mut association) => {
-                association.send_alert(alert::CLOSE_NOTIFY);
-                let source = association.source();
-                self.send(association.take_output(), source);
-            }
-            Next::Unverified {
-                mut established, ..
-            } => {
-                let source = established.source();
-                let close = established.close();
-                self.send(close, source);
+        for attempt in std::mem::take(&mut self.attempts) {
+            match attempt {
+                Attempt::Shaking(mut association) => {
+                    association.send_alert(alert::CLOSE_NOTIFY);
+                    let source = association.source();
+                    self.send(association.take_output(), source);
+                }
+                Attempt::Unverified {
+                    mut established, ..
+                } => {
+                    let source = established.source();
+                    let close = established.close();
+                    self.send(close, source);
+                }
             }
         }
     }
@@ -501,26 +598,64 @@ impl Session {
         if is_handshake && record.body.first() == Some(&wire::CLIENT_HELLO) {
             return self.handle_hello_record(from, record, now);
         }
-        match &mut self.next {
-            Next::Shaking(_) => self.shake(from, record, now),
-            // The peer repeats its last flight: it has not had ours.
-            Next::Unverified { established, .. } if is_handshake => {
-                let flight = established.repeat(record.sequence, now).to_vec();
-                let source = established.source();
-                self.send(flight, source);
-                true
-            }
-            _ if is_handshake => {
-                let Some(current) = &mut self.current else {
-                    return false;
-                };
+        if let Some(index) = self.attempt_of(from) {
+            return self.handle_attempt(index, from, record, now);
+        }
+        match &mut self.current {
+            Some(current) if is_handshake && current.hears(from, self.peer) => {
                 let flight = current.repeat(record.sequence, now).to_vec();
-                let source = current.source();
                 let is_known = !flight.is_empty();
-                self.send(flight, source);
+                self.send(flight, Some(from));
                 is_known
             }
             _ => false,
+        }
+    }
+
+    /// The attempt that records of `from` are for: its own, else the newest that hears it.
+    fn attempt_of(&self, from: SocketAddr) -> Option<usize> {
+        let is_own = |attempt: &Attempt| attempt.source() == Some(from);
+        let hears = |attempt: &Attempt| attempt.hears(from, self.peer);
+        let attempts = &self.attempts;
+        let own = attempts.iter().rposition(|it| is_own(it) && hears(it));
+        own.or_else(|| attempts.iter().rposition(hears))
+    }
+
+    /// Gives an attempt a record that is for it, no ClientHello.
+    fn handle_attempt(
+        &mut self,
+        index: usize,
+        from: SocketAddr,
+        record: &Record<'_>,
+        now: Instant,
+    ) -> bool {
+        let expected = self.config.fingerprints.as_deref();
+        let handled = match self.attempts.get_mut(index) {
+            Some(Attempt::Shaking(association)) => {
+                association.handle_record(from, record, expected, now)
+            }
+            // The peer repeats its last flight: it has not had ours.
+            Some(Attempt::Unverified { established, .. })
+                if (record.epoch, record.kind) == (0, wire::HANDSHAKE) =>
+            {
+                let flight = established.repeat(record.sequence, now).to_vec();
+                self.send(flight, Some(from));
+                return true;
+            }
+            _ => return false,
+        };
+        match handled {
+            Ok((used, None)) => used,
+            Ok((_, Some(complete))) => {
+                self.collect();
+                self.attempts.remove(index);
+                self.complete(*complete, now);
+                true
+            }
+            Err(reason) => {
+                self.end_attempt(index, reason, now);
+                true
+            }
         }
     }
 
@@ -544,44 +679,22 @@ impl Session {
             }
             return true;
         }
-        match &mut self.next {
-            Next::Idle | Next::Reconnect(_) => false,
-            Next::Shaking(_) => self.shake(from, record, now),
-            Next::Unverified { established, .. } => {
-                let Some(heard) = established.handle_sealed(record, from) else {
-                    return false;
-                };
+        for index in 0..self.attempts.len() {
+            if let Some(Attempt::Unverified { established, .. }) = self.attempts.get_mut(index)
+                && let Some(heard) = established.handle_sealed(record, from)
+            {
                 // Nobody was told of it, so nothing has ended.
                 if heard != Heard::Nothing {
-                    self.next = Next::Idle;
+                    self.attempts.remove(index);
                 }
-                heard != Heard::Nothing
+                return heard != Heard::Nothing;
             }
         }
-    }
-
-    /// Gives a record to the handshake under way.
-    fn shake(&mut self, from: SocketAddr, record: &Record<'_>, now: Instant) -> bool {
-        let Next::Shaking(association) = &mut self.next else {
-            return false;
-        };
-        let expected = self.config.fingerprints.as_deref();
-        match association.handle_record(from, record, expected, now) {
-            Ok((used, None)) => used,
-            Ok((_, Some(complete))) => {
-                self.complete(*complete, now);
-                true
-            }
-            Err(reason) => {
-                self.end_handshake(reason, now);
-                true
-            }
-        }
+        let index = self.attempt_of(from);
+        index.is_some_and(|index| self.handle_attempt(index, from, record, now))
     }
 
     fn complete(&mut self, complete: Complete, now: Instant) {
-        self.collect();
-        self.next = Next::Idle;
         let certificate = complete.agreed.certificate.clone();
         match Established::new(complete, self.config.tls_id.clone(), now) {
             Ok(established) => self.verify(Box::new(established), certificate, now),
@@ -592,12 +705,14 @@ impl Session {
     /// The only place where keys are given out.
     fn verify(&mut self, mut established: Box<Established>, certificate: Vec<u8>, now: Instant) {
         let Some(fingerprints) = &self.config.fingerprints else {
-            // Signalling has its own time-outs.
-            self.deadline = None;
-            self.next = Next::Unverified {
+            self.attempts.push(Attempt::Unverified {
                 established,
                 certificate,
-            };
+            });
+            // Signalling has its own time-outs.
+            if !self.attempts.iter().any(Attempt::is_shaking) {
+                self.deadline = None;
+            }
             return;
         };
         if !fingerprint::accept(fingerprints, &certificate) {
@@ -614,40 +729,58 @@ impl Session {
             remote: state.remote.clone(),
             peer_fingerprint: state.peer_fingerprint.clone(),
         };
+        self.attempts.clear();
         self.deadline = None;
         self.last_refusal = None;
         self.reported = None;
+        self.mismatches = 0;
         self.current = Some(established);
         self.event(Event::Connected(Box::new(connected)));
     }
 
-    /// The handshake under way is over, without keys.
-    fn end_handshake(&mut self, reason: FailReason, now: Instant) {
+    fn end_attempt(&mut self, index: usize, reason: FailReason, now: Instant) {
         self.collect();
+        self.attempts.remove(index);
+        self.end_handshake(reason, now);
+    }
+
+    /// A handshake is over, without keys, and is no attempt any more.
+    fn end_handshake(&mut self, reason: FailReason, now: Instant) {
         self.counters.handshakes_failed += 1;
-        if reason.is_final() {
-            self.next = Next::Idle;
+        let is_active = self.config.role == Role::Active;
+        // A stranger may have answered sooner than the peer.
+        let is_stranger = is_active && reason == FailReason::FingerprintMismatch;
+        self.mismatches += u32::from(is_stranger);
+        let is_tried = is_stranger && self.mismatches <= limits::MISMATCHES;
+        if reason.is_final() && !is_tried && self.attempts.is_empty() {
             self.report_failure(reason);
             return;
         }
         self.last_refusal = Some(reason);
-        self.next = match self.config.role {
-            Role::Active => Next::Reconnect(now + limits::RECONNECT),
-            Role::Passive => Next::Idle,
-        };
+        if is_active {
+            self.reconnect = Some(now + limits::RECONNECT);
+        }
     }
 
     fn handle_deadline(&mut self, now: Instant) {
         // A client that has started over has its time, too.
-        if let Next::Shaking(association) = &self.next
-            && self.config.role == Role::Passive
-            && association.started() + limits::HANDSHAKE > now
-        {
-            self.deadline = Some(association.started() + limits::HANDSHAKE);
+        let is_passive = self.config.role == Role::Passive;
+        self.attempts.retain(|attempt| match attempt {
+            Attempt::Shaking(association) => {
+                is_passive && association.started() + limits::HANDSHAKE > now
+            }
+            Attempt::Unverified { .. } => true,
+        });
+        let ends = self.attempts.iter().filter_map(|attempt| match attempt {
+            Attempt::Shaking(association) => Some(association.started() + limits::HANDSHAKE),
+            Attempt::Unverified { .. } => None,
+        });
+        self.deadline = ends.max();
+        if !self.attempts.is_empty() {
             return;
         }
+        self.reconnect = None;
         let last = self.last_refusal.take().map(Box::new);
-        self.next = Next::Idle;
         self.report_failure(FailReason::TimedOut { last });
     }
 
@@ -668,7 +801,7 @@ impl Session {
     fn connect(&mut self, now: Instant) {
         self.deadline.get_or_insert(now + limits::HANDSHAKE);
         match Association::connect(&self.config, now) {
-            Ok(association) => self.next = Next::Shaking(Box::new(association)),
+            Ok(association) => self.attempts.push(Attempt::Shaking(Box::new(association))),
             Err(reason) => self.end_handshake(reason, now),
         }
         self.collect();
@@ -697,18 +830,40 @@ impl Session {
 
     /// The ClientHello that `fragment` is, or completes.
     fn whole_hello(&mut self, from: SocketAddr, fragment: &Fragment<'_>) -> Option<Message> {
-        let hello = match &mut self.hello {
-            Some(hello) if hello.from == from && hello.message == fragment.message => hello,
-            slot => slot.insert(PartialHello {
-                from,
-                message: fragment.message,
-                incoming: Reassembly::from(fragment.message),
-            }),
+        if fragment.length > limits::HELLO_BYTES {
+            return None;
+        }
+        if fragment.body.len() == fragment.length {
+            return Some(Message {
+                kind: fragment.kind,
+                number: fragment.message,
+                body: fragment.body.to_vec(),
+            });
+        }
+        let is_same =
+            |hello: &PartialHello| hello.from == from && hello.message == fragment.message;
+        let known = self.hellos.iter().position(is_same);
+        let index = match known {
+            Some(index) => index,
+            // Nothing is kept for what is no beginning.
+            None if fragment.offset != 0 => return None,
+            None => {
+                if self.hellos.len() == limits::HELLOS {
+                    self.hellos.pop_front();
+                }
+                self.hellos.push_back(PartialHello {
+                    from,
+                    message: fragment.message,
+                    incoming: Reassembly::from(fragment.message),
+                });
+                self.hellos.len() - 1
+            }
         };
+        let hello = self.hellos.get_mut(index)?;
         hello.incoming.push(fragment);
         let message = hello.incoming.pop();
         if message.is_some() {
-            self.hello = None;
+            self.hellos.remove(index);
         }
         message
     }
@@ -718,20 +873,24 @@ impl Session {
             self.counters.malformed += 1;
             return;
         };
-        if !self.cookies.is_valid(from, hello.random, hello.cookie) {
+        if !self.cookies.is_valid(from, hello.random, hello.cookie, now) {
             // A client that counts otherwise could not go on (RFC 6347 §4.2.2).
             if message.number == 0 {
                 self.counters.cookies_sent += 1;
-                let cookie = self.cookies.cookie(from, hello.random);
+                let cookie = self.cookies.cookie(from, hello.random, now);
                 let request = cookie::hello_verify_request(&cookie, sequence, message.number);
                 self.send([request], Some(from));
             }
             return;
         }
-        if message.number != 1 || !self.admits(from, hello.random, sequence, now) {
+        let place = match message.number {
+            1 => self.place(from, hello.random, sequence, now),
+            _ => None,
+        };
+        let Some(place) = place else {
             self.counters.hellos_refused += 1;
             return;
-        }
+        };
         self.deadline.get_or_insert(now + limits::HANDSHAKE);
         let profile = match self.choose(&hello) {
             Ok(profile) => profile,
@@ -747,35 +906,66 @@ impl Session {
                 return;
             }
         };
-        let place = (from, sequence);
-        match Association::accept(&self.config, &hello, message, profile, place, now) {
-            Ok(association) => self.next = Next::Shaking(Box::new(association)),
+        if !self.starts.admits(Some(from.ip()), now) {
+            self.counters.hellos_refused += 1;
+            return;
+        }
+        if let Place::InsteadOf(index) = place {
+            self.collect();
+            self.attempts.remove(index);
+        }
+        let client = (from, sequence);
+        match Association::accept(&self.config, &hello, message, profile, client, now) {
+            Ok(association) => self.attempts.push(Attempt::Shaking(Box::new(association))),
             Err(reason) => self.end_handshake(reason, now),
         }
     }
 
-    /// Whether a proven hello may begin an association: not one that has begun already, and not one
-    /// that would end the fresh handshake of another source.
-    fn admits(&mut self, from: SocketAddr, random: &[u8], sequence: u64, now: Instant) -> bool {
+    /// Where a proven hello may begin an association: not one that has begun already, and not one that
+    /// would end the handshake of another source, unless that has stalled.
+    fn place(
+        &mut self,
+        from: SocketAddr,
+        random: &[u8],
+        sequence: u64,
+        now: Instant,
+    ) -> Option<Place> {
         if let Some(current) = &self.current
             && current.hello() == random
         {
-            return false;
+            return None;
         }
-        match &mut self.next {
-            Next::Idle | Next::Reconnect(_) => true,
-            Next::Shaking(association) if association.hello() == random => {
+        let is_proven = self.peer == Peer::Proven;
+        let is_own = |attempt: &&mut Attempt| {
+            attempt.hello() == random && (is_proven || attempt.source() == Some(from))
+        };
+        if let Some(attempt) = self.attempts.iter_mut().find(is_own) {
+            if let Attempt::Shaking(association) = attempt {
                 association.handle_repeat(sequence, now);
-                false
             }
-            Next::Shaking(association) => {
-                let age = now.saturating_duration_since(association.started());
-                association.source() == Some(from) || age >= limits::STALLED
-            }
-            Next::Unverified { established, .. } => {
-                established.hello() != random && established.source() == Some(from)
-            }
+            return None;
         }
+        let source_of = |attempt: &Attempt| attempt.source();
+        let mut attempts = self.attempts.iter();
+        if let Some(index) = attempts.position(|it| source_of(it) == Some(from)) {
+            return Some(Place::InsteadOf(index));
+        }
+        let host_of = |attempt: &Attempt| attempt.source().map(|source| source.ip());
+        let is_neighbour = |attempt: &Attempt| host_of(attempt) == Some(from.ip());
+        let neighbours = self.attempts.iter().filter(|it| is_neighbour(it)).count();
+        let is_crowded = neighbours >= limits::ATTEMPTS_OF_A_HOST;
+        if !is_crowded && self.attempts.len() < limits::ATTEMPTS {
+            return Some(Place::Free);
+        }
+        let stalled = self.attempts.iter().enumerate().filter_map(|(index, it)| {
+            let Attempt::Shaking(association) = it else {
+                return None;
+            };
+            let silence = now.saturating_duration_since(association.progress());
+            let is_spare = silence >= limits::STALLED && (!is_crowded || is_neighbour(it));
+            is_spare.then_some((association.progress(), index))
+        });
+        stalled.min().map(|(_, index)| Place::InsteadOf(index))
     }
 
     /// Our choice among what a hello offers, or why there is none.
@@ -798,12 +988,14 @@ impl Session {
             .ok_or(FailReason::NoCommonProfile)
     }
 
-    /// Takes the datagrams of the handshake under way.
+    /// Takes the datagrams of the handshakes under way.
     fn collect(&mut self) {
-        if let Next::Shaking(association) = &mut self.next {
-            let source = association.source();
-            let output = association.take_output();
-            self.send(output, source);
+        for index in 0..self.attempts.len() {
+            if let Some(Attempt::Shaking(association)) = self.attempts.get_mut(index) {
+                let source = association.source();
+                let output = association.take_output();
+                self.send(output, source);
+            }
         }
     }
 
@@ -835,7 +1027,7 @@ impl fmt::Debug for Session {
             .field("certificate", &ours.to_string())
             .field("life", &self.life)
             .field("current", &self.current)
-            .field("next", &self.next)
+            .field("attempts", &self.attempts)
             .field("counters", &self.counters)
             .finish_non_exhaustive()
     }

@@ -155,6 +155,12 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// Number of a record within its epoch; 0 of what is none.
+pub(crate) fn sequence(record: &[u8]) -> u64 {
+    let first = Records::new(record).next();
+    first.map_or(0, |record| record.map_or(0, |record| record.sequence))
+}
+
 /// Writes a record.
 pub(crate) fn record(kind: u8, version: u16, epoch: u16, sequence: u64, body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(RECORD_HEADER + body.len());

@@ -19,6 +19,9 @@ pub const LOCAL_CANDIDATES: usize = 16;
 /// Candidates of the peer that were signalled: hosts with many interfaces and servers reach some 60
 /// (spec: media-behaviour §5).
 pub const REMOTE_CANDIDATES: usize = 100;
+/// Of these, with one IP address and component: a host has one per transport or NAT binding. Each is a
+/// port that gets checks, whosever the address is.
+pub const CANDIDATES_OF_A_HOST: usize = 8;
 /// Candidates of the peer that were learned from its requests. A NAT shows one per component and
 /// local address; the oldest that led to nothing makes room.
 pub const LEARNED_CANDIDATES: usize = 16;
@@ -44,6 +47,21 @@ pub const PACE: Duration = Duration::from_millis(20);
 pub const RETRANSMIT: Duration = Duration::from_millis(100);
 /// Retransmissions of a check. After the last one a pair waits 12.8 s more and fails.
 pub const RETRANSMISSIONS: u8 = 7;
+/// Pairs of a generation that get all of them though the peer was not heard on them: those of four of
+/// our addresses with four of the peer's.
+pub const PATIENT_PAIRS: u8 = 16;
+/// Retransmissions for the other pairs of which nothing was heard, which fail after 3.1 s. With all
+/// bounds a list of candidates makes at most 16 × 8 + 84 × 5 = 548 checks of some 120 bytes, and for one
+/// victim's IP address and one of ours, 8 × 8 per component.
+pub const RETRANSMISSIONS_OF_MANY: u8 = 4;
+/// Requests without the right credentials that are answered at once, and how long it takes until one
+/// more is: an honest peer that errs repeats itself.
+pub const ERRORS: u32 = 8;
+/// See [`ERRORS`].
+pub const ERROR_INTERVAL: Duration = Duration::from_millis(250);
+/// Authenticated requests whose sources are remembered: those of a busy first second, or of five
+/// minutes of consent checks.
+pub const REQUESTS_KEPT: usize = 64;
 /// From the first complete set of working pairs to the nomination (spec: media-behaviour §5), so that
 /// better pairs have a chance.
 pub const NOMINATION_DELAY: Duration = Duration::from_millis(100);

@@ -110,7 +110,7 @@ fn close_notify_of_a_stranger_is_no_close() {
 
 /// A stranger whose hello is proven before the peer's, as far as it gets without a certificate.
 #[test]
-fn stranger_who_was_first_only_delays() {
+fn stranger_who_was_first_delays_nothing() {
     let (active, passive) = ecdsa();
     let mut link = Link::new(active, passive);
     let from = "203.0.113.66:6666".parse().unwrap();
@@ -123,9 +123,8 @@ fn stranger_who_was_first_only_delays() {
         assert_eq!(transmit.to, Some(from));
         stranger.handle_datagram(address(Side::Passive), &buf, link.now);
     }
-    link.run(Duration::from_secs(4));
+    link.run(Duration::from_millis(200));
     link.keys();
-    assert!(link.passive.counters().hellos_refused > 0);
 }
 
 /// Row 5 of the security promises: hellos for the NULL cipher while a handshake is under way.

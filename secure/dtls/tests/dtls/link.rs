@@ -39,6 +39,8 @@ pub(crate) struct Link {
     pub(crate) longest: usize,
     /// Datagrams sent.
     pub(crate) sent: usize,
+    /// Where datagrams went that were not for the other side.
+    pub(crate) strays: Vec<SocketAddr>,
     faults: Faults,
     random: u64,
     tamper: Tamper,
@@ -56,6 +58,7 @@ impl Link {
             passive_events: Vec::new(),
             longest: 0,
             sent: 0,
+            strays: Vec::new(),
             faults: Faults::default(),
             random: 1,
             tamper: Box::new(|_, datagram| vec![datagram]),
@@ -115,7 +118,7 @@ impl Link {
     }
 
     /// Whatever the sessions want to send and say.
-    fn fetch(&mut self) {
+    pub(crate) fn fetch(&mut self) {
         let mut buf = Vec::new();
         for side in [Side::Active, Side::Passive] {
             let (session, events) = match side {
@@ -123,10 +126,17 @@ impl Link {
                 Side::Passive => (&mut self.passive, &mut self.passive_events),
             };
             events.extend(std::iter::from_fn(|| session.poll_event()));
+            let other = match side {
+                Side::Active => address(Side::Passive),
+                Side::Passive => address(Side::Active),
+            };
             let mut sent = Vec::new();
             while let Some(transmit) = session.poll_transmit(&mut buf) {
                 assert_eq!(transmit.len, buf.len());
-                sent.push(buf.clone());
+                match transmit.to.filter(|to| *to != other) {
+                    Some(stray) => self.strays.push(stray),
+                    None => sent.push(buf.clone()),
+                }
             }
             for datagram in sent {
                 self.longest = self.longest.max(datagram.len());

@@ -14,3 +14,4 @@ mod openssl;
 mod pair;
 mod renewal;
 mod state;
+mod strangers;

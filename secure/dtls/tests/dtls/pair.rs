@@ -374,7 +374,7 @@ fn hello_in_pieces_is_put_together() {
             piece.extend(&datagram[25..][range]);
             piece
         };
-        vec![piece(half..datagram.len() - 25, 0), piece(0..half, 1)]
+        vec![piece(0..half, 0), piece(half..datagram.len() - 25, 1)]
     });
     link.run(LIMIT);
     link.keys();

@@ -103,10 +103,20 @@ fn sessions_are_renewed_with_roles_changed() {
     };
     let (of_passive, of_active) = (print(&link.active), print(&link.passive));
     let now = link.now;
-    link.active
-        .renew(Role::Passive, of_passive, Some("b".into()), now);
-    link.passive
-        .renew(Role::Active, of_active, Some("a".into()), now);
+    link.active.renew(
+        certificate(KeyKind::EcdsaP256, 0),
+        Role::Passive,
+        of_passive,
+        Some("b".into()),
+        now,
+    );
+    link.passive.renew(
+        certificate(KeyKind::EcdsaP256, 1),
+        Role::Active,
+        of_active,
+        Some("a".into()),
+        now,
+    );
     assert!(link.active.is_connected() && link.passive.is_connected());
     link.run(LIMIT);
     let second = link.keys().0;
@@ -119,14 +129,35 @@ fn renewal_with_another_certificate_needs_its_fingerprint() {
     let mut link = established();
     let other = certificate(KeyKind::EcdsaP256, 2);
     let print = other.fingerprint(HashFunction::Sha256);
-    link.passive
-        .renew(Role::Passive, Some(vec![print]), None, link.now);
+    link.passive.renew(
+        certificate(KeyKind::EcdsaP256, 1),
+        Role::Passive,
+        Some(vec![print]),
+        None,
+        link.now,
+    );
     let mut config = ecdsa().0;
     config.certificate = other;
     link.active = Session::new(config, link.now).unwrap();
     link.run(LIMIT);
     link.keys();
     assert_eq!(link.passive_events.len(), 2);
+}
+
+#[test]
+fn renewal_shows_the_certificate_that_it_is_given() {
+    let mut link = established();
+    let other = certificate(KeyKind::EcdsaP256, 2);
+    let print = other.fingerprint(HashFunction::Sha256);
+    let of_active = ecdsa().1.fingerprints;
+    let (role, now) = (Role::Passive, link.now);
+    link.passive.renew(other, role, of_active, None, now);
+    let mut config = ecdsa().0;
+    config.fingerprints = Some(vec![print]);
+    link.active = Session::new(config, now).unwrap();
+    link.active_events.clear();
+    link.run(LIMIT);
+    link.keys();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Candidates of both sides (RFC 8445 §5.1).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,9 @@ pub enum CandidateRefused {
     /// The bound of [`REMOTE_CANDIDATES`](crate::limits::REMOTE_CANDIDATES) is reached.
     #[error("more than {max} candidates", max = crate::limits::REMOTE_CANDIDATES)]
     TooMany,
+    /// The bound of [`CANDIDATES_OF_A_HOST`](crate::limits::CANDIDATES_OF_A_HOST) is reached.
+    #[error("more than {max} candidates of {0}", max = crate::limits::CANDIDATES_OF_A_HOST)]
+    TooManyOfHost(IpAddr),
     /// Nothing can be sent there.
     #[error("{0} is no address of a peer")]
     Unusable(SocketAddr),
@@ -156,6 +159,6 @@ pub(super) fn same_family(one: SocketAddr, other: SocketAddr) -> bool {
 /// Whether a datagram can be sent there: RFC 8839 §5.1 allows neither port 0 nor group addresses.
 pub(super) fn is_usable(address: SocketAddr) -> bool {
     let ip = address.ip();
-    let is_broadcast = matches!(ip, std::net::IpAddr::V4(ip) if ip.is_broadcast());
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
 }

@@ -98,25 +98,36 @@ impl Agent {
     fn next_to_check(&mut self, now: Instant, rng: &mut dyn RngCore) -> Option<u32> {
         let role = self.role;
         while let Some(triggered) = self.current.triggered.pop_front() {
+            let stage = self.current.pair(triggered.pair).map(|pair| &pair.stage);
+            let begins = matches!(stage, Some(Stage::Frozen | Stage::Waiting | Stage::Failed));
+            let repeats = if begins {
+                self.current.retransmissions(triggered.pair)
+            } else {
+                limits::RETRANSMISSIONS
+            };
             let Some(pair) = self.current.pair_mut(triggered.pair) else {
                 continue;
             };
             match &mut pair.stage {
                 Stage::Frozen | Stage::Waiting | Stage::Failed => {
-                    pair.stage = Stage::InProgress(Check::new(transaction(rng), role, now));
+                    pair.stage =
+                        Stage::InProgress(Check::new(transaction(rng), role, repeats, now));
                 }
                 Stage::InProgress(check) => check.renew(now),
                 Stage::Succeeded if triggered.nominates => {
-                    pair.stage = Stage::Nominating(Check::new(transaction(rng), role, now));
+                    pair.stage =
+                        Stage::Nominating(Check::new(transaction(rng), role, repeats, now));
                 }
                 Stage::Succeeded | Stage::Nominating(_) | Stage::Lost => continue,
             }
             return Some(pair.id);
         }
-        let open = self.current.pairs.iter_mut().filter(|pair| pair.is_open());
-        let rank = |pair: &&mut Pair| (matches!(pair.stage, Stage::Waiting), pair.priority);
-        let pair = open.max_by_key(rank)?;
-        pair.stage = Stage::InProgress(Check::new(transaction(rng), role, now));
+        let open = self.current.pairs.iter().filter(|pair| pair.is_open());
+        let rank = |pair: &&Pair| (matches!(pair.stage, Stage::Waiting), pair.priority);
+        let best = open.max_by_key(rank)?.id;
+        let repeats = self.current.retransmissions(best);
+        let pair = self.current.pair_mut(best)?;
+        pair.stage = Stage::InProgress(Check::new(transaction(rng), role, repeats, now));
         Some(pair.id)
     }
 

@@ -71,12 +71,15 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// A request without USERNAME or MESSAGE-INTEGRITY; answered with 400.
+    /// A request without USERNAME or MESSAGE-INTEGRITY; answered with 400, unless there are too many.
     #[error("request without username or message integrity")]
     BadRequest,
     /// Unreadable.
     #[error("malformed STUN message")]
     Malformed,
+    /// A request that was there before, from another source: somebody else sent it again.
+    #[error("request repeated from another source")]
+    Replayed,
     /// Both sides take themselves to be in one role, and the peer has to change; answered with 487.
     #[error("role conflict that the peer has to resolve")]
     RoleConflict,
@@ -111,6 +114,8 @@ pub struct Counters {
     pub consent_out: u32,
     /// Messages with the wrong user, the wrong password, or none.
     pub unauthentic_in: u32,
+    /// Requests of these that were not answered, since too many came.
+    pub unanswered_in: u32,
     /// Other messages that were not used.
     pub dropped_in: u32,
 }

@@ -27,6 +27,8 @@ pub(super) struct Generation {
     pub(super) nomination: Nomination,
     pub(super) phase: Phase,
     pub(super) has_rtcp: bool,
+    /// Pairs whose checks were started with all of their retransmissions, unasked.
+    pub(super) patient: u8,
 }
 
 /// Credentials of one side, ready to be used.
@@ -118,6 +120,7 @@ impl Generation {
             used: PerComponent::default(),
             nomination: Nomination::Idle,
             phase: Phase::AwaitingRemote,
+            patient: 0,
         })
     }
 
@@ -186,9 +189,32 @@ impl Generation {
     }
 
     /// Pairs with proof that the peer is at their other end.
-    pub(super) fn sources(&self) -> impl Iterator<Item = (Component, SocketAddr, SocketAddr)> {
-        let proven = self.pairs.iter().filter(|pair| pair.is_authenticated);
+    pub(super) fn sources(
+        &self,
+        mode: Mode,
+    ) -> impl Iterator<Item = (Component, SocketAddr, SocketAddr)> {
+        let proven = self.pairs.iter().filter(move |pair| self.shows(pair, mode));
         proven.filter_map(|pair| Some((pair.component, self.address_of(pair)?, pair.remote)))
+    }
+
+    pub(super) fn is_source(&self, id: u32, mode: Mode) -> bool {
+        self.pair(id).is_some_and(|pair| self.shows(pair, mode))
+    }
+
+    /// Whether the peer has shown that it is at the other end. A request can be sent again by others
+    /// under a source of their choice, so one from an address that was not signalled shows it only to
+    /// those who cannot check it: a lite agent, or one that does not know its peer yet.
+    fn shows(&self, pair: &Pair, mode: Mode) -> bool {
+        let is_signalled = |remote: &Remote| {
+            remote.origin == Origin::Signalled
+                && remote.address == pair.remote
+                && remote.component == pair.component
+        };
+        pair.is_authenticated
+            && (pair.proven.is_some()
+                || mode == Mode::Lite
+                || self.remote.is_none()
+                || self.remotes.iter().any(is_signalled))
     }
 
     /// Adds a signalled candidate, and pairs it with ours.
@@ -214,12 +240,17 @@ impl Generation {
             .remotes
             .iter()
             .filter(|known| known.origin == Origin::Signalled);
-        let is_full = signalled.count() >= limits::REMOTE_CANDIDATES;
+        let is_full = signalled.clone().count() >= limits::REMOTE_CANDIDATES;
+        let of_host = signalled.filter(|known| {
+            known.address.ip() == address.ip() && known.component == remote.component
+        });
+        let is_host_full = of_host.count() >= limits::CANDIDATES_OF_A_HOST;
         match self.remotes.iter_mut().find(is_same) {
             Some(known) if known.origin == Origin::Signalled => {
                 return Err(CandidateRefused::Duplicate(address));
             }
             _ if is_full => return Err(CandidateRefused::TooMany),
+            _ if is_host_full => return Err(CandidateRefused::TooManyOfHost(address.ip())),
             // Learned before it was signalled.
             Some(known) => *known = remote,
             None => self.remotes.push(remote),
@@ -362,6 +393,20 @@ impl Generation {
         }
     }
 
+    /// How often the check of a pair that is about to start is repeated. Anybody's address can be
+    /// signalled: beyond a few, pairs of which nothing was heard get less.
+    pub(super) fn retransmissions(&mut self, pair: u32) -> u8 {
+        let is_heard = |pair: &Pair| pair.is_authenticated || pair.proven.is_some();
+        if self.pair(pair).is_some_and(is_heard) {
+            return limits::RETRANSMISSIONS;
+        }
+        if self.patient >= limits::PATIENT_PAIRS {
+            return limits::RETRANSMISSIONS_OF_MANY;
+        }
+        self.patient += 1;
+        limits::RETRANSMISSIONS
+    }
+
     /// RFC 8445 §7.2.5.3.3: pairs with the foundation of one that succeeded are not frozen any more.
     pub(super) fn unfreeze(&mut self, foundation: u64) {
         for pair in &mut self.pairs {
@@ -426,10 +471,10 @@ pub(super) struct Previous {
 }
 
 impl Previous {
-    pub(super) fn new(ended: Generation, role: Role) -> Self {
+    pub(super) fn new(ended: Generation, role: Role, mode: Mode) -> Self {
         Self {
             role,
-            sources: ended.sources().collect(),
+            sources: ended.sources(mode).collect(),
             local: ended.local,
             remote: ended.remote,
             used: ended.used,

@@ -23,6 +23,7 @@ mod checks;
 mod consent;
 mod event;
 mod generation;
+mod memory;
 mod nominate;
 mod output;
 mod pair;
@@ -46,6 +47,7 @@ use crate::{Credentials, limits};
 use candidate::{Origin, PerComponent, Remote};
 use consent::Use;
 use generation::{Generation, Nomination, Phase, Previous, RemoteSide, Side};
+use memory::{Replies, Requests};
 use output::{Age, Outgoing};
 
 /// What all agents of a relay have in common.
@@ -182,6 +184,8 @@ pub struct Agent {
     out: VecDeque<Outgoing>,
     events: VecDeque<Event>,
     counters: Counters,
+    replies: Replies,
+    requests: Requests,
 }
 
 impl Agent {
@@ -199,6 +203,8 @@ impl Agent {
             out: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            replies: Replies::new(),
+            requests: Requests::default(),
             config,
         };
         agent.cut_software();
@@ -269,11 +275,12 @@ impl Agent {
         let previous = self.previous.as_ref();
         let is_needed = previous.is_some_and(|previous| previous.is_used());
         if ended.used.iter().any(Option::is_some) || !is_needed {
-            self.previous = Some(Box::new(Previous::new(ended, self.role)));
+            self.previous = Some(Box::new(Previous::new(ended, self.role, self.config.mode)));
         }
         self.role = start.role;
         self.conflicts = 0;
         self.followed_at = None;
+        self.requests.clear();
         // Messages name pairs and credentials of the generation that ended.
         self.out.clear();
         Ok(())
@@ -374,7 +381,8 @@ impl Agent {
     }
 
     /// Whether `from` has shown on the socket `local` that it is the peer. DTLS and media of others
-    /// are not to be let in (spec: media-behaviour §2). Stays true when consent to send is lost. Between
+    /// are not to be let in (spec: media-behaviour §2). A request shows it of a signalled source; a
+    /// full agent that knows its peer believes others when they have answered a check. Stays true when consent to send is lost. Between
     /// two lite sides nothing is shown, and every signalled address counts.
     pub fn is_valid_source(&self, local: SocketAddr, from: SocketAddr) -> bool {
         self.valid_sources()
@@ -383,7 +391,7 @@ impl Agent {
 
     /// All sources by [`Agent::is_valid_source`], with their component and socket.
     pub fn valid_sources(&self) -> impl Iterator<Item = (Component, SocketAddr, SocketAddr)> {
-        let current = self.current.sources();
+        let current = self.current.sources(self.config.mode);
         let previous = self.previous.iter();
         current.chain(previous.flat_map(|previous| previous.sources.iter().copied()))
     }

@@ -51,29 +51,33 @@ pub(super) struct Check {
     pub(super) role: Role,
     /// How often it was sent.
     pub(super) sent: u8,
+    /// How often it may be repeated.
+    pub(super) repeats: u8,
     /// When it is sent again, or has failed.
     pub(super) next: Instant,
 }
 
 impl Check {
-    pub(super) fn new(transaction: TransactionId, role: Role, now: Instant) -> Self {
+    pub(super) fn new(transaction: TransactionId, role: Role, repeats: u8, now: Instant) -> Self {
         Self {
             transaction,
             role,
             sent: 1,
+            repeats,
             next: now + limits::RETRANSMIT,
         }
     }
 
-    /// Starts to count anew, with the same transaction.
+    /// Starts to count anew, with the same transaction: the peer was heard.
     pub(super) fn renew(&mut self, now: Instant) {
         self.sent = 1;
+        self.repeats = limits::RETRANSMISSIONS;
         self.next = now + limits::RETRANSMIT;
     }
 
     /// Whether it has been sent often enough.
     pub(super) fn is_spent(&self) -> bool {
-        self.sent > limits::RETRANSMISSIONS
+        self.sent > self.repeats
     }
 
     /// Counts one more transmission.

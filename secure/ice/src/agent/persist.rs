@@ -10,6 +10,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use super::consent::{Liveness, Use};
+use super::memory::{Replies, Requests};
 use super::pair::{Pair, Stage};
 use super::{
     Agent, Component, Config, Counters, Generation, LocalCandidate, Mode, PerComponent, Phase,
@@ -162,6 +163,8 @@ impl Agent {
             out: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            replies: Replies::new(),
+            requests: Requests::default(),
             config,
         };
         agent.cut_software();

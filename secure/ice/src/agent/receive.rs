@@ -69,12 +69,19 @@ impl Agent {
                     Refusal::BadRequest => (400, "Bad request"),
                     _ => (401, "Unauthorized"),
                 };
+                if !self.replies.admits(now) {
+                    self.counters.unanswered_in = self.counters.unanswered_in.wrapping_add(1);
+                    return Err(refusal);
+                }
                 let room = message.len();
                 let answer = Answer::Unauthenticated { code, reason, room };
                 self.reply(path, message, answer);
                 return Err(refusal);
             }
         };
+        if self.requests.is_replayed(message.transaction(), path.from) {
+            return Err(Refusal::Replayed);
+        }
         self.counters.requests_in = self.counters.requests_in.wrapping_add(1);
         if !message.unknown().as_slice().is_empty() {
             let answer = Answer::UnknownAttributes(age, *message.unknown());
@@ -185,11 +192,12 @@ impl Agent {
             return;
         };
         let is_known = self.current.remote.is_some();
+        let was_source = self.current.is_source(id, self.config.mode);
         let Some(pair) = self.current.pair_mut(id) else {
             return;
         };
         let component = pair.component;
-        let is_new = !std::mem::replace(&mut pair.is_authenticated, true);
+        pair.is_authenticated = true;
         if message.uses_candidate() && self.role == Role::Controlled {
             pair.is_nominated = true;
         }
@@ -209,7 +217,7 @@ impl Agent {
             }
             (Mode::Full, Stage::InProgress(_) | Stage::Waiting) => self.current.trigger(id, false),
         }
-        if is_new {
+        if !was_source && self.current.is_source(id, self.config.mode) {
             self.tell(Event::Authenticated {
                 component,
                 local: path.local,
@@ -326,13 +334,14 @@ impl Agent {
             self.fail(id, now, rng);
             return Ok(());
         }
+        let is_new = !self.current.is_source(id, self.config.mode);
         let Some(pair) = self.current.pair_mut(id) else {
             return Ok(());
         };
         let is_nominating = matches!(pair.stage, Stage::Nominating(_));
         pair.stage = Stage::Succeeded;
         pair.proven = Some(now);
-        let is_new = !std::mem::replace(&mut pair.is_authenticated, true);
+        pair.is_authenticated = true;
         let (component, remote, is_nominated) = (pair.component, pair.remote, pair.is_nominated);
         let (foundation, at) = (pair.foundation, usize::from(pair.local));
         self.current.unfreeze(foundation);

@@ -157,6 +157,8 @@ fn a_hundred_candidates_are_tried_and_no_more_are_taken() {
             candidate
                 .address
                 .set_port(30_000 + u16::try_from(at).unwrap());
+            let host = format!("203.0.113.{}", at / 8);
+            candidate.address.set_ip(host.parse().unwrap());
             candidate.priority = b[0].priority + 1 + at;
             candidate
         })

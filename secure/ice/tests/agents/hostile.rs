@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use windlass_ice::agent::{
-    Agent, Component, Event, Mode, Outcome, Refusal, RemoteParameters, Role,
+    Agent, CandidateRefused, Component, Event, Mode, Outcome, Refusal, RemoteCandidate,
+    RemoteParameters, Role,
 };
 use windlass_ice::limits;
 use windlass_ice::stun::{Class, IntegrityKey, Message, Tie, TransactionId, Writer};
@@ -176,6 +177,7 @@ fn each_error_of_the_spec_has_its_cause() {
         !net.hosts[A].agent.is_valid_source(addr(ONE), addr(TWO)),
         "no state so far"
     );
+    net.name(A, &hosts(&[TWO]));
 
     let (outcome, answer) = reply(&mut net, A, TWO, &good.write(1));
     assert_eq!(outcome, Outcome::Taken);
@@ -240,6 +242,8 @@ fn strangers_get_no_more_bytes_than_they_sent() {
         }
     }
     assert!(received > 0 && received < sent);
+    // Later than any bound on replies.
+    net.now += Duration::from_secs(10);
     // The smallest requests there are.
     for (len, expected) in [(28, 0), (36, 36), (40, 36), (48, 48)] {
         let mut buffer = [0; 64];
@@ -288,26 +292,139 @@ fn a_spray_with_wrong_credentials_leaves_no_state() {
     // Even undrained, the queue of replies is bounded.
     let mut buffer = [0; limits::MESSAGE];
     let replies = std::iter::from_fn(|| net.hosts[A].agent.poll_transmit(&mut buffer));
-    assert!(replies.count() <= limits::OUTGOING);
+    assert_eq!(replies.count(), 8);
+    assert_eq!(net.hosts[A].agent.counters().unanswered_in, 4992);
 }
 
 #[test]
 fn a_peer_that_moves_all_the_time_is_bounded() {
-    let mut net = waiting();
+    let mut net = Net::pair(1, hosts(&[ONE]), hosts(&[TWO]));
+    net.block(|_, _| true);
     let good = Forged::of_peer(&net, A, B);
     for at in 0..2000_u16 {
         let from = format!("198.51.100.7:{}", 1024 + at);
-        receive(&mut net, A, &from, &good.write(1));
+        receive(&mut net, A, &from, &good.write(at.to_be_bytes()[1]));
         while net.hosts[A].agent.poll_event().is_some() {}
     }
     let sources = net.hosts[A].agent.valid_sources().count();
     assert_eq!(sources, limits::LEARNED_CANDIDATES);
     // The last one counts: it is where the peer is now.
-    assert!(
-        net.hosts[A]
-            .agent
-            .is_valid_source(addr(ONE), addr("198.51.100.7:3023"))
-    );
+    let last = addr("198.51.100.7:3023");
+    assert!(net.hosts[A].agent.is_valid_source(addr(ONE), last));
+    // Once it can be asked, it has to answer.
+    net.introduce(A, B, Mode::Full);
+    assert_eq!(net.hosts[A].agent.valid_sources().count(), 0);
+}
+
+#[test]
+fn a_request_that_is_sent_again_from_elsewhere_proves_nothing() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    let mut net = Net::pair_of(8, (Mode::Lite, a.clone()), (Mode::Full, b));
+    net.introduce(A, B, Mode::Full);
+    net.introduce(B, A, Mode::Lite);
+    net.name(B, &a);
+    net.complete();
+    net.assert_connected(ONE, TWO);
+    let requests: Vec<_> = net.hosts[B].sent_of(Class::Request);
+    let requests: Vec<_> = requests.iter().map(|sent| sent.bytes.clone()).collect();
+    assert!(requests.len() >= 2, "a check and a nomination");
+    let sources = net.hosts[A].agent.valid_sources().count();
+    // Also when the pair in use has been silent, where every nomination is welcome.
+    for silence in [0, 13] {
+        net.now += Duration::from_secs(silence);
+        for bytes in &requests {
+            let (outcome, answer) = reply(&mut net, A, THIEF, bytes);
+            assert_eq!(outcome, Outcome::Dropped(Refusal::Replayed));
+            assert_eq!(answer, None);
+        }
+    }
+    assert_eq!(net.rtp(A).unwrap().remote, addr(TWO));
+    assert!(!net.hosts[A].agent.is_valid_source(addr(ONE), addr(THIEF)));
+    assert_eq!(net.hosts[A].agent.valid_sources().count(), sources);
+    // Its own repetition is no replay.
+    assert_eq!(receive(&mut net, A, TWO, &requests[0]), Outcome::Taken);
+}
+
+#[test]
+fn a_source_that_was_not_signalled_has_to_answer_a_check() {
+    let mut net = waiting();
+    let forged = Forged::of_peer(&net, A, B);
+    let is_known = |event: &Event| matches!(event, Event::Authenticated { .. });
+    receive(&mut net, A, THIEF, &forged.write(1));
+    net.pass(Duration::from_millis(50));
+    let source = addr(THIEF);
+    assert!(!net.hosts[A].agent.is_valid_source(addr(ONE), source));
+    assert_eq!(net.hosts[A].count(is_known), 0);
+    let check = net.hosts[A].sent_of(Class::Request)[0].bytes.clone();
+    let key = net.hosts[B].key();
+    receive(&mut net, A, THIEF, &success(&check, Some(&key)));
+    net.pass(Duration::from_millis(1));
+    assert!(net.hosts[A].agent.is_valid_source(addr(ONE), source));
+    assert_eq!(net.hosts[A].count(is_known), 1);
+    // One that was needs no more than its request.
+    let mut net = waiting();
+    net.name(A, &hosts(&[TWO]));
+    let forged = Forged::of_peer(&net, A, B);
+    receive(&mut net, A, TWO, &forged.write(1));
+    assert!(net.hosts[A].agent.is_valid_source(addr(ONE), addr(TWO)));
+}
+
+#[test]
+fn candidates_of_one_victim_get_few_checks() {
+    let mut net = waiting();
+    let mut refused = 0;
+    for port in 1..=100 {
+        let victim = SocketAddr::new(addr(THIEF).ip(), port);
+        let candidate = RemoteCandidate {
+            component: Component::Rtp,
+            address: victim,
+            priority: 1_000_000 + u32::from(port),
+            foundation: b"1",
+        };
+        let added = net.hosts[A].agent.add_remote(candidate);
+        let full = Err(CandidateRefused::TooManyOfHost(victim.ip()));
+        refused += usize::from(added == full);
+    }
+    assert_eq!(refused, 92);
+    net.pass(Duration::from_secs(120));
+    assert_eq!(net.hosts[A].sent.len(), 8 * 8);
+}
+
+#[test]
+fn candidates_of_many_victims_get_few_checks() {
+    let mut net = waiting();
+    for at in 1..=100 {
+        let candidate = RemoteCandidate {
+            component: Component::Rtp,
+            address: format!("203.0.113.{at}:9").parse().unwrap(),
+            priority: 1_000_000 + at,
+            foundation: b"1",
+        };
+        net.hosts[A].agent.add_remote(candidate).unwrap();
+    }
+    net.pass(Duration::from_secs(120));
+    assert_eq!(net.hosts[A].sent.len(), 16 * 8 + 84 * 5);
+}
+
+#[test]
+fn a_flood_of_strangers_is_answered_a_few_times_a_second() {
+    let mut net = waiting();
+    let mut forged = Forged::of_peer(&net, A, B);
+    forged.key = Some(IntegrityKey::new(b"guessed"));
+    let bytes = forged.write(1);
+    let mut answers = 0;
+    for _ in 0..1000 {
+        answers += usize::from(reply(&mut net, A, THIEF, &bytes).1.is_some());
+        net.now += Duration::from_millis(10);
+    }
+    // Eight at once, and four in each of ten seconds.
+    assert!((46..=48).contains(&answers), "{answers}");
+    let counters = net.hosts[A].agent.counters();
+    assert_eq!(counters.unauthentic_in, 1000);
+    assert_eq!(counters.unanswered_in as usize, 1000 - answers);
+    // The peer itself is always answered.
+    let good = Forged::of_peer(&net, A, B);
+    assert!(reply(&mut net, A, TWO, &good.write(2)).1.is_some());
 }
 
 #[test]
@@ -337,14 +454,14 @@ fn a_hundred_candidates_leave_room_for_a_learned_one() {
     let candidates: Vec<_> = (0..100_u16)
         .map(|at| {
             let mut candidate = hosts(&[TWO])[0];
-            candidate.address.set_port(30_000 + at);
+            let host = format!("203.0.113.{}", at / 8);
+            candidate.address = SocketAddr::new(host.parse().unwrap(), 30_000 + at);
             candidate
         })
         .collect();
     net.name(A, &candidates);
     let good = Forged::of_peer(&net, A, B);
     assert_eq!(receive(&mut net, A, TWO, &good.write(1)), Outcome::Taken);
-    assert!(net.hosts[A].agent.is_valid_source(addr(ONE), addr(TWO)));
     net.pass(Duration::from_millis(1));
     assert_eq!(
         net.hosts[A].sent.last().unwrap().to,

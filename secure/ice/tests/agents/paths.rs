@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use windlass_ice::agent::{Mode, Role, State};
+use windlass_ice::limits;
 
 use crate::net::*;
 
@@ -29,6 +30,19 @@ fn a_peer_behind_a_nat_is_learned() {
         assert!(net.hosts[A].agent.is_valid_source(addr(ONE), addr(OUTER)));
         assert!(!net.hosts[A].agent.is_valid_source(addr(ONE), addr(INNER)));
     }
+}
+
+/// Media of a peer behind a NAT may follow its first check at once.
+#[test]
+fn a_peer_behind_a_nat_may_speak_one_round_trip_after_its_first_check() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[INNER]));
+    let mut net = Net::pair(1, a.clone(), b.clone());
+    net.nats.push(Nat::new("10.0.0.2", "198.51.100.2"));
+    net.signal(&a, &b);
+    let is_valid = |net: &Net| net.hosts[A].agent.is_valid_source(addr(ONE), addr(OUTER));
+    assert!(net.run(Duration::from_secs(1), is_valid));
+    // One way and a round trip of 10 ms each, and no more than one pace.
+    assert!(net.elapsed() <= Duration::from_millis(10 + 20) + limits::PACE);
 }
 
 #[test]
