@@ -30,10 +30,7 @@ impl Calls {
             return Err(NO_VOICE);
         }
         if order.rules().any(DigitRule::replaces) {
-            call.tell_sealed(
-                selected,
-                "has its DTMF dropped, not replaced: SRTP passes unchanged",
-            );
+            call.tell_unread(selected, "keeps its DTMF: it passes unread");
         }
         match selected {
             Selected::Leg(index) => {

@@ -40,7 +40,7 @@ impl Calls {
             }
         }
         if request.command == Command::SilenceMedia {
-            call.tell_sealed(selected, "is not silenced: SRTP passes unchanged");
+            call.tell_unread(selected, "is not silenced: it passes unread");
         }
         Ok(Reply::ok(Dict::new()))
     }
@@ -78,11 +78,11 @@ impl Calls {
 }
 
 impl Call {
-    /// Warns of media that a command cannot act on, since it is encrypted by the parties.
-    pub(super) fn tell_sealed(&self, selected: Selected, outcome: &str) {
+    /// Warns of media that a command cannot act on, since it passes unread between the parties.
+    pub(super) fn tell_unread(&self, selected: Selected, outcome: &str) {
         for (index, leg) in self.legs.iter().enumerate() {
             let is_meant = selected == Selected::Call || selected == Selected::Leg(index);
-            if is_meant && leg.is_here() && leg.medias.iter().any(Media::is_secure) {
+            if is_meant && leg.is_here() && leg.medias.iter().any(Media::is_passed_through) {
                 tracing::warn!(call_id = %self.id, "media {outcome}");
             }
         }

@@ -30,8 +30,8 @@ impl MediaExchange<'_> {
         let mut extensions = self.description.extmaps.iter();
         let is_hidden =
             |extmap| is_named(extmap, &options.strip) || is_named(extmap, &options.mask);
-        if self.sender.is_secure() && extensions.any(is_hidden) {
-            tracing::warn!("header extensions are left out of SDP alone: SRTP passes unchanged");
+        if self.sender.is_passed_through() && extensions.any(is_hidden) {
+            tracing::warn!("header extensions are left out of SDP alone: packets pass unread");
         }
     }
 }
