@@ -4,7 +4,7 @@
 //! One [`Session`] per component of a media (RTP, and RTCP unless multiplexed). Its driver
 //!
 //! 1. makes it when the role is known, with what the SDP said; what came earlier is kept in a
-//!    [`HeldFlight`];
+//!    [`HeldFlight`]. It says who the peer is ([`Session::set_peer`]) as far as it knows;
 //! 2. gives it every datagram that [`is_dtls`] and whose source may speak ([`Session::handle_datagram`]),
 //!    and the time it asked for ([`Session::poll_timeout`], [`Session::handle_timeout`]);
 //! 3. after each of these calls takes everything from [`Session::poll_transmit`] and

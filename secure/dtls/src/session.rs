@@ -219,7 +219,8 @@ pub struct Counters {
     pub ignored: u64,
     /// Hellos that were asked for a cookie.
     pub cookies_sent: u64,
-    /// Proven hellos that offered nothing usable, or came beside a handshake of another source.
+    /// Proven hellos that offered nothing usable, came too often, or found no room beside handshakes of
+    /// other sources.
     pub hellos_refused: u64,
     /// Handshakes that ended without keys.
     pub handshakes_failed: u64,
