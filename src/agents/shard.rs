@@ -12,6 +12,7 @@ use super::Settings;
 use super::admission::Admission;
 use super::inbox::Arrived;
 use super::media::MediaAgent;
+use crate::flow::Component;
 use crate::flow::agent::{AgentEvent, AgentNumber, AgentSpec, Found};
 
 /// Something that comes out of an agent.
@@ -117,6 +118,10 @@ impl Shard {
     }
 
     fn drop_agent(&mut self, number: AgentNumber) {
+        // One that a defect ended did not say that its handshakes are over.
+        for component in [Component::Rtp, Component::Rtcp] {
+            self.admission.note(number, component, None);
+        }
         if let Some(place) = self.agents.remove(&number)
             && let Some(due) = place.due
         {

@@ -323,7 +323,8 @@ impl<'a> Place<'a> {
             wants: self
                 .members()
                 .any(|member| !member.rejected && !member.zero_address)
-                && signalled.is_some(),
+                // With ICE, the pair says where to.
+                && (signalled.is_some() || media.has_ice()),
             reach: Reach::new(local, self.defaults.reach.clone()),
             // `guarded` goes by its table alone; an answer changes none of its flows.
             is_shown: learning == Learning::Guarded || !leg.is_unseen,

@@ -309,3 +309,18 @@ fn lines_of_a_bundle_have_one_agent() {
         assert_eq!(flow.security, Security::Plain);
     }
 }
+
+/// The address in `c=` is of one family, the pair of the other.
+#[test]
+fn media_goes_to_a_pair_of_the_other_family() {
+    let mut bench = talking();
+    let agent = agent(&bench);
+    let by_ipv6 = path_and_keys(&agent);
+    let path = by_ipv6.paths.rtp.unwrap();
+    found(&mut bench, agent.number, by_ipv6);
+    let flows = bench.books.flows.lock().unwrap();
+    let (spec, _) = flows.get(&path.local).unwrap();
+    assert!(spec.peer.wants, "nothing would be sent");
+    let latch = crate::media::latch::Latch::new(spec.peer.clone());
+    assert_eq!(latch.destination(), Some(path.remote));
+}
