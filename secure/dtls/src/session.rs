@@ -749,8 +749,9 @@ impl Session {
     fn end_handshake(&mut self, reason: FailReason, now: Instant) {
         self.counters.handshakes_failed += 1;
         let is_active = self.config.role == Role::Active;
-        // A stranger may have answered sooner than the peer.
-        let is_stranger = is_active && reason == FailReason::FingerprintMismatch;
+        // A stranger may have answered sooner than the peer, unless its source was proven.
+        let is_stranger =
+            is_active && reason == FailReason::FingerprintMismatch && self.peer != Peer::Proven;
         self.mismatches += u32::from(is_stranger);
         let is_tried = is_stranger && self.mismatches <= limits::MISMATCHES;
         if reason.is_final() && !is_tried && self.attempts.is_empty() {
