@@ -145,9 +145,7 @@ impl Open {
     /// How far each source got, those that made room included: what a standby or a successor needs
     /// at least.
     pub fn progress(&self) -> impl Iterator<Item = Progress> {
-        let live = self.sources.iter();
-        let live = live.map(|(ssrc, source)| source.progress(ssrc));
-        live.chain(self.sources.remembered().iter().copied())
+        self.sources.progress()
     }
 
     /// How far one source got, if it is known; for the data plane to store per packet.
@@ -160,17 +158,7 @@ impl Open {
     /// # Errors
     /// [`Refusal::TooManySources`]: nothing was noted.
     pub fn resume(&mut self, progress: Progress) -> Result<(), Refusal> {
-        let progress = progress.clamped();
-        match self.sources.live(progress.ssrc) {
-            Some(source) => source.raise(&progress),
-            None => {
-                let mut source = self.sources.recall(progress.ssrc)?;
-                source.raise(&progress);
-                self.sources.insert(progress.ssrc, source, true);
-                self.sources.touch(progress.ssrc);
-            }
-        }
-        Ok(())
+        self.sources.resume(progress)
     }
 
     pub(crate) fn parts(&self) -> (&Sessions, &Sources<OpenSource>) {
@@ -306,20 +294,6 @@ impl OpenSource {
         self.rtcp = None;
         self.is_doubtful = true;
     }
-
-    pub(crate) fn raise(&mut self, progress: &Progress) {
-        let rtp = match &self.reception {
-            Reception::Running(window) => Some(window.highest()),
-            Reception::Unknown | Reception::Expected(_) => None,
-        };
-        if let Some(index) = progress.rtp.filter(|index| Some(*index) >= rtp) {
-            self.reception = Reception::Running(Window::full(index));
-        }
-        let rtcp = self.rtcp.as_ref().map(Window::highest);
-        if let Some(index) = progress.rtcp.filter(|index| Some((*index).into()) >= rtcp) {
-            self.rtcp = Some(Window::full(index.into()));
-        }
-    }
 }
 
 impl Source for OpenSource {
@@ -331,10 +305,18 @@ impl Source for OpenSource {
         }
     }
 
-    fn beyond(progress: &Progress) -> Self {
-        let mut source = Self::unknown();
-        source.raise(progress);
-        source
+    fn raise(&mut self, progress: &Progress) {
+        let rtp = match &self.reception {
+            Reception::Running(window) => Some(window.highest()),
+            Reception::Unknown | Reception::Expected(_) => None,
+        };
+        if let Some(index) = progress.rtp.filter(|index| Some(*index) >= rtp) {
+            self.reception = Reception::Running(Window::full(index));
+        }
+        let rtcp = self.rtcp.as_ref().map(Window::highest);
+        if let Some(index) = progress.rtcp.filter(|index| Some((*index).into()) >= rtcp) {
+            self.rtcp = Some(Window::full(index.into()));
+        }
     }
 
     fn progress(&self, ssrc: u32) -> Progress {

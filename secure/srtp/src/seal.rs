@@ -136,9 +136,7 @@ impl Seal {
     /// How far each source got, those that made room included. To be stored before what was
     /// sealed leaves: then a successor seals nothing at or below.
     pub fn progress(&self) -> impl Iterator<Item = Progress> {
-        let live = self.sources.iter();
-        let live = live.map(|(ssrc, source)| source.progress(ssrc));
-        live.chain(self.sources.remembered().iter().copied())
+        self.sources.progress()
     }
 
     /// How far one source got, if it is known; for the data plane to store per packet.
@@ -151,17 +149,7 @@ impl Seal {
     /// # Errors
     /// [`Refusal::TooManySources`]: nothing was noted.
     pub fn resume(&mut self, progress: Progress) -> Result<(), Refusal> {
-        let progress = progress.clamped();
-        match self.sources.live(progress.ssrc) {
-            Some(source) => source.raise(&progress),
-            None => {
-                let mut source = self.sources.recall(progress.ssrc)?;
-                source.raise(&progress);
-                self.sources.insert(progress.ssrc, source, true);
-                self.sources.touch(progress.ssrc);
-            }
-        }
-        Ok(())
+        self.sources.resume(progress)
     }
 
     pub(crate) fn parts(&self) -> (&Keys, &Sources<SealSource>) {
@@ -252,16 +240,6 @@ impl SealSource {
             self.prints[print_at(index)] = print;
         }
     }
-
-    pub(crate) fn raise(&mut self, progress: &Progress) {
-        let rtp = self.rtp.as_ref().map(Window::highest);
-        if let Some(index) = progress.rtp.filter(|index| Some(*index) >= rtp) {
-            self.rtp = Some(Window::full(index));
-        }
-        if let Some(index) = progress.rtcp {
-            self.next_rtcp = self.next_rtcp.max(index.saturating_add(1));
-        }
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "modulo their number")]
@@ -279,10 +257,14 @@ impl Source for SealSource {
         }
     }
 
-    fn beyond(progress: &Progress) -> Self {
-        let mut source = Self::unknown();
-        source.raise(progress);
-        source
+    fn raise(&mut self, progress: &Progress) {
+        let rtp = self.rtp.as_ref().map(Window::highest);
+        if let Some(index) = progress.rtp.filter(|index| Some(*index) >= rtp) {
+            self.rtp = Some(Window::full(index));
+        }
+        if let Some(index) = progress.rtcp {
+            self.next_rtcp = self.next_rtcp.max(index.saturating_add(1));
+        }
     }
 
     fn progress(&self, ssrc: u32) -> Progress {

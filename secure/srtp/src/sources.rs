@@ -13,8 +13,8 @@ use crate::persist::Progress;
 pub(crate) trait Source {
     /// A source of which nothing is known.
     fn unknown() -> Self;
-    /// One that got that far; everything up to there counts as used.
-    fn beyond(progress: &Progress) -> Self;
+    /// Counts everything up to there as used. Never goes back.
+    fn raise(&mut self, progress: &Progress);
     /// How far it got.
     fn progress(&self, ssrc: u32) -> Progress;
 }
@@ -60,11 +60,36 @@ impl<S: Source> Sources<S> {
         self.remembered.get(at).copied()
     }
 
+    /// How far each source got, those that made room included.
+    pub(crate) fn progress(&self) -> impl Iterator<Item = Progress> {
+        let live = self.iter();
+        let live = live.map(|(ssrc, source)| source.progress(ssrc));
+        live.chain(self.remembered.iter().copied())
+    }
+
+    /// Counts everything of a source up to there as used. Never goes back.
+    pub(crate) fn resume(&mut self, progress: Progress) -> Result<(), Refusal> {
+        let progress = progress.clamped();
+        match self.live(progress.ssrc) {
+            Some(source) => source.raise(&progress),
+            None => {
+                let mut source = self.recall(progress.ssrc)?;
+                source.raise(&progress);
+                self.insert(progress.ssrc, source, true);
+                self.touch(progress.ssrc);
+            }
+        }
+        Ok(())
+    }
+
     /// A source that is not in the table, as [`Self::insert`] would take it.
     pub(crate) fn recall(&self, ssrc: u32) -> Result<S, Refusal> {
         if let Ok(at) = self.find_remembered(ssrc) {
-            let progress = self.remembered.get(at);
-            return Ok(progress.map_or_else(S::unknown, S::beyond));
+            let mut source = S::unknown();
+            if let Some(progress) = self.remembered.get(at) {
+                source.raise(progress);
+            }
+            return Ok(source);
         }
         let is_full = self.live.len() >= MAX_SOURCES && self.remembered.len() >= MAX_REMEMBERED;
         if is_full {
