@@ -208,10 +208,9 @@ fn answer_line(
                 .is_some_and(|first| first.suite == line.suite)
     };
     let copied = chosen.filter(is_preferred).and_then(|chosen| {
-        let tag = offered.iter().find(|line| line.suite == chosen.suite)?.tag;
-        let offered = offered.iter().find(|line| line.tag == tag)?;
+        let offered = offered.iter().find(|line| line.suite == chosen.suite)?;
         Some(CryptoLine {
-            tag,
+            tag: offered.tag,
             lifetime: None,
             // What is left unprotected is agreed on (RFC 4568 §6.3): the answer repeats it.
             parameters: offered.parameters.clone(),
