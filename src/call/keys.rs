@@ -62,16 +62,21 @@ impl Protections {
         late_until: Instant,
     ) -> Option<Protection> {
         let (open, seal) = wanted?;
-        if let Some(before) = before.filter(|before| before.has_keys(&open, &seal)) {
-            return Some(before);
+        if before
+            .as_ref()
+            .is_some_and(|before| before.has_keys(&open, &seal))
+        {
+            return before;
         }
         let mut known = self.0.iter();
         if let Some((_, known)) = known.find(|(_, known)| known.has_keys(&open, &seal)) {
             return Some(known.clone());
         }
         let mut of_line = self.0.iter().rev().filter(|(of, _)| *of == line);
-        let made = match of_line.next() {
-            Some((_, latest)) => latest.rekeyed(open, seal, late_until),
+        let latest = of_line.next().map(|(_, latest)| latest);
+        // Those in force may be ones that came back, and not the latest.
+        let made = match before.as_ref().or(latest) {
+            Some(before) => before.rekeyed(open, seal, late_until),
             None => Protection::new(open, seal),
         };
         let made = made.ok()?;

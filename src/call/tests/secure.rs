@@ -256,6 +256,37 @@ fn a_publisher_of_osrtp_is_answered_with_keys() {
     assert_eq!(publisher.sinks[0].via, subscriber.local);
 }
 
+/// Another fork's answer, the first one's again, and then a new key: what is on its way is under the
+/// key that was in force, not under the latest one.
+#[test]
+fn what_comes_late_is_under_the_keys_that_were_in_force() {
+    let mut bench = Bench::new();
+    bench.sdp(offer(&secure("198.51.100.10", KEY)));
+    let fork = KEY.replace('W', "X");
+    let new = KEY.replace('W', "Y");
+    for key in [OTHER_KEY, &fork, OTHER_KEY, &new] {
+        bench.sdp(answer(&secure("198.51.100.20", key)));
+    }
+    let protection = protection(&flow_of(&bench, TO));
+    let now = bench.now.instant;
+    for (key, is_expected) in [(OTHER_KEY, true), (&fork, false)] {
+        let said = secure("198.51.100.20", key);
+        let said = windlass_sdp::SessionDescription::parse(said.as_bytes(), Default::default());
+        let key = said.unwrap().media[0].crypto[0].key_salt().unwrap();
+        let suite = windlass_srtp::Suite::AesCm128HmacSha1_80;
+        let keys = windlass_srtp::Keys::from_sdes(suite, &key).unwrap();
+        let mut seal = windlass_srtp::Seal::new(keys).unwrap();
+        let mut packet = vec![0; 64];
+        packet[0] = 0x80;
+        let length = seal.rtp(&mut packet, 40).unwrap();
+        packet.truncate(length);
+        let opened = protection.open_late(&mut packet.clone(), now);
+        assert_eq!(opened.is_ok(), is_expected);
+        let later = now + crate::limits::LATE_KEYS;
+        assert!(protection.open_late(&mut packet, later).is_err());
+    }
+}
+
 /// Packets name the key that they are under (RFC 4568 §6.1, RFC 3711 §8.1).
 #[test]
 fn every_key_of_a_line_opens_what_names_it() {
@@ -289,7 +320,7 @@ fn every_key_of_a_line_opens_what_names_it() {
         let mut seal = windlass_srtp::Seal::new(keys).unwrap();
         let mut packet = vec![0; 64];
         packet[0] = 0x80;
-        packet[3] = mki as u8;
+        packet[3] = u8::try_from(mki).unwrap();
         let length = seal.rtp(&mut packet, 40).unwrap();
         packet.truncate(length);
         protection
