@@ -91,6 +91,15 @@ impl Call {
         let on = interfaces
             .select(name.as_deref(), family)
             .ok_or(ExchangeError::NoInterface)?;
+        // A line that is not agreed on has its ports in the offer that this one replaces.
+        let replaced = context.replaced.as_ref();
+        let replaced = replaced.and_then(|replaced| replaced.medias_of(party)?.get(index));
+        if media.maps.is_empty()
+            && let Some(replaced) = replaced
+        {
+            media.maps.clone_from(&replaced.maps);
+            media.selected = replaced.selected;
+        }
         media.release_spare_rtcp(context.dialogue.role);
         let before = media.ports().map(|map| map.main.rtp.local);
         let latches = rules.port_latching || is_latched && !rules.no_port_latching;
@@ -114,8 +123,6 @@ impl Call {
         media.selected = position;
         let after = media.ports().map(|map| map.main.rtp.local);
         if before.is_some() && before != after {
-            let replaced = context.replaced.as_ref();
-            let replaced = replaced.and_then(|replaced| replaced.medias_of(party)?.get(index));
             media.start_anew(replaced, context.rng);
         }
         let (has_ice, one_port) = (
