@@ -40,6 +40,11 @@ pub const DELETE_DELAY: Duration = Duration::from_secs(86_400);
 /// forks and re-offers of all lines of a phone.
 pub const PROTECTIONS_PER_LEG: usize = 32;
 
+/// How long packets under the keys that a party had before are still taken after new ones are agreed
+/// on. It learns of that with the answer, which takes a path of proxies and perhaps a retransmission
+/// (RFC 3261 §17.1.1.1, T1 of 500 ms); its packets take the way back.
+pub const LATE_KEYS: Duration = Duration::from_secs(2);
+
 /// Digits of a code that starts or stops something: nobody types more, and a request must not make us
 /// compare for long.
 pub const CODE_DIGITS: usize = 32;

@@ -17,7 +17,48 @@ pub(crate) enum Work {
     Delete,
 }
 
+/// What the caller's media is protected by; the callee's is plain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Plain,
+    /// Keys by SDP (RFC 4568).
+    Sdes,
+    /// Keys by DTLS (RFC 5763). No caller answers, so the relay's ClientHello and its repetitions
+    /// are a part of the figure.
+    Dtls,
+}
+
+impl Mode {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "plain" => Self::Plain,
+            "sdes" => Self::Sdes,
+            "dtls" => Self::Dtls,
+            _ => return None,
+        })
+    }
+
+    /// Transport and attributes of the caller.
+    fn media(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Plain => ("RTP/AVP", ""),
+            Self::Sdes => (
+                "RTP/SAVP",
+                "a=crypto:1 AES_CM_128_HMAC_SHA1_80 \
+                 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n",
+            ),
+            Self::Dtls => (
+                "UDP/TLS/RTP/SAVPF",
+                "a=setup:actpass\r\na=fingerprint:sha-256 \
+                 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:\
+                 19:E5:7C:AB:3E:4B:65:2E:7D:46:3F:54:42:CD:54:F1\r\na=rtcp-mux\r\n",
+            ),
+        }
+    }
+}
+
 pub(crate) struct Lanes {
+    mode: Mode,
     socket: UdpSocket,
     times: Histogram<u64>,
     in_flight: usize,
@@ -32,13 +73,14 @@ struct Lane {
 }
 
 impl Lanes {
-    pub(crate) fn new(relay: SocketAddr, in_flight: usize) -> Self {
+    pub(crate) fn new(relay: SocketAddr, in_flight: usize, mode: Mode) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(relay).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(500)))
             .unwrap();
         Self {
+            mode,
             socket,
             times: histogram(),
             in_flight,
@@ -134,7 +176,7 @@ impl Lanes {
             (Work::SetUpAndList, 1) if call % 100 == 99 => {
                 Dict::new().with("limit", 100_000).with("command", "list")
             }
-            (_, step) => signal(step == 1, id, call),
+            (_, step) => signal(step == 1, id, call, self.mode),
         };
         lane.message = format!("{}_{index}_{call}_{} ", self.run, lane.step).into_bytes();
         request.write_bencode(&mut lane.message);
@@ -144,13 +186,17 @@ impl Lanes {
     }
 }
 
-fn signal(is_answer: bool, id: String, call: usize) -> Dict {
+fn signal(is_answer: bool, id: String, call: usize, mode: Mode) -> Dict {
     let port = 10_000 + call % 20_000 * 2;
+    let (transport, secure) = match is_answer {
+        true => Mode::Plain.media(),
+        false => mode.media(),
+    };
     let sdp = format!(
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\n\
+         m=audio {port} {transport} 8 0 101\r\na=rtpmap:8 PCMA/8000\r\n\
          a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
-         a=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n"
+         a=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n{secure}"
     );
     let mut request = Dict::new()
         .with("sdp", sdp)
@@ -159,6 +205,8 @@ fn signal(is_answer: bool, id: String, call: usize) -> Dict {
         .with("replace", Value::List(vec![Value::from("origin")]));
     if is_answer {
         request.push("to-tag", "callee");
+    } else if mode != Mode::Plain {
+        request.push("transport-protocol", "RTP/AVP");
     }
     request.push("command", if is_answer { "answer" } else { "offer" });
     request

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use lanes::{Lanes, Work};
+use lanes::{Lanes, Mode, Work};
 use process::{Kind, Relay};
 
 /// Calls that are set up, and listed, while pings are asked for. The media ports are enough for
@@ -46,6 +46,7 @@ struct Options {
     calls: usize,
     in_flight: usize,
     rounds: usize,
+    mode: Mode,
 }
 
 fn main() {
@@ -58,7 +59,10 @@ fn main() {
         let position = arguments.iter().position(|argument| argument == name);
         position.map_or(default, |at| arguments[at + 1].parse().unwrap())
     };
+    let position = arguments.iter().position(|argument| argument == "--mode");
+    let mode = position.map_or("plain", |at| arguments[at + 1].as_str());
     let options = Options {
+        mode: Mode::named(mode).expect("plain, sdes or dtls"),
         calls: number("--calls", 4000),
         in_flight: number("--in-flight", 32),
         rounds: number("--rounds", 3),
@@ -75,7 +79,7 @@ fn main() {
     let generator_core = process::cores() - 1;
     process::pin(std::process::id(), generator_core);
     println!(
-        "{} calls, {} requests in flight, {} rounds; relay on core 0, generator on core {}",
+        "{} calls ({mode}), {} requests in flight, {} rounds; relay on core 0, generator on core {}",
         options.calls, options.in_flight, options.rounds, generator_core
     );
     let kinds = [Kind::Windlass, Kind::Rtpengine];
@@ -94,7 +98,7 @@ fn main() {
 
 fn measure(kind: Kind, options: &Options, kept: usize) -> Round {
     let relay = Relay::with_ports(kind, 5_000, 49_999);
-    let mut lanes = Lanes::new(relay.address(), options.in_flight);
+    let mut lanes = Lanes::new(relay.address(), options.in_flight, options.mode);
     // The first calls warm up what is allocated once.
     lanes.run(Work::Whole, "warm", 200);
     lanes.forget();

@@ -1,18 +1,22 @@
 //! The keys that two sides agreed on by SDP, for the data plane (RFC 4568; spec: sdp-rewriting §7,
 //! media-behaviour §7).
 
+use std::time::Instant;
+
 use windlass_sdp::{CryptoLine, SessionParameters};
 use windlass_srtp::{Keys, Mki, Parameters, Suite};
 
 use super::media::{Media, Sdes};
 use super::state::Call;
 use crate::flow::secure::{Protection, Security};
-use crate::limits::PROTECTIONS_PER_LEG;
+use crate::limits::{LATE_KEYS, PROTECTIONS_PER_LEG};
 
 impl Call {
     /// Brings the protection of all medias in line with what is agreed. A media whose keys are the
     /// same keeps what was received and sent under them.
     pub(crate) fn settle_keys(&mut self) {
+        // Keys come with signalling alone.
+        let late_until = self.last_signal.instant + LATE_KEYS;
         for leg in &mut self.legs {
             for media in &mut leg.medias {
                 let (line, is_secure) = (media.line, media.is_secure());
@@ -27,7 +31,17 @@ impl Call {
                     continue;
                 }
                 let known = &mut leg.extras.get_or_insert_default().protections;
-                own.sdes.protection = known.settle(line, before, wanted);
+                let count = known.0.len();
+                own.sdes.protection = known.settle(line, before, wanted, late_until);
+                let made = own.sdes.protection.as_ref();
+                if let Some(made) = made.filter(|_| known.0.len() != count)
+                    && let Some(left_out) = made.left_out()
+                {
+                    tracing::warn!(
+                        call_id = %self.id, line = line + 1, left_out,
+                        "SDP leaves out protection of SRTP"
+                    );
+                }
             }
         }
     }
@@ -45,18 +59,24 @@ impl Protections {
         line: usize,
         before: Option<Protection>,
         wanted: Option<(Vec<Keys>, Keys)>,
+        late_until: Instant,
     ) -> Option<Protection> {
         let (open, seal) = wanted?;
-        if let Some(before) = before.filter(|before| before.has_keys(&open, &seal)) {
-            return Some(before);
+        if before
+            .as_ref()
+            .is_some_and(|before| before.has_keys(&open, &seal))
+        {
+            return before;
         }
         let mut known = self.0.iter();
         if let Some((_, known)) = known.find(|(_, known)| known.has_keys(&open, &seal)) {
             return Some(known.clone());
         }
         let mut of_line = self.0.iter().rev().filter(|(of, _)| *of == line);
-        let made = match of_line.next() {
-            Some((_, latest)) => latest.rekeyed(open, seal),
+        let latest = of_line.next().map(|(_, latest)| latest);
+        // Those in force may be ones that came back, and not the latest.
+        let made = match before.as_ref().or(latest) {
+            Some(before) => before.rekeyed(open, seal, late_until),
             None => Protection::new(open, seal),
         };
         let made = made.ok()?;
@@ -101,13 +121,14 @@ impl Sdes {
         // What is left unprotected is negotiated for both ways (RFC 4568 §6.3): as the answer has it.
         let answer = if has_answered { theirs } else { ours };
         let parameters = told(&answer.parameters);
-        let keys = |line| Some(keys(line)?.with_parameters(parameters));
-        Some((vec![keys(theirs)?], keys(ours)?))
+        let told = |keys: Keys| keys.with_parameters(parameters);
+        let open = all_keys(theirs)?.into_iter().map(told);
+        Some((open.collect(), told(keys(ours)?)))
     }
 
     /// The line of the party and ours that are in force. An answer has one, whose tag names that of
     /// the offer (RFC 4568 §5.1.2); where it names none, the suite tells.
-    fn agreed(&self, has_answered: bool) -> Option<(&CryptoLine, &CryptoLine)> {
+    pub(crate) fn agreed(&self, has_answered: bool) -> Option<(&CryptoLine, &CryptoLine)> {
         let named = |answer: &CryptoLine, offer: &'_ [CryptoLine]| {
             let of_suite = |line: &CryptoLine| line.suite == answer.suite;
             let by_tag = offer.iter().position(|line| line.tag == answer.tag);
@@ -152,6 +173,18 @@ fn keys(line: &CryptoLine) -> Option<Keys> {
         Some(mki) => Some(keys.with_mki(Mki::new(mki.value, mki.length).ok()?)),
         None => Some(keys),
     }
+}
+
+/// The keys that the sender of a line may use, the first of which must be usable.
+fn all_keys(line: &CryptoLine) -> Option<Vec<Keys>> {
+    let first = keys(line)?;
+    let further = line.further.iter().filter_map(|further| {
+        let mki = Mki::new(further.mki.value, further.mki.length).ok()?;
+        let keys = Keys::from_sdes(first.suite(), &further.key_salt()?).ok()?;
+        Some(keys.with_mki(mki))
+    });
+    let further: Vec<Keys> = further.collect();
+    Some(std::iter::once(first).chain(further).collect())
 }
 
 #[cfg(test)]

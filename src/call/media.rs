@@ -253,6 +253,10 @@ impl Formats {
 pub(crate) struct Extras {
     /// SRTP under the name of RTP/AVP(F) (RFC 8643).
     pub(crate) osrtp: bool,
+    /// The last offer to the party was OSRTP: any of its answers may take it up.
+    pub(crate) offered_osrtp: bool,
+    /// What the party's last offer of OSRTP had, which was answered in plain so far.
+    pub(crate) turned_down: Option<TurnedDown>,
     /// The party answered an offer of SRTP in plain: nothing passes.
     pub(crate) is_downgraded: bool,
     /// The party offered, or is offered, RTP and SRTP as two m= lines.
@@ -261,6 +265,8 @@ pub(crate) struct Extras {
     pub(crate) sdes: Sdes,
     /// Keys by DTLS; `None`: not in use.
     pub(crate) dtls: Option<Dtls>,
+    /// What was offered of it, and not taken up by an answer so far.
+    pub(crate) declined_dtls: Option<Dtls>,
     /// ICE between us and the party.
     pub(crate) ice: Ice,
     /// The agent of the media, where ICE or DTLS is in use.
@@ -329,6 +335,13 @@ pub(crate) struct Extensions {
     pub(crate) ours: Vec<Extmap>,
     /// Its last SDP has extensions without `a=extmap-allow-mixed`.
     pub(crate) excludes_mixed: bool,
+}
+
+/// The keys of an offer of OSRTP that was answered in plain.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnedDown {
+    pub(crate) sdes: Sdes,
+    pub(crate) dtls: Option<Dtls>,
 }
 
 /// A media that this one hears beside those of offer and answer.

@@ -199,6 +199,7 @@ impl Calls {
             source,
             now,
             rng: &mut *rng,
+            replaced: None,
             leases: Vec::new(),
         };
         let random = context.rng.next_u64();

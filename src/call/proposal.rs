@@ -145,15 +145,11 @@ impl Call {
     }
 
     /// An offer begins, from what is agreed. Ports that the same party was shown by an offer that
-    /// it has not answered are shown again.
-    pub(crate) fn begin_offer(&mut self, parties: Parties) {
-        let Some(extras) = self.extras.as_deref_mut() else {
-            return;
-        };
+    /// it has not answered are shown again; that offer is given back, for its keys.
+    pub(crate) fn begin_offer(&mut self, parties: Parties) -> Option<Proposal> {
+        let extras = self.extras.as_deref_mut()?;
         let before = extras.proposals.iter().position(|p| p.parties == parties);
-        let Some(before) = before.map(|position| extras.proposals.remove(position)) else {
-            return;
-        };
+        let before = before.map(|position| extras.proposals.remove(position))?;
         for (leg, terms) in before.terms() {
             let Some(leg) = self.legs.get_mut(leg) else {
                 continue;
@@ -172,6 +168,7 @@ impl Call {
                 }
             }
         }
+        Some(before)
     }
 
     /// An answer begins, from what its offer proposed. Whatever else the two have offered each

@@ -43,7 +43,8 @@ use secure::{
     an_authentic_source_is_followed_at_once, new_keys_go_on_where_the_old_ones_stopped,
     nothing_passes_before_keys_are_known, reports_keep_their_number_under_the_same_key,
     srtp_is_bridged_to_rtp_and_back, srtp_is_bridged_to_srtp_of_another_suite,
-    what_does_not_authenticate_teaches_nothing, what_was_heard_under_a_key_is_known_on_every_port,
+    what_does_not_authenticate_teaches_nothing, what_is_under_the_keys_of_before_may_come_late,
+    what_was_heard_under_a_key_is_known_on_every_port,
 };
 use shared_ports::{
     a_port_is_leased_once, a_port_on_its_way_to_another_call_refuses_nobody,
@@ -460,6 +461,7 @@ on_every_rung! {
         nothing_passes_before_keys_are_known
         what_was_heard_under_a_key_is_known_on_every_port
         new_keys_go_on_where_the_old_ones_stopped
+        what_is_under_the_keys_of_before_may_come_late
         an_authentic_source_is_followed_at_once
         reports_keep_their_number_under_the_same_key
         lines_of_a_bundle_are_told_apart

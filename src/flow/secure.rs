@@ -11,6 +11,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,15 @@ struct Inner {
     // Shared with the protection that has the same keys of this direction.
     open: Arc<Mutex<Open>>,
     seal: Arc<Mutex<Seal>>,
+    late: Option<Late>,
+}
+
+/// Keys that the party had before. Nothing is sealed under them.
+#[derive(Clone)]
+struct Late {
+    open: Arc<Mutex<Open>>,
+    /// When no packet under them can be on its way any more.
+    until: Instant,
 }
 
 /// A [`Protection`] as data: keys, and how far each source got in both directions. What is written
@@ -70,17 +80,27 @@ impl Protection {
     pub fn new(open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
         let opener = Arc::new(Mutex::new(Open::new(open.clone())?));
         let sealer = Arc::new(Mutex::new(Seal::new(seal.clone())?));
-        Ok(Self::of(open, seal, opener, sealer))
+        Ok(Self::of(open, seal, opener, sealer, None))
     }
 
     /// New keys for the same media. Numbers of packets go on, as RFC 3711 §8.1 and the reference
     /// have it; this one stays as it is, and in force until the other is. A direction whose keys stay
-    /// the same is shared by both.
+    /// the same is shared by both. Until `until`, what the party sent under the keys of this one can
+    /// be opened ([`Self::open_late`]).
     ///
     /// # Errors
     /// The keys do not go together.
-    pub fn rekeyed(&self, open: Vec<Keys>, seal: Keys) -> Result<Self, KeysError> {
-        let opener = match is_same_list(&self.0.open_keys, &open) {
+    pub fn rekeyed(&self, open: Vec<Keys>, seal: Keys, until: Instant) -> Result<Self, KeysError> {
+        let keeps = is_same_list(&self.0.open_keys, &open);
+        // Under keys that authenticate nothing, anybody's packet would be a late one.
+        let late = match keeps {
+            true => self.0.late.clone(),
+            false => self.is_authenticated().then(|| Late {
+                open: self.0.open.clone(),
+                until,
+            }),
+        };
+        let opener = match keeps {
             true => self.0.open.clone(),
             false => {
                 let state = self.0.open.lock().save();
@@ -104,7 +124,7 @@ impl Protection {
                 Arc::new(Mutex::new(sealer))
             }
         };
-        Ok(Self::of(open, seal, opener, sealer))
+        Ok(Self::of(open, seal, opener, sealer, late))
     }
 
     /// What a successor needs to go on: no packet passes twice, and no keystream is used twice.
@@ -124,7 +144,7 @@ impl Protection {
     pub fn restore(state: ProtectionState, freshness: Freshness) -> Result<Self, StateError> {
         let open = Arc::new(Mutex::new(Open::restore(state.open, freshness)?));
         let seal = Arc::new(Mutex::new(Seal::restore(state.seal, freshness)?));
-        Ok(Self::of(state.open_keys, state.seal_keys, open, seal))
+        Ok(Self::of(state.open_keys, state.seal_keys, open, seal, None))
     }
 
     fn of(
@@ -132,6 +152,7 @@ impl Protection {
         seal_keys: Keys,
         open: Arc<Mutex<Open>>,
         seal: Arc<Mutex<Seal>>,
+        late: Option<Late>,
     ) -> Self {
         Self(Arc::new(Inner {
             number: NUMBERS.fetch_add(1, Relaxed),
@@ -139,6 +160,7 @@ impl Protection {
             seal_keys,
             open,
             seal,
+            late,
         }))
     }
 
@@ -172,6 +194,20 @@ impl Protection {
         }
     }
 
+    /// What signalling left out of the protection (RFC 4568 §6.3), in the words of SDP; `None`:
+    /// nothing.
+    pub fn left_out(&self) -> Option<String> {
+        let parameters = self.0.seal_keys.parameters();
+        let words = [
+            (parameters.unencrypted_srtp, "UNENCRYPTED_SRTP"),
+            (parameters.unencrypted_srtcp, "UNENCRYPTED_SRTCP"),
+            (parameters.unauthenticated_srtp, "UNAUTHENTICATED_SRTP"),
+        ];
+        let words = words.into_iter().filter(|(is_out, _)| *is_out);
+        let words: Vec<&str> = words.map(|(_, word)| word).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// Authenticates and decrypts a packet of the party in place; what is left of it is plain.
     ///
     /// # Errors
@@ -186,6 +222,24 @@ impl Protection {
             }
         };
         packet.truncate(opened?);
+        Ok(())
+    }
+
+    /// Whether packets may still be on their way that are under the party's keys of before.
+    pub fn expects_late(&self, now: Instant) -> bool {
+        self.0.late.as_ref().is_some_and(|late| now < late.until)
+    }
+
+    /// The same as [`Self::open`] under the keys that the party had before, for RTP alone: RTCP is
+    /// numbered under its key and may go out as it came, and the next report makes up for a lost one.
+    ///
+    /// # Errors
+    /// It is not the party's, was here before, or comes too late.
+    pub fn open_late(&self, packet: &mut Vec<u8>, now: Instant) -> Result<(), DropReason> {
+        let late = self.0.late.as_ref().filter(|late| now < late.until);
+        let late = late.ok_or(DropReason::NotAuthentic)?;
+        let opened = late.open.lock().rtp(packet)?;
+        packet.truncate(opened);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use windlass::flow::secure::Protection;
@@ -16,7 +17,7 @@ use windlass_srtp::{Keys, Suite};
 
 use crate::common::phone::{Call, Phone, answer, offer};
 use crate::common::process::Relay;
-use crate::common::sdp;
+use crate::common::{is_long, sdp};
 
 /// One component of a phone that speaks DTLS-SRTP.
 struct Line {
@@ -297,4 +298,143 @@ fn a_hello_before_the_answer_is_not_lost() {
     one.renew(shown);
     one.connect(to);
     one.talk(to, &mut other, shown_to_caller);
+}
+
+/// A ClientHello of DTLS 1.2 (RFC 6347 §4.2.2) that offers suites without encryption alone.
+fn null_hello(random: u8) -> Vec<u8> {
+    let suites = [0x00, 0x00, 0x00, 0x01, 0x00, 0x02, 0x00, 0x3b];
+    let mut body = vec![0xfe, 0xfd];
+    body.extend_from_slice(&[random; 32]);
+    // No session, no cookie; one compression method, which is none.
+    body.extend_from_slice(&[0, 0, 0, suites.len() as u8]);
+    body.extend_from_slice(&suites);
+    body.extend_from_slice(&[1, 0]);
+    let length = [0, 0, body.len() as u8];
+    let mut handshake = vec![1];
+    handshake.extend_from_slice(&length);
+    handshake.extend_from_slice(&[0; 5]);
+    handshake.extend_from_slice(&length);
+    handshake.extend_from_slice(&body);
+    let mut record = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
+    record.extend_from_slice(&(handshake.len() as u16).to_be_bytes());
+    record.extend_from_slice(&handshake);
+    record
+}
+
+/// Hellos of strangers to every port: good ones, each from another certificate, and those without
+/// a cipher.
+struct Spray {
+    sockets: Vec<UdpSocket>,
+    hellos: Vec<Vec<u8>>,
+}
+
+impl Spray {
+    fn new() -> Self {
+        let mut hellos = vec![null_hello(1), null_hello(2)];
+        for _ in 0..2 {
+            let config = CertificateConfig::default();
+            let certificate = Certificate::generate(&config, SystemTime::now()).unwrap();
+            let any = certificate.fingerprint(HashFunction::Sha256);
+            let mut session = session(&Arc::new(certificate), Role::Active);
+            session.set_fingerprints(vec![any], Instant::now());
+            session.handle_timeout(Instant::now());
+            let mut buffer = vec![0; 2048];
+            while session.poll_transmit(&mut buffer).is_some() {
+                hellos.push(buffer.clone());
+            }
+        }
+        assert!(hellos.len() >= 4, "a hello of a session");
+        let sockets = (0..4).map(|_| UdpSocket::bind("127.0.0.66:0").unwrap());
+        Self {
+            sockets: sockets.collect(),
+            hellos,
+        }
+    }
+
+    fn round(&self, ports: std::ops::RangeInclusive<u16>) {
+        for (number, port) in ports.enumerate() {
+            let hello = &self.hellos[number % self.hellos.len()];
+            let socket = &self.sockets[number % self.sockets.len()];
+            let _ = socket.send_to(hello, ("127.0.0.1", port));
+            if number % 64 == 63 {
+                std::thread::park_timeout(Duration::from_micros(500));
+            }
+        }
+    }
+}
+
+/// RFC 5764 says nothing of who may begin: without a look at the source, the first hello takes the
+/// association (security, row 5).
+#[test]
+fn a_spray_of_hellos_during_set_up_hurts_no_call() {
+    /// What the log's buffers and the like may take.
+    const GROWTH_KIB: u64 = 8 * 1024;
+    let calls: u16 = if is_long() { 1000 } else { 100 };
+    let ports = 11_000..=10_999 + 6 * calls;
+    let relay = Relay::start(&format!(
+        "[ports]\nmin = {}\nmax = {}\n",
+        ports.start(),
+        ports.end()
+    ));
+    let callee = Phone::new("127.0.0.1");
+    let config = CertificateConfig::default();
+    let certificate = Arc::new(Certificate::generate(&config, SystemTime::now()).unwrap());
+    let fingerprint = certificate.fingerprint(HashFunction::Sha256);
+    let (spray, over) = (Spray::new(), AtomicBool::new(false));
+    let mut lines = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                spray.round(ports.clone());
+            }
+        });
+        let mut lines: Vec<(Line, SocketAddr)> = Vec::new();
+        for number in 0..calls {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let mut line = Line::new(&socket, session(&certificate, Role::Active));
+            let more = format!("a=rtcp-mux\r\na=setup:active\r\na=fingerprint:{fingerprint}\r\n");
+            let sdp = sdp::audio(socket.local_addr().unwrap(), &more);
+            let id = format!("hello-{number}");
+            let request = offer(&id, &sdp.replace("RTP/AVP", "UDP/TLS/RTP/SAVP"));
+            relay
+                .ask(request.with("transport-protocol", "RTP/AVP"))
+                .unwrap();
+            let reply = relay.ask(answer(&id, &sdp::audio(callee.address(), "")));
+            let reply = reply.unwrap();
+            let shown = reply.get_str("sdp").unwrap();
+            assert!(shown.contains("a=setup:passive"), "{shown}");
+            let theirs = shown
+                .lines()
+                .find_map(|line| line.strip_prefix("a=fingerprint:"));
+            let theirs: Fingerprint = theirs.unwrap().parse().unwrap();
+            line.session.set_fingerprints(vec![theirs], Instant::now());
+            let at = sdp::address(shown, 0);
+            line.turn(at);
+            lines.push((line, at));
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while lines.iter().any(|(line, _)| line.keys.is_none()) && Instant::now() < deadline {
+            for (line, at) in lines.iter_mut().filter(|(line, _)| line.keys.is_none()) {
+                line.turn(*at);
+            }
+        }
+        over.store(true, Relaxed);
+        lines
+    });
+    let hurt = lines.iter().filter(|(line, _)| line.keys.is_none()).count();
+    assert_eq!(hurt, 0, "of {calls} calls");
+    // What is connected stays so, and costs nothing more.
+    let before = relay.process.rss_kib();
+    for _ in 0..50 {
+        spray.round(ports.clone());
+    }
+    let mut phone = Phone::new("127.0.0.1");
+    for (line, at) in &mut lines {
+        line.send(phone.packet(), *at);
+        assert_eq!(callee.hear(1), 1, "after the spray");
+    }
+    let after = relay.process.rss_kib();
+    assert!(
+        after < before + GROWTH_KIB,
+        "{before} KiB, then {after} KiB"
+    );
 }

@@ -7,6 +7,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod bleed;
 mod common;
 mod ctl;
 mod demo;

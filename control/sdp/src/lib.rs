@@ -18,8 +18,8 @@ pub mod write;
 
 pub use attribute::{
     Attribute, AttributeClass, Bandwidth, Candidate, CandidateKind, Codec, CryptoLine, Direction,
-    Extmap, Fingerprint, HashFunction, Ice, Lifetime, Mki, RtcpAttribute, SessionParameters, Setup,
-    Suite,
+    Extmap, Fingerprint, FurtherKey, HashFunction, Ice, Lifetime, Mki, RtcpAttribute,
+    SessionParameters, Setup, Suite,
 };
 pub use error::{Cap, ParseError, Reason};
 pub use limits::Limits;

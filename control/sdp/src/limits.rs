@@ -61,3 +61,7 @@ const ATTRIBUTES: usize = 1024;
 const CANDIDATES: usize = 256;
 /// Payload types are seven bits.
 const FORMATS: usize = 128;
+/// Keys of one `a=crypto` line behind the first. A new key beside the old one is what they are for;
+/// whoever sends packets under them pays with a search per packet. What is more is left out, as a key
+/// that cannot be used.
+pub(crate) const FURTHER_KEYS: usize = 7;

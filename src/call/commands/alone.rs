@@ -97,6 +97,7 @@ impl Call {
             source: self.created_from,
             now: scene.now,
             rng: &mut *scene.rng,
+            replaced: None,
             leases: std::mem::take(&mut scene.leases),
         };
         let opened = self.open_ports(leg, media, None, true, endpoint.rtp, &mut context);
@@ -134,6 +135,8 @@ impl Alone<'_> {
             endpoint,
         } = word;
         let exchange = MediaExchange {
+            by_relay: false,
+            replaced: None,
             is_first: true,
             sender: media,
             receiver: other,
@@ -161,6 +164,8 @@ impl Alone<'_> {
             index: 0,
         };
         let exchange = MediaExchange {
+            by_relay: true,
+            replaced: None,
             is_first: !media.is_settled,
             sender: other,
             receiver: media,

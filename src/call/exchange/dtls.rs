@@ -38,10 +38,16 @@ impl MediaExchange<'_> {
             .filter(|_| self.sender.is_secure())
         else {
             if let Some(extras) = self.sender.extras.as_deref_mut() {
-                extras.dtls = None;
+                let dtls = extras.dtls.take().filter(|_| self.role == Role::Answer);
+                extras.declined_dtls = dtls.or_else(|| extras.declined_dtls.take());
             }
             return;
         };
+        if let Some(extras) = self.sender.extras.as_deref_mut()
+            && let Some(offered) = extras.declined_dtls.take()
+        {
+            extras.dtls.get_or_insert(offered);
+        }
         let hash = fingerprint.hash;
         let dtls = self.association(Side::Sender, hash);
         dtls.fingerprint = Some(fingerprint);
@@ -57,6 +63,11 @@ impl MediaExchange<'_> {
 
     fn offer_dtls(&mut self, by_sdes: bool) {
         let options = &self.request.dtls;
+        for media in [&mut *self.sender, &mut *self.receiver] {
+            if let Some(extras) = media.extras.as_deref_mut() {
+                extras.declined_dtls = None;
+            }
+        }
         let passive = match options.role {
             Some(role) => role == DtlsRole::Passive,
             None => self.host.defaults.dtls_passive,
@@ -114,6 +125,10 @@ impl MediaExchange<'_> {
     /// The association with a party, made if there is none; `hash` is then that of our
     /// fingerprint.
     fn association(&mut self, side: Side, hash: HashFunction) -> &mut Dtls {
+        let replaced = self.replaced_extras().map(|(_, receiver)| receiver);
+        let replaced = replaced.and_then(|extras| extras.dtls.as_ref());
+        let replaced = replaced.filter(|_| matches!(side, Side::Receiver));
+        let tls_id_before = replaced.map(|dtls| dtls.tls_id.clone());
         let media = match side {
             Side::Sender => &mut *self.sender,
             Side::Receiver => &mut *self.receiver,
@@ -125,7 +140,7 @@ impl MediaExchange<'_> {
             theirs: None,
             ours: Setup::Actpass,
             their_tls_id: None,
-            tls_id: tls_id(rng),
+            tls_id: tls_id_before.unwrap_or_else(|| tls_id(rng)),
             hash,
             omit_tls_id: false,
             prefers_passive: false,

@@ -29,6 +29,12 @@ impl MediaExchange<'_> {
             Role::Offer => self.offer_ice(theirs),
             Role::Answer => self.answer_ice(theirs),
         }
+        if self.receiver.has_ice() {
+            let replaced = self.replaced_extras().map(|(_, receiver)| receiver);
+            let replaced = replaced.and_then(|extras| extras.ice.ours.clone());
+            let ours = &mut self.receiver.extras_mut().ice.ours;
+            *ours = ours.take().or(replaced);
+        }
         for media in [&mut *self.sender, &mut *self.receiver] {
             if media.has_ice() {
                 credit(&mut media.extras_mut().ice, self.rng);

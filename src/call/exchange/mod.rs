@@ -15,6 +15,7 @@ mod open;
 mod request;
 mod sdes;
 mod transport;
+mod unfit;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -27,8 +28,9 @@ use super::Now;
 use super::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
 use super::flows::Defaults;
 use super::identity::Identity;
-use super::media::{Endpoint, Formats, Media, PacketTime, Said};
+use super::media::{Endpoint, Extras, Formats, Media, PacketTime, Said};
 use super::ports::{Family, Interfaces, LeaseError};
+use super::proposal::Proposal;
 use super::state::Call;
 use crate::flow::port::PortLease;
 use crate::limits::LINES_PER_CALL;
@@ -56,6 +58,9 @@ pub(crate) struct Context<'a> {
     pub(crate) source: SocketAddr,
     pub(crate) now: Now,
     pub(crate) rng: &'a mut dyn RngCore,
+    /// The offer that this one takes the place of before it was answered. What we made up for it
+    /// is shown again: the party may have answered either when it sees the other.
+    pub(crate) replaced: Option<Proposal>,
     /// Ports that were leased on the way; they go to the data plane with the plan.
     pub(crate) leases: Vec<PortLease>,
 }
@@ -89,7 +94,7 @@ impl Call {
         self.adopt_alias(text, &endpoints, context);
         let parties = self.resolve(context.dialogue, context.now)?;
         match context.dialogue.role {
-            Role::Offer => self.begin_offer(parties),
+            Role::Offer => context.replaced = self.begin_offer(parties),
             Role::Answer => self.begin_answer(parties),
         }
         self.share_head_endpoints(parties, sdp, &mut endpoints, context);
@@ -138,6 +143,12 @@ impl Call {
                 continue;
             };
             let exchange = MediaExchange {
+                by_relay: false,
+                replaced: context.replaced.as_ref().and_then(|replaced| {
+                    let sender = replaced.medias_of(parties.sender)?.get(line.sender)?;
+                    let receiver = replaced.medias_of(parties.receiver)?;
+                    Some((sender, receiver.get(line.receiver?)?))
+                }),
                 is_first: !receiver.is_settled || context.request.flags.reset(),
                 sender,
                 receiver,
@@ -173,12 +184,23 @@ pub(crate) struct MediaExchange<'a> {
     pub(crate) request: &'a Request,
     pub(crate) host: Host<'a>,
     pub(crate) role: Role,
+    /// The sender is the relay itself: it has the party to itself.
+    pub(crate) by_relay: bool,
+    /// What an offer without an answer, which this one replaces, made of sender and receiver.
+    pub(crate) replaced: Option<(&'a Media, &'a Media)>,
     /// The receiver has not been offered this media before, or forgets that it was.
     pub(crate) is_first: bool,
     pub(crate) rng: &'a mut dyn RngCore,
 }
 
 impl MediaExchange<'_> {
+    /// What the replaced offer made of sender and receiver, unless all is to begin anew.
+    fn replaced_extras(&self) -> Option<(Option<&Extras>, &Extras)> {
+        let replaced = self.replaced.filter(|_| !self.request.flags.reset());
+        let (sender, receiver) = replaced?;
+        Some((sender.extras.as_deref(), receiver.extras.as_deref()?))
+    }
+
     pub(crate) fn run(
         mut self,
         said: Said,
@@ -219,6 +241,7 @@ impl MediaExchange<'_> {
         let settled_on_sdes = self.is_settled_on_sdes();
         self.negotiate_sdes();
         self.negotiate_dtls(settled_on_sdes);
+        self.tell_unfit();
         self.negotiate_ice(endpoint);
         self.filter_codecs();
         self.take_extensions();

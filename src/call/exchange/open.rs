@@ -59,14 +59,14 @@ impl Call {
     /// an address whose family serves where nothing else says which.
     pub(crate) fn open_ports(
         &mut self,
-        leg: LegIndex,
+        party: LegIndex,
         index: usize,
         key: Option<SocketAddr>,
         is_latched: bool,
         near: SocketAddr,
         context: &mut Context<'_>,
     ) -> Result<(), ExchangeError> {
-        let Some(leg) = self.legs.get_mut(leg) else {
+        let Some(leg) = self.legs.get_mut(party) else {
             return Ok(());
         };
         let rules = leg.source_rules;
@@ -91,6 +91,15 @@ impl Call {
         let on = interfaces
             .select(name.as_deref(), family)
             .ok_or(ExchangeError::NoInterface)?;
+        // A line that is not agreed on has its ports in the offer that this one replaces.
+        let replaced = context.replaced.as_ref();
+        let replaced = replaced.and_then(|replaced| replaced.medias_of(party)?.get(index));
+        if media.maps.is_empty()
+            && let Some(replaced) = replaced
+        {
+            media.maps.clone_from(&replaced.maps);
+            media.selected = replaced.selected;
+        }
         media.release_spare_rtcp(context.dialogue.role);
         let before = media.ports().map(|map| map.main.rtp.local);
         let latches = rules.port_latching || is_latched && !rules.no_port_latching;
@@ -114,7 +123,7 @@ impl Call {
         media.selected = position;
         let after = media.ports().map(|map| map.main.rtp.local);
         if before.is_some() && before != after {
-            media.start_anew(context.rng);
+            media.start_anew(replaced, context.rng);
         }
         let (has_ice, one_port) = (
             media.has_ice() || media.is_passed_through(),
@@ -216,15 +225,23 @@ impl Media {
 
     /// Other ports are another generation of ICE (RFC 8445 §9), and without ICE another DTLS
     /// association (RFC 8842 §4): a peer would keep the one whose keys the port does not have.
-    fn start_anew(&mut self, rng: &mut dyn RngCore) {
+    /// What was made up for the same ports in an offer that is `replaced` before it was answered
+    /// is shown again.
+    fn start_anew(&mut self, replaced: Option<&Self>, rng: &mut dyn RngCore) {
         let has_ice = self.has_ice();
+        let port = |media: &Self| media.ports().map(|map| map.main.rtp.local);
+        let replaced = replaced.filter(|replaced| port(replaced) == port(self));
+        let replaced = replaced.and_then(|replaced| replaced.extras.as_deref());
         let Some(extras) = self.extras.as_deref_mut() else {
             return;
         };
         if has_ice {
-            extras.ice.ours = Some(identity::credentials(rng));
+            let shown = replaced.and_then(|replaced| replaced.ice.ours.clone());
+            extras.ice.ours = Some(shown.unwrap_or_else(|| identity::credentials(rng)));
         } else if let Some(dtls) = extras.dtls.as_mut() {
-            dtls.tls_id = tls_id(rng);
+            let shown = replaced.and_then(|replaced| replaced.dtls.as_ref());
+            let shown = shown.map(|replaced| replaced.tls_id.clone());
+            dtls.tls_id = shown.unwrap_or_else(|| tls_id(rng));
         }
     }
 

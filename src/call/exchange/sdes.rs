@@ -2,7 +2,7 @@
 
 use rand::RngCore;
 use windlass_ng::request::SdesOptions;
-use windlass_sdp::{CryptoLine, Lifetime, Suite, Text};
+use windlass_sdp::{CryptoLine, Lifetime, SessionParameters, Suite, Text};
 
 use super::MediaExchange;
 use crate::call::dialogue::Role;
@@ -48,6 +48,7 @@ impl MediaExchange<'_> {
             return;
         }
         let is_first = self.is_first;
+        let replaced = self.replaced_lines();
         let extras = self.receiver.extras_mut();
         let is_decided = !is_first && (extras.sdes.is_active || extras.dtls.is_some());
         let is_offered = match is_decided {
@@ -56,12 +57,23 @@ impl MediaExchange<'_> {
         };
         extras.sdes.is_active = is_offered;
         extras.sdes.ours = match is_offered {
-            true => offer_lines(&received, &extras.sdes.ours, options, self.rng),
+            true => offer_lines(&received, &extras.sdes.ours, &replaced, options, self.rng),
             false => Vec::new(),
         };
         // They may outlive the SDP that they were copied from.
         let ours = extras.sdes.ours.iter();
         extras.sdes.offered = ours.map(CryptoLine::detached).collect();
+    }
+
+    /// The lines of our own making in the offer that this one replaces.
+    fn replaced_lines(&self) -> Vec<CryptoLine> {
+        let Some((sender, receiver)) = self.replaced_extras() else {
+            return Vec::new();
+        };
+        let copied = sender.map_or(&[][..], |extras| &extras.sdes.theirs);
+        let is_ours = |line: &&CryptoLine| !copied.iter().any(|other| other.key == line.key);
+        let offered = receiver.sdes.offered.iter();
+        offered.filter(is_ours).cloned().collect()
     }
 
     fn answer_sdes(&mut self) {
@@ -144,10 +156,12 @@ impl Takes for SdesOptions {
     }
 }
 
-/// The lines of an offer: the received ones, those of our last offer, and every other suite.
+/// The lines of an offer: the received ones, those of our last offer, and every other suite; with
+/// the keys of an offer that is `replaced` before it was answered.
 fn offer_lines(
     received: &[CryptoLine],
     before: &[CryptoLine],
+    replaced: &[CryptoLine],
     options: &SdesOptions,
     rng: &mut dyn RngCore,
 ) -> Vec<CryptoLine> {
@@ -156,7 +170,22 @@ fn offer_lines(
     for line in received.iter().filter(takes).chain(before) {
         let is_new = !lines.iter().any(|known| known.suite == line.suite);
         if is_new {
-            let mut line = line.clone();
+            let of_suite = |ours: &&CryptoLine| ours.suite == line.suite;
+            let mut line = match line.further.is_empty() {
+                true => line.clone(),
+                // Of several keys we could use but one to seal, and what came under another would be
+                // numbered anew under it: two packets of RTCP under one key and number.
+                false => match before.iter().chain(replaced).find(of_suite) {
+                    Some(ours) => CryptoLine {
+                        tag: line.tag,
+                        ..ours.clone()
+                    },
+                    None => CryptoLine {
+                        parameters: line.parameters.clone(),
+                        ..fresh(line.tag, line.suite.clone(), rng)
+                    },
+                },
+            };
             if lines.iter().any(|known| known.tag == line.tag) {
                 line.tag = next_tag(&lines);
             }
@@ -167,7 +196,16 @@ fn offer_lines(
         for suite in Suite::ALL {
             let is_listed = lines.iter().any(|line| line.suite == suite);
             if !is_listed && options.takes_suite(&suite) {
-                lines.push(fresh(next_tag(&lines), suite, rng));
+                let tag = next_tag(&lines);
+                let of_suite = |line: &&CryptoLine| line.suite == suite;
+                lines.push(match replaced.iter().find(of_suite) {
+                    Some(line) => CryptoLine {
+                        tag,
+                        parameters: SessionParameters::default(),
+                        ..line.clone()
+                    },
+                    None => fresh(tag, suite, rng),
+                });
             }
         }
     }
@@ -207,7 +245,9 @@ fn answer_line(
                 .first()
                 .is_some_and(|first| first.suite == line.suite)
     };
-    let copied = chosen.filter(is_preferred).and_then(|chosen| {
+    let is_single = |line: &&CryptoLine| line.further.is_empty();
+    let chosen = chosen.filter(is_preferred).filter(is_single);
+    let copied = chosen.and_then(|chosen| {
         let offered = offered.iter().find(|line| line.suite == chosen.suite)?;
         Some(CryptoLine {
             tag: offered.tag,

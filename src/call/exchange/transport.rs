@@ -6,7 +6,7 @@ use windlass_sdp::Transport;
 
 use super::MediaExchange;
 use crate::call::dialogue::Role;
-use crate::call::media::{LegacyPair, Media, Passthrough, Sdes};
+use crate::call::media::{LegacyPair, Media, Passthrough, TurnedDown};
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_transport(&mut self) {
@@ -27,8 +27,10 @@ impl MediaExchange<'_> {
         if self.role == Role::Offer && self.receiver.extra(|extras| extras.is_downgraded) {
             self.receiver.extras_mut().is_downgraded = false;
         }
-        // An answer cannot make plain RTP into OSRTP: that was not offered.
-        let may_be_osrtp = self.role == Role::Offer || self.sender.is_secure();
+        // An answer cannot make plain RTP into OSRTP that was not offered; a later one can take up
+        // what an earlier one, a provisional one or that of another fork, turned down.
+        let was_offered = self.sender.extra(|extras| extras.offered_osrtp);
+        let may_be_osrtp = self.role == Role::Offer || self.sender.is_secure() || was_offered;
         self.sender.transport.clone_from(said);
         set_osrtp(self.sender, self.description.is_osrtp() && may_be_osrtp);
         if self.role == Role::Answer {
@@ -39,8 +41,15 @@ impl MediaExchange<'_> {
                 }
                 _ => {}
             }
-            self.reject_osrtp();
+            self.judge_osrtp();
             return;
+        }
+        // Answers to earlier offers are over.
+        for media in [&mut *self.sender, &mut *self.receiver] {
+            if let Some(extras) = media.extras.as_deref_mut() {
+                extras.offered_osrtp = false;
+                extras.turned_down = None;
+            }
         }
         if self.is_first || changed {
             self.receiver.transport.clone_from(said);
@@ -63,19 +72,29 @@ impl MediaExchange<'_> {
         if osrtp.offer_legacy && is_srtp && self.is_first {
             self.receiver.extras_mut().legacy = Some(LegacyPair::RtpFirst);
         }
+        if let Some(extras) = self.receiver.extras.as_deref_mut() {
+            extras.offered_osrtp = extras.osrtp;
+        }
     }
 
     /// An offer of OSRTP that is answered in plain is turned down (RFC 8643 §3.1): both sides are
-    /// plain from then on, unless the request accepts it in the answerer's place.
-    fn reject_osrtp(&mut self) {
-        let is_plain = !self.sender.is_secure() && !self.request.osrtp.accept;
-        if is_plain
-            && let Some(extras) = self.receiver.extras.as_deref_mut()
-            && extras.osrtp
-        {
+    /// plain from then on, unless the request accepts it in the answerer's place, or a later answer
+    /// to the same offer has keys. The relay itself, where it is the answerer, takes the keys.
+    fn judge_osrtp(&mut self) {
+        let is_taken = self.sender.is_secure() || self.request.osrtp.accept || self.by_relay;
+        let Some(extras) = self.receiver.extras.as_deref_mut() else {
+            return;
+        };
+        if !is_taken && extras.osrtp {
             extras.osrtp = false;
-            extras.sdes = Sdes::default();
-            extras.dtls = None;
+            extras.turned_down = Some(TurnedDown {
+                sdes: std::mem::take(&mut extras.sdes),
+                dtls: extras.dtls.take(),
+            });
+        } else if is_taken && let Some(offered) = extras.turned_down.take() {
+            extras.osrtp = true;
+            extras.sdes = offered.sdes;
+            extras.dtls = offered.dtls;
         }
     }
 

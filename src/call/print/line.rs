@@ -224,11 +224,7 @@ impl MediaLine<'_> {
             media.crypto.clone_from(&extras.sdes.ours);
             if let Some(dtls) = &extras.dtls {
                 media.setup = Some(dtls.ours);
-                let hash = match (&dtls.fingerprint, self.role) {
-                    (Some(theirs), Role::Answer) => theirs.hash,
-                    _ => dtls.hash,
-                };
-                media.fingerprint = Some(fingerprint(&dtls.certificate.0, hash));
+                media.fingerprint = Some(fingerprint(&dtls.certificate.0, dtls.hash));
                 media.tls_id = (!dtls.omit_tls_id).then(|| dtls.tls_id.clone());
             }
         }

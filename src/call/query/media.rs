@@ -13,7 +13,6 @@ use crate::call::leg::Leg;
 use crate::call::media::{LegacyPair, Media, PacketTime, Port};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
-use crate::flow::secure::Protection;
 use crate::flow::stats::{FlowStats, SsrcStats};
 use crate::media::report::Sample;
 
@@ -125,6 +124,7 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
         (extra(|extras| extras.makes_reports), "RTCP generator"),
         (extra(|extras| extras.echo), "echo"),
         (extra(|extras| extras.blackhole), "blackhole"),
+        (extra(|extras| extras.sdes.prefers_first), "SDES reordered"),
         (
             extra(|extras| extras.legacy == Some(LegacyPair::RtpFirst)),
             "legacy OSRTP",
@@ -180,18 +180,15 @@ fn describe_stream(
     }
     put_endpoint(dict, "endpoint", peer.destination.or(signalled));
     put_endpoint(dict, "advertised endpoint", signalled);
-    let sdes = media.extras.as_deref().map(|extras| &extras.sdes);
-    let suite = sdes
-        .filter(|sdes| sdes.is_active)
-        .and_then(|sdes| match sdes.theirs.len() {
-            // Until the party answered, which suite will be used is open.
-            1 => sdes.theirs.first(),
-            _ => sdes.ours.first().filter(|_| sdes.ours.len() == 1),
-        });
+    // What is in use, not what was spoken of.
     let by_dtls = agent.keys(component);
-    let suite = suite.and_then(|line| line.suite.known_name());
-    if let Some(name) = by_dtls.map(Protection::suite).or(suite) {
-        dict.put("crypto suite", name);
+    let extras = media.extras.as_deref();
+    let by_sdes = extras.and_then(|extras| extras.sdes.protection.as_ref());
+    if let Some(protection) = by_dtls.or(by_sdes) {
+        dict.put("crypto suite", protection.suite());
+        if let Some(left_out) = protection.left_out() {
+            dict.put("crypto parameters", &*left_out);
+        }
     }
     dict.put("last packet", last);
     dict.put("last kernel packet", 0_u64);

@@ -435,3 +435,27 @@ pub(crate) fn numbered(sdp: &str) -> String {
     out.push_str(rest);
     out
 }
+
+/// What a closure gives, and what it logs.
+fn logged<T>(closure: impl FnOnce() -> T) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let outcome = tracing::subscriber::with_default(subscriber, closure);
+    let bytes = lines.0.lock().unwrap().clone();
+    (outcome, String::from_utf8(bytes).unwrap())
+}

@@ -437,14 +437,66 @@ fn both_streams_are_there_without_ports_of_their_own() {
     }
 }
 
+const CRYPTO: &str =
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\n";
+
+fn secure(host: &str, port: u16, lines: &str) -> String {
+    audio(host, port, lines).replace("RTP/AVP", "RTP/SAVP")
+}
+
+#[test]
+fn the_suite_is_that_of_the_keys_in_use() {
+    let suite = |bench: &mut Bench, tag: &str| {
+        let reply = bench.ask(query());
+        let path = format!("tags/{tag}/medias/0/streams/0/crypto suite");
+        find(&reply, &path).map(|suite| suite.as_str().unwrap().to_owned())
+    };
+    let mut bench = Bench::new();
+    bench.sdp(offer(&secure(FROM, 2000, CRYPTO)).with("SDES", strings(&["nonew"])));
+    assert_eq!(suite(&mut bench, "F"), None, "offered");
+    // A suite that was not offered agrees on nothing.
+    let other = CRYPTO.replace("SHA1_80", "SHA1_32");
+    bench.sdp(answer(&secure(TO, 3000, &other)));
+    assert_eq!(suite(&mut bench, "T"), None, "unfit");
+    bench.sdp(answer(&secure(TO, 3000, CRYPTO)));
+    for tag in ["F", "T"] {
+        let suite = suite(&mut bench, tag);
+        assert_eq!(suite.as_deref(), Some("AES_CM_128_HMAC_SHA1_80"), "{tag}");
+    }
+}
+
+#[test]
+fn what_is_left_out_of_srtp_is_shown_and_logged_once() {
+    let weak = CRYPTO.replace('\n', " UNENCRYPTED_SRTP UNAUTHENTICATED_SRTP\n");
+    let mut bench = Bench::new();
+    let ((), log) = logged(|| {
+        for _ in 0..2 {
+            let offered = offer(&secure(FROM, 2000, &weak)).with("transport-protocol", "RTP/AVP");
+            bench.sdp(offered);
+            bench.sdp(answer(&audio(TO, 3000, "")));
+        }
+    });
+    let left_out = "UNENCRYPTED_SRTP UNAUTHENTICATED_SRTP";
+    let reply = bench.ask(query());
+    let stream = "tags/F/medias/0/streams/0";
+    assert_eq!(
+        text(&reply, &format!("{stream}/crypto parameters")),
+        left_out
+    );
+    assert!(find(&reply, "tags/T/medias/0/streams/0/crypto parameters").is_none());
+    assert_eq!(log.matches(left_out).count(), 1, "{log}");
+    assert!(!log.contains("d0RmdmcmVCsp"), "{log}");
+}
+
 #[test]
 fn flags_of_medias_and_streams() {
     let mux = "a=rtcp-mux\n";
-    let crypto = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 \
-        inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\n";
-    let secure = |host, port| audio(host, port, crypto).replace("RTP/AVP", "RTP/SAVP");
+    let two = format!(
+        "{}{CRYPTO}",
+        CRYPTO.replace("1 AES_CM_128_HMAC_SHA1_80", "2 AES_CM_128_HMAC_SHA1_32")
+    );
     type Row = (String, Dict, String, &'static [&'static str]);
-    let rows: [Row; 6] = [
+    let rows: [Row; 8] = [
         (
             audio(FROM, 2000, mux),
             Dict::new(),
@@ -470,9 +522,21 @@ fn flags_of_medias_and_streams() {
             &["initialized", "recv"],
         ),
         (
-            secure(FROM, 2000),
+            secure(FROM, 2000, CRYPTO),
             Dict::new(),
-            secure(TO, 3000),
+            secure(TO, 3000, CRYPTO),
+            &["initialized", "send", "recv", "SDES"],
+        ),
+        (
+            secure(FROM, 2000, &two),
+            Dict::new().with("SDES", strings(&["offerer_pref:AES_CM_128_HMAC_SHA1_80"])),
+            secure(TO, 3000, CRYPTO),
+            &["initialized", "send", "recv", "SDES", "SDES reordered"],
+        ),
+        (
+            secure(FROM, 2000, &two),
+            Dict::new().with("SDES", strings(&["offerer_pref:AES_CM_128_HMAC_SHA1_32"])),
+            secure(TO, 3000, CRYPTO),
             &["initialized", "send", "recv", "SDES"],
         ),
         (

@@ -69,6 +69,48 @@ fn a_re_offer_goes_on_from_the_suite_that_was_agreed_on() {
     assert!(!second[1..].iter().any(is_old));
 }
 
+/// The party may answer the first when it has seen the second: both must have the same keys.
+#[test]
+fn an_offer_that_is_repeated_before_its_answer_has_the_same_keys_and_ports() {
+    let ice = "a=ice-ufrag:abcd\na=ice-pwd:abcdefghijklmnopqrstuvwx\n";
+    let moved = |lines: &str| offer(&party("198.51.100.99", lines)).with("to-tag", "T");
+    let video = format!("{RTP}m=video 2002 RTP/AVP 96\na=rtpmap:96 H264/90000\n");
+    let keys = |request: Dict| request.with("transport-protocol", "RTP/SAVPF");
+    for (first, request) in [
+        (keys(from_a(RTP)), keys(from_a(RTP).with("to-tag", "T"))),
+        (from_a(RTP), keys(from_a(RTP).with("to-tag", "T"))),
+        (from_a(RTP), keys(from_a(&video).with("to-tag", "T"))),
+        (from_a(RTP), keys(moved(&format!("{RTP}{ice}")))),
+        (keys(from_a(RTP)), keys(moved(RTP))),
+    ] {
+        let mut bench = Bench::new();
+        let shown = bench.sdp(first);
+        let is_common = |line: &&(u32, String, String)| line.1 == "AES_CM_128_HMAC_SHA1_80";
+        let shown = lines(&shown);
+        bench.sdp(from_b(&match shown.iter().find(is_common) {
+            Some((tag, suite, _)) => {
+                format!("m=audio 3000 RTP/SAVPF 8\na=crypto:{tag} {suite} inline:{KEY}\n")
+            }
+            None => ANSWER.to_owned(),
+        }));
+        let once = bench.sdp(request.clone());
+        assert!(lines(&once).len() >= 12, "{once}");
+        let attributes = |sdp: &str| -> Vec<String> {
+            let names = ["m=", "a=rtcp:", "a=crypto:", "a=tls-id:", "a=ice-"];
+            let is_made_up = |line: &&str| names.iter().any(|name| line.starts_with(name));
+            sdp.lines().filter(is_made_up).map(str::to_owned).collect()
+        };
+        for _ in 0..2 {
+            let flows = bench.flows();
+            assert_eq!(attributes(&bench.sdp(request.clone())), attributes(&once));
+            assert_eq!((bench.flows(), bench.leased()), (flows, flows));
+        }
+        // Unless it is to be new.
+        let reset = bench.sdp(request.with("flags", strings(&["reset"])));
+        assert_ne!(attributes(&reset), attributes(&once));
+    }
+}
+
 #[test]
 fn only_beats_no() {
     let name = "AES_CM_128_HMAC_SHA1_80";

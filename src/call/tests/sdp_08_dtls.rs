@@ -264,6 +264,26 @@ fn the_fingerprint_has_the_hash_that_was_asked_for_or_the_clients() {
     );
 }
 
+/// Once chosen for a media it stays, whichever side offers next.
+#[test]
+fn the_hash_that_was_asked_for_stays_in_answers() {
+    let mut bench = Bench::new();
+    let dtls = |setup: &str| {
+        let digest = vec!["AB"; 32].join(":");
+        format!(
+            "m=audio 2000 UDP/TLS/RTP/SAVP 8\na=setup:{setup}\na=fingerprint:sha-256 {digest}\n"
+        )
+    };
+    let shown = bench.sdp(from_a(&dtls("actpass")).with("DTLS-fingerprint", "sha-1"));
+    assert!(shown.contains("a=fingerprint:sha-1 "), "{shown}");
+    let shown = bench.sdp(from_b(&dtls("active")));
+    assert!(shown.contains("a=fingerprint:sha-256 "), "{shown}");
+    let shown = bench.sdp(offer_of_b(&dtls("actpass")));
+    assert!(shown.contains("a=fingerprint:sha-256 "), "{shown}");
+    let shown = bench.sdp(answer_of_a(&dtls("active")));
+    assert!(shown.contains("a=fingerprint:sha-1 "), "{shown}");
+}
+
 #[test]
 fn a_changed_protocol_of_a_reoffer_resets_the_other_leg_and_an_answer_does_not() {
     let mut bench = Bench::new();

@@ -95,8 +95,8 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) unsent: Vec<Unsent>,
     /// A packet as it is without the protection that it came under.
     pub(in crate::dataplane) opened: Vec<u8>,
-    /// RTCP as it came, and what it came under.
-    pub(in crate::dataplane) arrived: Option<(Vec<u8>, Protection)>,
+    /// RTCP as it came.
+    pub(in crate::dataplane) arrived: Arrived,
     /// A packet on its way out, under the protection of its receiver.
     pub(in crate::dataplane) sealed: Vec<u8>,
     /// A packet while it is changed for one sink.
@@ -104,6 +104,14 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) reporting: Reporting,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
+}
+
+/// A packet as it came, while it is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Arrived {
+    datagram: Vec<u8>,
+    /// What it came under; `None`: there is none, or what is in the buffer has gone its way.
+    under: Option<Protection>,
 }
 
 impl<B: Backend> fmt::Debug for Flows<B> {
@@ -155,7 +163,7 @@ impl<B: Backend> Flows<B> {
             batched: Vec::new(),
             unsent: Vec::new(),
             opened: Vec::new(),
-            arrived: None,
+            arrived: Arrived::default(),
             sealed: Vec::new(),
             scratch: Vec::with_capacity(DATAGRAM_BYTES),
         }
@@ -332,17 +340,31 @@ impl<B: Backend> Flows<B> {
             }
             Security::Keyed(protection) => {
                 let protocol = protocol(datagram);
-                let is_rtcp = protocol == Protocol::Rtcp;
-                self.arrived = is_rtcp.then(|| (datagram.to_vec(), protection.clone()));
+                if protocol == Protocol::Rtcp {
+                    self.arrived.datagram.clear();
+                    self.arrived.datagram.extend_from_slice(datagram);
+                    self.arrived.under = Some(protection.clone());
+                }
                 let mut packet = std::mem::take(&mut self.opened);
                 packet.clear();
                 packet.extend_from_slice(datagram);
-                match protection.open(&mut packet, protocol) {
+                let mut opened = protection.open(&mut packet, protocol);
+                // What was on its way when its keys changed is no reason to look elsewhere for it.
+                if opened == Err(DropReason::NotAuthentic)
+                    && protocol == Protocol::Rtp
+                    && protection.expects_late(now)
+                    && entry.latch.learned() == Some(from)
+                {
+                    packet.clear();
+                    packet.extend_from_slice(datagram);
+                    opened = protection.open_late(&mut packet, now);
+                }
+                match opened {
                     Ok(()) => self.forward_packet(index, &packet, from, now),
                     Err(reason) => entry.count_drop(reason),
                 }
                 self.opened = packet;
-                self.arrived = None;
+                self.arrived.under = None;
             }
         }
     }

@@ -73,7 +73,7 @@ impl<B: Backend> Flows<B> {
         let reports = reporter.report(&entry.receptions, clock_rate, (now, unix), &self.reporting);
         let (due, via) = (reporter.due, reporter.spec.via);
         for mut report in reports {
-            self.send_report(via, &report.compound);
+            self.send_report(via, &report.compound, now);
             self.take_own_report(call, &mut report.blocks, now);
             if let Some((ssrc, ntp)) = report.sends {
                 // The party's report on it tells the round trip.
@@ -84,7 +84,7 @@ impl<B: Backend> Flows<B> {
         Some(due)
     }
 
-    fn send_report(&mut self, via: SocketAddr, compound: &[u8]) {
+    fn send_report(&mut self, via: SocketAddr, compound: &[u8], now: Instant) {
         let sender = self.by_local.get(via);
         let sender = sender.and_then(|sender| self.entries.get_mut(sender));
         let Some((sender, destination)) =
@@ -94,7 +94,10 @@ impl<B: Backend> Flows<B> {
         };
         // A report that does not get out is followed by the next one.
         let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-        let _ = send(backend, sealed, sender, compound, destination);
+        let is_sent = send(backend, sealed, sender, compound, destination).is_ok();
+        if is_sent && self.recorded.takes_egress() {
+            sender.record_sent(now, destination, compound);
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Flows;
 use super::reading::Reading;
 use super::reports::reporter_of;
 use super::time;
+use super::{Arrived, Flows};
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::rewrite::{self, Rewritten};
@@ -14,7 +14,7 @@ use crate::dataplane::timers::Due;
 use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
-use crate::flow::secure::{Protection, Security};
+use crate::flow::secure::Security;
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::media::rtp::{Received, RtpHeader};
 
@@ -261,13 +261,10 @@ impl<B: Backend> Flows<B> {
 /// RTCP as it came, if the receiver's keys are those that it came under. Sealed anew it would have
 /// another number: two packets under one key and number give their difference away (RFC 3711 §9.1).
 /// RTP has its own number, so sealing gives the same bytes.
-fn reseals_alike<'a, P>(
-    arrived: &'a Option<(Vec<u8>, Protection)>,
-    sender: &Entry<P>,
-) -> Option<&'a [u8]> {
-    let (datagram, under) = arrived.as_ref()?;
+fn reseals_alike<'a, P>(arrived: &'a Arrived, sender: &Entry<P>) -> Option<&'a [u8]> {
+    let under = arrived.under.as_ref()?;
     match &sender.security {
-        Security::Keyed(protection) if protection.seals_like(under) => Some(datagram),
+        Security::Keyed(protection) if protection.seals_like(under) => Some(&arrived.datagram),
         _ => None,
     }
 }

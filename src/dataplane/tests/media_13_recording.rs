@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::media_08_reports::{report, reporting};
 use super::*;
 use crate::dataplane::tap::{PacketTap, Recorded, Recordings};
 use crate::flow::Taps;
@@ -72,5 +73,38 @@ fn packets_are_recorded_as_they_come_as_they_leave_or_both() {
         ];
         let expected: Vec<Taken> = expected.into_iter().flatten().collect();
         assert_eq!(packets, expected, "{recorded:?}");
+    }
+}
+
+/// What leaves a port is recorded whoever made it.
+#[test]
+fn reports_of_our_own_are_in_a_recording_of_what_leaves() {
+    for (recorded, is_taken) in [(Recorded::Egress, true), (Recorded::Ingress, false)] {
+        let tape = Tape::default();
+        let services = Services {
+            recordings: Arc::new(tape.clone()),
+            recorded,
+            report_interval: Duration::from_millis(200),
+            ..Services::default()
+        };
+        let bench = Bench::with(services, false).unwrap();
+        let specs = [0, 1].map(|side| {
+            let mut spec = reporting(&bench, side);
+            spec.taps = Some(Box::new(Taps {
+                recording: Some(1),
+                events: None,
+            }));
+            FlowChange::Install(spec)
+        });
+        bench.apply(specs.into(), [bench.lease(0), bench.lease(1)].into());
+        bench.send(0, &rtp(1));
+        let heard = report(&bench, 1);
+        // The next one comes after the first was recorded.
+        report(&bench, 1);
+        let packets = tape.0.lock().unwrap().clone();
+        let from_to = (bench.locals[1], bench.phones[1].local_addr().unwrap());
+        let mut reports = packets.iter().filter(|(.., bytes)| *bytes == heard);
+        let taken = reports.next().map(|(from, to, _)| (*from, *to));
+        assert_eq!(taken, is_taken.then_some(from_to), "{recorded:?}");
     }
 }

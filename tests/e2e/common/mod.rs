@@ -84,3 +84,9 @@ pub(crate) fn is_root() -> bool {
     }
     root
 }
+
+/// Whether attacks are to be as long as promised, not as short as they can prove something
+/// (`tests/run --long`).
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("WINDLASS_LONG").is_some()
+}

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use windlass_ng::client::ClientError;
 use windlass_ng::{Dict, Value};
 
-/// Ports of one relay, named after the place of their first appearance.
+/// Ports of one relay by line, address and number, named after the place of their first appearance.
 #[derive(Default)]
-pub(super) struct Ports(HashMap<(usize, u16), String>);
+pub(super) struct Ports(HashMap<(usize, SocketAddr), String>);
 
 impl Ports {
     /// Gives what is called `from` on this line the name `to`, which nothing else keeps.
@@ -21,11 +22,24 @@ impl Ports {
         }
     }
 
-    fn name(&mut self, line: usize, port: u16, place: impl FnOnce() -> String) -> String {
-        match port {
-            0 => "0".to_owned(),
-            port => self.0.entry((line, port)).or_insert_with(place).clone(),
+    /// On several addresses ports may by chance have one number. The relays listen on loopback; any
+    /// other address is shown in the place of one that is not told, but for its family.
+    fn name(&mut self, line: usize, at: SocketAddr, place: impl FnOnce() -> String) -> String {
+        if at.port() == 0 {
+            return "0".to_owned();
         }
+        if let Some(name) = self.0.get(&(line, at)) {
+            return name.clone();
+        }
+        let is_alias = |known: &SocketAddr| {
+            let is_shown_for = !at.ip().is_loopback() || !known.ip().is_loopback();
+            known.port() == at.port() && known.is_ipv4() == at.is_ipv4() && is_shown_for
+        };
+        let mut known = self.0.iter();
+        let alias = known.find(|((on, known), _)| *on == line && is_alias(known));
+        let name = alias.map_or_else(place, |(_, name)| name.clone());
+        self.0.insert((line, at), name.clone());
+        name
     }
 }
 
@@ -177,9 +191,12 @@ impl Picture {
                     let at = format!("{at} stream {number}");
                     let port = stream.get("local port").and_then(Value::as_int);
                     let port = u16::try_from(port.unwrap_or_default()).unwrap();
-                    let name = ports.name(line, port, || format!("{at} of {step}"));
-                    self.say(format!("{at} port"), name);
                     let family = stream.get_str("family").unwrap_or_default();
+                    let unsaid = if family == "IPv6" { "::" } else { "0.0.0.0" };
+                    let local = ip(stream.get_str("local address").unwrap_or(unsaid));
+                    let local = SocketAddr::new(local, port);
+                    let name = ports.name(line, local, || format!("{at} of {step}"));
+                    self.say(format!("{at} port"), name);
                     self.say(format!("{at} family"), family);
                     let suite = stream.get_str("crypto suite").unwrap_or_default();
                     self.say(format!("{at} suite"), suite);
@@ -205,10 +222,31 @@ impl Picture {
     }
 }
 
+/// An address; what is none stands for any.
+fn ip(text: &str) -> IpAddr {
+    let ip = text.parse();
+    ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
 const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
 /// Payload types that need no rtpmap.
 const STATIC: [&str; 5] = ["0", "3", "8", "9", "18"];
+
+#[test]
+fn ports_of_one_number_on_two_addresses_are_two() {
+    let mut ports = Ports::default();
+    let mut name = |address: &str, place: &str| {
+        let at = SocketAddr::new(ip(address), 20_000);
+        ports.name(0, at, || place.to_owned())
+    };
+    assert_eq!(name("127.0.0.1", "first"), "first");
+    assert_eq!(name("::1", "second"), "second");
+    assert_eq!(name("127.0.0.2", "third"), "third");
+    assert_eq!(name("::", ""), "second");
+    assert_eq!(name("::1", ""), "second");
+    assert_eq!(name("127.0.0.1", ""), "first");
+}
 
 struct Media<'a> {
     picture: &'a mut Picture,
@@ -223,10 +261,10 @@ impl Media<'_> {
         self.picture.say(name, fact);
     }
 
-    fn port(&mut self, text: &str, role: &str) -> String {
-        let port = text.parse().unwrap();
+    fn port(&mut self, address: IpAddr, text: &str, role: &str) -> String {
+        let at = SocketAddr::new(address, text.parse().unwrap());
         let (line, step) = (self.line, self.step);
-        self.ports.name(line, port, || format!("{role} of {step}"))
+        self.ports.name(line, at, || format!("{role} of {step}"))
     }
 
     fn read(&mut self, section: &str, address: Option<&str>, direction: Option<&str>) {
@@ -235,10 +273,12 @@ impl Media<'_> {
         self.say("kind", words[0]);
         self.say("protocol", words[2]);
         self.say("formats", words[3]);
-        let port = self.port(words[1], "RTP");
-        self.say("port", port);
         let own = section.lines().find(|line| line.starts_with("c="));
-        self.say("address", own.or(address).unwrap_or_default());
+        let shown = own.or(address).unwrap_or_default();
+        let at = ip(shown.rsplit(' ').next().unwrap_or_default());
+        let port = self.port(at, words[1], "RTP");
+        self.say("port", port);
+        self.say("address", shown);
         let mut own_direction = None;
         let mut others = Vec::new();
         for attribute in lines.filter_map(|line| line.strip_prefix("a=")) {
@@ -247,7 +287,8 @@ impl Media<'_> {
             match name {
                 _ if DIRECTIONS.contains(&name) => own_direction = Some(attribute),
                 "rtcp" => {
-                    let port = self.port(words[0], "RTCP");
+                    let at = words.get(3).map_or(at, |address| ip(address));
+                    let port = self.port(at, words[0], "RTCP");
                     self.say("rtcp", format!("{port} {}", words[1..].join(" ")));
                 }
                 "crypto" => {
@@ -260,7 +301,8 @@ impl Media<'_> {
                 "fingerprint" => self.say("fingerprint", words[0]),
                 "tls-id" | "ice-ufrag" | "ice-pwd" => self.say(name, value.len().to_string()),
                 "candidate" => {
-                    let port = self.port(words[5], &format!("candidate {} {}", words[1], words[4]));
+                    let role = format!("candidate {} {}", words[1], words[4]);
+                    let port = self.port(ip(words[4]), words[5], &role);
                     let rport = |word: &&&str| word.parse::<u16>().is_err();
                     let more: Vec<&str> = words[6..].iter().filter(rport).copied().collect();
                     let rest = format!("{} {} {}", words[3], words[4], more.join(" "));

@@ -4,10 +4,11 @@
 use std::fmt;
 
 use crate::attribute::base64;
+use crate::limits::FURTHER_KEYS;
 use crate::line::{first_token, number, split_at_byte, tokens};
 use crate::text::{Source, Text};
 
-/// One `a=crypto` line with its first key. Prints as the value of the attribute.
+/// One `a=crypto` line with its keys. Prints as the value of the attribute.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CryptoLine {
     /// Ties an answer to an offer.
@@ -20,6 +21,9 @@ pub struct CryptoLine {
     pub lifetime: Option<Lifetime>,
     /// Master key identifier.
     pub mki: Option<Mki>,
+    /// Further keys that the sender of the line may use, told apart by their identifiers
+    /// (RFC 4568 §6.1); none without an identifier of the first key.
+    pub further: Vec<FurtherKey>,
     /// Session parameters: which protection is left out.
     pub parameters: SessionParameters,
 }
@@ -33,6 +37,7 @@ impl CryptoLine {
             key: base64::encode(key_salt, pad).into(),
             lifetime: None,
             mki: None,
+            further: Vec::new(),
             parameters: SessionParameters::default(),
         }
     }
@@ -48,6 +53,7 @@ impl CryptoLine {
         Self {
             suite,
             key: self.key.detached(),
+            further: self.further.iter().map(FurtherKey::detached).collect(),
             parameters: SessionParameters {
                 others: Vec::new(),
                 ..self.parameters.clone()
@@ -70,29 +76,96 @@ impl CryptoLine {
         let (tag, rest) = first_token(value);
         let (suite, rest) = first_token(rest);
         let (keys, parameters) = first_token(rest);
-        // RFC 4568 §6.1 allows several keys, told apart by MKI; we protect with the first.
-        let first = keys.split(|&byte| byte == b';').next()?;
-        let (method, info) = split_at_byte(first, b':')?;
+        let suite = Suite::parse(suite, source)?;
+        let mut keys = keys.split(|&byte| byte == b';');
+        let first = KeyParameter::parse(keys.next()?, &suite, source)?;
+        let mut line = Self {
+            tag: number(tag)?,
+            suite,
+            key: first.key,
+            lifetime: first.lifetime,
+            mki: first.mki,
+            further: Vec::new(),
+            parameters: SessionParameters::parse(parameters, source),
+        };
+        for key in keys.take(FURTHER_KEYS) {
+            // One that packets could not be told by is of no use; the others are.
+            if let Some(key) = KeyParameter::parse(key, &line.suite, source)
+                && let Some(mki) = key.mki
+                && line.mki.is_some_and(|first| first.length == mki.length)
+                && line.mki != Some(mki)
+                && line.further.iter().all(|known| known.mki != mki)
+            {
+                line.further.push(FurtherKey {
+                    key: key.key,
+                    lifetime: key.lifetime,
+                    mki,
+                });
+            }
+        }
+        Some(line)
+    }
+}
+
+/// A key of a line behind the first one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FurtherKey {
+    /// Master key and salt, base64.
+    pub key: Text,
+    /// Packets the key is good for.
+    pub lifetime: Option<Lifetime>,
+    /// Master key identifier, as long as that of the first key.
+    pub mki: Mki,
+}
+
+impl FurtherKey {
+    /// Master key followed by master salt, as of [`CryptoLine::key_salt`].
+    pub fn key_salt(&self) -> Option<Vec<u8>> {
+        base64::decode(self.key.as_bytes())
+    }
+
+    fn detached(&self) -> Self {
+        Self {
+            key: self.key.detached(),
+            ..self.clone()
+        }
+    }
+}
+
+impl fmt::Debug for FurtherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FurtherKey")
+            .field("key", &"…")
+            .field("lifetime", &self.lifetime)
+            .field("mki", &self.mki)
+            .finish()
+    }
+}
+
+/// `inline:KEY|LIFETIME|MKI:LENGTH` (RFC 4568 §9.2).
+struct KeyParameter {
+    key: Text,
+    lifetime: Option<Lifetime>,
+    mki: Option<Mki>,
+}
+
+impl KeyParameter {
+    fn parse(value: &[u8], suite: &Suite, source: &Source) -> Option<Self> {
+        let (method, info) = split_at_byte(value, b':')?;
         if !method.eq_ignore_ascii_case(b"inline") {
             return None;
         }
         let mut fields = info.split(|&byte| byte == b'|');
-        let line = Self {
-            tag: number(tag)?,
-            suite: Suite::parse(suite, source)?,
-            key: source.text(fields.next()?),
+        let key = fields.next()?;
+        let len = base64::decode(key)?.len();
+        let expected = suite.key_len().zip(suite.salt_len());
+        let fits = expected.map_or(len > 0, |(key, salt)| len == key + salt);
+        let parameter = fits.then(|| Self {
+            key: source.text(key),
             lifetime: None,
             mki: None,
-            parameters: SessionParameters::parse(parameters, source),
-        };
-        let line = fields.try_fold(line, |line, field| line.with_field(field))?;
-        let len = line.key_salt()?.len();
-        match line.suite.key_len() {
-            Some(key_len) => {
-                (len == key_len + line.suite.salt_len().unwrap_or_default()).then_some(line)
-            }
-            None => (len > 0).then_some(line),
-        }
+        })?;
+        fields.try_fold(parameter, Self::with_field)
     }
 
     /// Takes `2^31`, `1048576` or `1:4`; `None` if the field is neither or comes twice.
@@ -122,6 +195,7 @@ impl fmt::Debug for CryptoLine {
             .field("key", &"…")
             .field("lifetime", &self.lifetime)
             .field("mki", &self.mki)
+            .field("further", &self.further)
             .field("parameters", &self.parameters)
             .finish()
     }
@@ -129,14 +203,29 @@ impl fmt::Debug for CryptoLine {
 
 impl fmt::Display for CryptoLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} inline:{}", self.tag, self.suite, self.key)?;
-        if let Some(lifetime) = self.lifetime {
-            write!(f, "|{lifetime}")?;
-        }
-        if let Some(mki) = self.mki {
-            write!(f, "|{}:{}", mki.value, mki.length)?;
+        write!(f, "{} {} ", self.tag, self.suite)?;
+        print_key(f, &self.key, self.lifetime, self.mki)?;
+        for further in &self.further {
+            f.write_str(";")?;
+            print_key(f, &further.key, further.lifetime, Some(further.mki))?;
         }
         write!(f, "{}", self.parameters)
+    }
+}
+
+fn print_key(
+    f: &mut fmt::Formatter<'_>,
+    key: &Text,
+    lifetime: Option<Lifetime>,
+    mki: Option<Mki>,
+) -> fmt::Result {
+    write!(f, "inline:{key}")?;
+    if let Some(lifetime) = lifetime {
+        write!(f, "|{lifetime}")?;
+    }
+    match mki {
+        Some(mki) => write!(f, "|{}:{}", mki.value, mki.length),
+        None => Ok(()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use bandwidth::Bandwidth;
 pub use codec::Codec;
-pub use crypto::{CryptoLine, Lifetime, Mki, SessionParameters, Suite};
+pub use crypto::{CryptoLine, FurtherKey, Lifetime, Mki, SessionParameters, Suite};
 pub use direction::Direction;
 pub use dtls::{Fingerprint, HashFunction, Setup};
 pub use extmap::Extmap;

@@ -348,6 +348,49 @@ fn crypto_lines_are_read_whole() {
 }
 
 #[test]
+fn further_keys_are_kept_if_packets_can_tell_them_apart() {
+    let key = |letter: &str| letter.repeat(40);
+    let read = |keys: &str| {
+        let media = audio(&format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 {keys}\r\n"));
+        let [line] = media.crypto.try_into().unwrap();
+        let further: Vec<_> = line.further.iter().map(|key| key.mki.value).collect();
+        (line, further)
+    };
+    let (a, b, c) = (key("A"), key("B"), key("C"));
+    let keys = format!("inline:{a}|2^20|1:4;inline:{b}|2:4;inline:{c}|2^48|3:4");
+    let (line, further) = read(&keys);
+    assert_eq!(further, [2, 3]);
+    assert_eq!(
+        line.to_string(),
+        format!("1 AES_CM_128_HMAC_SHA1_80 {keys}")
+    );
+    assert_eq!(line.detached(), line);
+    let shown = format!("{line:?}");
+    assert!(!shown.contains(&b) && shown.contains("value: 3"), "{shown}");
+    // Without identifier, with one of another length, with one that is there; no key, no method.
+    for (keys, expected) in [
+        (format!("inline:{a};inline:{b}|2:4"), vec![]),
+        (format!("inline:{a}|1:4;inline:{b}"), vec![]),
+        (
+            format!("inline:{a}|1:4;inline:{b}|2:2;inline:{c}|3:4"),
+            vec![3],
+        ),
+        (
+            format!("inline:{a}|1:4;inline:{b}|1:4;inline:{c}|3:4;inline:{c}|3:4"),
+            vec![3],
+        ),
+        (format!("inline:{a}|1:4;inline:AAAA|2:4;{c}|3:4;;"), vec![]),
+    ] {
+        assert_eq!(read(&keys).1, expected, "{keys}");
+    }
+    let many: String = (2..100).map(|mki| format!(";inline:{b}|{mki}:4")).collect();
+    assert_eq!(
+        read(&format!("inline:{a}|1:4{many}")).1,
+        (2..9).collect::<Vec<u64>>()
+    );
+}
+
+#[test]
 fn candidates_are_read_and_printed_alike() {
     let line =
         "1 2 udp 1694498815 192.0.2.1 50001 typ srflx raddr 198.51.100.10 rport 50000 generation 0";
