@@ -61,3 +61,6 @@ const ATTRIBUTES: usize = 1024;
 const CANDIDATES: usize = 256;
 /// Payload types are seven bits.
 const FORMATS: usize = 128;
+/// Fingerprints of the strongest hash that a part or a media names: a party has one certificate, a
+/// cluster of gateways a few.
+pub(crate) const FINGERPRINTS: usize = 8;
