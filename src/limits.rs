@@ -153,8 +153,9 @@ pub const FOLLOW_RUN: u8 = 3;
 /// Shortest time between two words of a flow to its agent that media comes from elsewhere.
 pub const HEAR_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Sources of media to which our ClientHello goes beside the address in SDP, where that is behind NAT.
-/// Each gets as many hellos as the party itself.
+/// Sources of media to which our ClientHello goes beside the address in SDP, where that is behind NAT:
+/// those that were heard last. One that does not answer gets one hello, and the repetitions of 30 s at
+/// the most.
 pub const HEARD_SOURCES: usize = 2;
 
 /// Bytes of a STUN or DTLS datagram: peers keep to the path's MTU.

@@ -311,10 +311,13 @@ impl MediaAgent {
         if !is_private
             || role != Some(windlass_dtls::Role::Active)
             || !is_unanswered
-            || side.beside.len() >= HEARD_SOURCES
             || side.beside.contains(&(local, from))
         {
             return;
+        }
+        // Strangers that came first keep the party out no longer than until it is heard.
+        if side.beside.len() >= HEARD_SOURCES {
+            side.beside.remove(0);
         }
         side.beside.push((local, from));
         if let Some(hello) = &side.hello {
@@ -625,6 +628,8 @@ impl MediaAgent {
                 },
                 DtlsEvent::Closed(_) => AgentEvent::DtlsClosed { component },
                 DtlsEvent::Failed(reason) => {
+                    // Who did not answer by now gets no more of our hellos, unless it is heard again.
+                    side.beside.clear();
                     // The party may be there later.
                     let hopes = matches!(reason, FailReason::TimedOut { .. });
                     if let Some(dtls) = dtls.filter(|_| hopes)
