@@ -21,8 +21,9 @@ use crate::window::{PERIOD, Place, Window, estimate};
 /// counter of their place. What came before the first packet has no place if that would need a
 /// counter below 0. A sender that jumps back by more than the window is not late but began anew:
 /// after a second of such packets in sequence they are sealed ahead, in the next period if need be.
-/// To go forward only is what keeps the next rule. One packet far ahead is not followed either: it
-/// would make the packets of the sender's old place too old for the receiver.
+/// To go forward only is what keeps the next rule. One packet far ahead whose number is only claimed
+/// ([`Numbering`]) is not followed either: it would make the packets of the sender's old place too old
+/// for the receiver.
 ///
 /// **No keystream twice.** An index that was used, or of which that is not known any more, is
 /// refused. One exception: networks and phones repeat packets, and a repeated packet is sealed to
@@ -61,12 +62,25 @@ impl Seal {
         self.session.layout().rtcp_tail()
     }
 
-    /// Seals the RTP packet in the first `len` bytes of `buffer` and gives the length of the SRTP
-    /// packet.
+    /// Seals the RTP packet in the first `len` bytes of `buffer`, whose number is proven, and gives the
+    /// length of the SRTP packet.
     ///
     /// # Errors
     /// [`Refusal`]: the packet is not to be sent, and its content is void.
     pub fn rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, Refusal> {
+        self.rtp_numbered(buffer, len, Numbering::Proven)
+    }
+
+    /// As [`Self::rtp`], with a number that is to be believed as far as `numbering` says.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the packet is not to be sent, and its content is void.
+    pub fn rtp_numbered(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+        numbering: Numbering,
+    ) -> Result<usize, Refusal> {
         let header = RtpHeader::parse(plain(buffer, len)?)?;
         let packet = room(buffer, len + self.rtp_overhead())?;
         let need = packet.len();
@@ -75,7 +89,7 @@ impl Seal {
             Some(source) => source,
             None => recalled.insert(self.sources.recall(header.ssrc)?),
         };
-        let (index, place) = source.index(header.sequence)?;
+        let (index, place) = source.index(header.sequence, numbering)?;
         let print = self.session.seal_rtp(packet, len, &header, index)?;
         if place == Place::Seen && !source.is_repeated(index, print) {
             // Whoever sends it in spite of the refusal shall not send this.
@@ -166,6 +180,15 @@ impl Seal {
     }
 }
 
+/// How far the number of a packet that is to be sealed is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// Anybody can have written it: the packet came in the clear.
+    Claimed,
+    /// It is authentic, or our own.
+    Proven,
+}
+
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seal")
@@ -207,7 +230,7 @@ pub(crate) struct SealSource {
 
 impl SealSource {
     /// The index that a sequence number means, and whether it was sealed already.
-    fn index(&mut self, sequence: u16) -> Result<(u64, Place), Refusal> {
+    fn index(&mut self, sequence: u16, numbering: Numbering) -> Result<(u64, Place), Refusal> {
         let Some(window) = &self.rtp else {
             return Ok((sequence.into(), Place::Ahead));
         };
@@ -226,7 +249,8 @@ impl SealSource {
                 index += PERIOD;
                 place = Place::Ahead;
             }
-        } else if place == Place::Ahead
+        } else if numbering == Numbering::Claimed
+            && place == Place::Ahead
             && index - window.highest() > FAR
             && self.is_running
             && !self.goes_far(sequence)

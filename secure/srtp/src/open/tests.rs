@@ -155,10 +155,6 @@ fn what_left_the_window_is_refused() {
         .map(|n| seal(&mut sender, &rtp(n)).unwrap())
         .collect();
     let newest = u16::try_from(100 + RTP_WINDOW).unwrap();
-    // The sender of the plain packets has really gone there.
-    for early in newest - 2..newest {
-        assert!(seal(&mut sender, &rtp(early)).is_err());
-    }
     let newest = seal(&mut sender, &rtp(newest)).unwrap();
     open(&mut receiver, &newest).unwrap();
     assert_eq!(
