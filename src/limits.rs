@@ -127,8 +127,41 @@ pub const AGENT_DATAGRAMS: usize = 16_384;
 /// many addresses. A flood at one port has no more.
 pub const AGENT_DATAGRAMS_EACH: usize = 64;
 
-/// Datagrams that agents take at a time, before others may ask them something.
+/// Places of all datagrams that those from sources which have not shown to be the party may take, and
+/// of one agent's: whoever sends strange STUN and DTLS keeps nobody's checks and handshakes out.
+pub const AGENT_DATAGRAMS_OF_STRANGERS: usize = AGENT_DATAGRAMS / 2;
+/// See [`AGENT_DATAGRAMS_OF_STRANGERS`].
+pub const AGENT_DATAGRAMS_OF_STRANGERS_EACH: usize = AGENT_DATAGRAMS_EACH / 2;
+
+/// Datagrams that agents take at a time, before they look whether something is due.
 pub const AGENT_BATCH: usize = 64;
+
+/// Datagrams, or agents that are due, for which a thread of agents is not to be asked anything: a
+/// command that changes a call waits as long, with all handshakes some 8 ms.
+pub const AGENT_STEP: usize = 8;
+
+/// Datagrams of agents that leave while a worker waits: some 100 us.
+pub const AGENT_SENDS: usize = 32;
+
+/// Shortest time between two things that the agent of a media tells its call: each is a plan for the
+/// flows of the call.
+pub const FOUND_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Time after which an agent says again what its call could not take in; twice as long each time, up
+/// to 32 times.
+pub const FOUND_AGAIN: Duration = Duration::from_millis(250);
+
+/// Packets of media in sequence from another pair than that in use after which its agent is told: one
+/// or two may just have been on their way when the party changed its mind.
+pub const FOLLOW_RUN: u8 = 3;
+
+/// Shortest time between two words of a flow to its agent that media comes from elsewhere.
+pub const HEAR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Sources of media to which our ClientHello goes beside the address in SDP, where that is behind NAT:
+/// those that were heard last. One that does not answer gets one hello, and the repetitions of 30 s at
+/// the most.
+pub const HEARD_SOURCES: usize = 2;
 
 /// Bytes of a STUN or DTLS datagram: peers keep to the path's MTU.
 pub const AGENT_DATAGRAM_BYTES: usize = 2048;

@@ -7,27 +7,31 @@
 //! no socket, no clock; only this file and `inbox` have threads.
 
 mod admission;
+mod gate;
 mod inbox;
 mod media;
+mod persist;
 mod shard;
+mod telling;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use windlass_srtp::Freshness;
 
-use crate::flow::agent::{AgentEvent, AgentNumber, AgentSpec, Found};
-use crate::limits::AGENT_THREADS;
+use crate::flow::agent::{AgentEvent, AgentNumber, AgentSpec, Departure, Found};
+use crate::limits::{AGENT_STEP, AGENT_THREADS};
 
 pub use inbox::Inbox;
+pub use persist::{AgentState, RestoreError};
 use shard::{Output, Shard};
 
 /// What all agents have in common.
@@ -41,11 +45,12 @@ pub struct Settings {
 
 /// Where agents act. Called without any lock held.
 pub trait Outside: Send + Sync {
-    /// A datagram leaves from the port of a flow.
-    fn send(&self, worker: usize, local: SocketAddr, to: SocketAddr, datagram: &[u8]);
+    /// Datagrams leave, each from the port of a flow.
+    fn send(&self, departures: Vec<Departure>);
 
-    /// An agent has found something.
-    fn found(&self, call: u64, agent: AgentNumber, found: Found);
+    /// An agent has found something. `false`: nothing of it is in force, and the agent is to say it
+    /// again.
+    fn found(&self, call: u64, agent: AgentNumber, found: Found) -> bool;
 
     /// Something happened that people want to read of.
     fn tell(&self, call: u64, event: AgentEvent);
@@ -70,10 +75,14 @@ impl Agents {
     pub fn new(settings: &Settings) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = cores.clamp(1, AGENT_THREADS);
-        let shard = |_| Mutex::new(Shard::new(settings.clone(), StdRng::from_os_rng()));
+        let inbox = Inbox::new(shards);
+        let shard = |index| {
+            let rng = StdRng::from_os_rng();
+            Mutex::new(Shard::new(settings.clone(), inbox.gates(index), rng))
+        };
         Arc::new(Self {
-            inbox: Arc::new(Inbox::new(shards)),
             shards: (0..shards).map(shard).collect(),
+            inbox: Arc::new(inbox),
         })
     }
 
@@ -89,7 +98,7 @@ impl Agents {
         call: u64,
         worker: usize,
         specs: Vec<AgentSpec>,
-        mut send: impl FnMut(usize, SocketAddr, SocketAddr, &[u8]),
+        mut send: impl FnMut(Vec<Departure>),
     ) {
         let mut shares: Vec<Vec<AgentSpec>> = Vec::new();
         shares.resize_with(self.shards.len(), Vec::new);
@@ -102,22 +111,50 @@ impl Agents {
         for (index, (shard, share)) in self.shards.iter().zip(shares).enumerate() {
             let mut locked = shard.lock();
             locked.apply(call, worker, share, now);
-            let sends = locked.take_sends();
+            let departures = locked.take_departures();
             drop(locked);
-            for output in sends {
-                if let Output::Send {
-                    worker,
-                    local,
-                    to,
-                    datagram,
-                } = output
-                {
-                    send(worker, local, to, &datagram);
-                }
+            if !departures.is_empty() {
+                send(departures);
             }
             // It may have something to tell, or be due sooner than its thread would look.
             self.inbox.wake(index);
         }
+    }
+
+    /// The agents of a call as data, for a successor on the same ports. They go on; what happens to
+    /// them afterwards the successor does not know.
+    pub fn save(&self, call: u64) -> Vec<(AgentNumber, AgentState)> {
+        let now = clock();
+        let shards = self.shards.iter();
+        shards
+            .flat_map(|shard| shard.lock().save(call, now))
+            .collect()
+    }
+
+    /// A call has these agents, which go on where others stopped; `freshness` says what may have
+    /// happened since. Those that cannot begin anew, and are named with the reason. What they send
+    /// leaves with the next turn of their threads.
+    pub fn restore(
+        &self,
+        call: u64,
+        worker: usize,
+        agents: Vec<(AgentSpec, AgentState)>,
+        freshness: Freshness,
+    ) -> Vec<(AgentNumber, RestoreError)> {
+        let mut shares: Vec<Vec<(AgentSpec, AgentState)>> = Vec::new();
+        shares.resize_with(self.shards.len(), Vec::new);
+        for agent in agents {
+            if let Some(share) = shares.get_mut(self.inbox.shard_of(agent.0.number)) {
+                share.push(agent);
+            }
+        }
+        let now = clock();
+        let mut failed = Vec::new();
+        for (index, (shard, share)) in self.shards.iter().zip(shares).enumerate() {
+            failed.extend(shard.lock().restore(call, worker, share, freshness, now));
+            self.inbox.wake(index);
+        }
+        failed
     }
 
     /// Starts the threads.
@@ -149,24 +186,43 @@ impl Agents {
                 return;
             };
             let now = clock();
-            let mut locked = shard.lock();
-            for arrived in datagrams {
-                locked.handle_datagram(&arrived, now);
-            }
-            locked.handle_timeout(now);
-            let outputs = locked.take_outputs();
-            drop(locked);
-            for output in outputs {
-                match output {
-                    Output::Send {
-                        worker,
-                        local,
-                        to,
-                        datagram,
-                    } => outside.send(worker, local, to, &datagram),
-                    Output::Found { call, agent, found } => outside.found(call, agent, found),
-                    Output::Tell { call, event } => outside.tell(call, event),
+            // Whoever changes a call waits for a step, not for all that there is to do.
+            for some in datagrams.chunks(AGENT_STEP) {
+                let mut locked = shard.lock();
+                for arrived in some {
+                    locked.handle_arrived(arrived, now);
                 }
+                Self::carry_out(shard, locked, outside);
+            }
+            loop {
+                let mut locked = shard.lock();
+                let is_more_due = locked.handle_timeout(now, AGENT_STEP);
+                Self::carry_out(shard, locked, outside);
+                if !is_more_due {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Does what came out of a shard, after it has let others at it.
+    fn carry_out(shard: &Mutex<Shard>, mut locked: MutexGuard<'_, Shard>, outside: &dyn Outside) {
+        let departures = locked.take_departures();
+        let others = locked.take_outputs();
+        MutexGuard::unlock_fair(locked);
+        if !departures.is_empty() {
+            outside.send(departures);
+        }
+        for output in others {
+            match output {
+                // Those were taken already.
+                Output::Send(departure) => outside.send(vec![departure]),
+                Output::Found { call, agent, found } => {
+                    if !outside.found(call, agent, found) {
+                        shard.lock().tell_again(agent, clock());
+                    }
+                }
+                Output::Tell { call, event } => outside.tell(call, event),
             }
         }
     }

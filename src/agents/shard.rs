@@ -1,30 +1,28 @@
 //! The agents of one thread: which there are, when each is due, and what comes out of them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use rand::rngs::StdRng;
+use windlass_srtp::Freshness;
 
 use super::Settings;
 use super::admission::Admission;
-use super::inbox::Arrived;
+use super::gate::Gates;
+use super::inbox::{Arrived, What};
 use super::media::MediaAgent;
+use super::persist::{AgentState, RestoreError};
 use crate::flow::Component;
-use crate::flow::agent::{AgentEvent, AgentNumber, AgentSpec, Found};
+use crate::flow::agent::{AgentEvent, AgentNumber, AgentSpec, Departure, Found};
 
 /// Something that comes out of an agent.
 #[derive(Debug)]
 pub(super) enum Output {
     /// A datagram leaves from the port of a flow.
-    Send {
-        worker: usize,
-        local: SocketAddr,
-        to: SocketAddr,
-        datagram: Vec<u8>,
-    },
+    Send(Departure),
     /// All that an agent has found so far.
     Found {
         call: u64,
@@ -41,6 +39,7 @@ pub(super) struct Context<'a> {
     pub(super) now: Instant,
     pub(super) rng: &'a mut StdRng,
     pub(super) admission: &'a mut Admission,
+    pub(super) gates: &'a Gates,
     pub(super) outputs: &'a mut VecDeque<Output>,
 }
 
@@ -52,6 +51,7 @@ pub(super) struct Shard {
     by_call: HashMap<u64, Vec<AgentNumber>, RandomState>,
     due: BTreeSet<(Instant, AgentNumber)>,
     admission: Admission,
+    gates: Arc<Gates>,
     outputs: VecDeque<Output>,
     rng: StdRng,
 }
@@ -64,13 +64,15 @@ struct Place {
 }
 
 impl Shard {
-    pub(super) fn new(settings: Settings, rng: StdRng) -> Self {
+    /// What comes in by `gates` is for its agents.
+    pub(super) fn new(settings: Settings, gates: Arc<Gates>, rng: StdRng) -> Self {
         Self {
             settings,
             agents: HashMap::default(),
             by_call: HashMap::default(),
             due: BTreeSet::new(),
             admission: Admission::default(),
+            gates,
             outputs: VecDeque::new(),
             rng,
         }
@@ -108,6 +110,51 @@ impl Shard {
         }
     }
 
+    /// The agents of a call as data, in the order of its medias.
+    pub(super) fn save(&self, call: u64, now: Instant) -> Vec<(AgentNumber, AgentState)> {
+        let numbers = self.by_call.get(&call).into_iter().flatten();
+        let agents = numbers.filter_map(|number| Some((*number, self.agents.get(number)?)));
+        agents
+            .map(|(number, place)| (number, place.agent.save(now)))
+            .collect()
+    }
+
+    /// A call has these agents here, which go on where others stopped. Those that cannot begin anew,
+    /// and are named with the reason.
+    pub(super) fn restore(
+        &mut self,
+        call: u64,
+        worker: usize,
+        agents: Vec<(AgentSpec, AgentState)>,
+        freshness: Freshness,
+        now: Instant,
+    ) -> Vec<(AgentNumber, RestoreError)> {
+        let mut failed = Vec::new();
+        let mut specs = Vec::new();
+        for (spec, state) in agents {
+            let number = spec.number;
+            specs.push(spec.clone());
+            let mut context = Context {
+                settings: &self.settings,
+                now,
+                rng: &mut self.rng,
+                admission: &mut self.admission,
+                gates: &self.gates,
+                outputs: &mut self.outputs,
+            };
+            let place = (call, worker);
+            match MediaAgent::restore(place, spec, state, freshness, &mut context) {
+                Ok(agent) => {
+                    self.agents.insert(number, Place { agent, due: None });
+                }
+                Err(error) => failed.push((number, error)),
+            }
+        }
+        // Those of them that are there hear nothing new.
+        self.apply(call, worker, specs, now);
+        failed
+    }
+
     /// An agent of a call is needed no more.
     fn remove(&mut self, number: AgentNumber, call: u64, now: Instant) {
         let is_its = |place: &Place| place.agent.call() == call;
@@ -122,6 +169,7 @@ impl Shard {
         for component in [Component::Rtp, Component::Rtcp] {
             self.admission.note(number, component, None);
         }
+        self.gates.remove(number);
         if let Some(place) = self.agents.remove(&number)
             && let Some(due) = place.due
         {
@@ -129,18 +177,25 @@ impl Shard {
         }
     }
 
-    pub(super) fn handle_datagram(&mut self, arrived: &Arrived, now: Instant) {
-        self.with(arrived.agent, now, |agent, context| {
-            agent.handle_datagram(arrived.local, arrived.from, &arrived.datagram, context);
+    pub(super) fn handle_arrived(&mut self, arrived: &Arrived, now: Instant) {
+        let (local, from) = (arrived.local, arrived.from);
+        self.with(arrived.agent, now, |agent, context| match &arrived.what {
+            What::Datagram(datagram) => agent.handle_datagram(local, from, datagram, context),
+            What::Media => agent.hear(local, from, context),
         });
     }
 
-    /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&(due, number)) = self.due.first() {
-            if due > now {
-                break;
-            }
+    /// The call of an agent did not take in what it has found.
+    pub(super) fn tell_again(&mut self, number: AgentNumber, now: Instant) {
+        self.with(number, now, |agent, context| agent.tell_again(context.now));
+    }
+
+    /// Does what is due, of this many agents at the most. Whether there are more.
+    pub(super) fn handle_timeout(&mut self, now: Instant, at_most: usize) -> bool {
+        for _ in 0..at_most {
+            let Some(&(_, number)) = self.due.first().filter(|(due, _)| *due <= now) else {
+                return false;
+            };
             self.due.pop_first();
             if let Some(place) = self.agents.get_mut(&number) {
                 place.due = None;
@@ -151,11 +206,12 @@ impl Shard {
                 && let Some(again) = place.due.filter(|again| *again <= now)
             {
                 self.due.remove(&(again, number));
-                let later = now + std::time::Duration::from_millis(1);
+                let later = now + Duration::from_millis(1);
                 place.due = Some(later);
                 self.due.insert((later, number));
             }
         }
+        self.due.first().is_some_and(|(due, _)| *due <= now)
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -172,12 +228,15 @@ impl Shard {
     }
 
     /// The datagrams among it; the rest stays.
-    pub(super) fn take_sends(&mut self) -> Vec<Output> {
-        let is_send = |output: &Output| matches!(output, Output::Send { .. });
-        let all = std::mem::take(&mut self.outputs).into_iter();
-        let (sends, others): (Vec<Output>, Vec<Output>) = all.partition(is_send);
-        self.outputs = others.into();
-        sends
+    pub(super) fn take_departures(&mut self) -> Vec<Departure> {
+        let mut departures = Vec::new();
+        for output in std::mem::take(&mut self.outputs) {
+            match output {
+                Output::Send(departure) => departures.push(departure),
+                other => self.outputs.push_back(other),
+            }
+        }
+        departures
     }
 
     /// Lets an agent act, and sees to what comes of it. A defect in one agent ends that agent alone.
@@ -195,6 +254,7 @@ impl Shard {
             now,
             rng: &mut self.rng,
             admission: &mut self.admission,
+            gates: &self.gates,
             outputs: &mut self.outputs,
         };
         let agent = &mut place.agent;

@@ -19,13 +19,14 @@ use windlass_ice::agent::{
 use windlass_srtp::{Keys, Open, Suite};
 
 use super::Settings;
-use super::inbox::Arrived;
+use super::inbox::Inbox;
 use super::shard::{Output, Shard};
 use crate::flow::Component;
 use crate::flow::agent::{
-    AgentEvent, AgentNumber, AgentSpec, Components, Destinations, DtlsSpec, Found, IceCandidate,
-    IceSpec,
+    AgentEvent, AgentInbox, AgentNumber, AgentSpec, Components, Destinations, DtlsSpec, Found,
+    Handed, IceCandidate, IceSpec,
 };
+use crate::limits::{FOUND_INTERVAL, HANDSHAKES_PER_SOURCE};
 use crate::media::reach::Rules;
 
 const CALL: u64 = 7;
@@ -99,12 +100,17 @@ impl Peer {
 /// A shard with one agent, a peer, and a network that delivers at once.
 struct World {
     shard: Shard,
+    inbox: Inbox,
     spec: AgentSpec,
     peer: Peer,
     now: Instant,
     rng: StdRng,
     found: Found,
+    /// When it was told.
+    found_at: Vec<Instant>,
     told: Vec<AgentEvent>,
+    /// What came for the agent, and workers did not let in.
+    refused: usize,
     /// Datagrams of the agent to anybody else than the peer.
     astray: Vec<SocketAddr>,
     sent: usize,
@@ -123,6 +129,7 @@ impl World {
                 rtp: Some(ours()),
                 rtcp: None,
             },
+            rtcp_ports: Vec::new(),
             mux: true,
             ice: None,
             dtls: None,
@@ -133,8 +140,10 @@ impl World {
             is_private: false,
             reach: Destinations(Arc::new(Rules::default())),
         };
+        let inbox = Inbox::new(1);
         Self {
-            shard: Shard::new(settings, StdRng::seed_from_u64(1)),
+            shard: Shard::new(settings, inbox.gates(0), StdRng::seed_from_u64(1)),
+            inbox,
             spec,
             peer: Peer {
                 at: theirs(),
@@ -146,7 +155,9 @@ impl World {
             now: Instant::now(),
             rng: StdRng::seed_from_u64(2),
             found: Found::default(),
+            found_at: Vec::new(),
             told: Vec::new(),
+            refused: 0,
             astray: Vec::new(),
             sent: 0,
         }
@@ -157,7 +168,7 @@ impl World {
         self.spec.dtls = Some(DtlsSpec {
             certificate: certificate(0),
             role: Some(role),
-            fingerprint: Some(fingerprint(1)),
+            fingerprints: Some(vec![fingerprint(1)]),
             their_tls_id: None,
             tls_id: b"ours".as_slice().into(),
         });
@@ -234,14 +245,25 @@ impl World {
         self.arrives_on(ours(), from, datagram);
     }
 
+    /// As a worker hands it over.
     fn arrives_on(&mut self, local: SocketAddr, from: SocketAddr, datagram: &[u8]) {
-        let arrived = Arrived {
-            agent: self.spec.number,
-            local,
-            from,
-            datagram: datagram.into(),
-        };
-        self.shard.handle_datagram(&arrived, self.now);
+        match self.inbox.take(self.spec.number, local, from, datagram) {
+            Handed::Taken => self.take_in(),
+            Handed::Refused => self.refused += 1,
+            Handed::NoRoom => panic!("no room"),
+        }
+    }
+
+    fn take_in(&mut self) {
+        for arrived in self.inbox.wait(0, Some(self.now)).unwrap() {
+            self.shard.handle_arrived(&arrived, self.now);
+        }
+    }
+
+    /// Media comes from where none goes to.
+    fn hears_media(&mut self, from: SocketAddr) {
+        self.inbox.hear(self.spec.number, ours(), from);
+        self.take_in();
     }
 
     /// Lets time pass.
@@ -259,7 +281,7 @@ impl World {
                 return;
             }
             self.now = self.now.max(next) + Duration::from_micros(10);
-            self.shard.handle_timeout(self.now);
+            while self.shard.handle_timeout(self.now, 4) {}
             if let Some(ice) = &mut self.peer.ice {
                 ice.handle_timeout(self.now, &mut self.rng);
             }
@@ -275,12 +297,9 @@ impl World {
         for output in self.shard.take_outputs() {
             is_busy = true;
             match output {
-                Output::Send {
-                    local,
-                    to,
-                    datagram,
-                    ..
-                } => {
+                Output::Send(departure) => {
+                    let (local, to) = (departure.local, departure.to);
+                    let datagram = departure.datagram;
                     self.sent += 1;
                     match to == self.peer.at || to == self.peer.rtcp_at() {
                         true => self.hear(local, to, &datagram),
@@ -290,6 +309,7 @@ impl World {
                 Output::Found { call, found, .. } => {
                     assert_eq!(call, CALL);
                     self.found = found;
+                    self.found_at.push(self.now);
                 }
                 Output::Tell { event, .. } => self.told.push(event),
             }
@@ -376,6 +396,10 @@ fn parameters(name: &str) -> RemoteParameters {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+mod attacks;
+mod moves;
+mod persist;
+
 #[test]
 fn dtls_connects_in_either_role() {
     for role in [Role::Active, Role::Passive] {
@@ -458,7 +482,7 @@ fn a_hello_before_the_answer_is_kept() {
     let mut world = World::new().with_dtls(Role::Passive, 1);
     let decided = world.spec.clone();
     let dtls = world.spec.dtls.as_mut().unwrap();
-    (dtls.role, dtls.fingerprint) = (None, None);
+    (dtls.role, dtls.fingerprints) = (None, None);
     world.spec.is_private = true;
     world.spec.signalled.rtp = None;
     world.apply();
@@ -475,7 +499,7 @@ fn a_hello_before_the_answer_is_kept() {
 fn keys_wait_for_the_fingerprint() {
     let mut world = World::new().with_dtls(Role::Passive, 1);
     let known = world.spec.clone();
-    world.spec.dtls.as_mut().unwrap().fingerprint = None;
+    world.spec.dtls.as_mut().unwrap().fingerprints = None;
     world.apply();
     world.run(SECOND);
     assert_eq!(world.found.keys.rtp, None);
@@ -528,18 +552,15 @@ fn the_end_of_a_call_says_good_bye() {
     // What becomes part of another call goes on.
     world.shard.apply(8, 1, vec![world.spec.clone()], world.now);
     world.shard.apply(CALL, 0, Vec::new(), world.now);
-    assert!(world.shard.take_sends().is_empty());
+    assert!(world.shard.take_departures().is_empty());
     world.shard.apply(8, 1, Vec::new(), world.now);
-    let sends = world.shard.take_sends();
-    let [Output::Send { worker: 1, to, .. }] = &sends[..] else {
-        panic!("{sends:?}");
+    let departures = world.shard.take_departures();
+    let [bye] = &departures[..] else {
+        panic!("{departures:?}");
     };
-    assert_eq!(*to, theirs());
-    for send in sends {
-        if let Output::Send { datagram, .. } = send {
-            world.hear(ours(), theirs(), &datagram);
-        }
-    }
+    assert_eq!((bye.worker, bye.to), (1, theirs()));
+    world.hear(ours(), theirs(), &bye.datagram);
+    world.shard.take_outputs();
     world.exchange();
     assert!(matches!(world.peer.events[..], [_, DtlsEvent::Closed(_)]));
     assert_eq!(world.shard.poll_timeout(), None);
@@ -708,11 +729,11 @@ fn a_restart_may_come_to_our_other_address() {
     // What is said by DTLS goes this way, too.
     world.shard.take_outputs();
     world.shard.apply(CALL, 0, Vec::new(), world.now);
-    let sends = world.shard.take_sends();
-    let [Output::Send { local, to, .. }] = &sends[..] else {
-        panic!("{sends:?}");
+    let departures = world.shard.take_departures();
+    let [bye] = &departures[..] else {
+        panic!("{departures:?}");
     };
-    assert_eq!((*local, *to), (v6, world.peer.at));
+    assert_eq!((bye.local, bye.to), (v6, world.peer.at));
 }
 
 #[test]
@@ -726,6 +747,7 @@ fn rtcp_has_a_pair_of_its_own_until_it_is_muxed() {
     };
     world.spec.mux = false;
     world.spec.ports.rtcp = Some(rtcp);
+    world.spec.rtcp_ports = vec![rtcp];
     let ice = world.spec.ice.as_mut().unwrap();
     ice.candidates.push(candidate(rtcp));
     ice.remote.push(IceCandidate {
@@ -761,6 +783,7 @@ fn rtcp_has_a_pair_of_its_own_until_it_is_muxed() {
     assert_eq!(pair(world.found.paths.rtcp), of_rtcp);
     world.spec.mux = true;
     world.spec.ports.rtcp = None;
+    world.spec.rtcp_ports.clear();
     world.spec.ice.as_mut().unwrap().candidates.pop();
     world.apply();
     world.run(SECOND);

@@ -48,6 +48,10 @@ fn of_media(leg: &Leg, media: &Media, defaults: &Defaults) -> Option<AgentSpec> 
             rtp: Some(rtp),
             rtcp: rtcp_of(media, &map.main.rtcp).map(|port| port.local),
         },
+        rtcp_ports: {
+            let ports = map.sets().filter_map(|set| rtcp_of(media, &set.rtcp));
+            ports.map(|port| port.local).collect()
+        },
         mux: media.mux.agreed,
         ice: ice.flatten(),
         dtls: dtls.map(|dtls| self::dtls(leg, media, dtls)),
@@ -155,12 +159,24 @@ fn dtls(leg: &Leg, media: &Media, dtls: &Dtls) -> DtlsSpec {
     DtlsSpec {
         certificate: dtls.certificate.0.clone(),
         role,
-        fingerprint: theirs.and_then(|theirs| {
-            windlass_dtls::Fingerprint::new(hash(theirs.hash), theirs.digest.clone()).ok()
-        }),
+        fingerprints: theirs.map(|theirs| fingerprints(theirs, &dtls.more_fingerprints)),
         their_tls_id: dtls.their_tls_id.as_ref().map(|id| id.as_bytes().into()),
         tls_id: dtls.tls_id.as_bytes().into(),
     }
+}
+
+/// Fingerprints as the DTLS crate has them. In which order they were named says nothing.
+fn fingerprints(
+    first: &windlass_sdp::Fingerprint,
+    more: &[windlass_sdp::Fingerprint],
+) -> Vec<windlass_dtls::Fingerprint> {
+    let mut all: Vec<_> = [first].into_iter().chain(more).collect();
+    all.sort_unstable_by_key(|one| (one.hash, &one.digest));
+    let all = all.into_iter();
+    let as_theirs = |one: &windlass_sdp::Fingerprint| {
+        windlass_dtls::Fingerprint::new(hash(one.hash), one.digest.clone()).ok()
+    };
+    all.filter_map(as_theirs).collect()
 }
 
 /// The hash function of a fingerprint, as the DTLS crate calls it.
@@ -287,7 +303,8 @@ impl Call {
 
 impl Calls {
     /// An agent has found something: the flows of its call follow. Gives back the call's id, for the
-    /// log; `None` if the call, or the agent, is over.
+    /// log; `None` if nothing of it is in force: the call has become part of another or is over, or
+    /// the flows could not follow. The agent is to say it again.
     pub fn agent_found(
         &self,
         number: u64,
@@ -306,6 +323,7 @@ impl Calls {
             draft.set_found(agent, found);
             if let Err(error) = self.commit(call, draft, Vec::new(), now) {
                 tracing::error!(call_id = %call.id, %error, "cannot follow an agent");
+                return None;
             }
         }
         Some(call.id.clone())

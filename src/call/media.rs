@@ -390,6 +390,8 @@ pub(crate) struct Sdes {
 pub(crate) struct Dtls {
     /// Certificate of the party; `None` until it said so.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// Further ones that it may show.
+    pub(crate) more_fingerprints: Vec<Fingerprint>,
     /// Last `a=setup` of the party.
     pub(crate) theirs: Option<Setup>,
     /// Our last word, printed.

@@ -1,13 +1,12 @@
 //! What agents do outside: they send through the data plane, and calls follow what they find.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::now;
 use crate::agents::Outside;
 use crate::call::Calls;
 use crate::dataplane::Dataplane;
-use crate::flow::agent::{AgentEvent, AgentNumber, Found};
+use crate::flow::agent::{AgentEvent, AgentNumber, Departure, Found};
 
 /// The rest of the relay, as agents see it.
 pub(super) struct Surroundings {
@@ -23,14 +22,13 @@ impl Surroundings {
 }
 
 impl Outside for Surroundings {
-    fn send(&self, worker: usize, local: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        self.dataplane.send_from(worker, local, to, datagram);
+    fn send(&self, departures: Vec<Departure>) {
+        self.dataplane.send_all(departures);
     }
 
-    fn found(&self, call: u64, agent: AgentNumber, found: Found) {
-        if let Some(calls) = self.calls() {
-            calls.agent_found(call, agent, found, now());
-        }
+    fn found(&self, call: u64, agent: AgentNumber, found: Found) -> bool {
+        let calls = self.calls();
+        calls.is_some_and(|calls| calls.agent_found(call, agent, found, now()).is_some())
     }
 
     fn tell(&self, call: u64, event: AgentEvent) {

@@ -39,11 +39,9 @@ impl Forwarding for Link {
     ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         let (call, worker, agents) = (plan.call, plan.worker, plan.agents.take());
         let tell = |agents| {
-            let dataplane = &self.dataplane;
-            self.agents
-                .apply(call, worker, agents, |worker, local, to, datagram| {
-                    dataplane.send_from(worker, local, to, datagram);
-                });
+            self.agents.apply(call, worker, agents, |departures| {
+                self.dataplane.send_all(departures);
+            });
         };
         let is_removal = |change: &FlowChange| matches!(change, FlowChange::Remove(_));
         match agents {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::elsewhere::Elsewhere;
 use super::guard::Guard;
 use super::hops::{Hop, Hops};
 use super::tap::PacketTap;
@@ -22,7 +23,7 @@ use crate::flow::secure::Security;
 use crate::flow::state::{FlowState, LeasedFlow, ServiceState};
 use crate::flow::stats::{DropReason, FlowStats, PeerView, SsrcStats};
 use crate::flow::{FlowSpec, Guards, Payload, Sink, Taps};
-use crate::limits::SSRCS_PER_FLOW;
+use crate::limits::{FOLLOW_RUN, SSRCS_PER_FLOW};
 use crate::media::dtmf::{Detector, Pressed};
 use crate::media::latch::{Event, Latch};
 use crate::media::quality::Reception;
@@ -68,6 +69,8 @@ pub(super) struct Entry<P> {
     pub(super) latch: Latch,
     /// Who takes STUN and DTLS.
     pub(super) agent: Option<FlowAgent>,
+    /// Media that is not from where media goes.
+    pub(super) elsewhere: Elsewhere,
     /// Reception per source, at most [`SSRCS_PER_FLOW`]; position as in the counters.
     pub(super) receptions: SmallVec<[Reception; 1]>,
     // The rest.
@@ -251,6 +254,7 @@ impl<P> Entry<P> {
             payload: spec.payload,
             security: spec.security,
             agent: spec.agent,
+            elsewhere: Elsewhere::default(),
             receptions: SmallVec::new(),
             nat_wait: spec.peer.nat_wait,
             pierces_nat: spec.peer.pierce_nat,
@@ -409,6 +413,19 @@ impl<P> Entry<P> {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *peer = view;
+    }
+
+    /// Whether the agent is to know that media comes from another pair than that in use. The packet
+    /// was taken in.
+    pub(super) fn comes_from_another_pair(&mut self, from: SocketAddr, now: Instant) -> bool {
+        let Some(validated) = &self.latch.peer().validated else {
+            return false;
+        };
+        if validated.destination == Some(from) {
+            self.elsewhere.end();
+            return false;
+        }
+        self.elsewhere.is_told(from, FOLLOW_RUN, now)
     }
 
     /// How many calls a packet has passed already; `None`: it goes round.

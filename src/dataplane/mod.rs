@@ -4,10 +4,11 @@
 //! leaves before its flows. What workers learn comes back as [`FlowEvent`]s and in the counters of
 //! each flow, which are read without stopping anybody.
 
-use crate::limits::FLOW_EVENTS;
+use crate::limits::{AGENT_SENDS, FLOW_EVENTS};
 
 mod backend;
 mod by_local;
+mod elsewhere;
 mod entry;
 mod flows;
 mod guard;
@@ -30,9 +31,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::flow::agent::AgentInbox;
+use crate::flow::agent::{AgentInbox, Departure};
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::port::OpenPort;
 use crate::flow::state::LeasedFlow;
@@ -346,13 +347,23 @@ impl Dataplane {
         Ok(())
     }
 
-    /// Sends a datagram of an agent from a port of a worker, as it is. If the flow is gone, so is the
-    /// reason to send.
-    pub fn send_from(&self, worker: usize, local: SocketAddr, to: SocketAddr, datagram: &[u8]) {
-        if let Some(worker) = self.workers.get(worker) {
-            let mut flows = worker.shared.flows.lock();
-            flows.send_from(local, to, datagram);
-            flows.flush();
+    /// Sends datagrams of agents, as they are. Where the flow of a port is gone, so is the reason to send.
+    pub fn send_all(&self, mut departures: Vec<Departure>) {
+        // What leaves from one port keeps its order.
+        departures.sort_by_key(|departure| departure.worker);
+        for of_worker in departures.chunk_by(|one, next| one.worker == next.worker) {
+            let place = of_worker.first().map(|departure| departure.worker);
+            let Some(worker) = place.and_then(|place| self.workers.get(place)) else {
+                continue;
+            };
+            for some in of_worker.chunks(AGENT_SENDS) {
+                let mut flows = worker.shared.flows.lock();
+                for departure in some {
+                    flows.send_from(departure.local, departure.to, &departure.datagram);
+                }
+                flows.flush();
+                MutexGuard::unlock_fair(flows);
+            }
         }
     }
 

@@ -40,10 +40,11 @@ use media_02_pipeline::{
     what_goes_round_in_a_loop_is_stopped, what_is_no_rtp_is_dropped_and_counted,
 };
 use secure::{
-    an_authentic_source_is_followed_at_once, new_keys_go_on_where_the_old_ones_stopped,
-    nothing_passes_before_keys_are_known, reports_keep_their_number_under_the_same_key,
-    srtp_is_bridged_to_rtp_and_back, srtp_is_bridged_to_srtp_of_another_suite,
-    what_does_not_authenticate_teaches_nothing, what_is_under_the_keys_of_before_may_come_late,
+    a_copy_from_elsewhere_uses_up_no_number, an_authentic_source_is_followed_at_once,
+    new_keys_go_on_where_the_old_ones_stopped, nothing_passes_before_keys_are_known,
+    reports_keep_their_number_under_the_same_key, srtp_is_bridged_to_rtp_and_back,
+    srtp_is_bridged_to_srtp_of_another_suite, what_does_not_authenticate_teaches_nothing,
+    what_is_under_the_keys_of_before_may_come_late,
     what_was_heard_under_a_key_is_known_on_every_port,
 };
 use shared_ports::{
@@ -463,6 +464,7 @@ on_every_rung! {
         new_keys_go_on_where_the_old_ones_stopped
         what_is_under_the_keys_of_before_may_come_late
         an_authentic_source_is_followed_at_once
+        a_copy_from_elsewhere_uses_up_no_number
         reports_keep_their_number_under_the_same_key
         lines_of_a_bundle_are_told_apart
         a_party_on_hold_is_not_heard_but_its_reports_are

@@ -78,6 +78,8 @@ pub struct AgentSpec {
     pub number: AgentNumber,
     /// The ports that media is sent from as long as ICE does not say otherwise.
     pub ports: Components<Option<SocketAddr>>,
+    /// All ports for RTCP alone, those of further port sets as well.
+    pub rtcp_ports: Vec<SocketAddr>,
     /// RTCP comes with RTP.
     pub mux: bool,
     /// ICE, if it is in use.
@@ -139,8 +141,9 @@ pub struct DtlsSpec {
     pub certificate: Arc<Certificate>,
     /// Who opens the association; `None` while that is not agreed.
     pub role: Option<windlass_dtls::Role>,
-    /// The party's certificate; `None` until it said so.
-    pub fingerprint: Option<Fingerprint>,
+    /// The party's certificates, in order: it may show any of the strongest hash (RFC 8122 §5). `None`
+    /// until it said so.
+    pub fingerprints: Option<Vec<Fingerprint>>,
     /// The party's association (RFC 8842).
     pub their_tls_id: Option<Box<[u8]>>,
     /// Ours.
@@ -151,7 +154,7 @@ impl PartialEq for DtlsSpec {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.certificate, &other.certificate)
             && self.role == other.role
-            && self.fingerprint == other.fingerprint
+            && self.fingerprints == other.fingerprints
             && self.their_tls_id == other.their_tls_id
             && self.tls_id == other.tls_id
     }
@@ -221,16 +224,47 @@ pub enum AgentEvent {
     },
 }
 
-/// Where the data plane puts STUN and DTLS.
+/// Where the data plane puts STUN and DTLS. Nothing here waits.
 pub trait AgentInbox: Send + Sync {
-    /// A datagram that arrived on `local`. Never waits; `false`: there is no room.
-    fn take(&self, agent: AgentNumber, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool;
+    /// A datagram that arrived on `local`.
+    fn take(&self, agent: AgentNumber, local: SocketAddr, from: SocketAddr, bytes: &[u8])
+    -> Handed;
+
+    /// Media came from a source that is not where media goes: of another pair, with ICE; while keys
+    /// are awaited, without.
+    fn hear(&self, agent: AgentNumber, local: SocketAddr, from: SocketAddr);
+}
+
+/// What becomes of a datagram for an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// The agent will see it.
+    Taken,
+    /// There is no room.
+    NoRoom,
+    /// The agent has nothing to do with it: nobody who can be the party sent it.
+    Refused,
 }
 
 impl AgentInbox for () {
-    fn take(&self, _: AgentNumber, _: SocketAddr, _: SocketAddr, _: &[u8]) -> bool {
-        false
+    fn take(&self, _: AgentNumber, _: SocketAddr, _: SocketAddr, _: &[u8]) -> Handed {
+        Handed::NoRoom
     }
+
+    fn hear(&self, _: AgentNumber, _: SocketAddr, _: SocketAddr) {}
+}
+
+/// A datagram of an agent on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Who has the port.
+    pub worker: usize,
+    /// The port.
+    pub local: SocketAddr,
+    /// Destination.
+    pub to: SocketAddr,
+    /// The datagram, as it is.
+    pub datagram: Vec<u8>,
 }
 
 impl From<windlass_ice::agent::Component> for Component {

@@ -19,6 +19,8 @@ use windlass_srtp::{
     Freshness, Keys, KeysError, MAX_OVERHEAD, Open, OpenState, Refusal, Seal, SealState, StateError,
 };
 
+pub use windlass_srtp::Numbering;
+
 use super::stats::DropReason;
 use crate::media::demux::{Protocol, protocol};
 
@@ -32,6 +34,16 @@ pub enum Security {
     Awaited,
     /// SRTP and SRTCP.
     Keyed(Protection),
+}
+
+impl Security {
+    /// How far numbers of packets from the party are to be believed.
+    pub fn numbering(&self) -> Numbering {
+        match self {
+            Self::Keyed(protection) if protection.is_authenticated() => Numbering::Proven,
+            _ => Numbering::Claimed,
+        }
+    }
 }
 
 /// SRTP and SRTCP under the keys of one party, with what was received and sent under them.
@@ -243,17 +255,30 @@ impl Protection {
         Ok(())
     }
 
-    /// Encrypts a packet for the party in place.
+    /// Encrypts a packet for the party in place. Its number is authentic, or our own.
     ///
     /// # Errors
     /// It cannot go out under this key: another packet with its number has, or it is neither RTP nor
     /// RTCP.
     pub fn seal(&self, packet: &mut Vec<u8>) -> Result<(), DropReason> {
+        self.seal_numbered(packet, Numbering::Proven)
+    }
+
+    /// As [`Self::seal`], with a number that is to be believed as far as `numbering` says.
+    ///
+    /// # Errors
+    /// It cannot go out under this key: another packet with its number has, its number is far ahead of
+    /// the others without proof, or it is neither RTP nor RTCP.
+    pub fn seal_numbered(
+        &self,
+        packet: &mut Vec<u8>,
+        numbering: Numbering,
+    ) -> Result<(), DropReason> {
         let (protocol, length) = (protocol(packet), packet.len());
         packet.resize(length + MAX_OVERHEAD, 0);
         let mut seal = self.0.seal.lock();
         let sealed = match protocol {
-            Protocol::Rtp => seal.rtp(packet, length),
+            Protocol::Rtp => seal.rtp_numbered(packet, length, numbering),
             Protocol::Rtcp => seal.rtcp(packet, length),
             Protocol::Stun | Protocol::Dtls | Protocol::Unknown => {
                 return Err(DropReason::Malformed);

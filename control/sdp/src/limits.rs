@@ -65,3 +65,6 @@ const FORMATS: usize = 128;
 /// whoever sends packets under them pays with a search per packet. What is more is left out, as a key
 /// that cannot be used.
 pub(crate) const FURTHER_KEYS: usize = 7;
+/// Fingerprints of the strongest hash that a part or a media names: a party has one certificate, a
+/// cluster of gateways a few.
+pub(crate) const FINGERPRINTS: usize = 8;

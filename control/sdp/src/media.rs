@@ -61,6 +61,8 @@ pub struct Media {
     pub crypto: Vec<CryptoLine>,
     /// Fingerprint with the strongest hash, of the media, else of the session.
     pub fingerprint: Option<Fingerprint>,
+    /// Further ones with that hash: any of the certificates may be shown (RFC 8122 §5).
+    pub more_fingerprints: Vec<Fingerprint>,
     /// `a=setup` of the media, else of the session.
     pub setup: Option<Setup>,
     /// `a=tls-id` of the media, else of the session.
@@ -98,6 +100,7 @@ impl Media {
             extmap_allow_mixed: false,
             crypto: Vec::new(),
             fingerprint: None,
+            more_fingerprints: Vec::new(),
             setup: None,
             tls_id: None,
             ice: Ice::default(),

@@ -12,20 +12,35 @@ use crate::wire::is_dtls;
 /// Holds four datagrams of 1500 bytes; what comes later takes the place of the oldest.
 #[derive(Debug, Default)]
 pub struct HeldFlight {
-    datagrams: VecDeque<(SocketAddr, Vec<u8>)>,
+    datagrams: VecDeque<Held>,
+}
+
+/// A datagram that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Where it arrived.
+    pub local: SocketAddr,
+    /// Its source.
+    pub from: SocketAddr,
+    /// The datagram.
+    pub datagram: Vec<u8>,
 }
 
 impl HeldFlight {
     /// Keeps a copy of `datagram`. Returns whether it was: other protocols and overlong datagrams
     /// are not.
-    pub fn hold(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
+    pub fn hold(&mut self, local: SocketAddr, from: SocketAddr, datagram: &[u8]) -> bool {
         if !is_dtls(datagram) || datagram.len() > limits::HELD_DATAGRAM_BYTES {
             return false;
         }
         if self.datagrams.len() == limits::HELD_DATAGRAMS {
             self.datagrams.pop_front();
         }
-        self.datagrams.push_back((from, datagram.to_vec()));
+        self.datagrams.push_back(Held {
+            local,
+            from,
+            datagram: datagram.to_vec(),
+        });
         true
     }
 
@@ -35,8 +50,8 @@ impl HeldFlight {
     }
 
     /// Gives everything out, oldest first, for [`Session::handle_datagram`](crate::Session::handle_datagram).
-    pub fn release(&mut self) -> impl Iterator<Item = (SocketAddr, Vec<u8>)> + '_ {
-        self.datagrams.drain(..)
+    pub fn release(&mut self) -> impl Iterator<Item = Held> + use<> {
+        std::mem::take(&mut self.datagrams).into_iter()
     }
 }
 
@@ -48,13 +63,13 @@ mod tests {
     fn last_datagrams_are_kept_in_order() {
         let from: SocketAddr = "192.0.2.1:4000".parse().unwrap();
         let mut held = HeldFlight::default();
-        assert!(!held.hold(from, &[0x80, 0]));
-        assert!(!held.hold(from, &[22; 1501]));
+        assert!(!held.hold(from, from, &[0x80, 0]));
+        assert!(!held.hold(from, from, &[22; 1501]));
         assert!(held.is_empty());
         for number in 0..6 {
-            assert!(held.hold(from, &[22, number]));
+            assert!(held.hold(from, from, &[22, number]));
         }
-        let released: Vec<_> = held.release().map(|(_, bytes)| bytes[1]).collect();
+        let released: Vec<_> = held.release().map(|held| held.datagram[1]).collect();
         assert_eq!(released, [2, 3, 4, 5]);
         assert!(held.is_empty());
     }

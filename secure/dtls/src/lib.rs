@@ -38,11 +38,11 @@ mod wire;
 pub use certificate::{Certificate, CertificateConfig, CertificateError, KeyKind, SignatureHash};
 pub use established::ConnectedState;
 pub use fingerprint::{Fingerprint, FingerprintError, HashFunction};
-pub use held::HeldFlight;
+pub use held::{Held, HeldFlight};
 pub use profile::{Profile, Secret, SrtpKeys};
 pub use session::{
     CloseReason, Connected, Counters, Event, FailReason, Peer, Role, Session, SessionConfig,
-    SessionError, Transmit,
+    SessionError, Transmit, UnderWay,
 };
 pub use wire::{is_client_hello, is_dtls};
 

@@ -163,6 +163,15 @@ impl FailReason {
     }
 }
 
+/// A handshake that has not come to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderWay {
+    /// Our hello has no answer.
+    Unanswered,
+    /// With this source, which was reached there: it brought back its cookie, or answered our hello.
+    With(SocketAddr),
+}
+
 /// Keys, given out once the peer is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
@@ -569,6 +578,22 @@ impl Session {
     /// Whether an association is established and its peer verified.
     pub fn is_connected(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// The handshake under way, the newest of several. One that is complete but for the SDP is not.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        let mut shaking = self.attempts.iter().filter(|it| it.is_shaking());
+        let newest = shaking.next_back().map(Attempt::source);
+        match (newest, self.reconnect) {
+            (Some(Some(source)), _) => Some(UnderWay::With(source)),
+            (Some(None), _) | (None, Some(_)) => Some(UnderWay::Unanswered),
+            (None, None) => None,
+        }
+    }
+
+    /// Where the peer of the established association is.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.current.as_ref()?.source()
     }
 
     /// What a successor needs; [`None`] unless connected.

@@ -7,6 +7,13 @@ pub enum Refusal {
     /// The authentication tag does not match under any rollover counter that is possible.
     #[error("authentication tag does not match")]
     BadTag,
+    /// RTP to be sealed is so far ahead of its source that one packet does not prove that the source is
+    /// there.
+    #[error("index {index} is far ahead of its source")]
+    Early {
+        /// Index of the packet.
+        index: u64,
+    },
     /// The keys have protected as many packets of this source as they may (RFC 3711 §9.2).
     #[error("all packet indices of the source are used up")]
     IndexExhausted,

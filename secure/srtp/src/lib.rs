@@ -37,5 +37,5 @@ pub use keys::{Keys, KeysError, Mki, Parameters};
 pub use limits::{MAX_OVERHEAD, MAX_REMEMBERED, MAX_SOURCES, RTCP_WINDOW, RTP_WINDOW};
 pub use open::Open;
 pub use persist::{Freshness, OpenState, Progress, SealState, StateError};
-pub use seal::Seal;
+pub use seal::{Numbering, Seal};
 pub use suite::Suite;

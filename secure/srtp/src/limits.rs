@@ -29,6 +29,18 @@ pub(crate) const PRINTS: usize = 64;
 /// anew: a second of audio. Fewer could be a burst that the network held back.
 pub(crate) const RESTART_RUN: u8 = 50;
 
+/// Packets that a sealed sender may skip at once. Receivers drop what is further back than their
+/// window, 64 packets at least (RFC 3711 §3.3.2) and 128 with most libraries: one packet that
+/// somebody sends under the sender's address must not make the sender's own ones that old.
+pub(crate) const FAR: u64 = 128;
+
+/// Packets that follow each other further ahead, with none of the old place between them, after
+/// which the sender has gone there. A break of more than [`FAR`] packets costs the two before.
+pub(crate) const FAR_RUN: u8 = 3;
+
+/// Packets that such a run may skip: what else the network loses.
+pub(crate) const FAR_STEP: u16 = 16;
+
 /// Highest index of an SRTP packet: 48 bits (RFC 3711 §9.2).
 pub(crate) const MAX_RTP_INDEX: u64 = (1 << 48) - 1;
 

@@ -5,7 +5,9 @@ use std::fmt;
 use crate::error::Refusal;
 use crate::header::{RTCP_FIXED, RtpHeader, rtcp_ssrc, without};
 use crate::keys::{Keys, KeysError};
-use crate::limits::{MAX_RTCP_INDEX, MAX_RTP_INDEX, PRINTS, RESTART_RUN, RTP_WORDS};
+use crate::limits::{
+    FAR, FAR_RUN, FAR_STEP, MAX_RTCP_INDEX, MAX_RTP_INDEX, PRINTS, RESTART_RUN, RTP_WORDS,
+};
 use crate::persist::Progress;
 use crate::session::Session;
 use crate::sources::{Source, Sources};
@@ -19,7 +21,9 @@ use crate::window::{PERIOD, Place, Window, estimate};
 /// counter of their place. What came before the first packet has no place if that would need a
 /// counter below 0. A sender that jumps back by more than the window is not late but began anew:
 /// after a second of such packets in sequence they are sealed ahead, in the next period if need be.
-/// To go forward only is what keeps the next rule.
+/// To go forward only is what keeps the next rule. One packet far ahead whose number is only claimed
+/// ([`Numbering`]) is not followed either: it would make the packets of the sender's old place too old
+/// for the receiver.
 ///
 /// **No keystream twice.** An index that was used, or of which that is not known any more, is
 /// refused. One exception: networks and phones repeat packets, and a repeated packet is sealed to
@@ -58,12 +62,25 @@ impl Seal {
         self.session.layout().rtcp_tail()
     }
 
-    /// Seals the RTP packet in the first `len` bytes of `buffer` and gives the length of the SRTP
-    /// packet.
+    /// Seals the RTP packet in the first `len` bytes of `buffer`, whose number is proven, and gives the
+    /// length of the SRTP packet.
     ///
     /// # Errors
     /// [`Refusal`]: the packet is not to be sent, and its content is void.
     pub fn rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, Refusal> {
+        self.rtp_numbered(buffer, len, Numbering::Proven)
+    }
+
+    /// As [`Self::rtp`], with a number that is to be believed as far as `numbering` says.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the packet is not to be sent, and its content is void.
+    pub fn rtp_numbered(
+        &mut self,
+        buffer: &mut [u8],
+        len: usize,
+        numbering: Numbering,
+    ) -> Result<usize, Refusal> {
         let header = RtpHeader::parse(plain(buffer, len)?)?;
         let packet = room(buffer, len + self.rtp_overhead())?;
         let need = packet.len();
@@ -72,7 +89,7 @@ impl Seal {
             Some(source) => source,
             None => recalled.insert(self.sources.recall(header.ssrc)?),
         };
-        let (index, place) = source.index(header.sequence)?;
+        let (index, place) = source.index(header.sequence, numbering)?;
         let print = self.session.seal_rtp(packet, len, &header, index)?;
         if place == Place::Seen && !source.is_repeated(index, print) {
             // Whoever sends it in spite of the refusal shall not send this.
@@ -128,6 +145,7 @@ impl Seal {
             for source in self.sources.iter_mut() {
                 let unused = |window: Window<_>| Window::unused(window.highest());
                 source.rtp = source.rtp.take().map(unused);
+                source.is_running = false;
             }
         }
         Ok(())
@@ -162,6 +180,15 @@ impl Seal {
     }
 }
 
+/// How far the number of a packet that is to be sealed is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbering {
+    /// Anybody can have written it: the packet came in the clear.
+    Claimed,
+    /// It is authentic, or our own.
+    Proven,
+}
+
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seal")
@@ -194,11 +221,16 @@ pub(crate) struct SealSource {
     pub(crate) next_rtcp: u32,
     /// Packets below the window that follow each other: the next number, and how many there were.
     strays: (u16, u8),
+    /// Packets far ahead of the window that follow each other: the last number, and how many there
+    /// were.
+    far: (u16, u8),
+    /// A packet was sealed here: before, nothing says where the sender is.
+    is_running: bool,
 }
 
 impl SealSource {
     /// The index that a sequence number means, and whether it was sealed already.
-    fn index(&mut self, sequence: u16) -> Result<(u64, Place), Refusal> {
+    fn index(&mut self, sequence: u16, numbering: Numbering) -> Result<(u64, Place), Refusal> {
         let Some(window) = &self.rtp else {
             return Ok((sequence.into(), Place::Ahead));
         };
@@ -217,12 +249,32 @@ impl SealSource {
                 index += PERIOD;
                 place = Place::Ahead;
             }
+        } else if numbering == Numbering::Claimed
+            && place == Place::Ahead
+            && index - window.highest() > FAR
+            && self.is_running
+            && !self.goes_far(sequence)
+        {
+            return Err(Refusal::Early { index });
         }
         self.strays = (0, 0);
+        self.far = (0, 0);
         if index > MAX_RTP_INDEX {
             return Err(Refusal::IndexExhausted);
         }
         Ok((index, place))
+    }
+
+    /// Whether a packet far ahead is the last of a run that says that the sender is there.
+    fn goes_far(&mut self, sequence: u16) -> bool {
+        let (last, count) = self.far;
+        let (ahead, behind) = (sequence.wrapping_sub(last), last.wrapping_sub(sequence));
+        self.far = match count {
+            1.. if (1..=FAR_STEP).contains(&ahead) => (sequence, count + 1),
+            1.. if behind <= FAR_STEP => (last, count),
+            _ => (sequence, 1),
+        };
+        self.far.1 >= FAR_RUN
     }
 
     /// Whether that very packet was sealed under the index. If another one took its place among
@@ -236,6 +288,7 @@ impl SealSource {
     fn note(&mut self, index: u64, print: Print) {
         let window = self.rtp.get_or_insert_with(|| Window::unused(index));
         window.insert(index);
+        self.is_running = true;
         if window.highest() - index < PRINTS as u64 {
             self.prints[print_at(index)] = print;
         }
@@ -254,6 +307,8 @@ impl Source for SealSource {
             prints: [0; PRINTS],
             next_rtcp: 0,
             strays: (0, 0),
+            far: (0, 0),
+            is_running: false,
         }
     }
 

@@ -51,6 +51,8 @@ impl MediaExchange<'_> {
         let hash = fingerprint.hash;
         let dtls = self.association(Side::Sender, hash);
         dtls.fingerprint = Some(fingerprint);
+        dtls.more_fingerprints
+            .clone_from(&description.more_fingerprints);
         dtls.theirs = description.setup;
         dtls.their_tls_id.clone_from(&description.tls_id);
     }
@@ -137,6 +139,7 @@ impl MediaExchange<'_> {
         let identity = self.host.identity;
         media.extras_mut().dtls.get_or_insert_with(|| Dtls {
             fingerprint: None,
+            more_fingerprints: Vec::new(),
             theirs: None,
             ours: Setup::Actpass,
             their_tls_id: None,

@@ -111,11 +111,37 @@ fn the_agent_is_as_signalling_says() {
     assert_eq!(remote, ["198.51.100.10:2000", "[2001:db8:9::1]:2000"]);
     let dtls = agent.dtls.as_ref().unwrap();
     assert_eq!(dtls.role, Some(windlass_dtls::Role::Active));
-    assert!(dtls.fingerprint.is_some());
+    assert_eq!(dtls.fingerprints.as_ref().map(Vec::len), Some(1));
     assert!(
         !format!("{agent:?}").contains("abcdefghijklmnopqrstuvwx"),
         "a secret"
     );
+}
+
+#[test]
+fn all_certificates_and_rtcp_ports_of_a_party_are_the_agents() {
+    let mut bench = Bench::new();
+    let other = "a=fingerprint:sha-256 0A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB:\
+                 3E:4B:65:2E:7D:46:3F:54:42:CD:54:F1\n";
+    let offer = browser("abcd", other).replace("a=rtcp-mux\n", "");
+    bench.sdp(
+        super::offer(&offer)
+            .with("transport-protocol", "RTP/AVP")
+            .with("ICE", "remove"),
+    );
+    bench.sdp(answer(&party("198.51.100.20", "m=audio 3000 RTP/AVP 8\n")));
+    let agent = agent(&bench);
+    let fingerprints = agent.dtls.unwrap().fingerprints.unwrap();
+    let first = fingerprints.iter().map(|one| one.digest()[0]);
+    assert_eq!(first.collect::<Vec<u8>>(), [0x0a, 0x4a]);
+    // Of both families.
+    let ice = agent.ice.unwrap();
+    let of_rtcp = ice
+        .candidates
+        .iter()
+        .filter(|candidate| candidate.component.id() == 2);
+    let ports: Vec<_> = of_rtcp.map(|candidate| candidate.address).collect();
+    assert_eq!((ports.len(), &ports), (2, &agent.rtcp_ports));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::Flows;
 use super::send::{count_source, send};
 use crate::dataplane::backend::Backend;
+use crate::flow::secure::Numbering;
 use crate::media::rtp::{self, RtpHeader};
 
 impl<B: Backend> Flows<B> {
@@ -29,7 +30,8 @@ impl<B: Backend> Flows<B> {
                 return;
             };
             let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-            if send(backend, sealed, sender, &self.scratch, destination).is_err() {
+            let copy = (&self.scratch[..], Numbering::Proven);
+            if send(backend, sealed, sender, copy, destination).is_err() {
                 continue;
             }
             if self.recorded.takes_egress() {

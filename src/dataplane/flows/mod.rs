@@ -30,7 +30,7 @@ use super::sys::recv::RecvBatch;
 use super::tap::{Recorded, Recordings};
 use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
-use crate::flow::agent::AgentInbox;
+use crate::flow::agent::{AgentInbox, Handed};
 use crate::flow::reporter::Reporting;
 use crate::flow::secure::{Protection, Security};
 use crate::flow::stats::{DropReason, FlowStats};
@@ -316,8 +316,10 @@ impl<B: Backend> Flows<B> {
             && matches!(protocol(datagram), Protocol::Stun | Protocol::Dtls)
         {
             let local = entry.lease.local();
-            if !self.agents.take(agent.number, local, from, datagram) {
-                entry.count_drop(DropReason::AgentBusy);
+            match self.agents.take(agent.number, local, from, datagram) {
+                Handed::Taken => {}
+                Handed::NoRoom => entry.count_drop(DropReason::AgentBusy),
+                Handed::Refused => entry.count_drop(DropReason::NotValidated),
             }
             return;
         }
@@ -326,12 +328,24 @@ impl<B: Backend> Flows<B> {
         if entry.discard {
             return entry.count_drop(DropReason::Discarded);
         }
-        if entry.latch.shuts_out(from) {
-            return entry.count_drop(DropReason::NotValidated);
+        // A packet that is not taken must not use up its number: a copy of it may be on its way from
+        // the party.
+        if let Some(refusal) = entry.latch.shuts_out(from) {
+            return entry.count_drop(refusal.into());
         }
         match &entry.security {
             Security::Plain => self.forward_packet(index, datagram, from, now),
-            Security::Awaited => entry.count_drop(DropReason::AwaitsKeys),
+            Security::Awaited => {
+                entry.count_drop(DropReason::AwaitsKeys);
+                let is_media = matches!(protocol(datagram), Protocol::Rtp | Protocol::Rtcp);
+                if let Some(agent) = entry.agent
+                    && is_media
+                    && entry.latch.peer().validated.is_none()
+                    && entry.elsewhere.is_told(from, 1, now)
+                {
+                    self.agents.hear(agent.number, entry.lease.local(), from);
+                }
+            }
             // What does not authenticate teaches nothing, and keeps nothing alive.
             Security::Keyed(protection)
                 if !protection.is_authenticated() && entry.latch.is_settled_elsewhere(from) =>
@@ -399,6 +413,12 @@ impl<B: Backend> Flows<B> {
         entry.stats.last_packet_ms.store(uptime_ms + 1, Relaxed);
         entry.last_at = now;
         let received = reading.received(datagram);
+        if let Some(agent) = entry.agent
+            && received.is_some()
+            && entry.comes_from_another_pair(from, now)
+        {
+            self.agents.hear(agent.number, entry.lease.local(), from);
+        }
         if let Some((received, negotiated)) = &received {
             entry.account(received, datagram.len(), uptime_us);
             if !entry.is_bound && entry.may_bind(now) && entry.latch.sole_source(now) == Some(from)

@@ -12,6 +12,7 @@ use crate::dataplane::entry::Entry;
 use crate::dataplane::timers::Due;
 use crate::flow::Reports;
 use crate::flow::reporter::Reporter;
+use crate::flow::secure::Numbering;
 use crate::media::own_report::middle;
 
 impl<B: Backend> Flows<B> {
@@ -94,7 +95,8 @@ impl<B: Backend> Flows<B> {
         };
         // A report that does not get out is followed by the next one.
         let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-        let is_sent = send(backend, sealed, sender, compound, destination).is_ok();
+        let own = (compound, Numbering::Proven);
+        let is_sent = send(backend, sealed, sender, own, destination).is_ok();
         if is_sent && self.recorded.takes_egress() {
             sender.record_sent(now, destination, compound);
         }

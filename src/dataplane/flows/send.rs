@@ -14,7 +14,7 @@ use crate::dataplane::timers::Due;
 use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
-use crate::flow::secure::Security;
+use crate::flow::secure::{Numbering, Security};
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::media::rtp::{Received, RtpHeader};
 
@@ -35,6 +35,7 @@ impl<B: Backend> Flows<B> {
         let (Some(target), None) = (entry.plain.of(is_rtcp), &entry.services) else {
             return false;
         };
+        let numbering = entry.security.numbering();
         let Some(sender) = self.entries.get_mut(target) else {
             return false;
         };
@@ -44,7 +45,7 @@ impl<B: Backend> Flows<B> {
         let (backend, sealed) = (&mut self.backend, &mut self.sealed);
         let sent = match reseals_alike(&self.arrived, sender) {
             Some(arrived) => send_as_it_is(backend, sender, arrived, destination),
-            None => send(backend, sealed, sender, datagram, destination),
+            None => send(backend, sealed, sender, (datagram, numbering), destination),
         };
         match sent {
             Ok(()) => {
@@ -79,10 +80,10 @@ impl<B: Backend> Flows<B> {
         };
         let mut sent = false;
         let mut refused = None;
-        let sinks = self
-            .entries
-            .get(index)
-            .map_or(0, |entry| entry.targets.len());
+        let Some(entry) = self.entries.get(index) else {
+            return;
+        };
+        let (sinks, numbering) = (entry.targets.len(), entry.security.numbering());
         for sink in 0..sinks {
             let Some(entry) = self.entries.get(index) else {
                 return;
@@ -158,7 +159,7 @@ impl<B: Backend> Flows<B> {
             let arrived = reseals_alike(&self.arrived, sender);
             let outcome = match arrived.filter(|_| is_unruled) {
                 Some(arrived) => send_as_it_is(backend, sender, arrived, destination),
-                None => send(backend, sealed, sender, datagram, destination),
+                None => send(backend, sealed, sender, (datagram, numbering), destination),
             };
             if let Err(reason) = outcome {
                 refused = Some(reason);
@@ -239,7 +240,8 @@ impl<B: Backend> Flows<B> {
                 continue;
             };
             let (backend, sealed) = (&mut self.backend, &mut self.sealed);
-            let is_sent = send(backend, sealed, entry, &packet, destination).is_ok();
+            let own = (&packet[..], Numbering::Proven);
+            let is_sent = send(backend, sealed, entry, own, destination).is_ok();
             let Ok(header) = RtpHeader::parse(&packet) else {
                 continue;
             };
@@ -277,7 +279,7 @@ pub(super) fn send<B: Backend>(
     backend: &mut B,
     sealed: &mut Vec<u8>,
     entry: &mut Entry<B::Port>,
-    packet: &[u8],
+    (packet, numbering): (&[u8], Numbering),
     to: SocketAddr,
 ) -> Result<(), DropReason> {
     match &entry.security {
@@ -286,7 +288,7 @@ pub(super) fn send<B: Backend>(
         Security::Keyed(protection) => {
             sealed.clear();
             sealed.extend_from_slice(packet);
-            protection.seal(sealed)?;
+            protection.seal_numbered(sealed, numbering)?;
             send_as_it_is(backend, entry, sealed, to)
         }
     }

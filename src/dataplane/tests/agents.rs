@@ -1,29 +1,42 @@
 //! STUN and DTLS on their way to the agents, and media that ICE has a say in (media-behaviour §2).
 
 use super::*;
-use crate::flow::agent::{AgentInbox, AgentNumber, FlowAgent};
+use crate::flow::agent::{AgentInbox, AgentNumber, Departure, FlowAgent, Handed};
 use crate::media::latch::Validated;
 
 /// Keeps what it is given, up to a number.
 #[derive(Default)]
-struct Taken(Mutex<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>);
+struct Taken(
+    Mutex<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
+    /// Where media was heard, and where from.
+    Mutex<Vec<(SocketAddr, SocketAddr)>>,
+);
 
 const ROOM: usize = 3;
 
 impl AgentInbox for Taken {
-    fn take(&self, _: AgentNumber, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> bool {
+    fn take(&self, _: AgentNumber, local: SocketAddr, from: SocketAddr, bytes: &[u8]) -> Handed {
         let mut taken = self.0.lock();
-        let has_room = taken.len() < ROOM;
-        if has_room {
-            taken.push((local, from, bytes.to_vec()));
+        if bytes == STRANGE {
+            return Handed::Refused;
         }
-        has_room
+        if taken.len() == ROOM {
+            return Handed::NoRoom;
+        }
+        taken.push((local, from, bytes.to_vec()));
+        Handed::Taken
+    }
+
+    fn hear(&self, _: AgentNumber, local: SocketAddr, from: SocketAddr) {
+        self.1.lock().push((local, from));
     }
 }
 
 const STUN: [u8; 20] = [
     0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ];
+/// What no party can have sent.
+const STRANGE: [u8; 14] = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 9];
 const DTLS: [u8; 14] = [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 fn with_agents(check: impl Fn(&Bench, &Taken)) {
@@ -60,6 +73,8 @@ fn stun_and_dtls_are_the_agents_and_teach_nothing() {
         }
         let busy = &stats[0].drops[DropReason::AgentBusy as usize];
         await_count(busy, 1);
+        bench.send(0, &STRANGE);
+        await_count(&stats[0].drops[DropReason::NotValidated as usize], 1);
         let expected: Vec<_> = [&STUN[..], &DTLS, &STUN]
             .map(|datagram| (bench.locals[0], from, datagram.to_vec()))
             .into();
@@ -69,8 +84,19 @@ fn stun_and_dtls_are_the_agents_and_teach_nothing() {
         assert_eq!(stats[0].last_packet_ms.load(Relaxed), 0);
         assert_eq!(stats[0].peer().learned, None);
         // What agents say leaves from the port, whatever its latch says.
-        bench.dataplane.send_from(0, bench.locals[0], from, &DTLS);
-        assert_eq!(bench.hear(0), (DTLS.to_vec(), bench.locals[0]));
+        let numbered = |number: u8| [&DTLS[..], &[number]].concat();
+        let departure = |number: u8| Departure {
+            worker: usize::from(number == 7),
+            local: bench.locals[0],
+            to: from,
+            datagram: numbered(number),
+        };
+        // There is no worker for one of them.
+        let all = (0..2 * u8::try_from(AGENT_SENDS).unwrap()).map(departure);
+        bench.dataplane.send_all(all.collect());
+        for number in (0..2 * u8::try_from(AGENT_SENDS).unwrap()).filter(|number| *number != 7) {
+            assert_eq!(bench.hear(0), (numbered(number), bench.locals[0]));
+        }
         assert_eq!(stats[0].packets_out.load(Relaxed), 0);
     });
 }
@@ -118,5 +144,52 @@ fn with_ice_exactly_the_valid_sources_are_heard_and_the_port_stays_open() {
         bench.send(1, &rtp(22));
         let nowhere = &stats[1].drops[DropReason::NoDestination as usize];
         await_count(nowhere, 1);
+    });
+}
+
+#[test]
+fn the_agent_hears_of_media_from_another_pair() {
+    with_agents(|bench, taken| {
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let party = bench.phones[0].local_addr().unwrap();
+        let beside = other.local_addr().unwrap();
+        bench.install(|spec| {
+            spec.agent = agent(true);
+            spec.peer.validated = Some(Box::new(Validated {
+                sources: [party, beside].into(),
+                destination: Some(party),
+            }));
+        });
+        // One or two on their way while the party changes its mind are none.
+        for sequence in [1, 2, 4, 5] {
+            other.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+            assert_eq!(bench.hear(1).0, rtp(sequence));
+            if sequence == 2 {
+                bench.send(0, &rtp(3));
+                assert_eq!(bench.hear(1).0, rtp(3));
+            }
+        }
+        assert_eq!(*taken.1.lock(), []);
+        for sequence in 6..20 {
+            other.send_to(&rtp(sequence), bench.locals[0]).unwrap();
+            assert_eq!(bench.hear(1).0, rtp(sequence));
+        }
+        assert_eq!(*taken.1.lock(), [(bench.locals[0], beside)]);
+    });
+}
+
+#[test]
+fn the_agent_hears_where_media_comes_from_while_keys_are_awaited() {
+    with_agents(|bench, taken| {
+        let stats = bench.install(|spec| {
+            spec.agent = agent(true);
+            spec.security = Security::Awaited;
+        });
+        let from = bench.phones[0].local_addr().unwrap();
+        for sequence in 0..5 {
+            bench.send(0, &rtp(sequence));
+        }
+        await_count(&stats[0].drops[DropReason::AwaitsKeys as usize], 5);
+        assert_eq!(*taken.1.lock(), [(bench.locals[0], from)]);
     });
 }

@@ -3,6 +3,7 @@
 use windlass_srtp::{Keys, Open, Seal, Suite};
 
 use super::*;
+use crate::flow::agent::{AgentNumber, FlowAgent};
 use crate::flow::secure::Protection;
 use crate::flow::state::LeasedFlow;
 
@@ -334,6 +335,41 @@ pub(super) fn an_authentic_source_is_followed_at_once(bench: Bench) {
     let mut buffer = [0; 2048];
     let length = moved.recv(&mut buffer).unwrap();
     assert_eq!(phone.open(buffer[..length].to_vec()), rtp(500));
+}
+
+/// What a source that is not heard sends is not opened, be it a copy of a packet of the party that is
+/// still on its way.
+pub(super) fn a_copy_from_elsewhere_uses_up_no_number(bench: Bench) {
+    let party = bench.phones[0].local_addr().unwrap();
+    let thief = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (mut phone, security) = Phone::new(keys(GCM, 1), keys(GCM, 2));
+    let alter = |spec: &mut FlowSpec, learning| {
+        spec.security = security.clone();
+        // The port stays open to all.
+        spec.agent = Some(FlowAgent {
+            number: AgentNumber::default(),
+            hears_all: true,
+        });
+        spec.peer.is_authenticated = true;
+        spec.peer.learning = learning;
+        spec.peer.strict_source = true;
+        spec.peer.signalled = Some(party);
+        spec.peer.signalled_private = false;
+    };
+    let stats = bench.install(|spec| alter(spec, Learning::Guarded));
+    for sequence in 1..20 {
+        if sequence == 10 {
+            let mut spec = bench.spec(0);
+            alter(&mut spec, Learning::Off);
+            bench.apply(vec![FlowChange::Change(spec)], Vec::new());
+        }
+        let sealed = phone.seal(&rtp(sequence));
+        thief.send_to(&sealed, bench.locals[0]).unwrap();
+        let refused = drops(&stats[0], DropReason::UnexpectedSource);
+        await_count(refused, sequence.into());
+        bench.send(0, &sealed);
+        assert_eq!(bench.hear(1).0, rtp(sequence));
+    }
 }
 
 /// RTCP is numbered under its key: where both legs have the same one, it goes as it came.

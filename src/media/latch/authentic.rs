@@ -47,6 +47,17 @@ impl Authentic {
         }
     }
 
+    /// Why a source is not heard, whatever it sends.
+    pub(super) fn shuts_out(&self, peer: &PeerSpec, from: SocketAddr) -> Option<Refusal> {
+        let source = self.source();
+        if source == Some(from) || !peer.strict_source {
+            return None;
+        }
+        let named = peer.signalled.filter(|_| !peer.signalled_private);
+        let expected = source.or(named)?;
+        (expected != from).then_some(Refusal::UnexpectedSource)
+    }
+
     pub(super) fn on_packet(
         &mut self,
         peer: &PeerSpec,
@@ -61,10 +72,8 @@ impl Authentic {
         // Reports may come from another port than media, and media from one of each bundled line.
         let is_beside =
             arrival.kind == (Kind::Rtcp { stray: true }) || peer.others_signalled.contains(&from);
-        let named = peer.signalled.filter(|_| !peer.signalled_private);
-        let expected = self.source().or(named);
-        if peer.strict_source && expected.is_some_and(|expected| expected != from) {
-            return Verdict::Drop(Refusal::UnexpectedSource);
+        if let Some(refusal) = self.shuts_out(peer, from) {
+            return Verdict::Drop(refusal);
         }
         if is_beside {
             return Verdict::Accept;

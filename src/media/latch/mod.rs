@@ -199,9 +199,15 @@ impl Latch {
         }
     }
 
-    /// Whether a source is not the party, whatever its packets say: they need not be looked into.
-    pub fn shuts_out(&self, from: SocketAddr) -> bool {
-        matches!(self.mode, Mode::Validated) && !self.peer.is_validated(from)
+    /// Why a source is not the party, whatever its packets say: they are not looked into. `None`: it
+    /// may be.
+    pub fn shuts_out(&self, from: SocketAddr) -> Option<Refusal> {
+        match &self.mode {
+            Mode::Validated => (!self.peer.is_validated(from)).then_some(Refusal::NotValidated),
+            Mode::Authentic(authentic) => authentic.shuts_out(&self.peer, from),
+            Mode::Reference(reference) => reference.shuts_out(&self.peer, from),
+            Mode::Guarded(_) => None,
+        }
     }
 
     /// Whether a source is settled that this one is not. What has no tag is not opened then: it would

@@ -42,6 +42,25 @@ impl Reference {
         }
     }
 
+    /// Why a source is not heard, whatever it sends.
+    pub(super) fn shuts_out(&self, peer: &PeerSpec, from: SocketAddr) -> Option<Refusal> {
+        let signalled = peer.signalled.filter(|_| peer.strict_source)?;
+        let unexpected = Some(Refusal::UnexpectedSource);
+        // Where nothing is learned, nothing has to be waited for.
+        if peer.learning == Learning::Off && signalled != from {
+            return unexpected;
+        }
+        let is_over = self.confirmed && peer.is_shown;
+        unexpected.filter(|_| is_over && !self.is_known(peer, from, signalled))
+    }
+
+    /// Whether a source is the one that counts after learning is over.
+    fn is_known(&self, peer: &PeerSpec, from: SocketAddr, signalled: SocketAddr) -> bool {
+        // Of an asymmetric line, only the learned source counts once there is one.
+        let is_signalled = from == signalled && !(peer.asymmetric && peer.strict_source);
+        self.learned.unwrap_or(signalled) == from || is_signalled
+    }
+
     pub(super) fn on_packet(
         &mut self,
         peer: &PeerSpec,
@@ -50,12 +69,8 @@ impl Reference {
         event: &mut Option<Event>,
     ) -> Verdict {
         let from = arrival.from;
-        // Where nothing is learned, nothing has to be waited for.
-        if peer.learning == Learning::Off
-            && peer.strict_source
-            && peer.signalled.is_some_and(|signalled| signalled != from)
-        {
-            return Verdict::Drop(Refusal::UnexpectedSource);
+        if let Some(refusal) = self.shuts_out(peer, from) {
+            return Verdict::Drop(refusal);
         }
         // Nothing is learned from a party whose SDP is not known, nor of one that does not know
         // ours, nor from RTCP on an RTP port.
@@ -111,13 +126,8 @@ impl Reference {
         signalled: SocketAddr,
         event: &mut Option<Event>,
     ) -> Verdict {
-        // Of an asymmetric line, only the learned source counts once there is one.
-        let is_signalled = from == signalled && !(peer.asymmetric && peer.strict_source);
-        if self.learned.unwrap_or(signalled) == from || is_signalled {
+        if self.is_known(peer, from, signalled) {
             return Verdict::Accept;
-        }
-        if peer.strict_source {
-            return Verdict::Drop(Refusal::UnexpectedSource);
         }
         if peer.media_handover {
             let before = self.learned.replace(from).unwrap_or(signalled);

@@ -5,6 +5,7 @@ use crate::attribute::{
     Attribute, AttributeClass, Candidate, Codec, CryptoLine, Direction, Extmap, Fingerprint,
     RtcpAttribute, Setup,
 };
+use crate::limits::FINGERPRINTS;
 use crate::line::{first_token, number, tokens};
 use crate::media::Media;
 use crate::session::SessionPart;
@@ -18,6 +19,7 @@ pub(super) struct Fallback {
     extmap_allow_mixed: bool,
     setup: Option<Setup>,
     fingerprint: Option<Fingerprint>,
+    more_fingerprints: Vec<Fingerprint>,
     tls_id: Option<Text>,
     ice_ufrag: Option<Text>,
     ice_pwd: Option<Text>,
@@ -60,12 +62,18 @@ impl Fallback {
         let Some(new) = Fingerprint::parse(value) else {
             return;
         };
-        if self
-            .fingerprint
-            .as_ref()
-            .is_none_or(|old| new.hash > old.hash)
-        {
-            self.fingerprint = Some(new);
+        match &self.fingerprint {
+            Some(old) if new.hash < old.hash => {}
+            Some(old) if new.hash == old.hash => {
+                let is_known = *old == new || self.more_fingerprints.contains(&new);
+                if !is_known && self.more_fingerprints.len() + 1 < FINGERPRINTS {
+                    self.more_fingerprints.push(new);
+                }
+            }
+            _ => {
+                self.fingerprint = Some(new);
+                self.more_fingerprints.clear();
+            }
         }
     }
 
@@ -247,7 +255,14 @@ impl MediaReader {
         };
         media.extmap_allow_mixed = own.extmap_allow_mixed || session.extmap_allow_mixed;
         media.setup = own.setup.or(session.setup);
-        media.fingerprint = own.fingerprint.or_else(|| session.fingerprint.clone());
+        let named = match own.fingerprint {
+            Some(_) => (own.fingerprint, own.more_fingerprints),
+            None => (
+                session.fingerprint.clone(),
+                session.more_fingerprints.clone(),
+            ),
+        };
+        (media.fingerprint, media.more_fingerprints) = named;
         media.tls_id = or(own.tls_id, &session.tls_id);
         media.ice.ufrag = or(own.ice_ufrag, &session.ice_ufrag);
         media.ice.pwd = or(own.ice_pwd, &session.ice_pwd);

@@ -318,6 +318,29 @@ fn strongest_fingerprint_counts() {
 }
 
 #[test]
+fn several_certificates_may_have_one_hash() {
+    let line = |hash: &str, byte: &str, len: usize| {
+        format!("a=fingerprint:{hash} {}{byte}\r\n", "0A:".repeat(len - 1))
+    };
+    let of_256 = |byte: &str| line("sha-256", byte, 32);
+    let lines = [
+        line("sha-1", "01", 20),
+        of_256("01"),
+        of_256("02"),
+        line("sha-1", "02", 20),
+        of_256("01"),
+        of_256("03"),
+    ];
+    let media = audio(&lines.concat());
+    let all = media.fingerprint.iter().chain(&media.more_fingerprints);
+    let all: Vec<_> = all.map(|one| (one.hash, one.digest[31])).collect();
+    let expected = [1, 2, 3].map(|byte| (HashFunction::Sha256, byte));
+    assert_eq!(all, expected);
+    let many: String = (10..99).map(|byte| of_256(&byte.to_string())).collect();
+    assert_eq!(audio(&many).more_fingerprints.len(), 7);
+}
+
+#[test]
 fn crypto_lines_are_read_whole() {
     let key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
     let media = audio(&format!(

@@ -181,10 +181,13 @@ fn hello_that_came_before_the_role_is_handed_on() {
     let mut held = HeldFlight::default();
     link.active.poll_transmit(&mut hello).unwrap();
     assert!(windlass_dtls::is_client_hello(&hello));
-    assert!(held.hold(address(Side::Active), &hello));
+    let (from, local) = (address(Side::Active), address(Side::Passive));
+    assert!(held.hold(local, from, &hello));
     link.passive = Session::new(passive, link.now).unwrap();
-    for (from, datagram) in held.release() {
-        link.passive.handle_datagram(from, &datagram, link.now);
+    for held in held.release() {
+        assert_eq!(held.local, local);
+        link.passive
+            .handle_datagram(held.from, &held.datagram, link.now);
     }
     // Sooner than the client's first repetition.
     link.run(Duration::from_millis(200));

@@ -396,6 +396,30 @@ impl Agent {
         current.chain(previous.flat_map(|previous| previous.sources.iter().copied()))
     }
 
+    /// Our ufrags that a request may be for: that of the present generation, and that of the one before
+    /// while that is in use.
+    pub fn ufrags(&self) -> impl Iterator<Item = &str> {
+        let previous = self.previous.as_ref().map(|previous| &previous.local);
+        let locals = [Some(&self.current.local), previous];
+        locals
+            .into_iter()
+            .flatten()
+            .map(|side| side.credentials.ufrag())
+    }
+
+    /// The paths that a response may come on: our sockets, and addresses of the peer that are being
+    /// checked, or whose consent is.
+    pub fn checked_paths(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> {
+        let pairs = self.current.pairs.iter();
+        let checked = pairs.filter(|pair| pair.check().is_some());
+        let checked =
+            checked.filter_map(|pair| Some((self.current.address_of(pair)?, pair.remote)));
+        let previous = self.previous.iter().map(|previous| &previous.used);
+        let used = previous.chain([&self.current.used]);
+        let used = used.flat_map(PerComponent::iter).flatten();
+        checked.chain(used.map(|used| (used.local, used.remote)))
+    }
+
     /// Media came from a source that is not the one in use: the pair in use moves there, if it works
     /// and at most every 3 s (spec: media-behaviour §5). Returns whether it moved; the event says
     /// where to.

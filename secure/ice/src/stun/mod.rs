@@ -19,7 +19,7 @@ mod writer;
 
 pub use attribute::{ErrorCode, Tie, UnknownAttributes};
 pub use integrity::IntegrityKey;
-pub use message::{Class, Fingerprint, Message, StunError, TransactionId, is_stun};
+pub use message::{Class, Fingerprint, Glance, Message, StunError, TransactionId, is_stun};
 pub use writer::{Full, Writer};
 
 const MAGIC_COOKIE: u32 = 0x2112_a442;

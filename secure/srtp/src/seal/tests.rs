@@ -88,6 +88,42 @@ fn late_packets_get_the_rollover_counter_of_their_place() {
     }
 }
 
+/// Seals a packet that came in the clear.
+fn claimed(sender: &mut Seal, packet: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut buffer = [packet, &[0; 16]].concat();
+    let length = sender.rtp_numbered(&mut buffer, packet.len(), Numbering::Claimed)?;
+    buffer.truncate(length);
+    Ok(buffer)
+}
+
+#[test]
+fn one_packet_far_ahead_does_not_mute_its_source() {
+    for suite in [CM, GCM] {
+        let (mut sender, mut receiver) = pair(suite);
+        claimed(&mut sender, &rtp(99)).unwrap();
+        for number in 100..200_u16 {
+            // Under the address and the SSRC of the sender.
+            for forged in [number + 128, number + 1500, number + 30_000] {
+                let sealed = claimed(&mut sender, &with_payload(forged, 9));
+                assert!(matches!(sealed, Err(Refusal::Early { .. })));
+            }
+            let sealed = claimed(&mut sender, &rtp(number)).unwrap();
+            assert_eq!(open(&mut receiver, &sealed), Ok(rtp(number)));
+        }
+        // A sender that really went there is followed after two packets, in any order.
+        let heard = [20_000, 20_002, 20_001, 20_003, 20_004];
+        let sealed = heard.map(|number| claimed(&mut sender, &rtp(number)).is_ok());
+        assert_eq!(sealed, [false, false, false, true, true]);
+        // As is one that was not heard for a while.
+        let sealed =
+            [20_132, 20_300, 20_301, 20_302].map(|number| claimed(&mut sender, &rtp(number)));
+        assert_eq!(
+            sealed.map(|sealed| sealed.is_ok()),
+            [true, false, false, true]
+        );
+    }
+}
+
 #[test]
 fn what_left_the_window_is_not_sealed() {
     let (mut sender, _) = pair(CM);
