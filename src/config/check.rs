@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use windlass_toml::{Place, Placed, Problem, nearest};
+
 use super::check_interfaces::known_names;
 use super::draft::{Draft, DraftEdge};
 use super::names::Names;
-use super::problem::{Place, Placed, Problem, nearest};
 use super::{Config, Edge, Limits, Log, Media, Ng, PortRange, Tables, Timeouts};
 use crate::observe::log;
 

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use toml::de::DeTable;
+use windlass_toml::{Place, Placed, Reader};
 
 use super::names::LocalName;
-use super::problem::{Place, Placed};
-use super::reader::Reader;
 use super::setting::Group;
 use super::topic::{self, for_each_group};
 use super::{Family, LogFormat};

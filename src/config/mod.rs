@@ -20,8 +20,6 @@ pub mod flags;
 pub mod host_port;
 pub mod names;
 pub mod preflight;
-mod problem;
-mod reader;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -46,7 +44,7 @@ use topic::{
 };
 
 pub use flags::Flags;
-pub use problem::{Place, Problem, Problems};
+pub use windlass_toml::{Place, Problem, Problems};
 
 /// Everything that is set, valid.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,25 +5,30 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Placed, Problem, nearest};
+use crate::problem::{Place, Placed, Problem, nearest};
 
 /// A reader of one text; every mistake it meets is kept.
-pub(super) struct Reader<'t> {
+#[derive(Debug)]
+pub struct Reader<'t> {
     text: &'t str,
-    pub(super) problems: Vec<Problem>,
+    /// All mistakes so far, in the order in which they were met.
+    pub problems: Vec<Problem>,
 }
 
-pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+/// A value and the bytes of the text that it stands in.
+pub type Value<'i> = Spanned<DeValue<'i>>;
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    /// A reader of a table that was parsed from `text`.
+    pub fn new(text: &'t str) -> Self {
         Self {
             text,
             problems: Vec::new(),
         }
     }
 
-    pub(super) fn section<'a, 'i>(
+    /// The table called `name`, which may have `keys` alone; `None` if there is none.
+    pub fn section<'a, 'i>(
         &mut self,
         root: &'a DeTable<'i>,
         name: &str,
@@ -38,7 +43,9 @@ impl<'t> Reader<'t> {
         Some(table)
     }
 
-    pub(super) fn refuse_unknown(&mut self, section: &str, table: &DeTable<'_>, keys: &[&str]) {
+    /// Notes keys of a table that are not among `keys`, each with the nearest that is.
+    /// `section` names the table in messages; it is empty for the whole file.
+    pub fn refuse_unknown(&mut self, section: &str, table: &DeTable<'_>, keys: &[&str]) {
         let (what, place) = if section.is_empty() {
             ("section", String::new())
         } else {
@@ -60,11 +67,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    pub(super) fn string(&mut self, table: &DeTable<'_>, key: &str) -> Option<Placed<String>> {
+    /// A string.
+    pub fn string(&mut self, table: &DeTable<'_>, key: &str) -> Option<Placed<String>> {
         self.parsed(table, key, NAME)
     }
 
-    pub(super) fn parsed<T: FromStr>(
+    /// A string that is read as a `T`; `expected` completes "expected ...".
+    pub fn parsed<T: FromStr>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
@@ -74,7 +83,8 @@ impl<'t> Reader<'t> {
         self.parse_value(value, key, expected)
     }
 
-    pub(super) fn list<T: FromStr>(
+    /// A list of strings, each read as a `T`. A bad entry is noted and left out.
+    pub fn list<T: FromStr>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
@@ -94,7 +104,8 @@ impl<'t> Reader<'t> {
         )
     }
 
-    pub(super) fn parse_value<T: FromStr>(
+    /// A value that is a string and is read as a `T`; `key` names it in messages.
+    pub fn parse_value<T: FromStr>(
         &mut self,
         value: &Value<'_>,
         key: &str,
@@ -119,7 +130,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    pub(super) fn number<T: TryFrom<u64>>(
+    /// A whole number in `range`.
+    pub fn number<T: TryFrom<u64>>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
@@ -144,7 +156,8 @@ impl<'t> Reader<'t> {
         })
     }
 
-    pub(super) fn word<T: Copy>(
+    /// One of some words, and its meaning.
+    pub fn word<T: Copy>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
@@ -172,7 +185,8 @@ impl<'t> Reader<'t> {
         })
     }
 
-    pub(super) fn wrong_type(&mut self, value: &Value<'_>, key: &str, expected: &str) {
+    /// Notes that a value is of another type than `expected`.
+    pub fn wrong_type(&mut self, value: &Value<'_>, key: &str, expected: &str) {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i']) {
             "an"
@@ -185,7 +199,8 @@ impl<'t> Reader<'t> {
         );
     }
 
-    pub(super) fn problem(&mut self, value: &Value<'_>, message: &str) {
+    /// Notes what is wrong with a value.
+    pub fn problem(&mut self, value: &Value<'_>, message: &str) {
         if value.span().is_empty() {
             // Put there by the parser in place of what it could not read, and reported by it.
             return;
@@ -196,7 +211,8 @@ impl<'t> Reader<'t> {
         });
     }
 
-    pub(super) fn place(&self, value: &Value<'_>) -> Place {
+    /// The place of a value.
+    pub fn place(&self, value: &Value<'_>) -> Place {
         Place::of(self.text, value.span().start)
     }
 }
