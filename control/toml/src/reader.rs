@@ -1,6 +1,8 @@
 //! Takes typed values out of parsed TOML and notes mistakes, with their places.
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -135,7 +137,7 @@ impl<'t> Reader<'t> {
         &mut self,
         table: &DeTable<'_>,
         key: &str,
-        range: std::ops::RangeInclusive<u64>,
+        range: RangeInclusive<u64>,
     ) -> Option<Placed<T>> {
         let value = table.get(key)?;
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
@@ -185,6 +187,93 @@ impl<'t> Reader<'t> {
         })
     }
 
+    /// `true` or `false`.
+    pub fn flag(&mut self, table: &DeTable<'_>, key: &str) -> Option<Placed<bool>> {
+        let value = table.get(key)?;
+        let Some(flag) = value.get_ref().as_bool() else {
+            self.wrong_type(value, key, "true or false");
+            return None;
+        };
+        Some(Placed {
+            value: flag,
+            at: self.place(value),
+        })
+    }
+
+    /// A time such as `"300ms"`, `"4s"` or `"1h30m"`, in `range`.
+    pub fn duration(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Placed<Duration>> {
+        let value = table.get(key)?;
+        let expected = format!(
+            "a time from {} to {}, such as \"{}\"",
+            written(*range.start()),
+            written(*range.end()),
+            written(*range.end().min(&Duration::from_secs(30)).max(range.start())),
+        );
+        let Some(text) = value.get_ref().as_str() else {
+            self.wrong_type(value, key, &expected);
+            return None;
+        };
+        let Some(duration) = duration(text).filter(|duration| range.contains(duration)) else {
+            self.problem(
+                value,
+                &format!("`{key}` is \"{text}\", expected {expected}"),
+            );
+            return None;
+        };
+        Some(Placed {
+            value: duration,
+            at: self.place(value),
+        })
+    }
+
+    /// The tables of an array of tables (`[[name]]`), each of which may have `keys` alone.
+    pub fn tables<'a, 'i>(
+        &mut self,
+        table: &'a DeTable<'i>,
+        name: &str,
+        keys: &[&str],
+    ) -> Vec<(Place, &'a DeTable<'i>)> {
+        let Some(value) = table.get(name) else {
+            return Vec::new();
+        };
+        let DeValue::Array(entries) = value.get_ref() else {
+            self.problem(
+                value,
+                &format!("`{name}` is one table; write [[{name}]], with two brackets, for each"),
+            );
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for entry in entries {
+            match entry.get_ref().as_table() {
+                Some(table) => {
+                    self.refuse_unknown(name, table, keys);
+                    tables.push((self.place(entry), table));
+                }
+                None => self.wrong_type(entry, name, "a table"),
+            }
+        }
+        tables
+    }
+
+    /// Notes that a table lacks a key it must have.
+    pub fn missing(&mut self, at: Place, what: &str, key: &str) {
+        self.problems.push(Problem {
+            at,
+            message: format!("{what} has no `{key}`"),
+        });
+    }
+
+    /// Notes what is wrong at a place.
+    pub fn problem_at(&mut self, at: Place, message: String) {
+        self.problems.push(Problem { at, message });
+    }
+
     /// Notes that a value is of another type than `expected`.
     pub fn wrong_type(&mut self, value: &Value<'_>, key: &str, expected: &str) {
         let found = value.get_ref().type_str();
@@ -218,3 +307,108 @@ impl<'t> Reader<'t> {
 }
 
 const NAME: &str = "a string";
+
+/// Reads a time: numbers with the units `ms`, `s`, `m`, `h` and `d`, the largest first.
+fn duration(text: &str) -> Option<Duration> {
+    const UNITS: [(&str, u64); 5] = [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1000),
+        ("ms", 1),
+    ];
+    let mut rest = text;
+    let mut units = UNITS.iter();
+    let mut total = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let end = after
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let (_, worth) = units.find(|(name, _)| *name == unit)?;
+        let number: u64 = number.parse().ok()?;
+        total = total.checked_add(number.checked_mul(*worth)?)?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(Duration::from_millis(total))
+}
+
+/// A time as [`duration`] reads it, in its largest whole unit.
+fn written(duration: Duration) -> String {
+    const UNITS: [(u128, &str); 4] = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    let ms = duration.as_millis();
+    let mut units = UNITS.iter();
+    match units.find(|(worth, _)| ms > 0 && ms.is_multiple_of(*worth)) {
+        Some((worth, name)) => format!("{}{name}", ms / worth),
+        None => format!("{ms}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_the_largest_first() {
+        let ms = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(ms("300ms"), Some(300));
+        assert_eq!(ms("25s"), Some(25_000));
+        assert_eq!(ms("1h30m"), Some(5_400_000));
+        assert_eq!(ms("2d"), Some(172_800_000));
+        assert_eq!(ms("0s"), Some(0));
+        for bad in [
+            "",
+            "5",
+            "s",
+            "1x",
+            "1s1h",
+            "1.5s",
+            "-1s",
+            "1 s",
+            "99999999999999999999d",
+        ] {
+            assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_written_time_is_read_as_itself() {
+        for ms in [0, 1, 1500, 60_000, 3_600_000, 86_400_000, 90_061_001] {
+            let time = Duration::from_millis(ms);
+            assert_eq!(duration(&written(time)), Some(time));
+        }
+    }
+
+    #[test]
+    fn mistakes_have_their_places_and_all_are_kept() {
+        let text = "[a]\nwait = \"5\"\nis = 1\nwiat = 2\n[b]\n";
+        let (document, _) = DeTable::parse_recoverable(text);
+        let mut reader = Reader::new(text);
+        let root = document.get_ref();
+        let table = reader.section(root, "a", &["wait", "is"]).unwrap();
+        let range = Duration::from_secs(1)..=Duration::from_secs(60);
+        assert_eq!(reader.duration(table, "wait", range), None);
+        assert_eq!(reader.flag(table, "is"), None);
+        assert!(reader.tables(root, "b", &[]).is_empty());
+        let said: Vec<String> = reader
+            .problems
+            .iter()
+            .map(|problem| format!("{:?} {}", problem.at, problem.message))
+            .collect();
+        let expected = [
+            "File { line: 4, column: 1 } unknown key `wiat` in [a]; did you mean `wait`?",
+            "File { line: 2, column: 8 } `wait` is \"5\", expected a time from 1s to 1m, such as \
+             \"30s\"",
+            "File { line: 3, column: 6 } `is` is an integer, expected true or false",
+            "File { line: 5, column: 1 } `b` is one table; write [[b]], with two brackets, for each",
+        ];
+        assert_eq!(said, expected);
+    }
+}
