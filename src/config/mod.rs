@@ -401,15 +401,14 @@ impl Edge {
     /// Settings of the edge; `own_ng` is the ng address of this process.
     pub fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
         let ng = self.ng.unwrap_or(own_ng);
-        // The listeners are replaced as a whole; there may be several.
-        let mut settings = windlass_edge::Config::new(own_ng, self.upstream, ng);
-        settings.listen.clone_from(&self.listen);
-        settings.advertise.clone_from(&self.advertise);
-        settings.ng_options.direction = self
+        let mut short = windlass_edge::OneUpstream::new(self.listen.clone(), self.upstream, ng);
+        short.advertise.clone_from(&self.advertise);
+        short.direction = self
             .direction
             .clone()
             .map(|[towards_callers, towards_upstream]| (towards_callers, towards_upstream));
-        settings.ng_options.address_family = (None, self.address_family);
+        short.address_family = (None, self.address_family);
+        let mut settings = windlass_edge::Config::from(short);
         settings.tables = self.tables;
         settings
     }

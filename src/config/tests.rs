@@ -179,7 +179,11 @@ fn everything_can_be_said() {
     assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
     assert_eq!(edge.address_family, Some(Family::Ip6));
     let settings = edge.settings(([127, 0, 0, 1], 9).into());
-    assert_eq!(settings.listen, edge.listen);
+    let [public, core] = &settings.zones[..] else {
+        panic!("{:?}", settings.zones);
+    };
+    let bound: Vec<_> = public.listeners.iter().map(|listen| listen.bind).collect();
+    assert_eq!(bound, edge.listen);
     assert_eq!(settings.ng.port(), 2223);
     let tables = &settings.tables;
     let bounds = (
@@ -188,8 +192,8 @@ fn everything_can_be_said() {
         tables.bytes_per_source,
     );
     assert_eq!(bounds, (2000, 20, 70_000));
-    let family = settings.ng_options.address_family;
-    assert_eq!(family, (None, Some(Family::Ip6)));
+    let families = (public.address_family, core.address_family);
+    assert_eq!(families, (None, Some(Family::Ip6)));
 }
 
 #[test]

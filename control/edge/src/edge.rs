@@ -12,12 +12,13 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
+use crate::config::{Config, Listen, Protocol};
 use crate::limits::{QUEUED_ANSWERS, QUEUED_BATCHES};
 use crate::proxy::{Action, Listener, Proxy};
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::udp::{self, Batch};
+use crate::transport::{Destination, Flow};
 
 /// A running edge. Dropping it ends its tasks at once; [`Edge::stop`] ends them in order.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl Edge {
             .iter()
             .enumerate()
             .map(|(index, socket)| {
+                let index = u16::try_from(index).unwrap_or(u16::MAX);
                 let task = udp::receive(index, socket.clone(), batches.clone(), stats.clone());
                 tokio::spawn(task)
             })
@@ -169,8 +171,9 @@ impl Shard {
                 }
                 Some(batch) = received.recv() => {
                     let now = clock();
-                    for (from, packet) in batch.datagrams {
-                        self.proxy.handle_datagram(now, batch.listener, from, packet);
+                    for (peer, packet) in batch.datagrams {
+                        let flow = Flow { listener: batch.listener, peer, connection: 0 };
+                        self.proxy.handle_message(now, flow, packet);
                     }
                 }
                 _ = &mut stop, if stop_by.is_none() => {
@@ -191,18 +194,19 @@ impl Shard {
     async fn act(&mut self) {
         while let Some(action) = self.proxy.poll() {
             match action {
-                Action::Send {
-                    listener,
-                    to,
-                    packet,
-                } => {
-                    let Some(socket) = self.sockets.get(listener) else {
-                        self.stats.drop_for(DropReason::Unsendable);
-                        continue;
+                Action::Send { to, packet, token } => {
+                    let (listener, peer) = match &to {
+                        Destination::Flow(flow) => (flow.listener, flow.peer),
+                        Destination::Open { listener, peer, .. } => (*listener, *peer),
                     };
-                    if let Err(error) = udp::send(socket, to, &packet).await {
-                        tracing::debug!(%to, %error, "cannot send");
+                    let sent = match self.sockets.get(usize::from(listener)) {
+                        Some(socket) => udp::send(socket, peer, &packet).await,
+                        None => Err(io::ErrorKind::NotConnected.into()),
+                    };
+                    if let Err(error) = sent {
+                        tracing::debug!(%peer, %error, "cannot send");
                         self.stats.drop_for(DropReason::Unsendable);
+                        self.proxy.handle_unsendable(clock(), token);
                     }
                 }
                 Action::Media { token, request } => {
@@ -220,40 +224,63 @@ impl Shard {
     }
 }
 
-/// Binds what the configuration names, and one socket more if none reaches the upstream.
+/// Binds what the configuration names, and one socket more if none reaches the first target.
 fn open(config: &Config) -> io::Result<(Vec<Arc<UdpSocket>>, Vec<Listener>)> {
-    if config.listen.is_empty() {
-        let message = "the SIP edge needs at least one address to listen on";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidInput, message);
+    let mut wanted: Vec<(usize, Listen)> = Vec::new();
+    for (zone, settings) in config.zones.iter().enumerate() {
+        wanted.extend(
+            settings
+                .listeners
+                .iter()
+                .map(|listen| (zone, listen.clone())),
+        );
     }
-    let mut wanted = config.listen.clone();
-    if !wanted
-        .iter()
-        .any(|a| a.is_ipv4() == config.upstream.is_ipv4())
+    let Some((first_zone, _)) = wanted.first() else {
+        let message = "the SIP edge needs at least one address to listen on";
+        return Err(invalid(message.to_owned()));
+    };
+    let first_zone = *first_zone;
+    let target = config.upstreams.first().and_then(|u| u.targets.first());
+    let target = target.map(|target| target.address);
+    if let Some(target) = target
+        && !wanted
+            .iter()
+            .any(|(_, l)| l.bind.is_ipv4() == target.is_ipv4())
     {
-        wanted.push(SocketAddr::new(udp::address_toward(config.upstream)?, 0));
+        wanted.push((
+            first_zone,
+            Listen {
+                protocol: Protocol::Udp,
+                bind: SocketAddr::new(udp::address_toward(target)?, 0),
+                advertise: None,
+            },
+        ));
     }
     let mut sockets = Vec::new();
     let mut listeners = Vec::new();
-    for (index, address) in wanted.into_iter().enumerate() {
-        let socket = udp::bind(address)?;
+    for (zone, listen) in wanted {
+        if listen.protocol != Protocol::Udp {
+            return Err(invalid(format!("{} is not served yet", listen.protocol)));
+        }
+        let socket = udp::bind(listen.bind)?;
         let local = socket.local_addr()?;
-        let advertise = config.advertise.as_deref().filter(|_| index == 0);
+        let advertise = listen.advertise.as_deref();
         let shown = if advertise.is_none() && local.ip().is_unspecified() {
-            let same_family = config.upstream.is_ipv4() == local.is_ipv4();
-            let target = if same_family {
-                config.upstream
-            } else {
-                somewhere(local)
-            };
-            udp::address_toward(target)
+            let target = target.filter(|target| target.is_ipv4() == local.is_ipv4());
+            udp::address_toward(target.unwrap_or_else(|| somewhere(local)))
                 .ok()
                 .map(|ip| SocketAddr::new(ip, local.port()).to_string())
         } else {
             advertise.map(str::to_owned)
         };
         sockets.push(Arc::new(socket));
-        listeners.push(Listener::new(local, shown.as_deref()));
+        listeners.push(Listener::new(
+            zone,
+            listen.protocol,
+            local,
+            shown.as_deref(),
+        ));
     }
     Ok((sockets, listeners))
 }

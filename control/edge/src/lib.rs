@@ -18,7 +18,10 @@ mod stats;
 mod transaction;
 mod transport;
 
-pub use config::{Config, Limits, NgOptions, Tables, Timers};
+pub use config::{
+    CORE, Config, Limits, Listen, OneUpstream, PUBLIC, PingMethod, Profile, Protocol, Register,
+    RegisterMode, Rule, SessionTimer, Tables, Target, Timers, Trust, Upstream, Zone,
+};
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use stats::{DropReason, StatsSnapshot};

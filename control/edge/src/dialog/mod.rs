@@ -11,8 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::limits;
-use crate::message::Message;
+use crate::message::{Hop, Message};
 use crate::side::Side;
+use crate::transport::Flow;
 use media::MediaState;
 
 /// How far a call has come.
@@ -27,18 +28,18 @@ pub(crate) enum State {
 /// One end of the call as the edge sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Party {
-    /// Source address of its messages.
-    pub(crate) source: SocketAddr,
-    /// The socket that faces it.
-    pub(crate) listener: usize,
-    /// The party is the upstream and may name its own address.
-    pub(crate) upstream: bool,
-    /// Its Contact does not lead to it; requests go to `source`.
+    /// The way of its messages.
+    pub(crate) flow: Flow,
+    /// Index of its zone.
+    pub(crate) zone: usize,
+    /// It may name its own address.
+    pub(crate) trusted: bool,
+    /// Its Contact does not lead to it; requests go back by `flow`.
     pub(crate) nat: bool,
     /// The address of its Contact.
-    pub(crate) contact: Option<SocketAddr>,
+    pub(crate) contact: Option<Hop>,
     /// The address of the proxy next to us on its side, if that record-routed.
-    pub(crate) hop: Option<SocketAddr>,
+    pub(crate) hop: Option<Hop>,
 }
 
 /// A call.
@@ -147,22 +148,16 @@ impl Dialog {
 
     /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
     /// Record-Route next to ours.
-    pub(crate) fn learn(
-        &mut self,
-        side: Side,
-        message: &Message,
-        source: SocketAddr,
-        hop: Option<SocketAddr>,
-    ) {
+    pub(crate) fn learn(&mut self, side: Side, message: &Message, flow: Flow, hop: Option<Hop>) {
         let party = match side {
             Side::Caller => &mut self.caller,
             Side::Callee => &mut self.callee,
         };
         party.contact = message.contact();
         party.hop = hop.or(party.hop);
-        if !party.upstream {
-            party.source = source;
-            party.nat = is_behind_nat(message, source);
+        if !party.trusted {
+            party.flow = flow;
+            party.nat = is_behind_nat(message, flow.peer);
         }
     }
 }
@@ -170,8 +165,8 @@ impl Dialog {
 impl Party {
     /// Whether `target` is an address this party named or sends from. Whoever is not trusted can
     /// have requests sent nowhere else.
-    pub(crate) fn is_at(&self, target: SocketAddr) -> bool {
-        target == self.source || Some(target) == self.contact || Some(target) == self.hop
+    pub(crate) fn is_at(&self, target: Hop) -> bool {
+        target.address == self.flow.peer || Some(target) == self.contact || Some(target) == self.hop
     }
 }
 
@@ -183,6 +178,7 @@ pub(crate) fn is_behind_nat(message: &Message, source: SocketAddr) -> bool {
     };
     // Requests that passed a proxy come from the proxy; their Contact is right unless private.
     let direct = !message.parsed.is_request() || message.parsed.vias <= 1;
+    let contact = contact.address;
     contact != source && (direct || is_private(contact.ip()))
 }
 

@@ -20,7 +20,7 @@ pub(crate) use header::{Header, HeaderId, Method};
 pub(crate) use parse::{Parsed, Start};
 pub(crate) use span::{Span, values};
 pub(crate) use splice::Splices;
-pub(crate) use uri::{NameAddr, Uri};
+pub(crate) use uri::{Hop, NameAddr, Uri};
 pub(crate) use via::Via;
 
 /// A parsed message together with its bytes.
@@ -62,10 +62,10 @@ impl Message {
     }
 
     /// The address in the first Contact, if it is an IP literal.
-    pub(crate) fn contact(&self) -> Option<std::net::SocketAddr> {
+    pub(crate) fn contact(&self) -> Option<Hop> {
         let value = self.values(HeaderId::Contact).next()?;
         let addr = NameAddr::parse(&self.bytes, value)?;
-        Uri::parse(&self.bytes, addr.uri).ok()?.address(&self.bytes)
+        Uri::parse(&self.bytes, addr.uri).ok()?.hop(&self.bytes)
     }
 
     /// A token in a list header such as Require.

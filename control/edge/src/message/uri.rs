@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::span::{Cursor, Span, is_lws, is_token, number, params};
+use crate::transport::Protocol;
 
 /// Reasons why a URI cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,9 +14,20 @@ pub(crate) enum UriError {
     UnknownScheme,
 }
 
+/// An address that a URI names, and how it is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+}
+
 /// A `sip:` or `sips:` URI; `tel:` has no host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uri {
+    /// `sips:`.
+    pub(crate) secure: bool,
+    /// Before the `@`, with the password if there is one; empty without.
+    pub(crate) user: Span,
     /// Host, with brackets if IPv6; empty for `tel:`.
     pub(crate) host: Span,
     pub(crate) port: Option<u16>,
@@ -44,11 +56,14 @@ impl Uri {
         if scheme.eq_ignore_ascii_case(b"tel") {
             return Ok(Self::default());
         }
-        if !scheme.eq_ignore_ascii_case(b"sip") && !scheme.eq_ignore_ascii_case(b"sips") {
+        let secure = scheme.eq_ignore_ascii_case(b"sips");
+        if !scheme.eq_ignore_ascii_case(b"sip") && !secure {
             return Err(UriError::UnknownScheme);
         }
         // The user part may hold `;`, `?` and `:`; an `@` ends it and occurs nowhere else unescaped.
+        let mut user = Span::default();
         if let Some(at) = cursor.rest().of(bytes).iter().position(|b| *b == b'@') {
+            user = Span::new(cursor.at, cursor.at + at);
             cursor.at += at + 1;
         }
         let start = cursor.at;
@@ -76,6 +91,8 @@ impl Uri {
         }
         cursor.eat(b'?');
         Ok(Self {
+            secure,
+            user,
             host,
             port,
             params,
@@ -83,10 +100,28 @@ impl Uri {
         })
     }
 
+    /// How the URI wants to be reached (RFC 3263 §4.1). `None` if its transport is unknown.
+    pub(crate) fn protocol(&self, bytes: &[u8]) -> Option<Protocol> {
+        match self.param(bytes, "transport") {
+            Some(name) => match Protocol::read(name)? {
+                Protocol::Tcp if self.secure => Some(Protocol::Tls),
+                Protocol::Ws if self.secure => Some(Protocol::Wss),
+                other => Some(other),
+            },
+            None if self.secure => Some(Protocol::Tls),
+            None => Some(Protocol::Udp),
+        }
+    }
+
     /// The address named by an IP literal.
-    pub(crate) fn address(&self, bytes: &[u8]) -> Option<SocketAddr> {
+    pub(crate) fn hop(&self, bytes: &[u8]) -> Option<Hop> {
         let ip = host_to_ip(self.host.of(bytes))?;
-        Some(SocketAddr::new(ip, self.port.unwrap_or(5060)))
+        let protocol = self.protocol(bytes)?;
+        let port = self.port.unwrap_or_else(|| protocol.default_port());
+        Some(Hop {
+            address: SocketAddr::new(ip, port),
+            protocol,
+        })
     }
 
     /// The value of a URI parameter; empty if it has none.

@@ -1,21 +1,20 @@
 //! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
-use std::net::SocketAddr;
-
 use super::Proxy;
 use crate::cookie::{Branch, DialogCookie};
 use crate::message::build::received_via;
 use crate::message::{Header, HeaderId, Message, Span, Splices, values};
 use crate::route::Route;
+use crate::transport::Flow;
 
 /// A request about to leave.
 pub(super) struct Outgoing<'a> {
     pub(super) message: &'a Message,
-    pub(super) source: SocketAddr,
-    pub(super) route: Route,
+    pub(super) source: Flow,
+    pub(super) route: &'a Route,
     pub(super) branch: Branch,
     /// Record-Route it: the socket it came by and the dialog number in the cookie.
-    pub(super) record: Option<(usize, u64)>,
+    pub(super) record: Option<(u16, u64)>,
     pub(super) sdp: Option<(Span, &'a [u8])>,
 }
 
@@ -35,7 +34,7 @@ impl Proxy {
             let at = rows(HeaderId::RecordRoute).map_or(top, |h| h.row.from());
             self.record_route(
                 message.call_id(),
-                (incoming, out.route.listener),
+                (incoming, out.route.listener()),
                 id,
                 &mut text,
             );
@@ -43,14 +42,15 @@ impl Proxy {
             text.clear();
         }
         out.branch.write(self.key, &mut text);
-        let sent_by = self
-            .listeners
-            .get(out.route.listener)
-            .map_or("", |l| &l.advertised);
+        let listener = self.listener(out.route.listener());
+        let sent_by = listener.map_or("", |l| &l.advertised);
+        let protocol = listener.map_or("UDP", |l| l.protocol.via());
         splices.insert(
             top,
             &[
-                b"Via: SIP/2.0/UDP ",
+                b"Via: SIP/2.0/",
+                protocol.as_bytes(),
+                b" ",
                 sent_by.as_bytes(),
                 b";rport;branch=",
                 text.as_bytes(),
@@ -69,9 +69,9 @@ impl Proxy {
         let via = parsed.via;
         if via.rport.is_some()
             || via.received.is_some()
-            || via.host_ip(bytes) != Some(out.source.ip())
+            || via.host_ip(bytes) != Some(out.source.peer.ip())
         {
-            splices.replace(via.value, &[&received_via(bytes, &via, out.source)]);
+            splices.replace(via.value, &[&received_via(bytes, &via, out.source.peer)]);
         }
         strip_values(
             bytes,
@@ -92,16 +92,17 @@ impl Proxy {
     fn record_route(
         &self,
         call_id: &[u8],
-        (incoming, outgoing): (usize, usize),
+        (incoming, outgoing): (u16, u16),
         id: u64,
         text: &mut String,
     ) {
         let twice = incoming != outgoing;
         let pair = [outgoing, incoming];
         for index in pair.into_iter().take(if twice { 2 } else { 1 }) {
-            let host = self.listeners.get(index).map_or("", |l| &l.advertised);
-            text.push_str("Record-Route: <sip:");
-            text.push_str(host);
+            text.push_str("Record-Route: <");
+            if let Some(listener) = self.listener(index) {
+                listener.write_uri("", text);
+            }
             text.push_str(";lr");
             if twice {
                 text.push_str(";r2=on");

@@ -1,6 +1,5 @@
 //! The media driver (spec §11): each message of a call passes here, in order, on its way out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use windlass_ng::Family;
 use super::forward::Outgoing;
 use super::transit::Branch;
 use super::{Action, Proxy};
+use crate::config::Zone;
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Busy, Job, Plan, Query};
 use crate::dialog::{Dialog, Party};
@@ -17,6 +17,7 @@ use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{Client, Kind, Packet};
+use crate::transport::Flow;
 
 impl Proxy {
     /// The answer to `Action::Media` with this token.
@@ -251,10 +252,9 @@ impl Proxy {
         &self,
         dialog: &Dialog,
         message: &Message,
-        source: SocketAddr,
+        source: Flow,
         query: Query,
     ) -> MediaRequest {
-        let options = &self.config.ng_options;
         let mut tags = (Some(text(message.sender_tag())), message.to_tag().map(text));
         if query.swapped {
             std::mem::swap(&mut tags.0, &mut tags.1);
@@ -266,38 +266,27 @@ impl Proxy {
         };
         let (from, to) = (dialog.party(sender), dialog.party(sender.other()));
         let offer = query.command == MediaCommand::Offer;
-        let (client_family, upstream_family) = options.address_family;
-        let configured = if to.upstream {
-            upstream_family
-        } else {
-            client_family
-        };
-        let family = |party: &Party| Family::of(party.source.ip());
+        let zone = |party: &Party| self.config.zones.get(party.zone);
+        let (from_zone, to_zone) = (zone(from), zone(to));
+        let configured = to_zone.and_then(|zone| zone.address_family);
+        let family = |party: &Party| Family::of(party.flow.peer.ip());
         let bridged = (family(from) != family(to)).then(|| family(to));
-        let toward = if to.upstream {
-            &options.toward_upstream
-        } else {
-            &options.toward_client
-        };
-        let direction = options.direction.clone().map(|(client, upstream)| {
-            if from.upstream {
-                (upstream, client)
-            } else {
-                (client, upstream)
-            }
-        });
+        let label = |zone: Option<&Zone>| zone.and_then(|zone| zone.media_interface.clone());
+        let direction = label(from_zone).zip(label(to_zone));
+        let toward = to_zone.map(|zone| zone.media_options.as_slice());
         MediaRequest {
             command: query.command,
             call_id: dialog.media_id.clone(),
             from_tag: tags.0.unwrap_or_default(),
             to_tag: tags.1,
             sdp: Some(message.text(query.sdp).to_vec()),
-            received_from: Some(source.ip()),
+            received_from: Some(source.peer.ip()),
             direction: direction.filter(|_| offer),
             address_family: configured.or(bridged).filter(|_| offer),
-            flags: options.flags.clone(),
+            flags: self.config.media_flags.clone(),
             // The transport of an answer is that of its offer.
             extra: toward
+                .unwrap_or_default()
                 .iter()
                 .filter(|(key, _)| offer || key != "transport-protocol")
                 .cloned()
@@ -334,13 +323,13 @@ impl Proxy {
                 });
             transit.offered = sdp.is_some() && !answering;
             let forms = method.forms_dialog() && transit.request.to_tag().is_none();
-            let record = forms.then(|| (transit.listener, transit.dialog.unwrap_or(id)));
+            let record = forms.then(|| (transit.source.listener, transit.dialog.unwrap_or(id)));
             let loop_hash = self.loop_hash(&transit.request);
             let packet: Packet = self
                 .compose_request(&Outgoing {
                     message: &transit.request,
                     source: transit.source,
-                    route: transit.route,
+                    route: &transit.route,
                     branch: BranchId {
                         shard: self.shard,
                         transaction: id,
@@ -362,7 +351,7 @@ impl Proxy {
                 ringing: None,
                 cancel_by: None,
             });
-            self.send(transit.route.listener, transit.route.target, packet);
+            self.request(id, transit.route.to.clone(), packet);
         }
         self.transits.insert(id, transit);
         self.schedule(id);
@@ -411,16 +400,15 @@ impl Proxy {
         let Some(transit) = self.transits.get(&id) else {
             return;
         };
-        let (route, initial) = (transit.route, transit.initial);
+        let (to, initial) = (transit.route.to.clone(), transit.initial);
+        let listener = transit.route.listener();
         let ack: Packet = self
-            .to_callee(response, "ACK", 0, route.listener, sequence)
+            .to_callee(response, "ACK", 0, listener, sequence)
             .into();
-        let bye: Packet = self
-            .to_callee(response, "BYE", 1, route.listener, id)
-            .into();
-        self.send(route.listener, route.target, ack.clone());
+        let bye: Packet = self.to_callee(response, "BYE", 1, listener, id).into();
+        self.send(to.clone(), ack.clone());
         if initial {
-            self.send(route.listener, route.target, bye.clone());
+            self.send(to, bye.clone());
         }
         if let Some(transit) = self.transits.get_mut(&id) {
             transit.refused = Some(ack);
@@ -438,7 +426,7 @@ impl Proxy {
         ok: &Message,
         method: &str,
         step: u32,
-        listener: usize,
+        listener: u16,
         transaction: u64,
     ) -> Vec<u8> {
         let bytes = &ok.bytes;
@@ -457,7 +445,9 @@ impl Proxy {
             .take_while(|value| !own(value))
             .collect();
         routes.reverse();
-        let sent_by = self.listeners.get(listener).map_or("", |l| &l.advertised);
+        let listener = self.listener(listener);
+        let sent_by = listener.map_or("", |l| &l.advertised);
+        let protocol = listener.map_or("UDP", |l| l.protocol.via());
         let mut branch = String::new();
         BranchId {
             shard: self.shard,
@@ -474,7 +464,9 @@ impl Proxy {
             b" SIP/2.0\r\n",
         ]);
         add(&[
-            b"Via: SIP/2.0/UDP ",
+            b"Via: SIP/2.0/",
+            protocol.as_bytes(),
+            b" ",
             sent_by.as_bytes(),
             b";rport;branch=",
             branch.as_bytes(),

@@ -1,7 +1,7 @@
 //! The proxy core (spec §5): datagrams, relay answers and time in; datagrams and relay questions out.
 //!
 //! ```text
-//! handle_datagram ┐                       ┌ Action::Send
+//! handle_message ─┐                       ┌ Action::Send
 //! handle_media    ├─> Proxy (no I/O) ──>  │
 //! handle_timeout  ┘                       └ Action::Media
 //! ```
@@ -36,6 +36,7 @@ use crate::relay::MediaRequest;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
+use crate::transport::{Destination, Flow};
 use memory::Memory;
 pub(crate) use route::Listener;
 use transit::Transit;
@@ -43,10 +44,11 @@ use transit::Transit;
 /// Actions for the driver.
 #[derive(Debug)]
 pub(crate) enum Action {
+    /// If it cannot leave, [`Proxy::handle_unsendable`] is told with the token; not if that is 0.
     Send {
-        listener: usize,
-        to: SocketAddr,
+        to: Destination,
         packet: Packet,
+        token: u64,
     },
     Media {
         token: u64,
@@ -61,6 +63,9 @@ pub(crate) struct Proxy {
     stats: Arc<Stats>,
     shard: u8,
     listeners: Vec<Listener>,
+    /// Zones of the targets of upstreams, by their address, and by their host if over a stream.
+    datagram_targets: HashMap<SocketAddr, usize, foldhash::quality::RandomState>,
+    stream_targets: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     key: Key,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
@@ -84,7 +89,7 @@ type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
 /// The call counts for its caller until it is answered or over.
 fn enter_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     leave_setup(counts, dialog);
-    let source = dialog.party(Side::Caller).source.ip();
+    let source = dialog.party(Side::Caller).flow.peer.ip();
     *counts.entry(source).or_default() += 1;
     dialog.in_setup = Some(source);
 }
@@ -100,6 +105,10 @@ fn leave_setup(counts: &mut InSetup, dialog: &mut Dialog) {
         }
     }
 }
+
+/// What a sent message was, in its token beside the transit's number.
+const REQUEST: u64 = 1;
+const RESPONSE: u64 = 2;
 
 /// Owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,11 +148,23 @@ impl Proxy {
         secret: [u64; 2],
         stats: Arc<Stats>,
     ) -> Self {
+        let mut datagram_targets = HashMap::default();
+        let mut stream_targets = HashMap::default();
+        for upstream in &config.upstreams {
+            for target in &upstream.targets {
+                match target.protocol.is_stream() {
+                    true => stream_targets.insert(target.address.ip(), upstream.zone),
+                    false => datagram_targets.insert(target.address, upstream.zone),
+                };
+            }
+        }
         Self {
             config,
             stats,
             shard,
             listeners,
+            datagram_targets,
+            stream_targets,
             key: Key(secret[0], secret[1]),
             sequence: 0,
             transits: HashMap::default(),
@@ -161,14 +182,8 @@ impl Proxy {
         }
     }
 
-    /// Takes one datagram that `listener` received.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        listener: usize,
-        from: SocketAddr,
-        bytes: Packet,
-    ) {
+    /// Takes one message.
+    pub(crate) fn handle_message(&mut self, now: Instant, from: Flow, bytes: Packet) {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.stats.drop_for(DropReason::Keepalive);
             return;
@@ -179,7 +194,7 @@ impl Proxy {
         match result {
             Ok(()) if message.parsed.is_request() => {
                 Stats::add(&self.stats.requests);
-                self.on_request(now, listener, from, &mut message);
+                self.on_request(now, from, &mut message);
             }
             Ok(()) => {
                 Stats::add(&self.stats.responses);
@@ -187,7 +202,7 @@ impl Proxy {
             }
             Err(error) if message.parsed.can_answer() => {
                 Stats::add(&self.stats.requests);
-                self.reply_stateless(listener, from, &message, error.response(), b"");
+                self.reply_stateless(from, &message, error.response(), b"");
             }
             Err(_) => self.stats.drop_for(DropReason::Malformed),
         }
@@ -211,18 +226,30 @@ impl Proxy {
         self.media_tokens.is_empty() && self.transits.values().all(|t| !t.server.is_open())
     }
 
-    fn send(&mut self, listener: usize, to: SocketAddr, packet: Packet) {
-        self.actions.push_back(Action::Send {
-            listener,
-            to,
-            packet,
-        });
+    fn send(&mut self, to: Destination, packet: Packet) {
+        self.push(to, packet, 0);
     }
 
-    /// A number that cannot be guessed and does not repeat.
+    /// Sends the request of a transit; its branch ends if it cannot leave.
+    fn request(&mut self, transit: u64, to: Destination, packet: Packet) {
+        self.push(to, packet, transit | REQUEST);
+    }
+
+    /// Sends a response to the request of a transit.
+    fn reply(&mut self, transit: u64, to: Flow, packet: Packet) {
+        self.push(to.into(), packet, transit | RESPONSE);
+    }
+
+    fn push(&mut self, to: Destination, packet: Packet, token: u64) {
+        self.actions.push_back(Action::Send { to, packet, token });
+    }
+
+    /// A number that cannot be guessed and does not repeat. Its last bits are free for [`REQUEST`]
+    /// and [`RESPONSE`].
     fn unique(&mut self) -> u64 {
         self.sequence += 1;
-        self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"])
+        let random = self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"]);
+        random & !(REQUEST | RESPONSE)
     }
 
     fn tag(&mut self) -> String {

@@ -1,6 +1,5 @@
 //! Responses: matching to a branch, effect on the call, and the way back.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::route::is_unroutable;
@@ -10,13 +9,14 @@ use crate::dialog::media::{Job, Plan};
 use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
-use crate::message::{HeaderId, Message, Method, Span, Via};
+use crate::message::{HeaderId, Hop, Message, Method, Span, Via};
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{ClientAction, Packet};
+use crate::transport::{Flow, Protocol};
 
 impl Proxy {
-    pub(super) fn on_response(&mut self, now: Instant, source: SocketAddr, message: &mut Message) {
+    pub(super) fn on_response(&mut self, now: Instant, source: Flow, message: &mut Message) {
         let via = message.parsed.via;
         let ours = self.is_own(&message.bytes, via.host, via.port);
         let branch = via
@@ -51,11 +51,11 @@ impl Proxy {
             return;
         }
         let action = branch.client.on_response(status, &timers, now);
-        let route = transit.route;
+        let to = transit.route.to.clone();
         match action {
             ClientAction::Resend(packet) => {
                 Stats::add(&self.stats.retransmissions);
-                self.send(route.listener, route.target, packet);
+                self.send(to, packet);
                 return;
             }
             ClientAction::Nothing | ClientAction::TimedOut => return,
@@ -66,7 +66,7 @@ impl Proxy {
                 {
                     let ack: Packet = build::sibling(&sent, Sibling::Ack(message)).into();
                     branch.client.acknowledge(ack.clone());
-                    self.send(route.listener, route.target, ack);
+                    self.send(to, ack);
                 }
             }
             ClientAction::Deliver => {}
@@ -92,21 +92,27 @@ impl Proxy {
 
     /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
     /// us), unless it carries an SDP the relay has not seen. False if it cannot.
-    fn forward_late_2xx(&mut self, source: SocketAddr, message: &Message) -> bool {
+    fn forward_late_2xx(&mut self, source: Flow, message: &Message) -> bool {
         if message.method() != Method::Invite || !(200..300).contains(&message.parsed.status()) {
             return false;
         }
         let next = message.values(HeaderId::Via).nth(1);
         let next = next.and_then(|value| Via::parse(&message.bytes, value));
+        // Over a stream, its connection would have to be known.
         let target = next.and_then(|via| via.response_target(&message.bytes));
         let Some(target) = target.filter(|target| !is_unroutable(*target)) else {
             return false;
+        };
+        let hop = Hop {
+            address: target,
+            protocol: Protocol::Udp,
         };
         dialog::key(
             message.call_id(),
             message.sender_tag(),
             &mut self.scratch.key,
         );
+        let is_known = self.is_known(self.zone_of(source));
         let id = self.by_call.get(&self.scratch.key[..]);
         let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(id)) else {
             return false;
@@ -114,8 +120,10 @@ impl Proxy {
         // Whoever is neither the upstream nor a party of the call has nothing to answer.
         let is_party = [Side::Caller, Side::Callee]
             .into_iter()
-            .any(|side| dialog.party(side).source == source);
-        if source != self.config.upstream && !is_party {
+            .any(|side| dialog.party(side).flow.peer == source.peer);
+        let zone = dialog.party(Side::Caller).zone;
+        let incoming = dialog.party(Side::Caller).flow.listener;
+        if !is_party && !is_known {
             return false;
         }
         dialog.learn_tag(message.to_tag().unwrap_or_default());
@@ -128,11 +136,16 @@ impl Proxy {
             Plan::Known(span, sdp) => Some((*span, &sdp[..])),
             _ => return false,
         };
-        let Some(listener) = self.listener_toward(target, 0) else {
+        let Some(listener) = self.listener_toward(zone, hop, incoming) else {
             return false;
         };
         let packet = self.compose_response(message, sdp);
-        self.send(listener, target, packet.into());
+        let flow = Flow {
+            listener,
+            peer: target,
+            connection: 0,
+        };
+        self.send(flow.into(), packet.into());
         true
     }
 
@@ -141,7 +154,7 @@ impl Proxy {
         &mut self,
         now: Instant,
         id: u64,
-        source: SocketAddr,
+        source: Flow,
         status: u16,
         method: Method,
         message: &mut Message,
@@ -149,9 +162,8 @@ impl Proxy {
         let Some(transit) = self.transits.get(&id) else {
             return;
         };
-        let route = transit.route;
         if let Some(ack) = transit.refused.clone().filter(|_| status < 300) {
-            self.send(route.listener, route.target, ack);
+            self.send(transit.route.to.clone(), ack);
             return;
         }
         let hop = self.adjacent_hop(message);
@@ -223,12 +235,14 @@ impl Proxy {
             return;
         };
         let tag = Some(transit.own_tag.as_str());
-        let packet = build::response(&transit.request, transit.source, answer, tag, extra);
+        let packet = build::response(&transit.request, transit.source.peer, answer, tag, extra);
         self.answer(now, id, answer.0, packet.into());
     }
 
     fn answer(&mut self, now: Instant, id: u64, status: u16, packet: Packet) {
         let timers = self.config.timers;
+        let source = self.transits.get(&id).map(|transit| transit.source);
+        let is_stranger = source.is_some_and(|source| !self.is_known(self.zone_of(source)));
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
@@ -239,26 +253,26 @@ impl Proxy {
             if status >= 200 && !transit.request.parsed.headers.is_empty() {
                 transit.shrink();
                 self.memory.change(
-                    transit.source.ip(),
+                    transit.source.peer.ip(),
                     &mut transit.weight,
                     limits::TRANSACTION_BYTES,
                 );
             }
             if transit.server.awaits_ack() {
                 let source = transit.source;
-                let count = self.unacknowledged.entry(source.ip()).or_default();
+                let count = self.unacknowledged.entry(source.peer.ip()).or_default();
                 let most = self.config.tables.unacknowledged_per_source;
-                if source != self.config.upstream && *count >= most {
+                if is_stranger && *count >= most {
                     transit.server.stop_repeating();
                 }
                 *count += 1;
                 transit.is_unacknowledged = true;
             }
-            let (listener, to) = (transit.listener, transit.reply_to);
+            let to = transit.reply_to;
             let is_refused_change = status >= 300 && !transit.initial;
             let restores = is_refused_change && std::mem::take(&mut transit.offered);
             let dialog = transit.dialog.filter(|_| restores);
-            self.send(listener, to, packet);
+            self.reply(id, to, packet);
             if let Some(dialog) = dialog {
                 self.restore_session(now, dialog);
             }

@@ -7,15 +7,17 @@ use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
 use crate::transaction::{Client, Packet, Server};
+use crate::transport::Flow;
 
 /// A relayed request. Serial failover and own forking will make `branch` a list.
 #[derive(Debug)]
 pub(crate) struct Transit {
     pub(crate) request: Message,
-    pub(crate) source: SocketAddr,
-    /// The socket it came by, and where its responses go.
-    pub(crate) listener: usize,
-    pub(crate) reply_to: SocketAddr,
+    pub(crate) source: Flow,
+    /// Where its responses go.
+    pub(crate) reply_to: Flow,
+    /// The address in its Via, where they go if that way is closed.
+    pub(crate) sent_by: Option<SocketAddr>,
     pub(crate) key: Box<[u8]>,
     /// The To tag of responses we make ourselves.
     pub(crate) own_tag: String,

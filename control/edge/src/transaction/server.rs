@@ -139,6 +139,11 @@ impl Server {
         self.timers.stop(Timer::Retransmit);
     }
 
+    /// The last response, while it may have to be sent again.
+    pub(crate) fn last(&self) -> Option<&Packet> {
+        self.last.as_ref()
+    }
+
     /// No final response yet.
     pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open

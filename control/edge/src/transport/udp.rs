@@ -15,7 +15,7 @@ use crate::transaction::Packet;
 /// Datagrams one socket received without waiting.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    pub(crate) listener: usize,
+    pub(crate) listener: u16,
     pub(crate) datagrams: Vec<(SocketAddr, Packet)>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn address_toward(target: SocketAddr) -> io::Result<IpAddr> {
 /// Reads one socket until the shard is gone. A shard that does not keep up loses datagrams here,
 /// counted, rather than growing a queue.
 pub(crate) async fn receive(
-    listener: usize,
+    listener: u16,
     socket: Arc<UdpSocket>,
     shard: mpsc::Sender<Batch>,
     stats: Arc<Stats>,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::CORE;
 
 fn in_dialog(method: &str, number: u32, from_bob: bool, route: &str, body: &str) -> String {
     let (uri, via, tags) = if from_bob {
@@ -257,9 +258,10 @@ fn answer_that_cannot_be_anchored_ends_the_callees_side() {
 fn directions_and_options_follow_the_side() {
     let mut world = World::with(
         |c| {
-            c.ng_options.direction = Some(("ext".into(), "int".into()));
-            c.ng_options.toward_client = vec![("ICE".into(), "remove".into())];
-            c.ng_options.flags = vec!["strict-source".into()];
+            c.zones[PUBLIC].media_interface = Some("ext".into());
+            c.zones[CORE].media_interface = Some("int".into());
+            c.zones[PUBLIC].media_options = vec![("ICE".into(), "remove".into())];
+            c.media_flags = vec!["strict-source".into()];
         },
         &[EDGE],
     );

@@ -344,7 +344,7 @@ fn bare_line_feeds_need_leniency() {
     let mut world = World::with(|c| c.limits.lenient_eol = true, &[EDGE]);
     world
         .proxy
-        .handle_datagram(world.now, 0, addr(ALICE), text.as_bytes().into());
+        .handle_message(world.now, datagram(0, ALICE), text.as_bytes().into());
     assert!(world.proxy.poll().is_some());
 }
 
@@ -369,7 +369,7 @@ proptest! {
                 bytes[at] = *value;
             }
             bytes.truncate(bytes.len() - cut.index(40));
-            world.proxy.handle_datagram(world.now, 0, addr(ALICE), bytes[..].into());
+            world.proxy.handle_message(world.now, datagram(0, ALICE), bytes[..].into());
             while let Some(action) = world.proxy.poll() {
                 if let Action::Media { token, .. } = action {
                     world.proxy.handle_media(world.now, token, Ok(MediaReply::default()));
