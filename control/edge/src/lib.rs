@@ -11,6 +11,7 @@ mod edge;
 mod limits;
 mod message;
 mod proxy;
+mod register;
 mod relay;
 mod route;
 mod side;

@@ -24,3 +24,12 @@ pub(crate) const QUEUED_ANSWERS: usize = 256;
 /// Messages of a call whose SDP is known when they are repeated: those of an INVITE with its
 /// provisional responses.
 pub(crate) const REMEMBERED_SDP: usize = 8;
+
+/// Pings without an answer after which a phone is gone (OpenSIPS `max_pings_lost`).
+pub(crate) const LOST_PINGS: u8 = 3;
+
+/// Bytes of a Contact URI that an alias stands for: with its token it still fits a header.
+pub(crate) const ALIASED_URI_BYTES: usize = 512;
+
+/// Contacts of one REGISTER. A phone has one, and names an old one when it moves.
+pub(crate) const REGISTERED_CONTACTS: usize = 16;

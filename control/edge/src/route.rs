@@ -8,6 +8,8 @@ pub(crate) struct Route {
     pub(crate) to: Destination,
     /// Index of the zone that it goes to.
     pub(crate) zone: usize,
+    /// What the Request-URI becomes, if it is an alias of ours.
+    pub(crate) uri: Option<Box<[u8]>>,
     /// How many leading Route values are ours and leave.
     pub(crate) strip: usize,
 }

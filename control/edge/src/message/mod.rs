@@ -68,6 +68,19 @@ impl Message {
         Uri::parse(&self.bytes, addr.uri).ok()?.hop(&self.bytes)
     }
 
+    /// The value of the first row with this name, in its long form.
+    pub(crate) fn named(&self, name: &str) -> Option<&[u8]> {
+        let is_it = |header: &&Header| {
+            let row = self.text(header.row);
+            let after = row.get(name.len()..).unwrap_or_default();
+            row.get(..name.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+                && after.trim_ascii_start().starts_with(b":")
+        };
+        let found = self.parsed.headers.iter().find(is_it)?;
+        Some(self.text(found.value))
+    }
+
     /// A token in a list header such as Require.
     pub(crate) fn lists(&self, id: HeaderId, token: &str) -> bool {
         self.values(id)

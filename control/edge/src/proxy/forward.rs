@@ -1,9 +1,9 @@
 //! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
-use super::Proxy;
+use super::{Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
 use crate::message::build::received_via;
-use crate::message::{Header, HeaderId, Message, Span, Splices, values};
+use crate::message::{Header, HeaderId, Message, Method, Span, Splices, Start, values};
 use crate::route::Route;
 use crate::transport::Flow;
 
@@ -15,6 +15,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) branch: Branch,
     /// Record-Route it: the socket it came by and the dialog number in the cookie.
     pub(super) record: Option<(u16, u64)>,
+    pub(super) registering: Option<&'a Registering>,
     pub(super) sdp: Option<(Span, &'a [u8])>,
 }
 
@@ -72,6 +73,13 @@ impl Proxy {
             || via.host_ip(bytes) != Some(out.source.peer.ip())
         {
             splices.replace(via.value, &[&received_via(bytes, &via, out.source.peer)]);
+        }
+        if let (Some(new), Start::Request { uri }) = (&out.route.uri, parsed.start) {
+            splices.replace(uri, &[new]);
+        }
+        if let Some(registering) = out.registering {
+            let ways = (out.source, out.route.listener());
+            self.write_way_back(message, registering, ways, top, &mut splices);
         }
         strip_values(
             bytes,
@@ -141,6 +149,9 @@ impl Proxy {
             1,
             &mut splices,
         );
+        if message.method() == Method::Register {
+            self.restore_contacts(message, &mut splices);
+        }
         replace_sdp(message, sdp, &mut splices);
         let packet = splices.render(&message.bytes, parsed.body.to());
         self.scratch.splices = splices;

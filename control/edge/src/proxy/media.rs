@@ -336,6 +336,7 @@ impl Proxy {
                         loop_hash,
                     },
                     record,
+                    registering: transit.registering.as_deref(),
                     sdp,
                 })
                 .into();

@@ -12,6 +12,7 @@
 mod forward;
 mod media;
 mod memory;
+mod register;
 mod request;
 mod response;
 mod route;
@@ -32,13 +33,16 @@ use crate::config::Config;
 use crate::cookie::Key;
 use crate::dialog::Dialog;
 use crate::message::{Message, Parsed, Splices};
+use crate::register::Bindings;
 use crate::relay::MediaRequest;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
 use crate::transport::{Destination, Flow};
 use memory::Memory;
+pub(crate) use register::Registering;
 pub(crate) use route::Listener;
+use route::request_uri;
 use transit::Transit;
 
 /// Actions for the driver.
@@ -77,6 +81,7 @@ pub(crate) struct Proxy {
     actions: VecDeque<Action>,
     draining: bool,
     memory: Memory,
+    bindings: Bindings,
     /// Calls in set-up by the source of their INVITE.
     in_setup: InSetup,
     /// Refused INVITEs that were not acknowledged yet, by their source.
@@ -176,6 +181,7 @@ impl Proxy {
             actions: VecDeque::new(),
             draining: false,
             memory: Memory::default(),
+            bindings: Bindings::default(),
             in_setup: HashMap::default(),
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
@@ -184,6 +190,7 @@ impl Proxy {
 
     /// Takes one message.
     pub(crate) fn handle_message(&mut self, now: Instant, from: Flow, bytes: Packet) {
+        self.bindings.heard(from, now);
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.stats.drop_for(DropReason::Keepalive);
             return;
@@ -209,6 +216,12 @@ impl Proxy {
         // Unless the message was kept, its header table serves the next one.
         self.scratch.parsed = message.parsed;
         self.publish_gauges();
+    }
+
+    /// A connection is closed.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the driver has no streams yet"))]
+    pub(crate) fn handle_closed(&mut self, flow: Flow) {
+        self.bindings.close(flow);
     }
 
     /// The next action; `None` once all were handed out.
@@ -248,7 +261,10 @@ impl Proxy {
     /// and [`RESPONSE`].
     fn unique(&mut self) -> u64 {
         self.sequence += 1;
-        let random = self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"]);
+        let shard = [self.shard];
+        let random = self
+            .key
+            .hash([&self.sequence.to_be_bytes()[..], &shard, b"unique"]);
         random & !(REQUEST | RESPONSE)
     }
 

@@ -119,6 +119,17 @@ impl Proxy {
                 return;
             }
         };
+        let registering = match message.method() {
+            Method::Register => self.registering(message, source, route.listener()),
+            _ => Ok(None),
+        };
+        let registering = match registering {
+            Ok(registering) => registering.map(Box::new),
+            Err(refusal) => {
+                self.reply_stateless(source, message, refusal, b"");
+                return;
+            }
+        };
         let id = self.unique();
         let mut dialog = belongs.map(|(dialog, _)| dialog);
         if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
@@ -175,6 +186,7 @@ impl Proxy {
                 key,
                 own_tag,
                 server,
+                registering,
                 route,
                 branch: None,
                 dialog,
@@ -487,6 +499,7 @@ impl Proxy {
                 loop_hash,
             },
             record: None,
+            registering: None,
             sdp,
         });
         self.send(route.to, packet.into());

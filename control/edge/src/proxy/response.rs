@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::register::PING;
 use super::route::is_unroutable;
 use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
@@ -29,6 +30,10 @@ impl Proxy {
             Some((b.transaction, transit))
         });
         let Some((id, transit)) = found else {
+            if branch.is_some_and(|branch| branch.transaction == PING) {
+                // That it came is all there is to it.
+                return;
+            }
             if branch.is_none() || !self.forward_late_2xx(source, message) {
                 self.stats.drop_for(DropReason::StrayResponse);
             }
@@ -166,9 +171,17 @@ impl Proxy {
             self.send(transit.route.to.clone(), ack);
             return;
         }
+        let ok = (200..300).contains(&status);
+        let from = transit.source;
+        let registering = self.transits.get_mut(&id).filter(|_| ok);
+        if let Some(asked) = registering.and_then(|t| t.registering.take()) {
+            self.learn_bindings(now, from, &asked, message);
+        }
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
         let hop = self.adjacent_hop(message);
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
-        let ok = (200..300).contains(&status);
         if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {

@@ -8,6 +8,7 @@ use crate::cookie::{CookieCheck, DialogCookie};
 use crate::dialog::{self, Dialog, Party};
 use crate::message::uri::host_to_ip;
 use crate::message::{HeaderId, Hop, Message, NameAddr, Span, Start, Uri};
+use crate::register::{FlowToken, TokenCheck};
 use crate::route::Route;
 use crate::side::Side;
 use crate::transport::{Destination, Flow, Protocol};
@@ -96,6 +97,8 @@ pub(super) struct RouteSet {
     /// The URI of the first value that is not ours.
     pub(super) next: Option<Uri>,
     pub(super) cookie: Option<CookieCheck>,
+    /// The flow in the first of ours that has one; `Err` if we did not write it.
+    pub(super) flow: Option<Result<Flow, ()>>,
 }
 
 /// A status code and its reason.
@@ -167,6 +170,12 @@ impl Proxy {
             if own.is_some() {
                 set.own += 1;
                 set.listener = own;
+                let flow = match FlowToken::read(uri.user.of(bytes), self.key) {
+                    TokenCheck::Other => None,
+                    TokenCheck::Forged => Some(Err(())),
+                    TokenCheck::Ours(token) => Some(Ok(token.flow)),
+                };
+                set.flow = set.flow.or(flow);
                 if let Some(did) = uri.param(bytes, "did") {
                     let check = DialogCookie::check(did, self.key, request.call_id());
                     set.cookie = set.cookie.or(Some(check));
@@ -234,6 +243,9 @@ impl Proxy {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
         }
+        if let Some(route) = self.route_to_phone(request, &set, zone)? {
+            return Ok(route);
+        }
         let host = request_uri(request).host.of(&request.bytes);
         let rule = self.config.routes.iter().find(|rule| {
             let named = rule.domain.as_ref();
@@ -275,10 +287,38 @@ impl Proxy {
             return Ok(Route {
                 to: self.destination(index, hop.address),
                 zone: listener.zone,
+                uri: None,
                 strip: set.own,
             });
         }
         self.toward(self.zone_toward(hop, zone), hop, source, set.own)
+    }
+
+    /// The way to a registered phone, by the token that the registrar was given in a Path or in a
+    /// Contact. Nobody else has one.
+    fn route_to_phone(
+        &self,
+        request: &Message,
+        set: &RouteSet,
+        zone: usize,
+    ) -> Result<Option<Route>, Refusal> {
+        let (flow, uri) = match set.flow {
+            Some(Ok(flow)) => (flow, None),
+            Some(Err(())) => return Err((403, "Bad Token")),
+            None => match self.called_alias(request)? {
+                Some((flow, uri)) => (flow, Some(uri)),
+                None => return Ok(None),
+            },
+        };
+        if !self.is_known(zone) {
+            return Err((403, "Forbidden"));
+        }
+        Ok(Some(Route {
+            zone: self.zone_of(flow),
+            to: Destination::Flow(flow),
+            uri,
+            strip: set.own,
+        }))
     }
 
     fn toward_target(
@@ -307,6 +347,7 @@ impl Proxy {
         Ok(Route {
             to: self.destination(listener, hop.address),
             zone,
+            uri: None,
             strip,
         })
     }
@@ -389,6 +430,7 @@ impl Proxy {
         Ok(Route {
             to,
             zone: party.zone,
+            uri: None,
             strip,
         })
     }

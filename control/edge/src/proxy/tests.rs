@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod media;
+mod registrations;
 mod strangers;
 mod torture;
 mod zones;

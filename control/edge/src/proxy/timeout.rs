@@ -13,11 +13,13 @@ use crate::transport::Destination;
 impl Proxy {
     /// Time by which [`Self::handle_timeout`] has to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        let own = self.timers.peek().map(|Reverse((at, _))| *at);
+        own.into_iter().chain(self.bindings.next_timeout()).min()
     }
 
     /// Fires everything that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.on_bindings_timeout(now);
         while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
             if at > now {
                 break;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Registering;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
@@ -22,6 +23,8 @@ pub(crate) struct Transit {
     /// The To tag of responses we make ourselves.
     pub(crate) own_tag: String,
     pub(crate) server: Server,
+    /// What it asks for, if it is a REGISTER that the edge takes part in.
+    pub(crate) registering: Option<Box<Registering>>,
     pub(crate) route: Route,
     pub(crate) branch: Option<Branch>,
     pub(crate) dialog: Option<u64>,
