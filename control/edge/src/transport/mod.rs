@@ -8,6 +8,7 @@
 
 #![allow(dead_code, reason = "the driver takes it up together with the zones")]
 
+pub(crate) mod token;
 pub(crate) mod udp;
 
 use std::fmt;
