@@ -6,16 +6,43 @@
 //! it sends to is a [`Destination`]. Sending never waits: what cannot leave at once lies in a bounded
 //! queue, and what cannot leave at all comes back as an error or as [`Arrived::Unsendable`].
 
-#![allow(dead_code, reason = "the driver takes it up together with the zones")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the driver takes it up together with the zones"
+)]
 
+pub(crate) mod config;
+mod connection;
+mod datagrams;
+mod framing;
+mod limits;
+mod sender;
+mod shard;
+mod shared;
+mod stats;
+mod stream;
+mod stun;
+mod tls;
 pub(crate) mod token;
+mod transports;
 pub(crate) mod udp;
+mod ws;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::transaction::Packet;
+pub(crate) use connection::{ConnectionInfo, Hold};
+pub(crate) use sender::Sender;
+pub(crate) use shard::{Inbox, Shards, call_id, shard_of};
+pub(crate) use stats::{CloseReason, RefuseReason, TransportStats};
+pub(crate) use transports::{OpenError, Transports};
 
 /// What carries SIP messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,4 +162,12 @@ pub(crate) enum Destination {
         /// Without one it must be for the address.
         server_name: Option<Box<str>>,
     },
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tasks of sockets read the clock, once per read"
+)]
+fn clock() -> Instant {
+    Instant::now()
 }
