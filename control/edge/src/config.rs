@@ -8,6 +8,10 @@ use windlass_ng::Family;
 pub use crate::message::limits::Limits;
 pub use crate::transaction::timer::Timers;
 pub use crate::transport::Protocol;
+pub use crate::transport::config::{
+    CertificateConfig, ClientCertificates, ListenerKind, ServerVerification, StreamLimits,
+    TlsConfig, WsConfig,
+};
 
 /// One SIP edge front: its zones, where calls go, and the relay that anchors the media.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Config {
     pub ng: SocketAddr,
     /// Items of the `flags` list of every offer and answer.
     pub media_flags: Vec<String>,
+    /// Limits and times of connections.
+    pub streams: StreamLimits,
     /// Transaction timers.
     pub timers: Timers,
     /// Bounds of messages.
@@ -37,7 +43,7 @@ pub struct Config {
     pub media_timeout: Duration,
     /// Longest wait of [`crate::Edge::stop`] for transactions in progress.
     pub drain: Duration,
-    /// Numbers of tasks that share the calls by the hash of their Call-ID.
+    /// Number of tasks that share the calls by the hash of their Call-ID.
     pub shards: u8,
     /// Registrations that pass through.
     pub register: Register,
@@ -84,7 +90,7 @@ pub enum Trust {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     /// What it speaks.
-    pub protocol: Protocol,
+    pub kind: ListenerKind,
     /// Address to bind. An unspecified one is advertised as the local address that routes to the
     /// first upstream, unless `advertise` names another.
     pub bind: SocketAddr,
@@ -97,8 +103,8 @@ pub struct Listen {
 pub struct Upstream {
     /// Name in rules.
     pub name: String,
-    /// Index of its zone. Requests from the address of a target come from that zone, whatever the
-    /// listener.
+    /// Index of its zone. If that has no listeners, requests from the address of a target come from
+    /// it, whatever the listener.
     pub zone: usize,
     /// In the order they are tried.
     pub targets: Vec<Target>,
@@ -254,6 +260,7 @@ impl Config {
             routes: Vec::new(),
             ng,
             media_flags: Vec::new(),
+            streams: StreamLimits::default(),
             timers: Timers::default(),
             limits: Limits::default(),
             tables: Tables::default(),
@@ -285,9 +292,9 @@ impl Zone {
 
     /// The same with one more socket, which advertises the address it is bound to.
     #[must_use]
-    pub fn listening(mut self, protocol: Protocol, bind: SocketAddr) -> Self {
+    pub fn listening(mut self, kind: ListenerKind, bind: SocketAddr) -> Self {
         self.listeners.push(Listen {
-            protocol,
+            kind,
             bind,
             advertise: None,
         });
@@ -331,7 +338,7 @@ impl From<OneUpstream> for Config {
                 false => &mut public,
             };
             zone.listeners.push(Listen {
-                protocol: Protocol::Udp,
+                kind: ListenerKind::Udp,
                 bind,
                 advertise: short.advertise.clone().filter(|_| index == 0),
             });

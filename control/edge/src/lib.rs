@@ -20,8 +20,9 @@ mod transaction;
 mod transport;
 
 pub use config::{
-    CORE, Config, Limits, Listen, OneUpstream, PUBLIC, PingMethod, Profile, Protocol, Register,
-    RegisterMode, Rule, SessionTimer, Tables, Target, Timers, Trust, Upstream, Zone,
+    CORE, CertificateConfig, ClientCertificates, Config, Limits, Listen, ListenerKind, OneUpstream,
+    PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, Rule, ServerVerification,
+    SessionTimer, StreamLimits, Tables, Target, Timers, TlsConfig, Trust, Upstream, WsConfig, Zone,
 };
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};

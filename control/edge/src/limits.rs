@@ -14,9 +14,6 @@ pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
 /// Bytes that a transaction takes in addition to its messages.
 pub(crate) const TRANSACTION_BYTES: usize = 1024;
 
-/// Batches of datagrams that may wait for a shard: a burst of some thousand messages.
-pub(crate) const QUEUED_BATCHES: usize = 256;
-
 /// Answers of the relay that may wait for a shard. Each belongs to a task that waits with it, one for
 /// a call at a time.
 pub(crate) const QUEUED_ANSWERS: usize = 256;

@@ -55,6 +55,8 @@ pub(crate) struct Dialog {
     pub(crate) answered: bool,
     /// The source that it counts for as a call in set-up.
     pub(crate) in_setup: Option<IpAddr>,
+    /// Flows that it keeps open.
+    pub(crate) held: Vec<Flow>,
     /// Tags of the callees that answered.
     callee_tags: Vec<Box<[u8]>>,
     /// The highest CSeq of requests of the caller and of the callee.
@@ -81,6 +83,7 @@ impl Dialog {
             media_id: media_id(invite.call_id(), id),
             answered: false,
             in_setup: None,
+            held: Vec::new(),
             callee_tags: Vec::new(),
             cseq: [invite.parsed.cseq, 0],
             key: key.into(),

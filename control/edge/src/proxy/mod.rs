@@ -18,6 +18,7 @@ mod response;
 mod route;
 mod timeout;
 mod transit;
+mod uses;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub(crate) use register::Registering;
 pub(crate) use route::Listener;
 use route::request_uri;
 use transit::Transit;
+use uses::Uses;
 
 /// Actions for the driver.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(crate) enum Action {
         packet: Packet,
         token: u64,
     },
+    /// A connection is needed from now on though nothing is sent, or not any more.
+    Use { flow: Flow, is_needed: bool },
     Media {
         token: u64,
         request: Box<MediaRequest>,
@@ -82,6 +86,7 @@ pub(crate) struct Proxy {
     draining: bool,
     memory: Memory,
     bindings: Bindings,
+    uses: Uses,
     /// Calls in set-up by the source of their INVITE.
     in_setup: InSetup,
     /// Refused INVITEs that were not acknowledged yet, by their source.
@@ -182,6 +187,7 @@ impl Proxy {
             draining: false,
             memory: Memory::default(),
             bindings: Bindings::default(),
+            uses: Uses::default(),
             in_setup: HashMap::default(),
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
@@ -218,14 +224,24 @@ impl Proxy {
         self.publish_gauges();
     }
 
+    /// A flow was kept alive by its peer.
+    pub(crate) fn handle_keepalive(&mut self, now: Instant, flow: Flow) {
+        self.bindings.heard(flow, now);
+    }
+
     /// A connection is closed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the driver has no streams yet"))]
     pub(crate) fn handle_closed(&mut self, flow: Flow) {
         self.bindings.close(flow);
     }
 
     /// The next action; `None` once all were handed out.
     pub(crate) fn poll(&mut self) -> Option<Action> {
+        while let Some((flow, is_bound)) = self.bindings.poll_flow() {
+            self.change_use(flow, is_bound);
+        }
+        if let Some((flow, is_needed)) = self.uses.poll() {
+            return Some(Action::Use { flow, is_needed });
+        }
         self.actions.pop_front()
     }
 
@@ -237,6 +253,16 @@ impl Proxy {
     /// Whether no request waits for its final response and no question for its answer.
     pub(crate) fn is_idle(&self) -> bool {
         self.media_tokens.is_empty() && self.transits.values().all(|t| !t.server.is_open())
+    }
+
+    fn change_use(&mut self, flow: Flow, is_needed: bool) {
+        if !self.protocol_of(flow.listener).is_stream() || flow.connection == 0 {
+            return;
+        }
+        match is_needed {
+            true => self.uses.take(flow),
+            false => self.uses.release(flow),
+        }
     }
 
     fn send(&mut self, to: Destination, packet: Packet) {

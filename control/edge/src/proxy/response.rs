@@ -95,6 +95,22 @@ impl Proxy {
         self.carry_back(now, id, source, status, method, message);
     }
 
+    /// The connections of both parties stay open as long as the call, wherever they move.
+    fn hold_flows(&mut self, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let sides = [Side::Caller, Side::Callee];
+        let now_held = sides.map(|side| dialog.party(side).flow).to_vec();
+        let before = std::mem::replace(&mut dialog.held, now_held.clone());
+        now_held
+            .into_iter()
+            .for_each(|flow| self.change_use(flow, true));
+        before
+            .into_iter()
+            .for_each(|flow| self.change_use(flow, false));
+    }
+
     /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
     /// us), unless it carries an SDP the relay has not seen. False if it cannot.
     fn forward_late_2xx(&mut self, source: Flow, message: &Message) -> bool {
@@ -182,7 +198,8 @@ impl Proxy {
         };
         let hop = self.adjacent_hop(message);
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
-        if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
+        let mut confirmed = None;
+        if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {
                 if initial {
@@ -199,9 +216,13 @@ impl Proxy {
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
+                confirmed = Some(d);
                 dialog.answered = true;
                 leave_setup(&mut self.in_setup, dialog);
             }
+        }
+        if let Some(dialog) = confirmed {
+            self.hold_flows(dialog);
         }
         let response = Message {
             bytes: message.bytes.clone(),

@@ -131,7 +131,8 @@ impl Proxy {
         self.listener(index).map_or(Protocol::Udp, |l| l.protocol)
     }
 
-    /// The zone of a sender: that of the upstream whose target it is, else that of its listener.
+    /// The zone of a sender: that of its listener, or of the upstream whose target it is if that zone
+    /// has no sockets of its own. Elsewhere an address proves nothing.
     pub(super) fn zone_of(&self, flow: Flow) -> usize {
         let protocol = self.protocol_of(flow.listener);
         let known = match protocol.is_stream() {
@@ -139,7 +140,8 @@ impl Proxy {
             true => self.stream_targets.get(&flow.peer.ip()),
             false => self.datagram_targets.get(&flow.peer),
         };
-        known.copied().unwrap_or_else(|| {
+        let has_none = |zone: &usize| self.listeners.iter().all(|l| l.zone != *zone);
+        known.copied().filter(has_none).unwrap_or_else(|| {
             self.listener(flow.listener)
                 .map_or(usize::MAX, |listener| listener.zone)
         })

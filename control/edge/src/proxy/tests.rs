@@ -72,6 +72,8 @@ pub(super) struct World {
     /// Commands the relay saw: `offer a>b`.
     pub(super) relay: Vec<String>,
     pub(super) requests: Vec<MediaRequest>,
+    /// Connections that were to be kept open, or not any more.
+    pub(super) uses: Vec<(Flow, bool)>,
     /// The relay does not answer by itself; its questions wait here.
     pub(super) hold: Option<Vec<u64>>,
     pub(super) refuse: bool,
@@ -105,6 +107,7 @@ impl World {
             sent: Vec::new(),
             relay: Vec::new(),
             requests: Vec::new(),
+            uses: Vec::new(),
             hold: None,
             refuse: false,
         }
@@ -169,6 +172,7 @@ impl World {
                         },
                     });
                 }
+                Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
                     let name = match request.command {
                         MediaCommand::Offer => "offer",
@@ -208,6 +212,7 @@ impl World {
         assert!(self.proxy.media_tokens.is_empty());
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());
+        assert!(self.proxy.uses.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
     }
 }

@@ -92,6 +92,9 @@ impl Proxy {
         } else if let Some(mut dialog) = self.dialogs.remove(&id) {
             leave_setup(&mut self.in_setup, &mut dialog);
             self.by_call.remove(&dialog.key);
+            for flow in dialog.held {
+                self.change_use(flow, false);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 pub(crate) mod token;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::limits;
@@ -41,6 +41,8 @@ pub(crate) struct Bindings {
     by_flow: Map<Flow, Vec<u64>>,
     kept: Map<Flow, Kept>,
     last: u64,
+    /// Flows that got their first binding or lost their last.
+    changed: VecDeque<(Flow, bool)>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
 }
 
@@ -93,7 +95,11 @@ impl Bindings {
         self.last += 1;
         let id = self.last;
         self.by_aor.entry(aor.into()).or_default().push(id);
-        self.by_flow.entry(flow).or_default().push(id);
+        let of_flow = self.by_flow.entry(flow).or_default();
+        of_flow.push(id);
+        if of_flow.len() == 1 {
+            self.changed.push_back((flow, true));
+        }
         self.timers.push(Reverse((expires, Timed::Binding(id))));
         let binding = Binding {
             aor: aor.into(),
@@ -152,6 +158,11 @@ impl Bindings {
             kept.heard = now;
             kept.asked = 0;
         }
+    }
+
+    /// A flow that got its first binding or lost its last.
+    pub(crate) fn poll_flow(&mut self) -> Option<(Flow, bool)> {
+        self.changed.pop_front()
     }
 
     /// The addresses of record that are registered by this flow.
@@ -221,6 +232,7 @@ impl Bindings {
             if ids.is_empty() {
                 self.by_flow.remove(&binding.flow);
                 self.kept.remove(&binding.flow);
+                self.changed.push_back((binding.flow, false));
             }
         }
     }

@@ -6,15 +6,36 @@
 //! it sends to is a [`Destination`]. Sending never waits: what cannot leave at once lies in a bounded
 //! queue, and what cannot leave at all comes back as an error or as [`Arrived::Unsendable`].
 
-#![allow(dead_code, reason = "the driver takes it up together with the zones")]
-
+pub(crate) mod config;
+mod connection;
+mod datagrams;
+mod framing;
+mod limits;
+mod sender;
+mod shard;
+mod shared;
+mod stats;
+mod stream;
+mod stun;
+mod tls;
+mod transports;
 pub(crate) mod udp;
+mod ws;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::transaction::Packet;
+pub(crate) use connection::Hold;
+pub(crate) use sender::Sender;
+pub(crate) use shard::{Inbox, Shards, shard_of};
+pub(crate) use stats::{CloseReason, RefuseReason, TransportStats};
+pub(crate) use transports::Transports;
 
 /// What carries SIP messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,4 +161,12 @@ impl From<Flow> for Destination {
     fn from(flow: Flow) -> Self {
         Self::Flow(flow)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tasks of sockets read the clock, once per read"
+)]
+fn clock() -> Instant {
+    Instant::now()
 }

@@ -147,6 +147,7 @@ fn path_leads_calls_to_the_connection() {
     assert_eq!(sent[0].way, tcp().into());
     world.recv_by(tcp(), response(&sent[0], "200 OK", "p", "", "").as_bytes());
 
+    assert_eq!(world.uses, [(tcp(), true)]);
     world.proxy.handle_closed(tcp());
     assert!(world.proxy.bindings.aors(tcp()).is_empty());
     let late = call

@@ -97,6 +97,7 @@ fn caller_on_a_connection_is_reached_by_it() {
     let ok = response(&invite, "200 OK", "b", BOB_CONTACT, "bob");
     let ok = world.recv_on(CORE_SIDE, BOB, ok.as_bytes());
     assert_eq!(ok[0].way, flow.into());
+    assert_eq!(world.uses, [(flow, true)], "kept open while the call lasts");
     let bye = request(
         "BYE sip:alice@198.51.100.7:5060",
         "203.0.113.9:5070;branch=z9hG4bKbye",
@@ -118,6 +119,7 @@ fn caller_on_a_connection_is_reached_by_it() {
     );
     assert_eq!(sent[0].to, addr(BOB));
     world.assert_forgotten();
+    assert_eq!(world.uses.last(), Some(&(flow, false)));
 }
 
 #[test]

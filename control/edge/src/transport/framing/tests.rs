@@ -1,0 +1,172 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const REQUEST: &str = "OPTIONS sip:a SIP/2.0\r\nVia: x\r\nContent-Length : 4\r\n\r\nbody";
+const RESPONSE: &str = "SIP/2.0 200 OK\r\nl:0\r\n\r\n";
+
+fn drain(framing: &mut Framing) -> Result<Vec<Framed>, FramingError> {
+    let mut all = Vec::new();
+    while let Some(framed) = framing.next()? {
+        all.push(framed);
+    }
+    Ok(all)
+}
+
+fn message(text: &str) -> Framed {
+    Framed::Message(text.as_bytes().into())
+}
+
+fn broken(text: &str) -> FramingError {
+    let mut framing = Framing::sip(1000);
+    framing.push(text.as_bytes());
+    drain(&mut framing).unwrap_err()
+}
+
+/// A frame as a client sends it.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut bytes = vec![first];
+    match u8::try_from(payload.len()) {
+        Ok(short @ 0..126) => bytes.push(0x80 | short),
+        _ => {
+            bytes.push(0x80 | 126);
+            bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+        }
+    }
+    bytes.extend(mask);
+    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(a, b)| a ^ b));
+    bytes
+}
+
+#[test]
+fn messages_come_out_wherever_the_stream_is_cut() {
+    let stream = format!("\r\n\r\n{REQUEST}{RESPONSE}\r\n{REQUEST}");
+    for cut in 0..=stream.len() {
+        let mut framing = Framing::sip(1000);
+        let mut all = Vec::new();
+        for part in [&stream[..cut], &stream[cut..]] {
+            framing.push(part.as_bytes());
+            all.extend(drain(&mut framing).unwrap());
+        }
+        let ping = Framed::Ping(b"\r\n"[..].into());
+        let expected = [ping, message(REQUEST), message(RESPONSE), message(REQUEST)];
+        assert_eq!(all, expected, "{cut}");
+        assert!(!framing.is_incomplete());
+    }
+}
+
+#[test]
+fn a_message_is_incomplete_from_its_first_byte() {
+    let mut framing = Framing::sip(1000);
+    framing.push(b"\r\n");
+    assert_eq!(drain(&mut framing), Ok(Vec::new()));
+    assert!(!framing.is_incomplete(), "half a ping is no message");
+    framing.push(b"O");
+    assert_eq!(drain(&mut framing), Ok(Vec::new()));
+    assert!(framing.is_incomplete());
+}
+
+#[test]
+fn a_length_that_cannot_be_trusted_ends_the_stream() {
+    for header in [
+        "",
+        "Content-Length: -1\r\n",
+        "Content-Length: 1\r\nl: 2\r\n",
+        "l:\r\n",
+        "l: 1 2\r\n",
+    ] {
+        let head = format!("OPTIONS sip:a SIP/2.0\r\n{header}\r\n");
+        let expected = FramingError::Length(head.as_bytes().into());
+        assert_eq!(broken(&head), expected, "{header}");
+    }
+    let twice = "OPTIONS sip:a SIP/2.0\r\nl: 0\r\nContent-Length: 00\r\n\r\n";
+    let mut framing = Framing::sip(1000);
+    framing.push(twice.as_bytes());
+    assert_eq!(drain(&mut framing), Ok(vec![message(twice)]));
+}
+
+#[test]
+fn bounds_hold_before_the_bytes_are_there() {
+    assert_eq!(
+        broken("OPTIONS sip:a SIP/2.0\r\nl: 1000\r\n\r\n"),
+        FramingError::TooLong(1034)
+    );
+    let endless = format!("OPTIONS sip:a SIP/2.0\r\nX: {}", "x".repeat(HEADER_BYTES));
+    assert_eq!(broken(&endless), FramingError::Headers);
+    let huge = format!("OPTIONS sip:a SIP/2.0\r\nl: {}\r\n\r\n", u64::MAX);
+    assert_eq!(broken(&huge), FramingError::TooLong(u64::MAX));
+}
+
+#[test]
+fn what_is_no_sip_is_known_by_its_start() {
+    assert_eq!(broken("GET / HTTP/1.1\r\n"), FramingError::NotSip);
+    assert_eq!(broken("\x16\x03\x01\x02"), FramingError::NotSip);
+}
+
+#[test]
+fn frames_are_messages_in_text_binary_or_parts() {
+    let mut framing = Framing::web_socket(1000);
+    framing.push(&masked(0x81, REQUEST.as_bytes()));
+    framing.push(&masked(0x82, RESPONSE.as_bytes()));
+    framing.push(&masked(0x01, b"OPT"));
+    framing.push(&masked(0x89, b"hello"));
+    assert_eq!(
+        drain(&mut framing).unwrap(),
+        [
+            message(REQUEST),
+            message(RESPONSE),
+            Framed::Ping(b"\x8a\x05hello"[..].into())
+        ]
+    );
+    assert!(framing.is_incomplete());
+    framing.push(&masked(0x80, b"IONS"));
+    assert_eq!(drain(&mut framing).unwrap(), [message("OPTIONS")]);
+    framing.push(&masked(0x88, b"\x03\xe8bye"));
+    assert_eq!(
+        drain(&mut framing).unwrap(),
+        [Framed::Close(b"\x88\x02\x03\xe8"[..].into())]
+    );
+}
+
+#[test]
+fn frames_that_break_the_protocol_end_it() {
+    let too_long = masked(0x81, &[b'x'; 1001]);
+    let parts = [masked(0x01, &[b'x'; 600]), masked(0x80, &[b'x'; 600])].concat();
+    for (frame, error) in [
+        (b"\x81\x01x".to_vec(), FramingError::WebSocket),
+        (masked(0xc1, b"x"), FramingError::WebSocket),
+        (masked(0x80, b"x"), FramingError::WebSocket),
+        (masked(0x09, b"x"), FramingError::WebSocket),
+        (masked(0x83, b"x"), FramingError::WebSocket),
+        (masked(0x89, &[0; 126]), FramingError::TooLong(126)),
+        (too_long, FramingError::TooLong(1001)),
+        (parts, FramingError::TooLong(600)),
+    ] {
+        let mut framing = Framing::web_socket(1000);
+        framing.push(&frame);
+        assert_eq!(drain(&mut framing), Err(error), "{:x?}", &frame[..2]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_bytes_panic_or_stay_behind(
+        parts in prop::collection::vec(
+            prop_oneof![any::<Vec<u8>>(), Just(REQUEST.as_bytes().to_vec()), Just(masked(0x81, b"x"))],
+            0..6,
+        ),
+        web_socket: bool,
+    ) {
+        let mut framing = if web_socket { Framing::web_socket(200) } else { Framing::sip(200) };
+        for part in &parts {
+            framing.push(part);
+            if drain(&mut framing).is_err() {
+                break;
+            }
+            prop_assert!(framing.buffer.len() - framing.taken <= HEADER_BYTES);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The way from sockets to shards: which shard a message belongs to, and the bounded queues.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::limits::QUEUED_BATCHES;
+use super::stats::TransportStats;
+use super::{Arrived, Flow};
+use crate::cookie::Key;
+use crate::transaction::Packet;
+
+/// What a shard reads from: lists in the order of arrival.
+pub(crate) type Inbox = mpsc::Receiver<Vec<Arrived>>;
+
+/// The shards, seen from the sockets.
+#[derive(Clone)]
+pub(crate) struct Shards {
+    inboxes: Vec<mpsc::Sender<Vec<Arrived>>>,
+    choose: Arc<Choose>,
+}
+
+type Choose = dyn Fn(&[u8]) -> usize + Send + Sync;
+
+impl std::fmt::Debug for Shards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shards").field(&self.inboxes.len()).finish()
+    }
+}
+
+impl Shards {
+    /// `count` shards with their inboxes. `choose` says which of them a message is for; a number that
+    /// is none of theirs means the first.
+    pub(crate) fn new(
+        count: usize,
+        choose: impl Fn(&[u8]) -> usize + Send + Sync + 'static,
+    ) -> (Self, Vec<Inbox>) {
+        let (inboxes, receivers) = (0..count).map(|_| mpsc::channel(QUEUED_BATCHES)).unzip();
+        let choose = Arc::new(choose);
+        (Self { inboxes, choose }, receivers)
+    }
+
+    /// Lists for each shard, to be filled and then given to [`Self::offer`].
+    pub(super) fn lists(&self) -> Vec<Vec<Arrived>> {
+        vec![Vec::new(); self.inboxes.len()]
+    }
+
+    /// Puts a message into the list of its shard.
+    pub(super) fn sort(&self, lists: &mut [Vec<Arrived>], flow: Flow, bytes: &[u8]) {
+        let index = self.index(bytes);
+        if let Some(list) = lists.get_mut(index) {
+            let bytes = Packet::from(bytes);
+            list.push(Arrived::Message { flow, bytes });
+        }
+    }
+
+    /// Gives each shard its list without waiting. A shard that does not keep up loses it, counted,
+    /// rather than growing a queue: datagrams are sent again.
+    pub(super) fn offer(&self, lists: Vec<Vec<Arrived>>, stats: &TransportStats) {
+        for (inbox, list) in self.inboxes.iter().zip(lists) {
+            if list.is_empty() {
+                continue;
+            }
+            if let Err(mpsc::error::TrySendError::Full(list)) = inbox.try_send(list) {
+                TransportStats::add_many(&stats.overload, list.len());
+            }
+        }
+    }
+
+    /// Gives a message of a connection to its shard, and waits until that has room: the peer's TCP
+    /// waits with us.
+    pub(super) async fn message(&self, flow: Flow, bytes: Packet) {
+        let index = self.index(&bytes);
+        self.tell(index, Arrived::Message { flow, bytes }).await;
+    }
+
+    /// Tells one shard, and waits until it has room.
+    pub(super) async fn tell(&self, shard: usize, arrived: Arrived) {
+        if let Some(inbox) = self.inboxes.get(shard) {
+            // A shard that is gone has stopped.
+            let _ = inbox.send(vec![arrived]).await;
+        }
+    }
+
+    /// Tells one shard unless it does not keep up.
+    pub(super) fn try_tell(&self, shard: usize, arrived: Arrived, stats: &TransportStats) {
+        let told = self.inboxes.get(shard).map(|i| i.try_send(vec![arrived]));
+        if matches!(told, Some(Err(mpsc::error::TrySendError::Full(_)))) {
+            TransportStats::add(&stats.overload);
+        }
+    }
+
+    /// Tells every shard, and waits until each has room.
+    pub(super) async fn tell_all(&self, arrived: &Arrived) {
+        for shard in 0..self.inboxes.len() {
+            self.tell(shard, arrived.clone()).await;
+        }
+    }
+
+    fn index(&self, bytes: &[u8]) -> usize {
+        if self.inboxes.len() < 2 {
+            return 0;
+        }
+        let index = (self.choose)(bytes);
+        if index < self.inboxes.len() { index } else { 0 }
+    }
+}
+
+/// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
+/// strangers from aiming their Call-IDs at one shard.
+pub(crate) fn shard_of(message: &[u8], key: Key, shards: usize) -> usize {
+    let hash = key.hash([&b"shard"[..], call_id(message).unwrap_or_default()]);
+    usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
+}
+
+/// The value of the first Call-ID header, in its long or compact form (RFC 3261 §7.3.3), without
+/// reading anything else of the message; `None` if there is none before the empty line.
+pub(crate) fn call_id(message: &[u8]) -> Option<&[u8]> {
+    let mut rest = message;
+    loop {
+        let end = memchr::memchr(b'\n', rest)?;
+        rest = rest.get(end + 1..)?;
+        if matches!(rest, [b'\n' | b'\r', ..] | []) {
+            return None;
+        }
+        let Some(value) = call_id_value(rest) else {
+            continue;
+        };
+        let value = value.trim_ascii_start();
+        let end = memchr::memchr2(b'\r', b'\n', value).unwrap_or(value.len());
+        return value.get(..end).map(<[u8]>::trim_ascii_end);
+    }
+}
+
+/// What follows the colon of a line that is a Call-ID.
+fn call_id_value(line: &[u8]) -> Option<&[u8]> {
+    let after = match line {
+        [b'i' | b'I', after @ ..] if !after.starts_with(b"-") => after,
+        [b'c' | b'C', ..] => {
+            let (name, after) = line.split_at_checked(7)?;
+            name.eq_ignore_ascii_case(b"call-id").then_some(after)?
+        }
+        _ => return None,
+    };
+    let blanks = after.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+    after.get(blanks.count()..)?.strip_prefix(b":")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(headers: &str) -> Option<String> {
+        let message = format!("OPTIONS sip:a SIP/2.0\r\n{headers}\r\nCall-ID: body\r\n");
+        call_id(message.as_bytes()).map(|id| String::from_utf8_lossy(id).into_owned())
+    }
+
+    #[test]
+    fn the_call_id_is_found_in_every_form() {
+        for (headers, id) in [
+            ("Call-ID: a@b\r\n", Some("a@b")),
+            ("Via: x\r\nCALL-ID \t:\ta@b \r\n", Some("a@b")),
+            ("To: i:x\r\ni:a@b\r\n", Some("a@b")),
+            ("Call-ID:\r\n a@b\r\n", Some("a@b")),
+            ("I : a\r\nCall-ID: b\r\n", Some("a")),
+            ("Call-Info: x\r\nIdentity: y\r\nCall-ID: a\r\n", Some("a")),
+            ("Call-IDs: x\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(of(headers).as_deref(), id, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn messages_of_a_call_meet_whatever_the_form() {
+        let shard = |text: &str| shard_of(text.as_bytes(), Key(1, 2), 7);
+        let a = shard("INVITE sip:a SIP/2.0\r\nCall-ID: x@y\r\n\r\n");
+        assert_eq!(a, shard("SIP/2.0 200 OK\r\nVia: v\r\ni:x@y\r\n\r\n"));
+        let spread: std::collections::HashSet<_> = (0..64)
+            .map(|n| shard(&format!("BYE sip:a SIP/2.0\r\ni: {n}\r\n\r\n")))
+            .collect();
+        assert_eq!(spread.len(), 7);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn no_message_panics(bytes in prop_oneof![any::<Vec<u8>>(), "[Cali\\-: \r\nID]{0,40}".prop_map(String::into_bytes)]) {
+            prop_assert!(shard_of(&bytes, Key(1, 2), 3) < 3);
+        }
+    }
+}
