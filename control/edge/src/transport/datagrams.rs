@@ -198,11 +198,14 @@ impl Datagrams {
         self.remember(batch);
         let mut rest = batch;
         while let Some((first, after)) = rest.split_first() {
-            // Addresses of our own differ from datagram to datagram; a batch has room for one.
-            let sent = if self.locals.is_some() || after.is_empty() {
+            // One call sends from one address of ours.
+            let local = first.to.connection;
+            let run = rest.iter().take_while(|o| o.to.connection == local);
+            let run = rest.get(..run.count().min(BATCH)).unwrap_or_default();
+            let sent = if after.is_empty() {
                 self.send_one(first).map(|()| 1)
             } else {
-                self.send_many(rest)
+                self.send_many(run, local)
             };
             let done = match sent {
                 Ok(n) => n.max(1),
@@ -223,17 +226,20 @@ impl Datagrams {
         }
     }
 
-    fn send_many(&self, batch: &[Outgoing]) -> io::Result<usize> {
-        let batch = batch.get(..BATCH).unwrap_or(batch);
+    fn send_many(&self, batch: &[Outgoing], local: u64) -> io::Result<usize> {
         let slices: Vec<_> = batch.iter().map(|o| [IoSlice::new(&o.bytes)]).collect();
         let addresses: Vec<_> = batch
             .iter()
             .map(|o| Some(SockaddrStorage::from(o.to.peer)))
             .collect();
+        let source = self.local(local).map(Source::new);
+        let control = source.as_ref().map(Source::control);
         past_errors(|| {
-            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.len(), None);
+            let space = source.as_ref().map(Source::space);
+            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.len(), space);
             let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-            let sent = sendmmsg(fd, &mut headers, &slices, &addresses, [], flags)?;
+            let control = control.as_slice();
+            let sent = sendmmsg(fd, &mut headers, &slices, &addresses, control, flags)?;
             Ok(sent.count())
         })
     }
@@ -242,26 +248,13 @@ impl Datagrams {
         let address = SockaddrStorage::from(outgoing.to.peer);
         let slices = [IoSlice::new(&outgoing.bytes)];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let send = |control: &[ControlMessage<'_>]| {
-            past_errors(|| Ok(sendmsg(fd, &slices, control, flags, Some(&address))?))
-        };
-        match self.local(outgoing.to.connection) {
-            None => send(&[]),
-            Some(IpAddr::V4(ip)) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(ip.octets()),
-                },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            })]),
-            Some(IpAddr::V6(ip)) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: ip.octets(),
-                },
-                ipi6_ifindex: 0,
-            })]),
-        }?;
-        Ok(())
+        let source = self.local(outgoing.to.connection).map(Source::new);
+        let control = source.as_ref().map(Source::control);
+        past_errors(|| {
+            let control = control.as_slice();
+            sendmsg(fd, &slices, control, flags, Some(&address))?;
+            Ok(())
+        })
     }
 
     /// Tells shards of datagrams that ICMP says did not arrive.
@@ -353,6 +346,47 @@ impl Datagrams {
     fn local(&self, number: u64) -> Option<IpAddr> {
         let place = usize::try_from(number).ok()?.checked_sub(1)?;
         self.locals.as_ref()?.read().get(place).copied()
+    }
+}
+
+/// The local address that a datagram leaves from (`IP_PKTINFO`, `IPV6_PKTINFO`).
+enum Source {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Source {
+    fn new(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            IpAddr::V6(ip) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                ipi6_ifindex: 0,
+            }),
+        }
+    }
+
+    fn control(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
+
+    /// Room for it in the headers of a batch.
+    fn space(&self) -> Vec<u8> {
+        match self {
+            Self::V4(_) => cmsg_space!(libc::in_pktinfo),
+            Self::V6(_) => cmsg_space!(libc::in6_pktinfo),
+        }
     }
 }
 

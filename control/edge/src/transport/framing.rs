@@ -56,6 +56,8 @@ enum Kind {
     Sip {
         /// No end of headers is among so many bytes of the message.
         searched: usize,
+        /// The first line is one of SIP.
+        is_sip: bool,
         /// Bytes of the message, once its headers are there.
         length: Option<usize>,
         /// A CRLF came before what is in the buffer: another one makes a ping.
@@ -70,6 +72,7 @@ impl Framing {
     pub(super) fn sip(longest: usize) -> Self {
         let kind = Kind::Sip {
             searched: 0,
+            is_sip: false,
             length: None,
             half_ping: false,
         };
@@ -136,6 +139,7 @@ impl Framing {
     fn next_sip(&mut self) -> Result<Option<Framed>, FramingError> {
         let Kind::Sip {
             searched,
+            is_sip,
             length,
             half_ping,
         } = &mut self.kind
@@ -156,18 +160,21 @@ impl Framing {
                 return Ok(None);
             }
             *half_ping = false;
+            if !*is_sip {
+                *is_sip = starts_as_sip(rest, *searched)?;
+            }
             let from = searched.saturating_sub(3);
             let unseen = rest.get(from..).unwrap_or_default();
-            let Some(end) = memchr::memmem::find(unseen, b"\r\n\r\n").map(|at| from + at + 4)
-            else {
+            let end = memchr::memmem::find(unseen, b"\r\n\r\n").map(|at| from + at + 4);
+            if end.unwrap_or(rest.len()) > HEADER_BYTES {
+                return Err(FramingError::Headers);
+            }
+            let Some(head) = end.and_then(|end| rest.get(..end)) else {
                 *searched = rest.len();
-                check_start(rest)?;
                 return Ok(None);
             };
-            let head = rest.get(..end).unwrap_or_default();
-            check_start(head)?;
             let body = content_length(head).ok_or_else(|| FramingError::Length(head.into()))?;
-            let total = body.saturating_add(end as u64);
+            let total = body.saturating_add(head.len() as u64);
             let fits = usize::try_from(total).ok().filter(|n| *n <= self.longest);
             *length = Some(fits.ok_or(FramingError::TooLong(total))?);
         }
@@ -178,6 +185,7 @@ impl Framing {
         self.taken += message.len();
         *length = None;
         *searched = 0;
+        *is_sip = false;
         Ok(Some(Framed::Message(message)))
     }
 
@@ -253,21 +261,20 @@ impl Framing {
     }
 }
 
-/// Refuses what can be no SIP as early as its first line says so.
-fn check_start(head: &[u8]) -> Result<(), FramingError> {
-    if head.len() > HEADER_BYTES {
-        return Err(FramingError::Headers);
+/// Whether the first line is there, and is one of SIP; refuses what can be none as early as that shows.
+/// No line ends within the first `searched` bytes.
+fn starts_as_sip(rest: &[u8], searched: usize) -> Result<bool, FramingError> {
+    // A method, or the start of a status line: letters of the alphabet of tokens.
+    if !rest.iter().take(4).all(u8::is_ascii_graphic) {
+        return Err(FramingError::NotSip);
     }
-    match memchr::memchr(b'\n', head) {
-        Some(end) => {
-            let line = head.get(..end).unwrap_or_default();
-            let is_sip = memchr::memmem::find(&line.to_ascii_uppercase(), b"SIP/").is_some();
-            is_sip.then_some(()).ok_or(FramingError::NotSip)
-        }
-        // A method, or the start of a status line: letters of the alphabet of tokens.
-        None if head.iter().take(4).all(u8::is_ascii_graphic) => Ok(()),
-        None => Err(FramingError::NotSip),
-    }
+    let unseen = rest.get(searched..).unwrap_or_default();
+    let Some(end) = memchr::memchr(b'\n', unseen).map(|at| searched + at) else {
+        return Ok(false);
+    };
+    let line = rest.get(..end).unwrap_or_default();
+    let is_sip = line.windows(4).any(|w| w.eq_ignore_ascii_case(b"SIP/"));
+    is_sip.then_some(true).ok_or(FramingError::NotSip)
 }
 
 /// The one value of Content-Length among the headers.

@@ -285,7 +285,7 @@ async fn run<S>(
     let reason = tokio::select! {
         reason = read(shared, listener, connection, reader) => reason,
         reason = write(shared, listener, connection, &mut queue, &mut leaving, &mut writer) => reason,
-        reason = connection.closing() => reason,
+        reason = closing(connection) => reason,
     };
     // Nobody finds it from here on, so that nothing more is queued.
     shared.table.write().remove(connection.flow);
@@ -299,6 +299,16 @@ async fn run<S>(
     shared.shards.tell_all(&closed).await;
     // The peer may not read any more.
     let _ = timeout(LINGER, writer.shutdown()).await;
+}
+
+/// Waits until the connection is to be closed. Who asks for that may have sent a refusal before: it
+/// leaves first, if the peer reads.
+async fn closing(connection: &Connection) -> CloseReason {
+    let reason = connection.closing().await;
+    if reason == CloseReason::Asked {
+        let _ = timeout(LINGER, connection.drained()).await;
+    }
+    reason
 }
 
 /// Ends a connection that never was one.

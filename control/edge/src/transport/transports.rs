@@ -224,7 +224,8 @@ impl Sender {
         found.cloned().map(Hold::new)
     }
 
-    /// Closes a connection. What is queued on it is told as unsendable.
+    /// Closes a connection. What is queued on it leaves first, if the peer reads it soon; the rest is
+    /// told as unsendable.
     pub(crate) fn close(&self, flow: Flow) {
         let table = self.shared.table.read();
         if let Some(connection) = table.get(flow.listener, flow.connection) {

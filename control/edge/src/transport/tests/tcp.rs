@@ -1,4 +1,4 @@
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
@@ -142,6 +142,23 @@ async fn a_request_without_length_is_handed_over_before_the_end() {
     expect_end(&mut phone).await;
     assert_eq!(edge.closed().await, flow);
     assert_eq!(edge.closed_for(CloseReason::Framing), 1);
+}
+
+#[tokio::test]
+async fn what_was_sent_leaves_before_the_connection_is_closed() {
+    let mut edge = Edge::one("127.0.0.1:0", ListenerKind::Tcp);
+    let mut phone = phone(&edge).await;
+    phone.write_all(REQUEST.as_bytes()).await.unwrap();
+    let (flow, _) = edge.message().await;
+    // One message always has room, however long.
+    let long = vec![b'x'; 300_000];
+    let to = Destination::Flow(flow);
+    edge.sender.send(&to, long.clone().into(), 0).unwrap();
+    edge.sender.close(flow);
+    let mut received = Vec::new();
+    soon(phone.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(received.len(), long.len());
+    assert_eq!(edge.closed().await, flow);
 }
 
 #[tokio::test]

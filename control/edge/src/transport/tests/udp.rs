@@ -89,6 +89,40 @@ async fn many_datagrams_leave_and_arrive_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_batch_leaves_from_the_addresses_that_were_asked() {
+    for (bind, hosts) in [
+        ("0.0.0.0:0", ["127.0.0.1", "127.0.0.2"]),
+        ("[::]:0", ["::1", "::1"]),
+    ] {
+        let mut edge = Edge::one(bind, ListenerKind::Udp);
+        let mut phones = Vec::new();
+        for host in hosts {
+            let asked = SocketAddr::new(host.parse().unwrap(), edge.address().port());
+            let from = if asked.is_ipv4() { "127.0.0.1:0" } else { bind };
+            let phone = UdpSocket::bind(from).await.unwrap();
+            phone.connect(asked).await.unwrap();
+            phone.send(REQUEST.as_bytes()).await.unwrap();
+            let (flow, _) = edge.message().await;
+            for n in 0..70 {
+                let bytes = format!("{n} {RESPONSE}").into_bytes().into();
+                let to = Destination::Flow(flow);
+                edge.sender.send(&to, bytes, 0).unwrap();
+            }
+            phones.push(phone);
+        }
+        let mut failed = Vec::new();
+        edge.sender.flush(&mut failed);
+        assert_eq!(failed, []);
+        for phone in phones {
+            for n in 0..70 {
+                let start = format!("{n} ");
+                assert!(recv(&phone).await.starts_with(start.as_bytes()), "{n}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn keepalives_are_taken_out_and_told() {
     let mut edge = Edge::one("127.0.0.1:0", ListenerKind::Udp);
     let phone = phone("127.0.0.1:0", &edge).await;
