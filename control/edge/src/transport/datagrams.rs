@@ -17,6 +17,9 @@ use nix::sys::socket::{
     recvmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
 use parking_lot::{Mutex, RwLock};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -56,9 +59,13 @@ impl Datagrams {
         let is_any = address.ip().is_unspecified();
         if address.is_ipv4() {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+            // Long messages are cut on the way, where that is needed, instead of getting lost where
+            // ICMP is filtered.
+            set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &is_any)?;
         } else {
             setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+            set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT)?;
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &is_any)?;
         }
         let buffer = socket2::SockRef::from(&socket).recv_buffer_size();
@@ -447,3 +454,36 @@ fn local_address(control: ControlMessageOwned) -> Option<IpAddr> {
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of `linux/errqueue.h`.
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn packets_may_be_cut_on_the_way() {
+        let v4 = Datagrams::bind(0, "127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(
+            ip_mtu_discover(&v4.socket).unwrap(),
+            Ipv4PathMtuDiscovery::DONT
+        );
+        let v6 = Datagrams::bind(0, "[::1]:0".parse().unwrap()).unwrap();
+        assert_eq!(
+            ipv6_mtu_discover(&v6.socket).unwrap(),
+            Ipv6PathMtuDiscovery::DONT
+        );
+    }
+
+    #[test]
+    fn an_error_is_believed_when_it_quotes_what_only_the_path_knows() {
+        let long: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        assert!(is_quote(&long, &long[..548]));
+        assert!(is_quote(&long, &long[..QUOTED_BYTES]));
+        assert!(!is_quote(&long, &long[..QUOTED_BYTES - 1]));
+        assert!(!is_quote(&long, &[&long[..300], b"x"].concat()));
+        assert!(is_quote(b"short", b"short"));
+        assert!(!is_quote(b"short", b"shor"));
+        assert!(!is_quote(b"short", b"shorter"));
+    }
+}

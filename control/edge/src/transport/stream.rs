@@ -359,11 +359,10 @@ async fn read<S: AsyncRead>(
     connection: &Connection,
     mut reader: ReadHalf<S>,
 ) -> CloseReason {
-    let longest = shared.limits.message_bytes;
     let mut framing = if listener.ws.is_some() {
-        Framing::web_socket(longest)
+        Framing::web_socket(shared.messages)
     } else {
-        Framing::sip(longest)
+        Framing::sip(shared.messages, connection.flow.peer)
     };
     let mut patience = Patience::new(&shared.limits, clock(), &connection.origin);
     loop {
@@ -391,10 +390,14 @@ async fn read<S: AsyncRead>(
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(peer = %connection.flow.peer, %error, "stream broken");
-                    if let FramingError::Length(head) = error {
-                        // The core refuses it.
-                        shared.shards.message(connection.flow, head).await;
-                        tokio::time::sleep(LINGER).await;
+                    if let FramingError::Sip {
+                        response: Some(response),
+                        ..
+                    } = error
+                    {
+                        // It leaves, if the peer reads.
+                        let _ = connection.enqueue(raw(response));
+                        let _ = timeout(LINGER, connection.drained()).await;
                     }
                     return CloseReason::Framing;
                 }
@@ -436,7 +439,7 @@ async fn deliver(
         Framed::Close(answer) => {
             // Its answer leaves, if the peer still reads.
             let _ = connection.enqueue(raw(answer));
-            tokio::time::sleep(LINGER).await;
+            let _ = timeout(LINGER, connection.drained()).await;
             return Err(CloseReason::Peer);
         }
         Framed::Ping(answer) => Some(answer),

@@ -118,6 +118,7 @@ impl Transports {
         }
         let shared = Arc::new(Shared {
             limits: config.streams,
+            messages: config.messages,
             listeners,
             shards: shards.clone(),
             stats: Arc::default(),

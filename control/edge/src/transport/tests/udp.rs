@@ -147,7 +147,11 @@ async fn keepalives_are_taken_out_and_told() {
 async fn a_datagram_that_nobody_takes_is_unsendable() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         let mut edge = Edge::one(bind, ListenerKind::Udp);
-        let gone = UdpSocket::bind(bind).await.unwrap().local_addr().unwrap();
+        // Bound, so that nobody else gets the port, and deaf to all but one.
+        let deaf = UdpSocket::bind(bind).await.unwrap();
+        let somebody = UdpSocket::bind(bind).await.unwrap();
+        deaf.connect(somebody.local_addr().unwrap()).await.unwrap();
+        let gone = deaf.local_addr().unwrap();
         edge.open(gone, None, 77).unwrap();
         assert_eq!(
             edge.unsendable().await,
@@ -174,4 +178,18 @@ async fn what_no_route_leads_to_is_told_at_once() {
     edge.sender.flush(&mut failed);
     // A socket on loopback has no way out.
     assert!(matches!(failed[..], [Arrived::Unsendable { token: 5, .. }]));
+}
+
+#[tokio::test]
+async fn long_messages_leave_in_fragments() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let mut edge = Edge::one(bind, ListenerKind::Udp);
+        let phone = phone(bind, &edge).await;
+        phone.send(&[b'x'; 65_000]).await.unwrap();
+        let (flow, text) = edge.message().await;
+        assert_eq!(text.len(), 65_000);
+        edge.reply(flow, &text);
+        let mut bytes = vec![0; 65_535];
+        assert_eq!(soon(phone.recv(&mut bytes)).await.unwrap(), 65_000);
+    }
 }
