@@ -308,6 +308,7 @@ fn wanted(config: &Config) -> io::Result<(Vec<(usize, Listen)>, transport::Confi
     let settings = transport::Config {
         listeners: listeners.collect(),
         streams: config.streams,
+        messages: config.limits,
     };
     Ok((wanted, settings))
 }

@@ -24,6 +24,44 @@ pub use config::{
     PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, Rule, ServerVerification,
     SessionTimer, StreamLimits, Tables, Target, Timers, TlsConfig, Trust, Upstream, WsConfig, Zone,
 };
+
+/// What must hold for every input, for the fuzz targets.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::message::properties;
+
+    /// A datagram.
+    pub fn sip_message(data: &[u8]) {
+        properties::datagram(data);
+    }
+
+    /// A byte stream, split in several ways.
+    pub fn sip_stream(data: &[u8]) {
+        properties::stream(data);
+    }
+
+    /// A URI.
+    pub fn sip_uri(data: &[u8]) {
+        properties::uri(data);
+    }
+
+    /// A list of name-addr values.
+    pub fn sip_name_addr(data: &[u8]) {
+        properties::name_addr(data);
+    }
+
+    /// Credentials or a challenge.
+    pub fn sip_digest(data: &[u8]) {
+        properties::digest(data);
+    }
+
+    /// A Content-Type in the first line, and a body.
+    pub fn sip_body(data: &[u8]) {
+        properties::body(data);
+    }
+}
+
+pub use config::{Config, Limits, NgOptions, Tables, Timers};
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use stats::{DropReason, StatsSnapshot};

@@ -6,21 +6,41 @@
 
 pub(crate) mod body;
 pub(crate) mod build;
+#[allow(dead_code, reason = "screening and registration will read it")]
+pub(crate) mod digest;
+#[allow(dead_code, reason = "timers and reliable responses will read it")]
+pub(crate) mod fields;
+#[allow(dead_code, reason = "the stream transports will use it")]
+pub(crate) mod frame;
+#[allow(dead_code, reason = "fields for registration, hiding and screening")]
 pub(crate) mod header;
 pub(crate) mod limits;
+#[allow(dead_code, reason = "hiding and header hygiene will use it")]
+pub(crate) mod list;
+#[allow(dead_code, reason = "registration and screening will read it")]
+pub(crate) mod name_addr;
+#[allow(dead_code, reason = "padding of lenient start lines")]
 pub(crate) mod parse;
 pub(crate) mod span;
 pub(crate) mod splice;
+#[allow(dead_code, reason = "registration and screening will use it")]
 pub(crate) mod uri;
+#[allow(dead_code, reason = "the transport and maddr of a Via")]
 pub(crate) mod via;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 pub(crate) use header::{Header, HeaderId, Method};
+pub(crate) use name_addr::NameAddr;
 pub(crate) use parse::{Parsed, Start};
 pub(crate) use span::{Span, values};
 pub(crate) use splice::Splices;
-pub(crate) use uri::{Hop, NameAddr, Uri};
+pub(crate) use uri::{Hop, Uri};
 pub(crate) use via::Via;
 
 /// A parsed message together with its bytes.
@@ -66,19 +86,6 @@ impl Message {
         let value = self.values(HeaderId::Contact).next()?;
         let addr = NameAddr::parse(&self.bytes, value)?;
         Uri::parse(&self.bytes, addr.uri).ok()?.hop(&self.bytes)
-    }
-
-    /// The value of the first row with this name, in its long form.
-    pub(crate) fn named(&self, name: &str) -> Option<&[u8]> {
-        let is_it = |header: &&Header| {
-            let row = self.text(header.row);
-            let after = row.get(name.len()..).unwrap_or_default();
-            row.get(..name.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
-                && after.trim_ascii_start().starts_with(b":")
-        };
-        let found = self.parsed.headers.iter().find(is_it)?;
-        Some(self.text(found.value))
     }
 
     /// A token in a list header such as Require.

@@ -345,7 +345,8 @@ impl Proxy {
             } else {
                 Kind::NonInvite
             };
-            let client = Client::start(kind, packet.clone(), &timers, now);
+            let carrier = self.carrier(transit.route.listener());
+            let client = Client::start_over(carrier, kind, packet.clone(), &timers, now);
             transit.branch = Some(Branch {
                 client,
                 own: None,
@@ -403,6 +404,7 @@ impl Proxy {
         };
         let (to, initial) = (transit.route.to.clone(), transit.initial);
         let listener = transit.route.listener();
+        let carrier = self.carrier(listener);
         let ack: Packet = self
             .to_callee(response, "ACK", 0, listener, sequence)
             .into();
@@ -414,7 +416,8 @@ impl Proxy {
         if let Some(transit) = self.transits.get_mut(&id) {
             transit.refused = Some(ack);
             if let Some(branch) = transit.branch.as_mut().filter(|_| initial) {
-                branch.own = Some(Client::start(Kind::NonInvite, bye, &timers, now));
+                let bye = Client::start_over(carrier, Kind::NonInvite, bye, &timers, now);
+                branch.own = Some(bye);
             }
         }
         self.schedule(id);

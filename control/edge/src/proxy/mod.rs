@@ -202,7 +202,11 @@ impl Proxy {
             return;
         }
         let mut parsed = std::mem::take(&mut self.scratch.parsed);
-        let result = parsed.parse(&bytes, &self.config.limits);
+        let limits = match self.protocol_of(from.listener).is_stream() {
+            true => self.config.limits.of_stream(),
+            false => self.config.limits,
+        };
+        let result = parsed.parse(&bytes, &limits);
         let mut message = Message { bytes, parsed };
         match result {
             Ok(()) if message.parsed.is_request() => {

@@ -124,10 +124,7 @@ impl Proxy {
         }
         let (scheme, rest) = out.split_at(out.find(':').map_or(0, |colon| colon + 1));
         let mut alias = scheme.as_bytes().to_vec();
-        if !uri.user.is_empty() {
-            alias.extend_from_slice(uri.user.of(bytes));
-            alias.push(b'@');
-        }
+        alias.extend_from_slice(uri.userinfo.of(bytes));
         alias.extend_from_slice(rest.as_bytes());
         let kept = uri.params.of(bytes).split(|b| *b == b';');
         for param in kept.filter(|param| !param.is_empty()) {
@@ -223,7 +220,8 @@ impl Proxy {
             self.bindings.remove_all(&asked.aor);
         }
         let bytes = &response.bytes;
-        let general = response.named("Expires").map(seconds);
+        let general = response.rows(HeaderId::Expires).next();
+        let general = general.map(|row| seconds(response.text(row.value)));
         for (contact, sent) in &asked.contacts {
             let granted = response.values(HeaderId::Contact).find_map(|value| {
                 let addr = NameAddr::parse(bytes, value)?;
@@ -291,12 +289,10 @@ type Alias = (Flow, Box<[u8]>);
 /// The transaction that answers to pings name.
 pub(super) const PING: u64 = 0;
 
-/// User and host of a URI, the host in lower case: what a registration is for.
+/// What a registration is for: user and host of a URI as the registrar compares them.
 fn address_of_record(bytes: &[u8], span: Span) -> Option<Vec<u8>> {
-    let uri = Uri::parse(bytes, span).ok()?;
-    let mut aor = uri.user.of(bytes).to_vec();
-    aor.push(b'@');
-    aor.extend_from_slice(&uri.host.of(bytes).to_ascii_lowercase());
+    let mut aor = Vec::new();
+    Uri::parse(bytes, span).ok()?.address_of_record(bytes, &mut aor);
     Some(aor)
 }
 

@@ -156,7 +156,7 @@ impl Proxy {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
         };
-        let mut server = Server::start(if invite {
+        let mut server = Server::start_over(self.carrier(source.listener), if invite {
             Kind::Invite
         } else {
             Kind::NonInvite
@@ -241,7 +241,7 @@ impl Proxy {
         }
         let repaired: Packet = splices.render(&bytes, bytes.len()).into();
         let mut parsed = Parsed::default();
-        if parsed.parse(&repaired, &self.config.limits).is_ok() {
+        if parsed.parse(&repaired, &self.config.limits.of_stream()).is_ok() {
             *message = Message {
                 bytes: repaired,
                 parsed,
@@ -423,6 +423,8 @@ impl Proxy {
     /// Sends our CANCEL if it is wanted and may be sent: once, and not before a provisional response.
     pub(super) fn cancel_branch(&mut self, now: Instant, id: u64) {
         let timers = self.config.timers;
+        let listener = self.transits.get(&id).map_or(0, |t| t.route.listener());
+        let carrier = self.carrier(listener);
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
@@ -435,12 +437,13 @@ impl Proxy {
         }
         let Some(sent) = self
             .scratch
-            .reparse(branch.client.request(), &self.config.limits)
+            .reparse(branch.client.request(), &self.config.limits.of_stream())
         else {
             return;
         };
         let packet: Packet = build::sibling(&sent, Sibling::Cancel(reasons)).into();
-        branch.own = Some(Client::start(Kind::NonInvite, packet.clone(), &timers, now));
+        let cancel = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
+        branch.own = Some(cancel);
         branch.cancel_by = Some(now + timers.transaction());
         branch.ringing = None;
         self.send(to, packet);

@@ -67,7 +67,7 @@ impl Proxy {
             ClientAction::DeliverAndAck => {
                 if let Some(sent) = self
                     .scratch
-                    .reparse(branch.client.request(), &self.config.limits)
+                    .reparse(branch.client.request(), &self.config.limits.of_stream())
                 {
                     let ack: Packet = build::sibling(&sent, Sibling::Ack(message)).into();
                     branch.client.acknowledge(ack.clone());

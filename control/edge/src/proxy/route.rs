@@ -11,6 +11,7 @@ use crate::message::{HeaderId, Hop, Message, NameAddr, Span, Start, Uri};
 use crate::register::{FlowToken, TokenCheck};
 use crate::route::Route;
 use crate::side::Side;
+use crate::transaction::Carrier;
 use crate::transport::{Destination, Flow, Protocol};
 
 /// A socket as the core knows it.
@@ -129,6 +130,14 @@ impl Proxy {
 
     pub(super) fn protocol_of(&self, index: u16) -> Protocol {
         self.listener(index).map_or(Protocol::Udp, |l| l.protocol)
+    }
+
+    /// Whether messages over this socket are repeated.
+    pub(super) fn carrier(&self, index: u16) -> Carrier {
+        match self.protocol_of(index).is_stream() {
+            true => Carrier::Stream,
+            false => Carrier::Datagram,
+        }
     }
 
     /// The zone of a sender: that of its listener, or of the upstream whose target it is if that zone

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Protocol;
+use crate::message::limits::Limits;
 
 /// All listeners, and what holds for the connections of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct Config {
     /// In the order by which [`super::Flow::listener`] counts.
     pub(crate) listeners: Vec<ListenerConfig>,
     pub(crate) streams: StreamLimits,
+    /// Bounds of the messages on streams.
+    pub(crate) messages: Limits,
 }
 
 /// One address to listen on.
@@ -143,8 +146,6 @@ pub struct StreamLimits {
     pub write: Duration,
     /// Bytes that wait to be sent on one connection: 256 KiB.
     pub queue: usize,
-    /// Bytes of one message: 256 KiB.
-    pub message_bytes: usize,
 }
 
 impl Default for StreamLimits {
@@ -159,7 +160,6 @@ impl Default for StreamLimits {
             connect: Duration::from_secs(4),
             write: Duration::from_secs(30),
             queue: 256 << 10,
-            message_bytes: 256 << 10,
         }
     }
 }

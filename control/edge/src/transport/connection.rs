@@ -89,7 +89,7 @@ impl Connection {
     }
 
     /// Queues bytes for the peer. A queue that is full means a peer that does not read: the
-    /// connection is closed.
+    /// connection is closed. One message always has room.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Connection {
     pub(super) fn enqueue(&self, queued: Queued) -> Result<(), io::ErrorKind> {
         let size = queued.bytes.len() + QUEUED_MESSAGE_BYTES;
         let before = self.queued_bytes.fetch_add(size, Ordering::Relaxed);
-        if before + size > self.queue_limit {
+        if before > 0 && before + size > self.queue_limit {
             self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
             self.close(CloseReason::QueueFull);
             return Err(io::ErrorKind::StorageFull);
@@ -110,7 +110,10 @@ impl Connection {
     /// A queued message has left, or never will.
     pub(super) fn dequeued(&self, queued: &Queued) {
         let size = queued.bytes.len() + QUEUED_MESSAGE_BYTES;
-        self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+        let before = self.queued_bytes.fetch_sub(size, Ordering::Relaxed);
+        if before == size && self.close_reason.get().is_some() {
+            self.closing.notify_one();
+        }
     }
 
     /// Has the task close it.
@@ -127,6 +130,13 @@ impl Connection {
             if let Some(reason) = self.close_reason.get() {
                 return *reason;
             }
+        }
+    }
+
+    /// Waits until nothing is queued any more, of a connection that is being closed.
+    pub(super) async fn drained(&self) {
+        while self.queued_bytes.load(Ordering::Relaxed) > 0 {
+            self.closing.notified().await;
         }
     }
 

@@ -17,6 +17,9 @@ use nix::sys::socket::{
     recvmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
 use parking_lot::{Mutex, RwLock};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -56,9 +59,13 @@ impl Datagrams {
         let is_any = address.ip().is_unspecified();
         if address.is_ipv4() {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+            // Long messages are cut on the way, where that is needed, instead of getting lost where
+            // ICMP is filtered.
+            set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &is_any)?;
         } else {
             setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+            set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT)?;
             setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &is_any)?;
         }
         let buffer = socket2::SockRef::from(&socket).recv_buffer_size();
@@ -198,11 +205,14 @@ impl Datagrams {
         self.remember(batch);
         let mut rest = batch;
         while let Some((first, after)) = rest.split_first() {
-            // Addresses of our own differ from datagram to datagram; a batch has room for one.
-            let sent = if self.locals.is_some() || after.is_empty() {
+            // One call sends from one address of ours.
+            let local = first.to.connection;
+            let run = rest.iter().take_while(|o| o.to.connection == local);
+            let run = rest.get(..run.count().min(BATCH)).unwrap_or_default();
+            let sent = if after.is_empty() {
                 self.send_one(first).map(|()| 1)
             } else {
-                self.send_many(rest)
+                self.send_many(run, local)
             };
             let done = match sent {
                 Ok(n) => n.max(1),
@@ -223,17 +233,20 @@ impl Datagrams {
         }
     }
 
-    fn send_many(&self, batch: &[Outgoing]) -> io::Result<usize> {
-        let batch = batch.get(..BATCH).unwrap_or(batch);
+    fn send_many(&self, batch: &[Outgoing], local: u64) -> io::Result<usize> {
         let slices: Vec<_> = batch.iter().map(|o| [IoSlice::new(&o.bytes)]).collect();
         let addresses: Vec<_> = batch
             .iter()
             .map(|o| Some(SockaddrStorage::from(o.to.peer)))
             .collect();
+        let source = self.local(local).map(Source::new);
+        let control = source.as_ref().map(Source::control);
         past_errors(|| {
-            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.len(), None);
+            let space = source.as_ref().map(Source::space);
+            let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(batch.len(), space);
             let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-            let sent = sendmmsg(fd, &mut headers, &slices, &addresses, [], flags)?;
+            let control = control.as_slice();
+            let sent = sendmmsg(fd, &mut headers, &slices, &addresses, control, flags)?;
             Ok(sent.count())
         })
     }
@@ -242,26 +255,13 @@ impl Datagrams {
         let address = SockaddrStorage::from(outgoing.to.peer);
         let slices = [IoSlice::new(&outgoing.bytes)];
         let (fd, flags) = (self.socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let send = |control: &[ControlMessage<'_>]| {
-            past_errors(|| Ok(sendmsg(fd, &slices, control, flags, Some(&address))?))
-        };
-        match self.local(outgoing.to.connection) {
-            None => send(&[]),
-            Some(IpAddr::V4(ip)) => send(&[ControlMessage::Ipv4PacketInfo(&libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(ip.octets()),
-                },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            })]),
-            Some(IpAddr::V6(ip)) => send(&[ControlMessage::Ipv6PacketInfo(&libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: ip.octets(),
-                },
-                ipi6_ifindex: 0,
-            })]),
-        }?;
-        Ok(())
+        let source = self.local(outgoing.to.connection).map(Source::new);
+        let control = source.as_ref().map(Source::control);
+        past_errors(|| {
+            let control = control.as_slice();
+            sendmsg(fd, &slices, control, flags, Some(&address))?;
+            Ok(())
+        })
     }
 
     /// Tells shards of datagrams that ICMP says did not arrive.
@@ -356,6 +356,47 @@ impl Datagrams {
     }
 }
 
+/// The local address that a datagram leaves from (`IP_PKTINFO`, `IPV6_PKTINFO`).
+enum Source {
+    V4(libc::in_pktinfo),
+    V6(libc::in6_pktinfo),
+}
+
+impl Source {
+    fn new(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::V4(libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            }),
+            IpAddr::V6(ip) => Self::V6(libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                ipi6_ifindex: 0,
+            }),
+        }
+    }
+
+    fn control(&self) -> ControlMessage<'_> {
+        match self {
+            Self::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+            Self::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+        }
+    }
+
+    /// Room for it in the headers of a batch.
+    fn space(&self) -> Vec<u8> {
+        match self {
+            Self::V4(_) => cmsg_space!(libc::in_pktinfo),
+            Self::V6(_) => cmsg_space!(libc::in6_pktinfo),
+        }
+    }
+}
+
 thread_local! {
     /// Room for one batch, shared by all sockets whose tasks run on the thread. Pages that nothing
     /// was received into are not there.
@@ -413,3 +454,36 @@ fn local_address(control: ControlMessageOwned) -> Option<IpAddr> {
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of `linux/errqueue.h`.
 const ORIGIN_ICMP: u8 = 2;
 const ORIGIN_ICMP6: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn packets_may_be_cut_on_the_way() {
+        let v4 = Datagrams::bind(0, "127.0.0.1:0".parse().unwrap()).unwrap();
+        assert_eq!(
+            ip_mtu_discover(&v4.socket).unwrap(),
+            Ipv4PathMtuDiscovery::DONT
+        );
+        let v6 = Datagrams::bind(0, "[::1]:0".parse().unwrap()).unwrap();
+        assert_eq!(
+            ipv6_mtu_discover(&v6.socket).unwrap(),
+            Ipv6PathMtuDiscovery::DONT
+        );
+    }
+
+    #[test]
+    fn an_error_is_believed_when_it_quotes_what_only_the_path_knows() {
+        let long: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        assert!(is_quote(&long, &long[..548]));
+        assert!(is_quote(&long, &long[..QUOTED_BYTES]));
+        assert!(!is_quote(&long, &long[..QUOTED_BYTES - 1]));
+        assert!(!is_quote(&long, &[&long[..300], b"x"].concat()));
+        assert!(is_quote(b"short", b"short"));
+        assert!(!is_quote(b"short", b"shor"));
+        assert!(!is_quote(b"short", b"shorter"));
+    }
+}

@@ -2,11 +2,14 @@
 //! message (RFC 7118 §5). Bytes in, whole messages and what has to be answered out; no I/O.
 
 use std::io::Cursor;
+use std::net::SocketAddr;
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::limits::{CONTROL_FRAME_BYTES, HEADER_BYTES};
+use super::limits::CONTROL_FRAME_BYTES;
+use crate::message::frame::{Frame, FrameError, Framer};
+use crate::message::limits::Limits;
 use crate::transaction::Packet;
 
 /// What the bytes of a connection hold.
@@ -25,14 +28,12 @@ pub(super) enum Framed {
 /// Why a connection cannot go on: where its next message starts is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FramingError {
-    #[error("the headers are longer than {HEADER_BYTES} bytes")]
-    Headers,
-    /// Missing, malformed, or two different ones. The headers are there, so that the request can be
-    /// refused.
-    #[error("the Content-Length is missing or no number")]
-    Length(Packet),
-    #[error("it is no SIP")]
-    NotSip,
+    /// With the response to the request that broke it, if there can be one.
+    #[error("{error}")]
+    Sip {
+        error: FrameError,
+        response: Option<Packet>,
+    },
     #[error("the message would have {0} bytes")]
     TooLong(u64),
     #[error("a WebSocket frame breaks RFC 6455")]
@@ -41,68 +42,57 @@ pub(super) enum FramingError {
 
 /// The framing of one connection.
 #[derive(Debug)]
-pub(super) struct Framing {
-    kind: Kind,
+pub(super) enum Framing {
+    Sip(Framer),
+    WebSocket(Frames),
+}
+
+/// The frames of a WebSocket client.
+#[derive(Debug)]
+pub(super) struct Frames {
     buffer: Vec<u8>,
     /// Bytes at the start of the buffer of which messages were made: taken out once per push, so that
     /// many small messages are not moved once for each.
     taken: usize,
+    /// Of a message whose last frame did not come yet.
+    fragments: Option<Vec<u8>>,
     /// Longest message.
     longest: usize,
 }
 
-#[derive(Debug)]
-enum Kind {
-    Sip {
-        /// No end of headers is among so many bytes of the message.
-        searched: usize,
-        /// Bytes of the message, once its headers are there.
-        length: Option<usize>,
-        /// A CRLF came before what is in the buffer: another one makes a ping.
-        half_ping: bool,
-    },
-    /// `fragments` of a message whose last frame did not come yet.
-    WebSocket { fragments: Option<Vec<u8>> },
-}
-
 impl Framing {
-    /// A stream of messages of at most `longest` bytes.
-    pub(super) fn sip(longest: usize) -> Self {
-        let kind = Kind::Sip {
-            searched: 0,
-            length: None,
-            half_ping: false,
-        };
-        Self {
-            kind,
-            buffer: Vec::new(),
-            taken: 0,
-            longest,
-        }
+    /// A stream of messages. Responses to those that break it name `peer`.
+    pub(super) fn sip(limits: Limits, peer: SocketAddr) -> Self {
+        Self::Sip(Framer::new(limits, peer))
     }
 
     /// Frames of a WebSocket client.
-    pub(super) fn web_socket(longest: usize) -> Self {
-        Self {
-            kind: Kind::WebSocket { fragments: None },
+    pub(super) fn web_socket(limits: Limits) -> Self {
+        Self::WebSocket(Frames {
             buffer: Vec::new(),
             taken: 0,
-            longest,
-        }
+            fragments: None,
+            longest: limits.stream_message_bytes,
+        })
     }
 
     /// Takes what was received. [`Self::next`] must be asked until it has nothing, before more is
     /// pushed: so the buffer holds one message and one read.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
-        self.buffer.extend_from_slice(bytes);
+        match self {
+            Self::Sip(framer) => framer.push(bytes),
+            Self::WebSocket(frames) => frames.push(bytes),
+        }
     }
 
     /// A message has started and is not complete.
     pub(super) fn is_incomplete(&self) -> bool {
-        let fragmented = matches!(&self.kind, Kind::WebSocket { fragments: Some(_) });
-        fragmented || self.buffer.len() > self.taken
+        match self {
+            Self::Sip(framer) => framer.is_partial(),
+            Self::WebSocket(frames) => {
+                frames.fragments.is_some() || frames.buffer.len() > frames.taken
+            }
+        }
     }
 
     /// What comes next in the bytes; `None` when it is not there yet.
@@ -111,16 +101,19 @@ impl Framing {
     ///
     /// When the connection is broken. Nothing can be read from it any more.
     pub(super) fn next(&mut self) -> Result<Option<Framed>, FramingError> {
-        let framed = match self.kind {
-            Kind::Sip { .. } => self.next_sip(),
-            Kind::WebSocket { .. } => self.next_frame(),
+        let framer = match self {
+            Self::Sip(framer) => framer,
+            Self::WebSocket(frames) => return frames.next(),
         };
-        if self.buffer.len() == self.taken {
-            // Thousands of idle connections have no buffer.
-            self.buffer = Vec::new();
-            self.taken = 0;
+        match framer.poll() {
+            None => Ok(None),
+            Some(Frame::Message(message)) => Ok(Some(Framed::Message(message))),
+            Some(Frame::Ping) => Ok(Some(Framed::Ping(b"\r\n"[..].into()))),
+            Some(Frame::Refused { error, response }) => Err(FramingError::Sip {
+                error,
+                response: response.map(Packet::from),
+            }),
         }
-        framed
     }
 
     /// A message as it is sent; `None`: the bytes themselves. Text as long as it is UTF-8, since
@@ -132,59 +125,26 @@ impl Framing {
             frame(OpCode::Data(data), message)
         })
     }
+}
 
-    fn next_sip(&mut self) -> Result<Option<Framed>, FramingError> {
-        let Kind::Sip {
-            searched,
-            length,
-            half_ping,
-        } = &mut self.kind
-        else {
-            return Ok(None);
-        };
-        let mut rest = self.buffer.get(self.taken..).unwrap_or_default();
-        if length.is_none() {
-            while let Some(after) = rest.strip_prefix(b"\r\n") {
-                rest = after;
-                self.taken += 2;
-                *half_ping = !*half_ping;
-                if !*half_ping {
-                    return Ok(Some(Framed::Ping(Packet::from(&b"\r\n"[..]))));
-                }
-            }
-            if matches!(rest, [] | [b'\r']) {
-                return Ok(None);
-            }
-            *half_ping = false;
-            let from = searched.saturating_sub(3);
-            let unseen = rest.get(from..).unwrap_or_default();
-            let Some(end) = memchr::memmem::find(unseen, b"\r\n\r\n").map(|at| from + at + 4)
-            else {
-                *searched = rest.len();
-                check_start(rest)?;
-                return Ok(None);
-            };
-            let head = rest.get(..end).unwrap_or_default();
-            check_start(head)?;
-            let body = content_length(head).ok_or_else(|| FramingError::Length(head.into()))?;
-            let total = body.saturating_add(end as u64);
-            let fits = usize::try_from(total).ok().filter(|n| *n <= self.longest);
-            *length = Some(fits.ok_or(FramingError::TooLong(total))?);
-        }
-        let Some(message) = length.and_then(|length| rest.get(..length)) else {
-            return Ok(None);
-        };
-        let message = Packet::from(message);
-        self.taken += message.len();
-        *length = None;
-        *searched = 0;
-        Ok(Some(Framed::Message(message)))
+impl Frames {
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        self.buffer.extend_from_slice(bytes);
     }
 
-    fn next_frame(&mut self) -> Result<Option<Framed>, FramingError> {
-        let Kind::WebSocket { fragments } = &mut self.kind else {
-            return Ok(None);
-        };
+    fn next(&mut self) -> Result<Option<Framed>, FramingError> {
+        let framed = self.step();
+        if self.buffer.len() == self.taken {
+            // Thousands of idle connections have no buffer.
+            self.buffer = Vec::new();
+            self.taken = 0;
+        }
+        framed
+    }
+
+    fn step(&mut self) -> Result<Option<Framed>, FramingError> {
         loop {
             let rest = self.buffer.get(self.taken..).unwrap_or_default();
             let mut cursor = Cursor::new(rest);
@@ -195,7 +155,7 @@ impl Framing {
             let room = match header.opcode {
                 OpCode::Control(_) => CONTROL_FRAME_BYTES,
                 OpCode::Data(_) => {
-                    let held = fragments.as_ref().map_or(0, Vec::len);
+                    let held = self.fragments.as_ref().map_or(0, Vec::len);
                     self.longest.saturating_sub(held)
                 }
             };
@@ -232,15 +192,15 @@ impl Framing {
                     }));
                 }
                 OpCode::Data(Data::Continue) => {
-                    let mut whole = fragments.take().ok_or(FramingError::WebSocket)?;
+                    let mut whole = self.fragments.take().ok_or(FramingError::WebSocket)?;
                     whole.extend(payload);
                     whole
                 }
-                OpCode::Data(_) if fragments.is_some() => return Err(FramingError::WebSocket),
+                OpCode::Data(_) if self.fragments.is_some() => return Err(FramingError::WebSocket),
                 OpCode::Data(_) => payload,
             };
             if !header.is_final {
-                *fragments = Some(whole);
+                self.fragments = Some(whole);
                 continue;
             }
             return Ok(Some(match whole.as_slice() {
@@ -251,46 +211,6 @@ impl Framing {
             }));
         }
     }
-}
-
-/// Refuses what can be no SIP as early as its first line says so.
-fn check_start(head: &[u8]) -> Result<(), FramingError> {
-    if head.len() > HEADER_BYTES {
-        return Err(FramingError::Headers);
-    }
-    match memchr::memchr(b'\n', head) {
-        Some(end) => {
-            let line = head.get(..end).unwrap_or_default();
-            let is_sip = memchr::memmem::find(&line.to_ascii_uppercase(), b"SIP/").is_some();
-            is_sip.then_some(()).ok_or(FramingError::NotSip)
-        }
-        // A method, or the start of a status line: letters of the alphabet of tokens.
-        None if head.iter().take(4).all(u8::is_ascii_graphic) => Ok(()),
-        None => Err(FramingError::NotSip),
-    }
-}
-
-/// The one value of Content-Length among the headers.
-fn content_length(head: &[u8]) -> Option<u64> {
-    let mut found = None;
-    for line in head.split(|b| *b == b'\n').skip(1) {
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        let (name, value) = line.split_at_checked(colon)?;
-        let name = name.trim_ascii_end();
-        if !(name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"l")) {
-            continue;
-        }
-        let digits = value.get(1..)?.trim_ascii();
-        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let text = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
-        let value: u64 = text.parse().ok()?;
-        if found.replace(value).is_some_and(|before| before != value) {
-            return None;
-        }
-    }
-    found
 }
 
 /// A frame as a server sends it: final, not masked.

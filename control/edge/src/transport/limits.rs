@@ -34,9 +34,6 @@ pub(super) const READ_BYTES: usize = 8192;
 /// What a queued message costs beside its bytes, for the bound of a write queue.
 pub(super) const QUEUED_MESSAGE_BYTES: usize = 64;
 
-/// Bytes of the headers of a message on a stream; a datagram cannot be much longer either.
-pub(super) const HEADER_BYTES: usize = 64 << 10;
-
 /// Connections that are being opened by us at a time. The targets of a flood of requests with
 /// addresses that never answer must not take all descriptors.
 pub(super) const CONNECTING: usize = 1024;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::limits::QUEUED_BATCHES;
 use super::stats::TransportStats;
@@ -10,13 +11,39 @@ use super::{Arrived, Flow};
 use crate::cookie::Key;
 use crate::transaction::Packet;
 
-/// What a shard reads from: lists in the order of arrival.
-pub(crate) type Inbox = mpsc::Receiver<Vec<Arrived>>;
+/// What a shard reads from.
+///
+/// Datagrams and connections come by queues of their own and take turns: connections wait for room,
+/// so that a flood over them would leave none for datagrams, which do not wait.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    datagrams: mpsc::Receiver<Vec<Arrived>>,
+    streams: mpsc::Receiver<Vec<Arrived>>,
+}
+
+impl Inbox {
+    /// The next list, in the order of arrival; `None` when the transports are gone. What it waits
+    /// for is not lost when it is dropped.
+    pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
+        tokio::select! {
+            Some(list) = self.datagrams.recv() => Some(list),
+            Some(list) = self.streams.recv() => Some(list),
+            else => None,
+        }
+    }
+}
+
+/// The other end of an [`Inbox`].
+#[derive(Clone)]
+struct Outbox {
+    datagrams: mpsc::Sender<Vec<Arrived>>,
+    streams: mpsc::Sender<Vec<Arrived>>,
+}
 
 /// The shards, seen from the sockets.
 #[derive(Clone)]
 pub(crate) struct Shards {
-    inboxes: Vec<mpsc::Sender<Vec<Arrived>>>,
+    inboxes: Vec<Outbox>,
     choose: Arc<Choose>,
 }
 
@@ -35,7 +62,16 @@ impl Shards {
         count: usize,
         choose: impl Fn(&[u8]) -> usize + Send + Sync + 'static,
     ) -> (Self, Vec<Inbox>) {
-        let (inboxes, receivers) = (0..count).map(|_| mpsc::channel(QUEUED_BATCHES)).unzip();
+        let lanes = |_| {
+            let (datagrams, from_datagrams) = mpsc::channel(QUEUED_BATCHES);
+            let (streams, from_streams) = mpsc::channel(QUEUED_BATCHES);
+            let inbox = Inbox {
+                datagrams: from_datagrams,
+                streams: from_streams,
+            };
+            (Outbox { datagrams, streams }, inbox)
+        };
+        let (inboxes, receivers) = (0..count).map(lanes).unzip();
         let choose = Arc::new(choose);
         (Self { inboxes, choose }, receivers)
     }
@@ -61,7 +97,7 @@ impl Shards {
             if list.is_empty() {
                 continue;
             }
-            if let Err(mpsc::error::TrySendError::Full(list)) = inbox.try_send(list) {
+            if let Err(TrySendError::Full(list)) = inbox.datagrams.try_send(list) {
                 TransportStats::add_many(&stats.overload, list.len());
             }
         }
@@ -74,18 +110,19 @@ impl Shards {
         self.tell(index, Arrived::Message { flow, bytes }).await;
     }
 
-    /// Tells one shard, and waits until it has room.
+    /// Tells one shard of a connection, and waits until it has room.
     pub(super) async fn tell(&self, shard: usize, arrived: Arrived) {
         if let Some(inbox) = self.inboxes.get(shard) {
             // A shard that is gone has stopped.
-            let _ = inbox.send(vec![arrived]).await;
+            let _ = inbox.streams.send(vec![arrived]).await;
         }
     }
 
-    /// Tells one shard unless it does not keep up.
+    /// Tells one shard of a datagram, unless it does not keep up.
     pub(super) fn try_tell(&self, shard: usize, arrived: Arrived, stats: &TransportStats) {
-        let told = self.inboxes.get(shard).map(|i| i.try_send(vec![arrived]));
-        if matches!(told, Some(Err(mpsc::error::TrySendError::Full(_)))) {
+        if let Some(inbox) = self.inboxes.get(shard)
+            && let Err(TrySendError::Full(_)) = inbox.datagrams.try_send(vec![arrived])
+        {
             TransportStats::add(&stats.overload);
         }
     }
@@ -182,6 +219,36 @@ mod tests {
             .map(|n| shard(&format!("BYE sip:a SIP/2.0\r\ni: {n}\r\n\r\n")))
             .collect();
         assert_eq!(spread.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn connections_that_wait_leave_room_for_datagrams() {
+        let (shards, mut inboxes) = Shards::new(1, |_| 0);
+        let flow = |connection| Flow {
+            listener: 0,
+            peer: "192.0.2.1:1".parse().unwrap(),
+            connection,
+        };
+        let flood = shards.clone();
+        let flood = tokio::spawn(async move {
+            loop {
+                flood.message(flow(1), b"x"[..].into()).await;
+            }
+        });
+        while shards.inboxes[0].streams.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let stats = TransportStats::default();
+        let mut lists = shards.lists();
+        shards.sort(&mut lists, flow(0), b"x");
+        shards.offer(lists, &stats);
+        let datagram = Arrived::Message {
+            flow: flow(0),
+            bytes: b"x"[..].into(),
+        };
+        while inboxes[0].recv().await != Some(vec![datagram.clone()]) {}
+        assert_eq!(stats.overload.load(std::sync::atomic::Ordering::Relaxed), 0);
+        flood.abort();
     }
 
     proptest! {

@@ -14,10 +14,12 @@ use super::datagrams::Datagrams;
 use super::shard::Shards;
 use super::stats::TransportStats;
 use super::tls::Tls;
+use crate::message::limits::Limits;
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) limits: StreamLimits,
+    pub(super) messages: Limits,
     pub(super) listeners: Vec<Listener>,
     pub(super) shards: Shards,
     pub(super) stats: Arc<TransportStats>,

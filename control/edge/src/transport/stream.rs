@@ -285,7 +285,7 @@ async fn run<S>(
     let reason = tokio::select! {
         reason = read(shared, listener, connection, reader) => reason,
         reason = write(shared, listener, connection, &mut queue, &mut leaving, &mut writer) => reason,
-        reason = connection.closing() => reason,
+        reason = closing(connection) => reason,
     };
     // Nobody finds it from here on, so that nothing more is queued.
     shared.table.write().remove(connection.flow);
@@ -299,6 +299,16 @@ async fn run<S>(
     shared.shards.tell_all(&closed).await;
     // The peer may not read any more.
     let _ = timeout(LINGER, writer.shutdown()).await;
+}
+
+/// Waits until the connection is to be closed. Who asks for that may have sent a refusal before: it
+/// leaves first, if the peer reads.
+async fn closing(connection: &Connection) -> CloseReason {
+    let reason = connection.closing().await;
+    if reason == CloseReason::Asked {
+        let _ = timeout(LINGER, connection.drained()).await;
+    }
+    reason
 }
 
 /// Ends a connection that never was one.
@@ -349,11 +359,10 @@ async fn read<S: AsyncRead>(
     connection: &Connection,
     mut reader: ReadHalf<S>,
 ) -> CloseReason {
-    let longest = shared.limits.message_bytes;
     let mut framing = if listener.ws.is_some() {
-        Framing::web_socket(longest)
+        Framing::web_socket(shared.messages)
     } else {
-        Framing::sip(longest)
+        Framing::sip(shared.messages, connection.flow.peer)
     };
     let mut patience = Patience::new(&shared.limits, clock(), &connection.origin);
     loop {
@@ -381,10 +390,14 @@ async fn read<S: AsyncRead>(
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(peer = %connection.flow.peer, %error, "stream broken");
-                    if let FramingError::Length(head) = error {
-                        // The core refuses it.
-                        shared.shards.message(connection.flow, head).await;
-                        tokio::time::sleep(LINGER).await;
+                    if let FramingError::Sip {
+                        response: Some(response),
+                        ..
+                    } = error
+                    {
+                        // It leaves, if the peer reads.
+                        let _ = connection.enqueue(raw(response));
+                        let _ = timeout(LINGER, connection.drained()).await;
                     }
                     return CloseReason::Framing;
                 }
@@ -426,7 +439,7 @@ async fn deliver(
         Framed::Close(answer) => {
             // Its answer leaves, if the peer still reads.
             let _ = connection.enqueue(raw(answer));
-            tokio::time::sleep(LINGER).await;
+            let _ = timeout(LINGER, connection.drained()).await;
             return Err(CloseReason::Peer);
         }
         Framed::Ping(answer) => Some(answer),

@@ -42,7 +42,15 @@ impl Edge {
             })
             .collect();
         let (shards, mut inboxes) = Shards::new(1, |_| 0);
-        let transports = Transports::open(&Config { listeners, streams }, shards).unwrap();
+        let transports = Transports::open(
+            &Config {
+                listeners,
+                streams,
+                ..Config::default()
+            },
+            shards,
+        )
+        .unwrap();
         Self {
             sender: transports.sender(0),
             transports,

@@ -118,6 +118,7 @@ impl Transports {
         }
         let shared = Arc::new(Shared {
             limits: config.streams,
+            messages: config.messages,
             listeners,
             shards: shards.clone(),
             stats: Arc::default(),
@@ -226,7 +227,8 @@ impl Sender {
         found.cloned().map(Hold::new)
     }
 
-    /// Closes a connection. What is queued on it is told as unsendable.
+    /// Closes a connection. What is queued on it leaves first, if the peer reads it soon; the rest is
+    /// told as unsendable.
     #[cfg_attr(not(test), expect(dead_code, reason = "screening asks for it"))]
     pub(crate) fn close(&self, flow: Flow) {
         let table = self.shared.table.read();

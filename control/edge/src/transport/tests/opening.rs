@@ -26,7 +26,7 @@ async fn all_listeners_that_fail_are_named_at_once() {
             listener("127.0.0.1:0", tls(vec![missing])),
             listener("127.0.0.1:0", tls(Vec::new())),
         ],
-        streams: StreamLimits::default(),
+        ..Config::default()
     };
     let (shards, _inboxes) = Shards::new(1, |_| 0);
     let error = Transports::open(&config, shards).unwrap_err();
@@ -55,7 +55,7 @@ async fn a_key_of_another_certificate_is_refused() {
                 ..TlsConfig::default()
             }),
         }],
-        streams: StreamLimits::default(),
+        ..Config::default()
     };
     let (shards, _inboxes) = Shards::new(1, |_| 0);
     let error = Transports::open(&config, shards).unwrap_err();

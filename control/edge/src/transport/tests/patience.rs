@@ -15,7 +15,6 @@ const LIMITS: StreamLimits = StreamLimits {
     connect: Duration::ZERO,
     write: Duration::ZERO,
     queue: 0,
-    message_bytes: 0,
 };
 
 fn after(start: Instant, seconds: u64) -> Instant {

@@ -89,6 +89,40 @@ async fn many_datagrams_leave_and_arrive_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_batch_leaves_from_the_addresses_that_were_asked() {
+    for (bind, hosts) in [
+        ("0.0.0.0:0", ["127.0.0.1", "127.0.0.2"]),
+        ("[::]:0", ["::1", "::1"]),
+    ] {
+        let mut edge = Edge::one(bind, ListenerKind::Udp);
+        let mut phones = Vec::new();
+        for host in hosts {
+            let asked = SocketAddr::new(host.parse().unwrap(), edge.address().port());
+            let from = if asked.is_ipv4() { "127.0.0.1:0" } else { bind };
+            let phone = UdpSocket::bind(from).await.unwrap();
+            phone.connect(asked).await.unwrap();
+            phone.send(REQUEST.as_bytes()).await.unwrap();
+            let (flow, _) = edge.message().await;
+            for n in 0..70 {
+                let bytes = format!("{n} {RESPONSE}").into_bytes().into();
+                let to = Destination::Flow(flow);
+                edge.sender.send(&to, bytes, 0).unwrap();
+            }
+            phones.push(phone);
+        }
+        let mut failed = Vec::new();
+        edge.sender.flush(&mut failed);
+        assert_eq!(failed, []);
+        for phone in phones {
+            for n in 0..70 {
+                let start = format!("{n} ");
+                assert!(recv(&phone).await.starts_with(start.as_bytes()), "{n}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn keepalives_are_taken_out_and_told() {
     let mut edge = Edge::one("127.0.0.1:0", ListenerKind::Udp);
     let phone = phone("127.0.0.1:0", &edge).await;
@@ -113,7 +147,11 @@ async fn keepalives_are_taken_out_and_told() {
 async fn a_datagram_that_nobody_takes_is_unsendable() {
     for bind in ["127.0.0.1:0", "[::1]:0"] {
         let mut edge = Edge::one(bind, ListenerKind::Udp);
-        let gone = UdpSocket::bind(bind).await.unwrap().local_addr().unwrap();
+        // Bound, so that nobody else gets the port, and deaf to all but one.
+        let deaf = UdpSocket::bind(bind).await.unwrap();
+        let somebody = UdpSocket::bind(bind).await.unwrap();
+        deaf.connect(somebody.local_addr().unwrap()).await.unwrap();
+        let gone = deaf.local_addr().unwrap();
         edge.open(gone, None, 77).unwrap();
         assert_eq!(
             edge.unsendable().await,
@@ -140,4 +178,18 @@ async fn what_no_route_leads_to_is_told_at_once() {
     edge.sender.flush(&mut failed);
     // A socket on loopback has no way out.
     assert!(matches!(failed[..], [Arrived::Unsendable { token: 5, .. }]));
+}
+
+#[tokio::test]
+async fn long_messages_leave_in_fragments() {
+    for bind in ["127.0.0.1:0", "[::1]:0"] {
+        let mut edge = Edge::one(bind, ListenerKind::Udp);
+        let phone = phone(bind, &edge).await;
+        phone.send(&[b'x'; 65_000]).await.unwrap();
+        let (flow, text) = edge.message().await;
+        assert_eq!(text.len(), 65_000);
+        edge.reply(flow, &text);
+        let mut bytes = vec![0; 65_535];
+        assert_eq!(soon(phone.recv(&mut bytes)).await.unwrap(), 65_000);
+    }
 }
