@@ -61,7 +61,6 @@ pub mod fuzzing {
     }
 }
 
-pub use config::{Config, Limits, NgOptions, Tables, Timers};
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use stats::{DropReason, StatsSnapshot};

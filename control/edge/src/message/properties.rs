@@ -148,7 +148,7 @@ pub(crate) fn uri(data: &[u8]) {
     let Ok(uri) = Uri::parse(data, Span::new(0, data.len())) else {
         return;
     };
-    uri.address(data);
+    uri.hop(data);
     let mut key = Vec::new();
     uri.address_of_record(data, &mut key);
     let same = uri.equals(data, &uri, data);

@@ -292,7 +292,9 @@ pub(super) const PING: u64 = 0;
 /// What a registration is for: user and host of a URI as the registrar compares them.
 fn address_of_record(bytes: &[u8], span: Span) -> Option<Vec<u8>> {
     let mut aor = Vec::new();
-    Uri::parse(bytes, span).ok()?.address_of_record(bytes, &mut aor);
+    Uri::parse(bytes, span)
+        .ok()?
+        .address_of_record(bytes, &mut aor);
     Some(aor)
 }
 

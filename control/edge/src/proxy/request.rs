@@ -156,11 +156,14 @@ impl Proxy {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
         };
-        let mut server = Server::start_over(self.carrier(source.listener), if invite {
-            Kind::Invite
-        } else {
-            Kind::NonInvite
-        });
+        let mut server = Server::start_over(
+            self.carrier(source.listener),
+            if invite {
+                Kind::Invite
+            } else {
+                Kind::NonInvite
+            },
+        );
         let reply_to = self.reply_target(&request, source);
         let sent_by = request.parsed.via.host_ip(&request.bytes);
         let sent_by = sent_by
@@ -241,7 +244,10 @@ impl Proxy {
         }
         let repaired: Packet = splices.render(&bytes, bytes.len()).into();
         let mut parsed = Parsed::default();
-        if parsed.parse(&repaired, &self.config.limits.of_stream()).is_ok() {
+        if parsed
+            .parse(&repaired, &self.config.limits.of_stream())
+            .is_ok()
+        {
             *message = Message {
                 bytes: repaired,
                 parsed,

@@ -194,10 +194,12 @@ impl Proxy {
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
-        let Some(branch) = transit.branch.as_mut().filter(|b| b.client.is_open()) else {
+        let Some(branch) = transit.branch.as_mut() else {
             return;
         };
-        branch.client.terminate();
+        if !branch.client.on_transport_error() {
+            return;
+        }
         branch.ringing = None;
         let (method, dialog) = (transit.request.method(), transit.dialog);
         let is_flow = matches!(transit.route.to, Destination::Flow(_));
