@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listen, ListenerKind};
 use crate::cookie::Key;
-use crate::limits::QUEUED_ANSWERS;
-use crate::proxy::{Action, Listener, Proxy};
+use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS};
+use crate::proxy::{Action, Call, CallFilter, Listener, Proxy};
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
@@ -27,7 +27,7 @@ pub struct Edge {
     addresses: Vec<SocketAddr>,
     asks_from: Option<SocketAddr>,
     stats: Vec<Arc<Stats>>,
-    shards: Vec<(JoinHandle<()>, Option<oneshot::Sender<()>>)>,
+    shards: Vec<(JoinHandle<()>, Handle)>,
     /// Closes the sockets when dropped.
     transports: Transports,
 }
@@ -89,8 +89,10 @@ impl Edge {
                 answers,
                 holds: HashMap::default(),
             };
-            let task = tokio::spawn(shard.run(inbox, answered, stopped));
-            tasks.push((task, Some(stop)));
+            let (commands, commanded) = mpsc::channel(QUEUED_COMMANDS);
+            let task = tokio::spawn(shard.run(inbox, answered, commanded, stopped));
+            let stop = Some(stop);
+            tasks.push((task, Handle { stop, commands }));
         }
         Ok(Self {
             addresses,
@@ -127,6 +129,56 @@ impl Edge {
         all
     }
 
+    /// The calls that `filter` names, at most `most`.
+    pub async fn calls(&self, filter: &CallFilter, most: usize) -> Vec<Call> {
+        let mut all = Vec::new();
+        for (_, handle) in &self.shards {
+            let (tell, told) = oneshot::channel();
+            let filter = filter.clone();
+            let most = most - all.len();
+            let asked = handle.commands.send(Command::Calls { filter, most, tell });
+            // A shard that has stopped has no calls.
+            if asked.await.is_ok() {
+                all.extend(told.await.unwrap_or_default());
+            }
+        }
+        all
+    }
+
+    /// Ends the calls that `filter` names, at most `most`, and tells both sides a `Reason` with this
+    /// SIP cause and text (RFC 3326). How many calls those are; their parties are told meanwhile.
+    pub async fn end_calls(
+        &self,
+        filter: &CallFilter,
+        most: usize,
+        cause: u16,
+        text: &str,
+    ) -> usize {
+        let mut count = 0;
+        for (_, handle) in &self.shards {
+            let (tell, told) = oneshot::channel();
+            let command = Command::End {
+                filter: filter.clone(),
+                most: most - count,
+                cause,
+                text: text.to_owned(),
+                tell,
+            };
+            if handle.commands.send(command).await.is_ok() {
+                count += told.await.unwrap_or_default();
+            }
+        }
+        count
+    }
+
+    /// New calls are refused with 503 from now on; those in progress go on.
+    pub async fn drain(&self) {
+        for (_, handle) in &self.shards {
+            // A shard that has stopped takes none.
+            let _ = handle.commands.send(Command::Drain).await;
+        }
+    }
+
     /// Reads the certificates again, for handshakes from now on. Zones and listeners must be those of
     /// the start.
     ///
@@ -141,7 +193,11 @@ impl Edge {
 
     /// Refuses new calls, waits for requests in progress up to `Config::drain`, then closes.
     pub async fn stop(mut self) {
-        for stop in self.shards.iter_mut().filter_map(|(_, stop)| stop.take()) {
+        for stop in self
+            .shards
+            .iter_mut()
+            .filter_map(|(_, handle)| handle.stop.take())
+        {
             // The shard may have ended already.
             let _ = stop.send(());
         }
@@ -157,6 +213,31 @@ impl Drop for Edge {
             task.abort();
         }
     }
+}
+
+/// The way to a running shard.
+#[derive(Debug)]
+struct Handle {
+    stop: Option<oneshot::Sender<()>>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What a shard is told from outside.
+#[derive(Debug)]
+enum Command {
+    Calls {
+        filter: CallFilter,
+        most: usize,
+        tell: oneshot::Sender<Vec<Call>>,
+    },
+    Drain,
+    End {
+        filter: CallFilter,
+        most: usize,
+        cause: u16,
+        text: String,
+        tell: oneshot::Sender<usize>,
+    },
 }
 
 type Answer = (u64, Result<MediaReply, MediaError>);
@@ -176,6 +257,7 @@ impl Shard {
         mut self,
         mut inbox: Inbox,
         mut answered: mpsc::Receiver<Answer>,
+        mut commanded: mpsc::Receiver<Command>,
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut stop_by: Option<Instant> = None;
@@ -200,6 +282,7 @@ impl Shard {
                         self.hear(now, arrived);
                     }
                 }
+                Some(command) = commanded.recv() => self.obey(clock(), command),
                 _ = &mut stop, if stop_by.is_none() => {
                     self.proxy.drain();
                     stop_by = Some(clock() + self.config.drain);
@@ -211,6 +294,26 @@ impl Shard {
             self.act(now);
             if stop_by.is_some_and(|at| at <= now || self.proxy.is_idle()) {
                 return;
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        // Who asked may have gone meanwhile.
+        match command {
+            Command::Calls { filter, most, tell } => {
+                let _ = tell.send(self.proxy.calls(now, &filter, most));
+            }
+            Command::Drain => self.proxy.drain(),
+            Command::End {
+                filter,
+                most,
+                cause,
+                text,
+                tell,
+            } => {
+                let ended = self.proxy.end_calls(now, &filter, most, (cause, &text));
+                let _ = tell.send(ended);
             }
         }
     }

@@ -62,6 +62,7 @@ pub mod fuzzing {
 }
 
 pub use edge::Edge;
+pub use proxy::{Call, CallFilter, CallState};
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use stats::{DropReason, StatsSnapshot};
 pub use windlass_ng::Family;

@@ -30,3 +30,13 @@ pub(crate) const ALIASED_URI_BYTES: usize = 512;
 
 /// Contacts of one REGISTER. A phone has one, and names an old one when it moves.
 pub(crate) const REGISTERED_CONTACTS: usize = 16;
+
+/// How long a callee has to answer the CANCEL of a call that the edge ends before the caller is told
+/// (spec §9).
+pub(crate) const CANCEL_ANSWER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What a session may be over its Session-Expires (spec §9).
+pub(crate) const SESSION_GRACE: std::time::Duration = std::time::Duration::from_secs(32);
+
+/// Commands that may wait for a shard; who gives more waits.
+pub(crate) const QUEUED_COMMANDS: usize = 16;

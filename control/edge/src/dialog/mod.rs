@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::limits;
-use crate::message::{Hop, Message};
+use crate::message::{HeaderId, Hop, Message};
 use crate::side::Side;
 use crate::transport::Flow;
 use media::MediaState;
@@ -26,7 +26,7 @@ pub(crate) enum State {
 }
 
 /// One end of the call as the edge sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Party {
     /// The way of its messages.
     pub(crate) flow: Flow,
@@ -40,6 +40,9 @@ pub(crate) struct Party {
     pub(crate) contact: Option<Hop>,
     /// The address of the proxy next to us on its side, if that record-routed.
     pub(crate) hop: Option<Hop>,
+    /// Its Contact, and the Route values toward it beyond us (RFC 3261 §12.1).
+    pub(crate) target: Box<[u8]>,
+    pub(crate) routes: Vec<Box<[u8]>>,
 }
 
 /// A call.
@@ -66,8 +69,30 @@ pub(crate) struct Dialog {
     /// The INVITE that opened it, and its CSeq.
     pub(crate) invite: u64,
     pub(crate) invite_cseq: u32,
+    /// From of the caller and To of the callee that answered, with their tags.
+    pub(crate) ends: [Box<[u8]>; 2],
+    pub(crate) call_id: Box<[u8]>,
+    pub(crate) request_uri: Box<[u8]>,
+    /// When it began, and when it was answered.
+    pub(crate) began: Instant,
+    pub(crate) answered_at: Option<Instant>,
+    /// The 2xx was acknowledged.
+    pub(crate) acknowledged: bool,
+    /// The edge ended it; with what is still to be told to the caller.
+    pub(crate) ended: Option<Ended>,
+    /// It ends then whatever its parties say.
+    pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
     pub(crate) media: MediaState,
+}
+
+/// A call that the edge ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// The Reason row of its BYEs and its CANCEL (RFC 3326).
+    pub(crate) reason: Box<[u8]>,
+    /// The caller gets no BYE before it acknowledged the 2xx (RFC 3261 §15).
+    pub(crate) caller_waits: bool,
 }
 
 impl Dialog {
@@ -77,7 +102,7 @@ impl Dialog {
         invite: &Message,
         transit: u64,
         parties: (Party, Party),
-        expires: Instant,
+        (began, expires): (Instant, Instant),
     ) -> Self {
         Self {
             media_id: media_id(invite.call_id(), id),
@@ -93,6 +118,17 @@ impl Dialog {
             callee: parties.1,
             invite: transit,
             invite_cseq: invite.parsed.cseq,
+            ends: [
+                invite.value(HeaderId::From).unwrap_or_default().into(),
+                Box::default(),
+            ],
+            call_id: invite.call_id().into(),
+            request_uri: invite.text(invite.request_uri()).into(),
+            began,
+            answered_at: None,
+            acknowledged: false,
+            ended: None,
+            end_by: expires,
             expires,
             media: MediaState::default(),
         }
@@ -112,6 +148,8 @@ impl Dialog {
         (self.caller, self.callee) = parties;
         self.invite = transit;
         self.invite_cseq = invite.parsed.cseq;
+        self.ended = None;
+        self.end_by = expires;
         self.expires = expires;
         self.media.forget_session();
     }
@@ -120,6 +158,15 @@ impl Dialog {
         match side {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
+        }
+    }
+
+    /// The last CSeq that `side` was seen to use.
+    pub(crate) fn last_cseq(&self, side: Side) -> u32 {
+        let [caller, callee] = self.cseq;
+        match side {
+            Side::Caller => caller,
+            Side::Callee => callee,
         }
     }
 
@@ -151,12 +198,26 @@ impl Dialog {
 
     /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
     /// Record-Route next to ours.
-    pub(crate) fn learn(&mut self, side: Side, message: &Message, flow: Flow, hop: Option<Hop>) {
+    pub(crate) fn learn(
+        &mut self,
+        side: Side,
+        message: &Message,
+        flow: Flow,
+        hop: Option<Hop>,
+        routes: Option<Vec<Box<[u8]>>>,
+    ) {
         let party = match side {
             Side::Caller => &mut self.caller,
             Side::Callee => &mut self.callee,
         };
         party.contact = message.contact();
+        if let Some(target) = message.contact_uri() {
+            party.target = target.into();
+        }
+        // The route set of a dialog never changes (RFC 3261 §12.2).
+        if let Some(routes) = routes {
+            party.routes = routes;
+        }
         party.hop = hop.or(party.hop);
         if !party.trusted {
             party.flow = flow;

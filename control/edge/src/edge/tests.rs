@@ -134,6 +134,52 @@ fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
     )
 }
 
+/// The edge ends a call by itself (E22).
+#[tokio::test]
+async fn live_call_is_listed_and_ended() {
+    let (mut caller, mut callee) = (Phone::new("127.0.0.1:0"), Phone::new("127.0.0.1:0"));
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let config = Config::new("127.0.0.1:0".parse().unwrap(), callee.address(), nowhere);
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    let (us, to_edge) = (caller.address(), edge.local_addr());
+    let invite = format!(
+        "INVITE sip:b@{to_edge} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKi\r\n\
+         From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: {us}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:a@{us}>\r\nContent-Length: 0\r\n\r\n"
+    );
+    caller.send(&invite, to_edge).await;
+    let (received, from) = callee.recv("INVITE").await;
+    let ok = reply(&received, "200 OK", &callee.address().to_string(), "");
+    callee.send(&ok, from).await;
+    let (ok, _) = caller.recv("SIP/2.0 200").await;
+    let all = CallFilter::default();
+    let calls = edge.calls(&all, 10).await;
+    let seen = calls.iter().map(|call| (call.source, call.target));
+    assert_eq!(seen.collect::<Vec<_>>(), [(us, callee.address())]);
+    assert_eq!(edge.end_calls(&all, 10, 480, "Enough").await, 1);
+    let (bye, from) = callee.recv("BYE").await;
+    assert!(bye.contains("\r\nReason: SIP;cause=480;text=\"Enough\"\r\n"));
+    callee.send(&reply(&bye, "200 OK", "x", ""), from).await;
+    let route = rows(&ok, &["Record-Route"]).replace("Record-Route", "Route");
+    let ack = format!(
+        "ACK sip:b@{} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKa\r\n{route}\
+         From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>;tag=b\r\nCall-ID: {us}\r\nCSeq: 1 ACK\r\n\
+         Content-Length: 0\r\n\r\n",
+        callee.address()
+    );
+    caller.send(&ack, to_edge).await;
+    let (bye, from) = caller.recv("BYE").await;
+    caller.send(&reply(&bye, "200 OK", "x", ""), from).await;
+    edge.drain().await;
+    let next = invite
+        .replace("z9hG4bKi", "z9hG4bKn")
+        .replace("tag=a", "tag=n");
+    caller.send(&next, to_edge).await;
+    caller.recv("SIP/2.0 503").await;
+    edge.stop().await;
+}
+
 /// A call between a caller in the public zone and a callee in the core zone, each ended by one.
 async fn place_call(caller: Protocol, mut callee: Phone) {
     let listen: SocketAddr = match callee.address() {

@@ -81,6 +81,26 @@ impl Message {
         self.rows(id).flat_map(|row| values(&self.bytes, row.value))
     }
 
+    /// The URI of the first Contact.
+    pub(crate) fn contact_uri(&self) -> Option<&[u8]> {
+        let value = self.values(HeaderId::Contact).next()?;
+        Some(self.text(NameAddr::parse(&self.bytes, value)?.uri))
+    }
+
+    /// The Request-URI; empty in a response.
+    pub(crate) fn request_uri(&self) -> Span {
+        match self.parsed.start {
+            Start::Request { uri } => uri,
+            _ => Span::default(),
+        }
+    }
+
+    /// The value of the first row of a header.
+    pub(crate) fn value(&self, id: HeaderId) -> Option<&[u8]> {
+        let row = self.rows(id).next()?;
+        Some(self.text(row.value))
+    }
+
     /// The address in the first Contact, if it is an IP literal.
     pub(crate) fn contact(&self) -> Option<Hop> {
         let value = self.values(HeaderId::Contact).next()?;

@@ -396,7 +396,7 @@ impl Proxy {
 
     /// The callee accepted what cannot be carried: its 2xx is acknowledged and, if it opened the
     /// call, followed by our BYE (spec §9).
-    fn hang_up(&mut self, now: Instant, id: u64, response: &Message) {
+    pub(super) fn hang_up(&mut self, now: Instant, id: u64, response: &Message) {
         let timers = self.config.timers;
         let sequence = self.unique();
         let Some(transit) = self.transits.get(&id) else {

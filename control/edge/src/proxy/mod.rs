@@ -16,6 +16,7 @@ mod register;
 mod request;
 mod response;
 mod route;
+mod teardown;
 mod timeout;
 mod transit;
 mod uses;
@@ -44,6 +45,7 @@ use memory::Memory;
 pub(crate) use register::Registering;
 pub(crate) use route::Listener;
 use route::request_uri;
+pub use teardown::{Call, CallFilter, CallState};
 use transit::Transit;
 use uses::Uses;
 
@@ -80,6 +82,8 @@ pub(crate) struct Proxy {
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
     by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    /// BYEs of our own.
+    own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
     actions: VecDeque<Action>,
@@ -124,6 +128,7 @@ const RESPONSE: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
     Dialog(u64),
+    Own(u64),
     Transit(u64),
 }
 
@@ -181,6 +186,7 @@ impl Proxy {
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),
             by_call: HashMap::default(),
+            own: HashMap::default(),
             media_tokens: HashMap::default(),
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),

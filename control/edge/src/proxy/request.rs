@@ -132,6 +132,26 @@ impl Proxy {
         };
         let id = self.unique();
         let mut dialog = belongs.map(|(dialog, _)| dialog);
+        if let Some((id, _)) = belongs
+            && self.dialogs.get(&id).is_some_and(|d| d.ended.is_some())
+        {
+            // It crossed our BYE.
+            let answer = match message.method() {
+                Method::Bye => (200, "OK"),
+                _ => (481, "Call/Transaction Does Not Exist"),
+            };
+            self.reply_stateless(source, message, answer, b"");
+            return;
+        }
+        if let Some(min_se) = self.too_short(message) {
+            self.reply_stateless(
+                source,
+                message,
+                (422, "Session Interval Too Small"),
+                &min_se,
+            );
+            return;
+        }
         if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
             && let Some(dialog) = self.dialogs.get_mut(&id)
             && !dialog.takes_cseq(side, message.parsed.cseq)
@@ -197,6 +217,7 @@ impl Proxy {
                 initial: opens_call,
                 offered: false,
                 cancelled: None,
+                give_up: None,
                 refused: None,
                 scheduled: None,
                 is_unacknowledged: false,
@@ -357,6 +378,8 @@ impl Proxy {
             nat: !trusted && dialog::is_behind_nat(invite, source.peer),
             contact: invite.contact(),
             hop: self.adjacent_hop(invite),
+            target: invite.contact_uri().unwrap_or_default().into(),
+            routes: self.routes_beyond(invite),
         };
         let callee = Party {
             flow: route.flow(),
@@ -365,6 +388,8 @@ impl Proxy {
             nat: false,
             contact: None,
             hop: None,
+            target: Box::default(),
+            routes: Vec::new(),
         };
         let expires = now + self.config.max_call;
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
@@ -391,7 +416,7 @@ impl Proxy {
             invite,
             transit,
             (caller, callee),
-            expires,
+            (now, expires),
         );
         enter_setup(&mut self.in_setup, &mut dialog);
         self.by_call.insert(dialog.key.clone(), id);
@@ -473,7 +498,7 @@ impl Proxy {
             parsed: std::mem::take(&mut message.parsed),
         };
         match belongs {
-            Some((dialog, _)) => {
+            Some((dialog, side)) => {
                 self.run(
                     now,
                     Some(dialog),
@@ -483,6 +508,9 @@ impl Proxy {
                         route,
                     },
                 );
+                if side == Side::Caller {
+                    self.on_acknowledged(now, dialog);
+                }
             }
             None => self.forward_ack(&ack, source, route, None),
         }

@@ -30,6 +30,11 @@ impl Proxy {
             Some((b.transaction, transit))
         });
         let Some((id, transit)) = found else {
+            if let Some(branch) = branch
+                && self.on_own_response(now, branch.transaction, message)
+            {
+                return;
+            }
             if branch.is_some_and(|branch| branch.transaction == PING) {
                 // That it came is all there is to it.
                 return;
@@ -183,11 +188,25 @@ impl Proxy {
         let Some(transit) = self.transits.get(&id) else {
             return;
         };
+        let ok = (200..300).contains(&status);
+        let was_ended = transit.initial
+            && method == Method::Invite
+            && transit
+                .dialog
+                .is_some_and(|d| self.dialogs.get(&d).is_some_and(|d| d.ended.is_some()));
+        if was_ended && ok && transit.refused.is_none() {
+            // The 2xx crossed the end of the call.
+            self.hang_up(now, id, message);
+            self.respond(now, id, (480, "Temporarily Unavailable"), b"");
+            return;
+        }
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
         if let Some(ack) = transit.refused.clone().filter(|_| status < 300) {
             self.send(transit.route.to.clone(), ack);
             return;
         }
-        let ok = (200..300).contains(&status);
         let from = transit.source;
         let registering = self.transits.get_mut(&id).filter(|_| ok);
         if let Some(asked) = registering.and_then(|t| t.registering.take()) {
@@ -197,7 +216,9 @@ impl Proxy {
             return;
         };
         let hop = self.adjacent_hop(message);
+        let routes = Some(self.routes_beyond(message));
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
+        let changes_session = matches!(method, Method::Invite | Method::Update);
         let mut confirmed = None;
         if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
@@ -206,23 +227,34 @@ impl Proxy {
                     dialog.learn_tag(message.to_tag().unwrap_or_default());
                 }
                 if has_contact {
-                    dialog.learn(side.other(), message, source, hop);
+                    dialog.learn(
+                        side.other(),
+                        message,
+                        source,
+                        hop,
+                        routes.filter(|_| initial),
+                    );
                 }
             }
             // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
-                dialog.learn(side, &transit.request, transit.source, None);
+                dialog.learn(side, &transit.request, transit.source, None, None);
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
                 confirmed = Some(d);
                 dialog.answered = true;
+                dialog.answered_at.get_or_insert(now);
+                dialog.ends[1] = message.value(HeaderId::To).unwrap_or_default().into();
                 leave_setup(&mut self.in_setup, dialog);
             }
         }
         if let Some(dialog) = confirmed {
             self.hold_flows(dialog);
+        }
+        if ok && changes_session {
+            self.follow_session_timer(now, dialog_id, message);
         }
         let response = Message {
             bytes: message.bytes.clone(),

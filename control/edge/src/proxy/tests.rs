@@ -5,6 +5,7 @@ mod checks;
 mod media;
 mod registrations;
 mod strangers;
+mod teardown;
 mod torture;
 mod zones;
 

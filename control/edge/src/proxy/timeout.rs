@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::{Proxy, REQUEST, RESPONSE, Timed, leave_setup};
+use crate::dialog::State;
 use crate::dialog::media::Job;
 use crate::message::Method;
 use crate::stats::Stats;
@@ -34,6 +35,7 @@ impl Proxy {
                     }
                 }
                 Timed::Dialog(id) => self.on_dialog_timeout(now, id),
+                Timed::Own(id) => self.on_own_timeout(now, id),
             }
         }
         self.publish_gauges();
@@ -83,6 +85,22 @@ impl Proxy {
         };
         if dialog.expires > now {
             // Its term was extended; that made an entry of its own.
+            return;
+        }
+        if dialog.state == State::Confirmed {
+            let text = match dialog.end_by <= now {
+                true => "Maximum Duration",
+                false => "Session Expired",
+            };
+            self.end_call(now, id, 200, text);
+            return;
+        }
+        if dialog
+            .ended
+            .as_ref()
+            .is_some_and(|ended| ended.caller_waits)
+        {
+            self.on_acknowledged(now, id);
             return;
         }
         if dialog.media.active || dialog.media.busy.is_some() {
@@ -143,6 +161,7 @@ impl Proxy {
             }
         }
         let method = transit.request.method();
+        let gave_up = transit.give_up.take_if(|at| *at <= now).is_some();
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
         if rang_out {
@@ -154,6 +173,9 @@ impl Proxy {
         }
         if rang_out {
             self.cancel_branch(now, id);
+        }
+        if gave_up {
+            self.respond(now, id, (480, "Temporarily Unavailable"), b"");
         }
         if !unanswered && !silent {
             return;

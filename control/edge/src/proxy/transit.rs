@@ -36,6 +36,8 @@ pub(crate) struct Transit {
     pub(crate) offered: bool,
     /// A CANCEL came; these Reason rows go with ours.
     pub(crate) cancelled: Option<Vec<u8>>,
+    /// The edge ended its call; the caller is told then if the callee does not answer the CANCEL.
+    pub(crate) give_up: Option<Instant>,
     /// The media relay failed on its 2xx: the callee gets this ACK for each.
     pub(crate) refused: Option<Packet>,
     /// The earliest entry of this transit in the timer heap.
@@ -63,6 +65,7 @@ impl Transit {
         let branch = self.branch.as_ref();
         [
             self.server.next_timeout(),
+            self.give_up,
             branch.and_then(|b| b.client.next_timeout()),
             branch.and_then(|b| b.own.as_ref()?.next_timeout()),
             branch.and_then(|b| b.ringing),

@@ -119,7 +119,10 @@ impl Server {
 
     /// The transport failed to send a response (RFC 3261 §17.2.4, RFC 6026 §7.1). True if the
     /// transaction user is told. The machine stays: the request may come again, by another way.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a response is sent again by its owner"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a response is sent again by its owner")
+    )]
     pub(crate) fn on_transport_error(&self) -> bool {
         self.state != State::Terminated
     }
