@@ -106,7 +106,7 @@ pub struct Upstream {
     /// Index of its zone. If that has no listeners, requests from the address of a target come from
     /// it, whatever the listener.
     pub zone: usize,
-    /// In the order they are tried.
+    /// Requests go to the first one; messages from all of them count as of this upstream.
     pub targets: Vec<Target>,
 }
 
@@ -299,6 +299,41 @@ impl Zone {
             advertise: None,
         });
         self
+    }
+}
+
+impl Profile {
+    /// Its keys of the ng requests whose SDP goes to the zone (spec §11).
+    pub(crate) fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Keep => &[],
+            Self::Opportunistic => &[("OSRTP", "accept,offer")],
+            Self::Plain => &[
+                ("transport-protocol", "RTP/AVP"),
+                ("ICE", "remove"),
+                ("SDES", "off"),
+                ("DTLS", "off"),
+            ],
+            Self::Sdes => &[
+                ("transport-protocol", "RTP/SAVP"),
+                ("ICE", "remove"),
+                ("DTLS", "off"),
+            ],
+            Self::Webrtc => &[
+                ("transport-protocol", "UDP/TLS/RTP/SAVPF"),
+                ("ICE", "force"),
+                ("rtcp-mux", "offer,require"),
+                ("SDES", "off"),
+            ],
+        }
+    }
+
+    /// Its items of the `flags` list of the same requests.
+    pub(crate) fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Webrtc => &["generate-mid"],
+            Self::Keep | Self::Opportunistic | Self::Plain | Self::Sdes => &[],
+        }
     }
 }
 

@@ -1,6 +1,10 @@
-//! Where a message goes.
+//! Where a message goes, and where others say that one should go.
 
-use crate::transport::{Destination, Flow};
+use std::net::SocketAddr;
+
+use crate::message::uri::{Scheme, host_to_ip};
+use crate::message::{HeaderId, Message, NameAddr, Uri};
+use crate::transport::{Destination, Flow, Protocol};
 
 /// The way of a request: the next hop and the socket towards it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,5 +33,48 @@ impl Route {
                 connection: 0,
             },
         }
+    }
+}
+
+/// An address that a URI names, and how it is to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hop {
+    pub(crate) address: SocketAddr,
+    pub(crate) protocol: Protocol,
+}
+
+impl Uri {
+    /// How the URI wants to be reached (RFC 3263 §4.1). `None` if its transport is unknown.
+    pub(crate) fn protocol(&self, bytes: &[u8]) -> Option<Protocol> {
+        let secure = self.scheme == Scheme::Sips;
+        match self.param(bytes, "transport") {
+            Some(name) => match Protocol::read(name)? {
+                Protocol::Tcp if secure => Some(Protocol::Tls),
+                Protocol::Ws if secure => Some(Protocol::Wss),
+                other => Some(other),
+            },
+            None if secure => Some(Protocol::Tls),
+            None => Some(Protocol::Udp),
+        }
+    }
+
+    /// The address named by an IP literal.
+    pub(crate) fn hop(&self, bytes: &[u8]) -> Option<Hop> {
+        let ip = host_to_ip(self.host.of(bytes))?;
+        let protocol = self.protocol(bytes)?;
+        let port = self.port.unwrap_or_else(|| protocol.default_port());
+        Some(Hop {
+            address: SocketAddr::new(ip, port),
+            protocol,
+        })
+    }
+}
+
+impl Message {
+    /// The address in the first Contact, if it is an IP literal.
+    pub(crate) fn contact(&self) -> Option<Hop> {
+        let value = self.values(HeaderId::Contact).next()?;
+        let addr = NameAddr::parse(&self.bytes, value)?;
+        Uri::parse(&self.bytes, addr.uri).ok()?.hop(&self.bytes)
     }
 }

@@ -11,7 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::limits;
-use crate::message::{HeaderId, Hop, Message};
+use crate::message::{HeaderId, Message};
+use crate::route::Hop;
 use crate::side::Side;
 use crate::transport::Flow;
 use media::MediaState;

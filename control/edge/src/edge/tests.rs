@@ -134,6 +134,71 @@ fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
     )
 }
 
+/// A phone registers over a connection, is called over it, and cannot be once it is closed (E04).
+#[tokio::test]
+async fn registered_phone_is_called_over_its_connection() {
+    let mut registrar = Phone::new("127.0.0.2:0");
+    let pbx = registrar.address();
+    let public = Zone::new("public", Trust::Untrusted)
+        .listening(ListenerKind::Tcp, "127.0.0.1:0".parse().unwrap());
+    let core = Zone::new("core", Trust::Inside)
+        .listening(ListenerKind::Udp, "127.0.0.2:0".parse().unwrap());
+    let mut config = Config::of_zones(vec![public, core], "127.0.0.1:9".parse().unwrap());
+    config.upstreams.push(Upstream {
+        name: "registrar".to_owned(),
+        zone: 1,
+        targets: vec![Target::new(Protocol::Udp, pbx)],
+    });
+    config.routes.push(Rule {
+        from_zone: Some(0),
+        ..Rule::default()
+    });
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    let (to_edge, inner) = (edge.local_addr(), edge.local_addrs()[1]);
+    let mut phone = Phone::connected(to_edge).await;
+    let us = phone.address();
+    let register = format!(
+        "REGISTER sip:x SIP/2.0\r\nVia: SIP/2.0/TCP {us};branch=z9hG4bKr\r\n\
+         From: <sip:b@x>;tag=p\r\nTo: <sip:b@x>\r\nCall-ID: r{us}\r\nCSeq: 1 REGISTER\r\n\
+         Contact: <sip:b@192.0.2.3;transport=tcp>\r\nExpires: 60\r\nContent-Length: 0\r\n\r\n"
+    );
+    phone.send(&register, to_edge).await;
+    let (received, from) = registrar.recv("REGISTER").await;
+    assert_eq!(from, inner);
+    assert!(received.contains("\r\nContact: <sip:b@192.0.2.3;transport=tcp>\r\n"));
+    let route = rows(&received, &["Path"]).replace("Path", "Route");
+    assert_eq!(route.matches(";lr;ob;r2=on").count(), 2, "{route}");
+    let granted = reply(&received, "200 OK", "x", "").replace(
+        &format!("<sip:b@{}>", "x"),
+        "<sip:b@192.0.2.3;transport=tcp>;expires=60",
+    );
+    registrar.send(&granted, from).await;
+    phone.recv("SIP/2.0 200").await;
+    let invite = |n: u32| {
+        format!(
+            "INVITE sip:b@192.0.2.3;transport=tcp SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {pbx};branch=z9hG4bKi{n}\r\n{route}\
+             From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: c{n}{us}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:a@{pbx}>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    registrar.send(&invite(1), inner).await;
+    let (received, _) = phone.recv("INVITE sip:b@192.0.2.3").await;
+    assert!(!received.contains("\r\nRoute:"), "{received}");
+    phone
+        .send(&reply(&received, "486 Busy Here", "x", ""), to_edge)
+        .await;
+    registrar.recv("SIP/2.0 486").await;
+    drop(phone);
+    while edge.stats().connections > 0 {
+        tokio::task::yield_now().await;
+    }
+    registrar.send(&invite(2), inner).await;
+    registrar.recv("SIP/2.0 430").await;
+    edge.stop().await;
+}
+
 /// The edge ends a call by itself (E22).
 #[tokio::test]
 async fn live_call_is_listed_and_ended() {

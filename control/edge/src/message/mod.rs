@@ -40,7 +40,7 @@ pub(crate) use name_addr::NameAddr;
 pub(crate) use parse::{Parsed, Start};
 pub(crate) use span::{Span, values};
 pub(crate) use splice::Splices;
-pub(crate) use uri::{Hop, Uri};
+pub(crate) use uri::Uri;
 pub(crate) use via::Via;
 
 /// A parsed message together with its bytes.
@@ -99,13 +99,6 @@ impl Message {
     pub(crate) fn value(&self, id: HeaderId) -> Option<&[u8]> {
         let row = self.rows(id).next()?;
         Some(self.text(row.value))
-    }
-
-    /// The address in the first Contact, if it is an IP literal.
-    pub(crate) fn contact(&self) -> Option<Hop> {
-        let value = self.values(HeaderId::Contact).next()?;
-        let addr = NameAddr::parse(&self.bytes, value)?;
-        Uri::parse(&self.bytes, addr.uri).ok()?.hop(&self.bytes)
     }
 
     /// A token in a list header such as Require.

@@ -13,7 +13,7 @@ use super::fields::{self, DialogRef, RAck, Reason, SessionExpires};
 use super::frame::{Frame, Framer};
 use super::limits::Limits;
 use super::name_addr::NameAddr;
-use super::uri::{self, Scheme, Uri};
+use super::uri::{self, Scheme, Uri, host_to_ip};
 use super::{HeaderId, Message, Parsed, Span, Splices, Via, build, values};
 
 /// A datagram is refused, or leaves byte for byte; all views of it end, and a response to it is a
@@ -148,7 +148,7 @@ pub(crate) fn uri(data: &[u8]) {
     let Ok(uri) = Uri::parse(data, Span::new(0, data.len())) else {
         return;
     };
-    uri.hop(data);
+    host_to_ip(uri.host.of(data));
     let mut key = Vec::new();
     uri.address_of_record(data, &mut key);
     let same = uri.equals(data, &uri, data);

@@ -1,11 +1,10 @@
 //! SIP URIs (RFC 3261 §19.1). Parsed for look-ups, never to be printed.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::limits::COMPARED_PARAMS;
 use super::span::{Cursor, Span, number};
-use crate::transport::Protocol;
 
 /// Reasons why a URI cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,13 +13,6 @@ pub(crate) enum UriError {
     Syntax,
     #[error("neither sip, sips nor tel")]
     UnknownScheme,
-}
-
-/// An address that a URI names, and how it is to be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hop {
-    pub(crate) address: SocketAddr,
-    pub(crate) protocol: Protocol,
 }
 
 /// Schemes the edge routes.
@@ -122,31 +114,6 @@ impl Uri {
             port,
             params,
             headers: cursor.rest(),
-        })
-    }
-
-    /// How the URI wants to be reached (RFC 3263 §4.1). `None` if its transport is unknown.
-    pub(crate) fn protocol(&self, bytes: &[u8]) -> Option<Protocol> {
-        let secure = self.scheme == Scheme::Sips;
-        match self.param(bytes, "transport") {
-            Some(name) => match Protocol::read(name)? {
-                Protocol::Tcp if secure => Some(Protocol::Tls),
-                Protocol::Ws if secure => Some(Protocol::Wss),
-                other => Some(other),
-            },
-            None if secure => Some(Protocol::Tls),
-            None => Some(Protocol::Udp),
-        }
-    }
-
-    /// The address named by an IP literal.
-    pub(crate) fn hop(&self, bytes: &[u8]) -> Option<Hop> {
-        let ip = host_to_ip(self.host.of(bytes))?;
-        let protocol = self.protocol(bytes)?;
-        let port = self.port.unwrap_or_else(|| protocol.default_port());
-        Some(Hop {
-            address: SocketAddr::new(ip, port),
-            protocol,
         })
     }
 

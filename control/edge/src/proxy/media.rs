@@ -273,7 +273,20 @@ impl Proxy {
         let bridged = (family(from) != family(to)).then(|| family(to));
         let label = |zone: Option<&Zone>| zone.and_then(|zone| zone.media_interface.clone());
         let direction = label(from_zone).zip(label(to_zone));
-        let toward = to_zone.map(|zone| zone.media_options.as_slice());
+        let profile = to_zone.map_or(&[][..], |zone| zone.media.options());
+        let explicit = to_zone.map_or(&[][..], |zone| zone.media_options.as_slice());
+        let flags = to_zone.map_or(&[][..], |zone| zone.media.flags());
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let flags = self
+            .config
+            .media_flags
+            .iter()
+            .cloned()
+            .chain(flags)
+            .collect();
+        let is_explicit = |key: &str| explicit.iter().any(|(own, _)| own == key);
+        let of_profile = profile.iter().filter(|(key, _)| !is_explicit(key));
+        let of_profile = of_profile.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         MediaRequest {
             command: query.command,
             call_id: dialog.media_id.clone(),
@@ -283,13 +296,11 @@ impl Proxy {
             received_from: Some(source.peer.ip()),
             direction: direction.filter(|_| offer),
             address_family: configured.or(bridged).filter(|_| offer),
-            flags: self.config.media_flags.clone(),
+            flags,
             // The transport of an answer is that of its offer.
-            extra: toward
-                .unwrap_or_default()
-                .iter()
+            extra: of_profile
+                .chain(explicit.iter().cloned())
                 .filter(|(key, _)| offer || key != "transport-protocol")
-                .cloned()
                 .collect(),
         }
     }

@@ -405,7 +405,7 @@ fn uri_of(value: &[u8]) -> &[u8] {
     addr.uri.of(value)
 }
 
-fn hop_of(uri: &[u8]) -> Option<crate::message::Hop> {
+fn hop_of(uri: &[u8]) -> Option<crate::route::Hop> {
     let span = crate::message::Span::new(0, uri.len());
     Uri::parse(uri, span).ok()?.hop(uri)
 }
