@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds of tables.
     pub tables: Tables,
+    /// Silence of a target after which the next one is tried.
+    pub answer_timeout: Duration,
     /// Longest call; both sides are told BYE then.
     pub max_call: Duration,
     /// Max-Forwards added to requests without one, and the highest value let through.
@@ -106,7 +108,8 @@ pub struct Upstream {
     /// Index of its zone. If that has no listeners, requests from the address of a target come from
     /// it, whatever the listener.
     pub zone: usize,
-    /// Requests go to the first one; messages from all of them count as of this upstream.
+    /// In the order they are tried: the next one when one is silent, cannot be reached or answers
+    /// 408 or 5xx before there was early media (spec §14).
     pub targets: Vec<Target>,
 }
 
@@ -264,6 +267,7 @@ impl Config {
             timers: Timers::default(),
             limits: Limits::default(),
             tables: Tables::default(),
+            answer_timeout: Duration::from_secs(4),
             max_call: Duration::from_secs(43_200),
             max_forwards: 70,
             media_timeout: Duration::from_secs(3),

@@ -162,6 +162,12 @@ impl Dialog {
         }
     }
 
+    /// The call goes to another target.
+    pub(crate) fn redirect(&mut self, flow: Flow, zone: usize) {
+        self.callee.flow = flow;
+        self.callee.zone = zone;
+    }
+
     /// The last CSeq that `side` was seen to use.
     pub(crate) fn last_cseq(&self, side: Side) -> u32 {
         let [caller, callee] = self.cseq;

@@ -343,7 +343,7 @@ impl Proxy {
                     route: &transit.route,
                     branch: BranchId {
                         shard: self.shard,
-                        transaction: id,
+                        transaction: transit.number,
                         loop_hash,
                     },
                     record,
@@ -358,6 +358,8 @@ impl Proxy {
             };
             let carrier = self.carrier(transit.route.listener());
             let client = Client::start_over(carrier, kind, packet.clone(), &timers, now);
+            let may_move = !transit.route.others.is_empty();
+            transit.answer_by = may_move.then(|| now + self.config.answer_timeout);
             transit.branch = Some(Branch {
                 client,
                 own: None,
@@ -436,7 +438,7 @@ impl Proxy {
 
     /// A request of ours toward the sender of a 2xx, by its Contact and the Record-Route values
     /// above ours.
-    fn to_callee(
+    pub(super) fn to_callee(
         &self,
         ok: &Message,
         method: &str,

@@ -9,6 +9,7 @@
 //! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
+mod failover;
 mod forward;
 mod media;
 mod memory;
@@ -79,6 +80,8 @@ pub(crate) struct Proxy {
     key: Key,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
+    /// Transits by the numbers of their branches after the first.
+    by_branch: HashMap<u64, u64, foldhash::fast::RandomState>,
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
     by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
@@ -182,6 +185,7 @@ impl Proxy {
             stream_targets,
             key: Key(secret[0], secret[1]),
             sequence: 0,
+            by_branch: HashMap::default(),
             transits: HashMap::default(),
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),

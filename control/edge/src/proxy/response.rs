@@ -26,10 +26,14 @@ impl Proxy {
             .filter(|_| ours)
             .and_then(|b| BranchId::read(message.text(b), self.key));
         let branch = branch.filter(|b| b.shard == self.shard);
-        let found = branch.and_then(|b| {
-            let transit = self.transits.get_mut(&b.transaction)?;
-            Some((b.transaction, transit))
-        });
+        let number = branch.map_or(0, |b| b.transaction);
+        let id = self.by_branch.get(&number).copied().unwrap_or(number);
+        let current = self.transits.get(&id).map(|transit| transit.number);
+        if current.is_some_and(|current| current != number) {
+            self.on_spent_response(now, id, number, message);
+            return;
+        }
+        let found = branch.and_then(|_| Some((id, self.transits.get_mut(&id)?)));
         let Some((id, transit)) = found else {
             if let Some(branch) = branch
                 && self.on_own_response(now, branch.transaction, message)
@@ -62,6 +66,8 @@ impl Proxy {
             return;
         }
         let action = branch.client.on_response(status, &timers, now);
+        transit.answer_by = None;
+        transit.had_early_media |= status < 200 && !message.parsed.body.is_empty();
         let to = transit.route.to.clone();
         match action {
             ClientAction::Resend(packet) => {
@@ -88,6 +94,9 @@ impl Proxy {
         if status >= 200 {
             branch.ringing = None;
             branch.cancel_by = None;
+            if (status == 408 || (500..600).contains(&status)) && self.try_next(now, id) {
+                return;
+            }
         } else if method == Method::Invite {
             if branch.cancel_by.is_none() && (status > 100 || branch.ringing.is_none()) {
                 branch.ringing = Some(now + timers.timer_c);

@@ -265,9 +265,14 @@ impl Proxy {
         });
         if let Some(rule) = rule.filter(|_| set.next.is_none()) {
             let upstream = self.config.upstreams.get(rule.to);
-            let target = upstream.and_then(|u| Some((u.zone, u.targets.first()?)));
-            let (to_zone, target) = target.ok_or(NO_SOCKET)?;
-            return self.toward_target(to_zone, target, source, set.own);
+            let upstream = upstream.ok_or(NO_SOCKET)?;
+            let mut ways = upstream.targets.iter().filter_map(|target| {
+                self.toward_target(upstream.zone, target, source, set.own)
+                    .ok()
+            });
+            let first = ways.next().ok_or(NO_SOCKET)?;
+            let others = ways.collect();
+            return Ok(Route { others, ..first });
         }
         let calls_out = self.config.zones.get(zone).is_some_and(|z| z.calls_out);
         if !calls_out {
@@ -300,6 +305,7 @@ impl Proxy {
                 zone: listener.zone,
                 uri: None,
                 strip: set.own,
+                others: Vec::new(),
             });
         }
         self.toward(self.zone_toward(hop, zone), hop, source, set.own)
@@ -329,6 +335,7 @@ impl Proxy {
             to: Destination::Flow(flow),
             uri,
             strip: set.own,
+            others: Vec::new(),
         }))
     }
 
@@ -360,6 +367,7 @@ impl Proxy {
             zone,
             uri: None,
             strip,
+            others: Vec::new(),
         })
     }
 
@@ -443,6 +451,7 @@ impl Proxy {
             zone: party.zone,
             uri: None,
             strip,
+            others: Vec::new(),
         })
     }
 

@@ -188,7 +188,6 @@ impl Proxy {
 
     /// Sends our BYE to a side, in a transaction of its own.
     fn say_bye(&mut self, now: Instant, id: u64, side: Side) {
-        let timers = self.config.timers;
         let transaction = self.unique();
         let Some(dialog) = self.dialogs.get(&id) else {
             return;
@@ -204,16 +203,40 @@ impl Proxy {
         let Some(bye) = self.bye(dialog, side, route.listener(), transaction) else {
             return;
         };
-        let packet: Packet = bye.into();
-        let carrier = self.carrier(route.listener());
+        self.begin_own(now, transaction, route.to, bye.into());
+    }
+
+    /// Sends a request of our own until it is answered. Its branch names `transaction`; one that is
+    /// under way stays.
+    pub(super) fn begin_own(
+        &mut self,
+        now: Instant,
+        transaction: u64,
+        to: Destination,
+        packet: Packet,
+    ) {
+        if self.own.contains_key(&transaction) {
+            return;
+        }
+        let timers = self.config.timers;
+        let carrier = self.carrier(to.listener());
         let client = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
         let own = Own {
             client,
-            to: route.to.clone(),
+            to: to.clone(),
         };
         self.own.insert(transaction, own);
         self.schedule_own(transaction);
-        self.send(route.to, packet);
+        self.send(to, packet);
+    }
+
+    /// Acknowledges a 2xx that nobody wants any more, and ends what it began.
+    pub(super) fn end_answer(&mut self, now: Instant, ok: &Message, to: Destination) {
+        let (first, second) = (self.unique(), self.unique());
+        let ack = self.to_callee(ok, "ACK", 0, to.listener(), first);
+        let bye = self.to_callee(ok, "BYE", 1, to.listener(), second);
+        self.send(to.clone(), ack.into());
+        self.begin_own(now, second, to, bye.into());
     }
 
     /// A BYE as the other side would send it: its From, the next CSeq after what it used.

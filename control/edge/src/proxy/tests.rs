@@ -2,6 +2,7 @@
 
 mod calls;
 mod checks;
+mod failover;
 mod media;
 mod registrations;
 mod strangers;
@@ -214,6 +215,8 @@ impl World {
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());
         assert!(self.proxy.uses.is_empty());
+        assert!(self.proxy.by_branch.is_empty());
+        assert!(self.proxy.own.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
     }
 }

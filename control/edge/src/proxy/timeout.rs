@@ -61,6 +61,10 @@ impl Proxy {
                 self.memory
                     .change(transit.source.peer.ip(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
+                let spent = transit.spent.iter().map(|spent| spent.number);
+                for number in spent.chain([transit.number]) {
+                    self.by_branch.remove(&number);
+                }
             }
             return;
         }
@@ -161,6 +165,7 @@ impl Proxy {
             }
         }
         let method = transit.request.method();
+        let silent_target = transit.answer_by.take_if(|at| *at <= now).is_some();
         let gave_up = transit.give_up.take_if(|at| *at <= now).is_some();
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
@@ -173,6 +178,9 @@ impl Proxy {
         }
         if rang_out {
             self.cancel_branch(now, id);
+        }
+        if silent_target && self.try_next(now, id) {
+            return;
         }
         if gave_up {
             self.respond(now, id, (480, "Temporarily Unavailable"), b"");
@@ -223,6 +231,12 @@ impl Proxy {
             return;
         }
         branch.ringing = None;
+        if self.try_next(now, id) {
+            return;
+        }
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
         let (method, dialog) = (transit.request.method(), transit.dialog);
         let is_flow = matches!(transit.route.to, Destination::Flow(_));
         let is_stream = self.protocol_of(self.transits.get(&id).map_or(0, |t| t.route.listener()));

@@ -8,7 +8,7 @@ use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
 use crate::transaction::{Client, Packet, Server};
-use crate::transport::Flow;
+use crate::transport::{Destination, Flow};
 
 /// A relayed request. Serial failover and own forking will make `branch` a list.
 #[derive(Debug)]
@@ -27,6 +27,14 @@ pub(crate) struct Transit {
     pub(crate) registering: Option<Box<Registering>>,
     pub(crate) route: Route,
     pub(crate) branch: Option<Branch>,
+    /// The transaction in the branch parameter of `branch`; of the first one, the transit's own.
+    pub(crate) number: u64,
+    /// Branches that were given up for another target.
+    pub(crate) spent: Vec<Spent>,
+    /// The next target is tried then, unless something was heard of this one.
+    pub(crate) answer_by: Option<Instant>,
+    /// A provisional response with a body has passed.
+    pub(crate) had_early_media: bool,
     pub(crate) dialog: Option<u64>,
     /// Sender, if the request belongs to a call.
     pub(crate) side: Side,
@@ -48,6 +56,14 @@ pub(crate) struct Transit {
     pub(crate) weight: usize,
 }
 
+/// A branch that was given up for another target. It sends nothing by itself.
+#[derive(Debug)]
+pub(crate) struct Spent {
+    pub(crate) number: u64,
+    pub(crate) branch: Branch,
+    pub(crate) to: Destination,
+}
+
 /// The way a request was sent.
 #[derive(Debug)]
 pub(crate) struct Branch {
@@ -66,6 +82,7 @@ impl Transit {
         [
             self.server.next_timeout(),
             self.give_up,
+            self.answer_by,
             branch.and_then(|b| b.client.next_timeout()),
             branch.and_then(|b| b.own.as_ref()?.next_timeout()),
             branch.and_then(|b| b.ringing),

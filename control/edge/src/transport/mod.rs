@@ -157,6 +157,16 @@ pub(crate) enum Destination {
     },
 }
 
+impl Destination {
+    /// The listener that it leaves by.
+    pub(crate) fn listener(&self) -> u16 {
+        match self {
+            Self::Flow(flow) => flow.listener,
+            Self::Open { listener, .. } => *listener,
+        }
+    }
+}
+
 impl From<Flow> for Destination {
     fn from(flow: Flow) -> Self {
         Self::Flow(flow)
