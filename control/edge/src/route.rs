@@ -17,7 +17,7 @@ pub(crate) struct Route {
     /// How many leading Route values are ours and leave.
     pub(crate) strip: usize,
     /// Where the request goes next if that fails, in this order.
-    pub(crate) others: Vec<Route>,
+    pub(crate) others: Vec<Self>,
 }
 
 impl Route {
