@@ -22,6 +22,7 @@ mod transport;
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use crate::message::properties;
+    use crate::transport::fuzzing as transport;
 
     /// A datagram.
     pub fn sip_message(data: &[u8]) {
@@ -51,6 +52,21 @@ pub mod fuzzing {
     /// A Content-Type in the first line, and a body.
     pub fn sip_body(data: &[u8]) {
         properties::body(data);
+    }
+
+    /// Frames of a WebSocket client.
+    pub fn sip_web_socket(data: &[u8]) {
+        transport::web_socket(data);
+    }
+
+    /// A datagram before it is SIP.
+    pub fn sip_datagram(data: &[u8]) {
+        transport::datagram(data);
+    }
+
+    /// A flow token.
+    pub fn sip_token(data: &[u8]) {
+        transport::token(data);
     }
 }
 

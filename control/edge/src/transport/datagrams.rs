@@ -133,6 +133,9 @@ impl Datagrams {
                 let Some(peer) = message.address.and_then(std_address) else {
                     continue;
                 };
+                if !shards.admits(peer.ip(), stats) {
+                    continue;
+                }
                 let local = if with_local {
                     let mut infos = message.cmsgs().into_iter().flatten();
                     infos.find_map(local_address)

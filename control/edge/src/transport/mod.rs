@@ -29,6 +29,8 @@ mod transports;
 pub(crate) mod udp;
 mod ws;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

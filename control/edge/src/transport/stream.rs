@@ -56,6 +56,9 @@ pub(super) async fn accept(shared: Arc<Shared>, index: u16, listener: TcpListene
                 continue;
             }
         };
+        if !shared.shards.admits(peer.ip(), &shared.stats) {
+            continue;
+        }
         let Some(place) = Place::take(&shared, peer) else {
             continue;
         };
