@@ -124,7 +124,8 @@ pub(crate) struct WsConfig {
 pub(crate) struct StreamLimits {
     /// Connections of one IPv4 address, or one IPv6 /64, over all listeners: 256.
     pub(crate) per_address: usize,
-    /// Connections of all listeners, ours to others included: 200 000.
+    /// Connections of all listeners, ours to others included: 200 000. Never more than half of the
+    /// descriptors that the process may have.
     pub(crate) total: usize,
     /// For TLS and again for the WebSocket upgrade: 5 s.
     pub(crate) handshake: Duration,

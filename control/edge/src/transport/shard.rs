@@ -23,8 +23,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// The next list, in the order of arrival; `None` when the transports are gone. What it waits
-    /// for is not lost when it is dropped.
+    /// The next list, in the order of arrival; `None` when the transports and all their
+    /// senders are gone. Dropping the future loses nothing.
     pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
         tokio::select! {
             Some(list) = self.datagrams.recv() => Some(list),

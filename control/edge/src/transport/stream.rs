@@ -132,7 +132,7 @@ async fn take(shared: Arc<Shared>, index: u16, stream: TcpStream, peer: SocketAd
         let limit = shared.limits.queue;
         let (connection, queue) = Connection::new(flow, listener.protocol, Origin::Peer, limit);
         connection.prove(names);
-        shared.table.write().insert(connection.clone());
+        shared.insert(connection.clone());
         (connection, queue)
     };
     let limit = shared.limits.handshake;
