@@ -29,6 +29,8 @@ pub use config::{
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use crate::message::properties;
+    use crate::register;
+    use crate::transport::fuzzing as transport;
 
     /// A datagram.
     pub fn sip_message(data: &[u8]) {
@@ -58,6 +60,21 @@ pub mod fuzzing {
     /// A Content-Type in the first line, and a body.
     pub fn sip_body(data: &[u8]) {
         properties::body(data);
+    }
+
+    /// Frames of a WebSocket client.
+    pub fn sip_web_socket(data: &[u8]) {
+        transport::web_socket(data);
+    }
+
+    /// A datagram before it is SIP.
+    pub fn sip_datagram(data: &[u8]) {
+        transport::datagram(data);
+    }
+
+    /// A flow token.
+    pub fn sip_token(data: &[u8]) {
+        register::token::any_text(data);
     }
 }
 

@@ -130,7 +130,8 @@ pub struct WsConfig {
 pub struct StreamLimits {
     /// Connections of one IPv4 address, or one IPv6 /64, over all listeners: 256.
     pub per_address: usize,
-    /// Connections of all listeners, ours to others included: 200 000.
+    /// Connections of all listeners, ours to others included: 200 000. Never more than half of the
+    /// descriptors that the process may have.
     pub total: usize,
     /// For TLS and again for the WebSocket upgrade: 5 s.
     pub handshake: Duration,

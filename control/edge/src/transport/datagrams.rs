@@ -24,7 +24,8 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::limits::{
-    BATCH, DATAGRAM_BYTES, ERRORS_PER_TURN, LOCAL_ADDRESSES, QUOTED_BYTES, REMEMBERED_DATAGRAMS,
+    BATCH, DATAGRAM_BYTES, ERRORS_PER_TURN, LOCAL_ADDRESSES, PENDING_ERRORS, QUOTED_BYTES,
+    REMEMBERED_DATAGRAMS,
 };
 use super::shard::Shards;
 use super::stats::TransportStats;
@@ -133,6 +134,9 @@ impl Datagrams {
                 let Some(peer) = message.address.and_then(std_address) else {
                     continue;
                 };
+                if !shards.admits(peer.ip(), stats) {
+                    continue;
+                }
                 let local = if with_local {
                     let mut infos = message.cmsgs().into_iter().flatten();
                     infos.find_map(local_address)
@@ -403,13 +407,16 @@ thread_local! {
     static BUFFERS: RefCell<Vec<u8>> = RefCell::new(vec![0; BATCH * DATAGRAM_BYTES]);
 }
 
-/// Tries once more after an error that was waiting on the socket: it is of an earlier datagram, and
-/// was taken by being reported.
+/// Tries again after errors that were waiting on the socket: they are of earlier datagrams, and each
+/// is taken by being reported. An error that stays is of this one.
 fn past_errors<T>(mut send: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    match send() {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => send(),
-        result => result,
+    for _ in 0..PENDING_ERRORS {
+        match send() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
     }
+    send()
 }
 
 /// `quoted` is the start of a datagram, and long enough that only those on its way know it.
@@ -472,6 +479,28 @@ mod tests {
         assert_eq!(
             ipv6_mtu_discover(&v6.socket).unwrap(),
             Ipv6PathMtuDiscovery::DONT
+        );
+    }
+
+    #[test]
+    fn errors_of_earlier_datagrams_do_not_stop_this_one() {
+        let mut pending = 3;
+        let sent = past_errors(|| {
+            if pending == 0 {
+                return Ok(());
+            }
+            pending -= 1;
+            Err(io::ErrorKind::ConnectionRefused.into())
+        });
+        sent.unwrap();
+        let mut tries = 0;
+        let full: io::Result<()> = past_errors(|| {
+            tries += 1;
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        assert_eq!(
+            (full.unwrap_err().kind(), tries),
+            (io::ErrorKind::WouldBlock, 1)
         );
     }
 

@@ -226,5 +226,32 @@ fn frame(opcode: OpCode, payload: &[u8]) -> Packet {
     bytes.into()
 }
 
+/// What must hold for every input: nothing panics, and what is not whole stays within the bound. The
+/// door of the fuzz target.
+#[cfg(any(test, fuzzing))]
+pub(super) fn any_frames(bytes: &[u8]) {
+    let limits = Limits {
+        stream_message_bytes: 1000,
+        ..Limits::default()
+    };
+    for size in [1, 7, usize::MAX] {
+        let mut framing = Framing::web_socket(limits);
+        for chunk in bytes.chunks(size) {
+            framing.push(chunk);
+            loop {
+                match framing.next() {
+                    Ok(Some(Framed::Message(message))) => assert!(message.len() <= 1000),
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return,
+                }
+            }
+            if let Framing::WebSocket(frames) = &framing {
+                assert!(frames.buffer.len() <= 1014 + chunk.len());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

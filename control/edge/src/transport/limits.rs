@@ -17,6 +17,10 @@ pub(super) const REMEMBERED_DATAGRAMS: usize = 1024;
 /// our Via, which nobody beside the path can guess. A shorter datagram must be quoted whole.
 pub(super) const QUOTED_BYTES: usize = 256;
 
+/// Errors of earlier datagrams that a send looks past. Whoever forges ICMP faster than a few for each
+/// datagram can make one of ours fail.
+pub(super) const PENDING_ERRORS: usize = 8;
+
 /// Errors taken from a socket's error queue in one turn.
 pub(super) const ERRORS_PER_TURN: usize = 32;
 

@@ -22,6 +22,8 @@ mod transports;
 pub(crate) mod udp;
 mod ws;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 
@@ -133,7 +135,8 @@ pub(crate) enum Arrived {
     /// The connection is gone. Every shard hears it, once.
     Closed { flow: Flow },
     /// A message that was sent with `token` did not leave, or could not be delivered (ICMP). Told to
-    /// the shard that sent it; `to.connection` is 0 if there was no connection yet.
+    /// the shard that sent it. Of a connection that did not come to be, `to` has the number that it
+    /// would have had.
     Unsendable {
         to: Flow,
         error: io::ErrorKind,

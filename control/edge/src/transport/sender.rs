@@ -130,6 +130,10 @@ impl Sender {
         }
         // Two shards may come here at once.
         let mut table = shared.table.write();
+        // Asked under the lock that whoever stops takes afterwards.
+        if shared.stopped.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::NotConnected);
+        }
         if let Some(connection) = known(&table) {
             return Ok(connection);
         }

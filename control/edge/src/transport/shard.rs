@@ -1,12 +1,13 @@
 //! The way from sockets to shards: which shard a message belongs to, and the bounded queues.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::limits::QUEUED_BATCHES;
-use super::stats::TransportStats;
+use super::stats::{RefuseReason, TransportStats};
 use super::{Arrived, Flow};
 use crate::cookie::Key;
 use crate::transaction::Packet;
@@ -22,8 +23,8 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// The next list, in the order of arrival; `None` when the transports are gone. What it waits
-    /// for is not lost when it is dropped.
+    /// The next list, in the order of arrival; `None` when the transports and all their
+    /// senders are gone. Dropping the future loses nothing.
     pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
         tokio::select! {
             Some(list) = self.datagrams.recv() => Some(list),
@@ -45,9 +46,11 @@ struct Outbox {
 pub(crate) struct Shards {
     inboxes: Vec<Outbox>,
     choose: Arc<Choose>,
+    admit: Option<Arc<Admit>>,
 }
 
 type Choose = dyn Fn(&[u8]) -> usize + Send + Sync;
+type Admit = dyn Fn(IpAddr) -> bool + Send + Sync;
 
 impl std::fmt::Debug for Shards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,8 +75,32 @@ impl Shards {
             (Outbox { datagrams, streams }, inbox)
         };
         let (inboxes, receivers) = (0..count).map(lanes).unzip();
-        let choose = Arc::new(choose);
-        (Self { inboxes, choose }, receivers)
+        let shards = Self {
+            inboxes,
+            choose: Arc::new(choose),
+            admit: None,
+        };
+        (shards, receivers)
+    }
+
+    /// Has `admit` asked before anything of an address is read: datagrams and connections of those
+    /// that it does not admit are dropped, counted. It is asked for every datagram.
+    #[cfg_attr(not(test), expect(dead_code, reason = "bans of the screen will ask"))]
+    pub(crate) fn admitting(
+        mut self,
+        admit: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admit = Some(Arc::new(admit));
+        self
+    }
+
+    /// Whether anything of this address is wanted.
+    pub(super) fn admits(&self, peer: IpAddr, stats: &TransportStats) -> bool {
+        let admitted = self.admit.as_ref().is_none_or(|admit| admit(peer));
+        if !admitted {
+            stats.refuse(RefuseReason::Screened);
+        }
+        admitted
     }
 
     /// Lists for each shard, to be filled and then given to [`Self::offer`].

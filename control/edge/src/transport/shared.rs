@@ -2,17 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 
 use super::Protocol;
 use super::config::{StreamLimits, WsConfig};
-use super::connection::{Addresses, Table};
+use super::connection::{Addresses, Connection, Table};
 use super::datagrams::Datagrams;
 use super::shard::Shards;
-use super::stats::TransportStats;
+use super::stats::{CloseReason, TransportStats};
 use super::tls::Tls;
 use crate::message::limits::Limits;
 
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     /// Connections that we open and that are not there yet.
     pub(super) connecting: AtomicUsize,
     pub(super) next_number: AtomicU64,
+    /// The transports are gone: what comes to be afterwards ends at once.
+    pub(super) stopped: AtomicBool,
     pub(super) runtime: Handle,
 }
 
@@ -62,6 +64,15 @@ impl Shared {
         match self.listeners.get(usize::from(index))? {
             Listener::Stream(listener) => Some(listener),
             Listener::Datagrams(_) => None,
+        }
+    }
+
+    /// Makes a connection known. Whoever stops the transports sees it in the table, or it sees that
+    /// they stopped.
+    pub(super) fn insert(&self, connection: Arc<Connection>) {
+        self.table.write().insert(connection.clone());
+        if self.stopped.load(Ordering::SeqCst) {
+            connection.close(CloseReason::Asked);
         }
     }
 

@@ -21,10 +21,12 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Why a connection was not taken.
+    /// Why a connection, or a datagram, was not taken.
     RefuseReason {
         /// The peer's address has as many as it may have.
         Address => "address",
+        /// The core wants nothing of its address.
+        Screened => "screened",
         /// The system has no descriptor left, or the connection was gone already.
         System => "system",
         /// All connections together are as many as there may be.
@@ -108,7 +110,7 @@ impl TransportStats {
         }
     }
 
-    /// Connections not taken for `reason`.
+    /// Connections and datagrams not taken for `reason`.
     pub(crate) fn refused(&self, reason: RefuseReason) -> u64 {
         let counter = self.refused.get(reason as usize);
         counter.map_or(0, |c| c.load(Ordering::Relaxed))

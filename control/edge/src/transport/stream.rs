@@ -56,6 +56,9 @@ pub(super) async fn accept(shared: Arc<Shared>, index: u16, listener: TcpListene
                 continue;
             }
         };
+        if !shared.shards.admits(peer.ip(), &shared.stats) {
+            continue;
+        }
         let Some(place) = Place::take(&shared, peer) else {
             continue;
         };
@@ -129,19 +132,22 @@ async fn take(shared: Arc<Shared>, index: u16, stream: TcpStream, peer: SocketAd
         let limit = shared.limits.queue;
         let (connection, queue) = Connection::new(flow, listener.protocol, Origin::Peer, limit);
         connection.prove(names);
-        shared.table.write().insert(connection.clone());
+        shared.insert(connection.clone());
         (connection, queue)
     };
     let limit = shared.limits.handshake;
+    // Each step has a box of its own: a connection that waits for years holds no room for its
+    // handshake.
     let shaken: Result<(), CloseReason> = async {
         match listener.tls() {
             None => {
-                let stream = upgrade(&shared, listener, stream).await?;
+                let stream = Box::pin(upgrade(&shared, listener, stream)).await?;
                 let (connection, queue) = start(Vec::new());
-                run(&shared, listener, &connection, queue, stream).await;
+                Box::pin(run(&shared, listener, &connection, queue, stream)).await;
             }
             Some(tls) => {
-                let accepted = timeout(limit, tls.acceptor.accept(stream)).await;
+                let accepting = Box::pin(tls.acceptor.accept(stream));
+                let accepted = timeout(limit, accepting).await;
                 let stream =
                     accepted
                         .map_err(|_| CloseReason::HandshakeTime)?
@@ -151,9 +157,9 @@ async fn take(shared: Arc<Shared>, index: u16, stream: TcpStream, peer: SocketAd
                         })?;
                 let names = stream.get_ref().1.peer_certificates();
                 let names = names.and_then(<[_]>::first).map(tls::identities);
-                let stream = upgrade(&shared, listener, stream).await?;
+                let stream = Box::pin(upgrade(&shared, listener, stream)).await?;
                 let (connection, queue) = start(names.unwrap_or_default());
-                run(&shared, listener, &connection, queue, stream).await;
+                Box::pin(run(&shared, listener, &connection, queue, stream)).await;
             }
         }
         Ok(())
@@ -201,11 +207,11 @@ pub(super) async fn open(
     };
     let Some(tls) = listener.tls() else {
         TransportStats::add(&shared.stats.opened);
-        return run(&shared, listener, &connection, queue, stream).await;
+        return Box::pin(run(&shared, listener, &connection, queue, stream)).await;
     };
     let shaken = async {
         let name = server_name(&connection)?;
-        let connecting = tls.connector.connect(name, stream);
+        let connecting = Box::pin(tls.connector.connect(name, stream));
         let limit = shared.limits.handshake;
         let stream = timeout(limit, connecting).await;
         stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -220,7 +226,7 @@ pub(super) async fn open(
                 connection.prove(names.unwrap_or_default());
             }
             TransportStats::add(&shared.stats.opened);
-            run(&shared, listener, &connection, queue, stream).await;
+            Box::pin(run(&shared, listener, &connection, queue, stream)).await;
         }
         Err(error) => {
             tracing::debug!(peer = %flow.peer, %error, "TLS failed");
@@ -545,5 +551,46 @@ impl<'a> Patience<'a> {
         let soonest = [first, whole].into_iter().flatten();
         let (at, reason) = soonest.fold(idle, |a, b| if b.0 < a.0 { b } else { a });
         if at <= now { Err(reason) } else { Ok(at) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{Config, ListenerConfig, ListenerKind};
+    use super::super::{Shards, Transports};
+    use super::*;
+
+    /// A hundred thousand phones have 0.6 GB (spec §23): what waits with each of them is small, and
+    /// what is needed for a handshake alone is gone after it.
+    #[tokio::test]
+    async fn a_waiting_connection_takes_little_memory() {
+        let config = Config {
+            listeners: vec![ListenerConfig {
+                bind: "127.0.0.1:0".parse().unwrap(),
+                kind: ListenerKind::Tcp,
+            }],
+            ..Config::default()
+        };
+        let (shards, _inboxes) = Shards::new(1, |_| 0);
+        let transports = Transports::open(&config, shards).unwrap();
+        let shared = transports.sender(0).shared.clone();
+        let listener = shared.stream_listener(0).unwrap();
+        let stream = || TcpStream::connect(listener.local);
+        let flow = Flow {
+            listener: 0,
+            peer: listener.local,
+            connection: 1,
+        };
+        let (connection, queue) = Connection::new(flow, listener.protocol, Origin::Peer, 1);
+        let taking = take(shared.clone(), 0, stream().await.unwrap(), flow.peer);
+        let running = run(
+            &shared,
+            listener,
+            &connection,
+            queue,
+            stream().await.unwrap(),
+        );
+        let both = size_of_val(&taking) + size_of_val(&running);
+        assert!(both < 4096, "{both}");
     }
 }

@@ -57,8 +57,6 @@ pub(crate) enum TlsError {
     Key { path: PathBuf, error: rustls::Error },
     #[error("a TLS listener needs at least one certificate")]
     NoCertificate,
-    #[error("the system has no certificates of authorities; name a file")]
-    NoSystemAuthorities,
     #[error("{0}")]
     Rustls(#[from] rustls::Error),
     #[error("{path}: {error}")]
@@ -105,7 +103,7 @@ impl Tls {
         // Phones come back after a restart of theirs all at once; tickets spare them and us the keys.
         server.ticketer = Ticketer::new()?;
         let roots = match &config.servers {
-            ServerVerification::System => Some(system_authorities()?),
+            ServerVerification::System => Some(system_authorities(system_places())),
             ServerVerification::Authorities(path) => Some(authorities(path)?),
             ServerVerification::Off => None,
         };
@@ -256,13 +254,21 @@ const SYSTEM_AUTHORITIES: [&str; 4] = [
 ];
 
 /// `SSL_CERT_FILE`, or the first of the known places.
-fn system_authorities() -> Result<RootCertStore, TlsError> {
+fn system_places() -> impl Iterator<Item = PathBuf> {
     let asked = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    asked
-        .into_iter()
-        .chain(SYSTEM_AUTHORITIES.map(PathBuf::from))
+    let known = SYSTEM_AUTHORITIES.map(PathBuf::from);
+    asked.into_iter().chain(known)
+}
+
+/// The authorities of the first place that has some. Without any no server is trusted; whoever never
+/// connects to one need not have them.
+pub(super) fn system_authorities(mut places: impl Iterator<Item = PathBuf>) -> RootCertStore {
+    places
         .find_map(|path| authorities(&path).ok())
-        .ok_or(TlsError::NoSystemAuthorities)
+        .unwrap_or_else(|| {
+            tracing::warn!("the system trusts no authority: TLS servers cannot be verified");
+            RootCertStore::empty()
+        })
 }
 
 /// Verifies that a server speaks for a SIP domain (RFC 5922 §7.2); without `roots`, nothing but that

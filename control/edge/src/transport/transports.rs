@@ -4,14 +4,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::config::{Config, ListenerConfig};
+use super::config::{Config, ListenerConfig, StreamLimits};
 use super::connection::{ConnectionInfo, Hold, Table};
 use super::datagrams::Datagrams;
 use super::sender::Sender;
@@ -117,7 +118,10 @@ impl Transports {
             });
         }
         let shared = Arc::new(Shared {
-            limits: config.streams,
+            limits: StreamLimits {
+                total: config.streams.total.min(half_of_the_descriptors()),
+                ..config.streams
+            },
             messages: config.messages,
             listeners,
             shards: shards.clone(),
@@ -127,6 +131,7 @@ impl Transports {
             connecting: AtomicUsize::new(0),
             // A token of before a restart names no connection of after it: the first half is random.
             next_number: AtomicU64::new((u64::from(rand::random::<u32>()) << 32) | 1),
+            stopped: AtomicBool::new(false),
             runtime: Handle::current(),
         });
         let mut tasks = Vec::new();
@@ -243,6 +248,7 @@ impl Drop for Transports {
         for task in &self.tasks {
             task.abort();
         }
+        self.shared.stopped.store(true, Ordering::SeqCst);
         for connection in self.shared.table.read().all() {
             connection.close(CloseReason::Asked);
         }
@@ -259,6 +265,12 @@ fn bind(index: u16, config: &ListenerConfig) -> Result<(Bound, SocketAddr), Fail
     let socket = stream::listen(config.bind)?;
     let local = socket.local_addr()?;
     Ok((Bound::Stream(socket, tls), local))
+}
+
+/// Connections take no more: the other half is for media, control and files.
+fn half_of_the_descriptors() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    usize::try_from(limit / 2).unwrap_or(usize::MAX)
 }
 
 fn failure(config: &ListenerConfig, reason: FailureReason) -> Failure {

@@ -1,8 +1,10 @@
 //! Peers that are slow, silent, or many (spec E27): closed by timers and limits, and nobody else
 //! notices.
 
+use std::net::IpAddr;
+
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use super::super::config::{ServerVerification, TlsConfig};
 use super::*;
@@ -158,6 +160,37 @@ async fn many_connections_of_one_address_leave_the_others_alone() {
     }
     let mut again = from("127.0.0.66", edge.address()).await;
     works(&mut edge, &mut again).await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_admitted_gets_nothing() {
+    let bind = || -> SocketAddr { "127.0.0.1:0".parse().unwrap() };
+    let kinds = [ListenerKind::Udp, ListenerKind::Tcp];
+    let listeners = kinds.map(|kind| ListenerConfig { bind: bind(), kind });
+    let config = Config {
+        listeners: listeners.into(),
+        ..Config::default()
+    };
+    let (shards, mut inboxes) = Shards::new(1, |_| 0);
+    let banned: IpAddr = "127.0.0.66".parse().unwrap();
+    let shards = shards.admitting(move |peer| peer != banned);
+    let transports = Transports::open(&config, shards).unwrap();
+    let stats = transports.stats();
+    let [(_, udp), (_, tcp)] = transports.locals() else {
+        panic!("two listeners");
+    };
+    let mut refused = from("127.0.0.66", *tcp).await;
+    expect_end(&mut refused).await;
+    for host in ["127.0.0.66:0", "127.0.0.1:0"] {
+        let phone = UdpSocket::bind(host).await.unwrap();
+        phone.send_to(REQUEST.as_bytes(), udp).await.unwrap();
+    }
+    let list = soon(inboxes[0].recv()).await.unwrap();
+    assert!(
+        matches!(list[..], [Arrived::Message { flow, .. }] if flow.peer.ip() == bind().ip()),
+        "{list:?}"
+    );
+    assert_eq!(stats.refused(RefuseReason::Screened), 2);
 }
 
 #[tokio::test]

@@ -160,6 +160,35 @@ async fn what_was_sent_leaves_before_the_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn nothing_stays_open_once_the_transports_are_gone() {
+    let mut edge = Edge::one("127.0.0.1:0", ListenerKind::Tcp);
+    let mut phone = phone(&edge).await;
+    phone.write_all(REQUEST.as_bytes()).await.unwrap();
+    let (flow, _) = edge.message().await;
+    let Edge {
+        transports,
+        mut sender,
+        inbox,
+        ..
+    } = edge;
+    let address = transports.locals()[0].1;
+    let last = RESPONSE.as_bytes().into();
+    sender.send(&Destination::Flow(flow), last, 0).unwrap();
+    drop(transports);
+    // What was sent last still leaves.
+    expect_bytes(&mut phone, RESPONSE).await;
+    expect_end(&mut phone).await;
+    let to = Destination::Open {
+        listener: 0,
+        peer: address,
+        server_name: None,
+    };
+    let late = sender.send(&to, REQUEST.as_bytes().into(), 1);
+    assert_eq!(late, Err(io::ErrorKind::NotConnected));
+    drop(inbox);
+}
+
+#[tokio::test]
 async fn what_is_no_sip_is_closed() {
     let mut edge = Edge::one("127.0.0.1:0", ListenerKind::Tcp);
     let mut phone = phone(&edge).await;

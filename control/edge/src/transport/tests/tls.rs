@@ -7,7 +7,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::super::config::{ClientCertificates, ServerVerification, TlsConfig};
-use super::super::tls::{Tls, identities};
+use super::super::tls::{Tls, identities, system_authorities};
 use super::*;
 
 /// A listener that shows `certificates`, and verifies by the authority.
@@ -158,6 +158,15 @@ async fn a_client_is_known_by_its_certificate() {
         expect_end(&mut stream).await;
     }
     edge.counts(CloseReason::Handshake, 1).await;
+}
+
+#[test]
+fn a_system_without_authorities_trusts_no_server() {
+    let authority = Authority::new();
+    let missing = authority.folder.join("missing.pem");
+    let places = [missing.clone(), authority.file()];
+    assert_eq!(system_authorities(places.into_iter()).len(), 1);
+    assert!(system_authorities([missing].into_iter()).is_empty());
 }
 
 /// A TLS server that shows one certificate; gives back what came over its first connection.
