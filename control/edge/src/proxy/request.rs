@@ -221,6 +221,7 @@ impl Proxy {
                 initial: opens_call,
                 offered: false,
                 cancelled: None,
+                is_ended: false,
                 give_up: None,
                 refused: None,
                 scheduled: None,

@@ -199,11 +199,7 @@ impl Proxy {
             return;
         };
         let ok = (200..300).contains(&status);
-        let was_ended = transit.initial
-            && method == Method::Invite
-            && transit
-                .dialog
-                .is_some_and(|d| self.dialogs.get(&d).is_some_and(|d| d.ended.is_some()));
+        let was_ended = transit.is_ended && method == Method::Invite;
         if was_ended && ok && transit.refused.is_none() {
             // The 2xx crossed the end of the call.
             self.hang_up(now, id, message);

@@ -150,6 +150,7 @@ impl Proxy {
         if dialog.state == State::Early {
             if let Some(transit) = self.transits.get_mut(&invite) {
                 transit.cancelled.get_or_insert(reason);
+                transit.is_ended = true;
                 transit.give_up = Some(now + limits::CANCEL_ANSWER);
             }
             self.cancel_branch(now, invite);
@@ -356,7 +357,9 @@ impl Proxy {
         if !matches!(message.method(), Method::Invite | Method::Update) {
             return None;
         }
-        let asked = session_expires(message)?;
+        // Without the extension its sender would not understand the answer.
+        let asked =
+            session_expires(message).filter(|_| message.lists(HeaderId::Supported, "timer"))?;
         let least = self.config.session_timer.min_se;
         let row = || format!("Min-SE: {}\r\n", least.as_secs()).into_bytes();
         (asked < least).then(row)

@@ -44,6 +44,8 @@ pub(crate) struct Transit {
     pub(crate) offered: bool,
     /// A CANCEL came; these Reason rows go with ours.
     pub(crate) cancelled: Option<Vec<u8>>,
+    /// The edge ended its call before it was answered.
+    pub(crate) is_ended: bool,
     /// The edge ended its call; the caller is told then if the callee does not answer the CANCEL.
     pub(crate) give_up: Option<Instant>,
     /// The media relay failed on its 2xx: the callee gets this ACK for each.

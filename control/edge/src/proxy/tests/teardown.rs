@@ -140,7 +140,9 @@ fn early_call_is_cancelled_and_the_caller_told() {
         told.iter()
             .any(|s| s.to == addr(ALICE) && s.line().starts_with("SIP/2.0 480"))
     );
-    // The answer of the callee crossed the CANCEL.
+    // The answer of the callee crossed the CANCEL, long after.
+    world.pass(Duration::from_secs(10));
+    assert!(world.proxy.dialogs.is_empty());
     let ok = response(&invite, "200 OK", "b", BOB_CONTACT, "bob");
     let sent = world.recv(BOB, &ok);
     let lines: Vec<_> = sent.iter().map(Sent::line).collect();
@@ -206,7 +208,10 @@ fn longest_call_is_ended() {
 #[test]
 fn session_that_is_not_refreshed_is_ended() {
     let mut world = World::new();
-    let short = invite_with("alice", "Session-Expires: 89;refresher=uac\r\n");
+    let short = invite_with(
+        "alice",
+        "Session-Expires: 89;refresher=uac\r\nSupported: timer\r\n",
+    );
     let refused = world.recv(ALICE, &short);
     assert!(refused[0].line().starts_with("SIP/2.0 422"));
     assert_eq!(refused[0].all(HeaderId::MinSe), ["90"]);
