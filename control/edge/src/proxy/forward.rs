@@ -2,8 +2,10 @@
 
 use super::{Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
+use crate::dialog::is_behind_nat;
 use crate::message::build::received_via;
 use crate::message::{Header, HeaderId, Message, Method, Span, Splices, Start, values};
+use crate::register::FlowToken;
 use crate::route::Route;
 use crate::transport::Flow;
 
@@ -33,10 +35,11 @@ impl Proxy {
         let top = rows(HeaderId::Via).map_or(parsed.headers_end, |h| h.row.from());
         if let Some((incoming, id)) = out.record {
             let at = rows(HeaderId::RecordRoute).map_or(top, |h| h.row.from());
+            let token = self.token_for(message, out.source);
             self.record_route(
                 message.call_id(),
                 (incoming, out.route.listener()),
-                id,
+                (id, &token),
                 &mut text,
             );
             splices.insert(at, &[text.as_bytes()]);
@@ -95,13 +98,25 @@ impl Proxy {
         packet
     }
 
+    /// The flow of a request in its Record-Route (RFC 5626 §5.2), where the Contact does not lead to
+    /// the sender. A call knows the flows of its parties; what other requests open is not kept.
+    fn token_for(&self, message: &Message, source: Flow) -> String {
+        let mut token = String::new();
+        let is_stream = self.protocol_of(source.listener).is_stream();
+        let is_bound = is_stream || is_behind_nat(message, source.peer);
+        if message.method() != Method::Invite && is_bound && !self.is_known(self.zone_of(source)) {
+            FlowToken::write(source, b"", self.key, &mut token);
+        }
+        token
+    }
+
     /// Record-Route rows: one if the request leaves by the socket it arrived on, else two (RFC
     /// 5658), the outgoing one first.
     fn record_route(
         &self,
         call_id: &[u8],
         (incoming, outgoing): (u16, u16),
-        id: u64,
+        (id, token): (u64, &str),
         text: &mut String,
     ) {
         let twice = incoming != outgoing;
@@ -109,7 +124,8 @@ impl Proxy {
         for index in pair.into_iter().take(if twice { 2 } else { 1 }) {
             text.push_str("Record-Route: <");
             if let Some(listener) = self.listener(index) {
-                listener.write_uri("", text);
+                let user = if index == incoming { token } else { "" };
+                listener.write_uri(user, text);
             }
             text.push_str(";lr");
             if twice {

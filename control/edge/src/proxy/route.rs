@@ -472,6 +472,19 @@ impl Proxy {
             None if inside => {}
             None => return Err(unknown),
         }
+        match set.flow {
+            Some(Ok(flow)) if inside => {
+                return Ok(Route {
+                    zone: self.zone_of(flow),
+                    to: Destination::Flow(flow),
+                    uri: None,
+                    strip: set.own,
+                    others: Vec::new(),
+                });
+            }
+            Some(Err(())) => return Err((403, "Bad Token")),
+            Some(Ok(_)) | None => {}
+        }
         // Who is not inside reaches the upstreams only, which route on.
         let uri = set.next.unwrap_or_else(|| request_uri(request));
         let hop = uri

@@ -202,3 +202,37 @@ fn strangers_in_the_core_zone_are_trusted_and_call_out() {
     let sent = world.recv_on(CORE_SIDE, pbx, text.as_bytes());
     assert_eq!(forwarded(&sent).listener, TCP);
 }
+
+#[test]
+fn subscriber_on_a_connection_is_notified_by_it() {
+    let mut world = zoned(Protocol::Udp);
+    let flow = connection(TCP, "198.51.100.7:41000");
+    let subscribe = request(
+        "SUBSCRIBE sip:bob@edge.example",
+        "198.51.100.7:41000;branch=z9hG4bKs",
+        ("a", ""),
+        "1 SUBSCRIBE",
+        "Contact: <sip:alice@10.1.1.4:5060;transport=tcp>\r\n",
+        "",
+    );
+    let sent = world.recv_by(flow, subscribe.as_bytes());
+    let routes = sent[0].all(HeaderId::RecordRoute);
+    assert!(routes[0].starts_with("<sip:10.0.0.1:5060;lr;r2=on"));
+    assert!(routes[1].starts_with("<sip:f1-"), "{routes:?}");
+    let notify = |route: &str| {
+        request(
+            "NOTIFY sip:alice@10.1.1.4:5060;transport=tcp",
+            "203.0.113.9:5070;branch=z9hG4bKn",
+            ("n", "a"),
+            "1 NOTIFY",
+            &format!("Route: {}, {route}\r\n", routes[0]),
+            "",
+        )
+    };
+    let sent = world.recv_on(CORE_SIDE, BOB, notify(&routes[1]).as_bytes());
+    assert_eq!(sent[0].way, flow.into());
+    assert!(sent[0].all(HeaderId::Route).is_empty());
+    let forged = notify(&routes[1].replace("f1-A", "f1-B")).replace("z9hG4bKn", "z9hG4bKf");
+    let sent = world.recv_on(CORE_SIDE, BOB, forged.as_bytes());
+    assert!(sent[0].line().starts_with("SIP/2.0 403"));
+}
