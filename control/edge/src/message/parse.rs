@@ -1,6 +1,6 @@
 //! One pass over a datagram: start line, header table, and the fields that routing needs.
 
-use memchr::{memchr, memchr2_iter};
+use memchr::memchr3;
 
 use super::header::{Header, HeaderId, Method};
 use super::limits::{EXPECTED_HEADERS, Limits};
@@ -444,25 +444,24 @@ impl<'a> Lines<'a> {
 
     /// The next line without its end; `None` if it has none.
     pub(super) fn next(&mut self) -> Option<Span> {
-        let at = self.at;
-        let mut from = at;
+        let begin = self.at;
+        let mut at = begin;
         loop {
-            let lf = from + memchr(b'\n', self.bytes.get(from..)?)?;
-            let has_cr = lf > at && self.bytes.get(lf - 1) == Some(&b'\r');
-            if !has_cr && !self.lenient_eol {
-                self.has_control = true;
-                from = lf + 1;
-                continue;
-            }
-            let line = Span::new(at, lf - usize::from(has_cr));
-            let text = line.of(self.bytes);
-            self.has_control |= memchr2_iter(b'\r', 0, text).any(|found| {
-                let before = found.checked_sub(1).and_then(|at| text.get(at));
+            let found = at + memchr3(b'\r', b'\n', 0, self.bytes.get(at..)?)?;
+            at = found + 1;
+            match (self.bytes.get(found), self.bytes.get(at)) {
+                (Some(b'\r'), Some(b'\n')) => {
+                    self.at = at + 1;
+                    return Some(Span::new(begin, found));
+                }
+                (Some(b'\n'), _) if self.lenient_eol => {
+                    self.at = at;
+                    return Some(Span::new(begin, found));
+                }
                 // A quoted pair may hold a NUL.
-                text.get(found) == Some(&b'\r') || before != Some(&b'\\')
-            });
-            self.at = lf + 1;
-            return Some(line);
+                (Some(0), _) if found > begin && self.bytes.get(found - 1) == Some(&b'\\') => {}
+                _ => self.has_control = true,
+            }
         }
     }
 }

@@ -57,13 +57,29 @@ pub(crate) fn is_lws(byte: u8) -> bool {
 }
 
 /// `token` of RFC 3261 §25.1.
+#[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+    #[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
+    TOKEN[usize::from(byte)]
 }
+
+/// Every header name is read by it, byte for byte.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// The text of a token or quoted string: without its quotes, quoted pairs resolved.
 pub(crate) fn unquoted(text: &[u8]) -> Cow<'_, [u8]> {
@@ -122,6 +138,7 @@ impl<'a> Cursor<'a> {
         self.take_while(is_lws);
     }
 
+    #[inline]
     pub(crate) fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> Span {
         let start = self.at;
         let rest = self.bytes.get(start..self.end).unwrap_or_default();

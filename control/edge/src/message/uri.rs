@@ -253,7 +253,11 @@ pub(crate) fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
             u8::try_from(high? * 16 + low?).ok()
         });
         let (Some((digits, behind)), Some(byte)) = (escape, byte) else {
-            out.push(*first);
+            match first {
+                // A percent sign that escapes nothing must not begin an escape in what comes out.
+                b'%' => out.extend_from_slice(b"%25"),
+                byte => out.push(*byte),
+            }
             continue;
         };
         rest = behind;
