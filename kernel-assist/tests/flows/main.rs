@@ -4,6 +4,8 @@
 
 mod differential;
 mod frame;
+mod netns;
+mod network;
 mod reference;
 mod table;
 
