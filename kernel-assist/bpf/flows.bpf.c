@@ -1,7 +1,7 @@
 // Kernel flows: settled RTP goes from one party to the other without a socket (spec: dataplane §8).
 //
-// `flows_tc` runs at the ingress of an interface (tcx, clsact), `flows_xdp` before it, in the driver or generic. Both
-// do the same: headers -> flow by destination -> expected source -> RTP that the flow forwards -> next hop -> figures,
+// `flows_tc` runs at the ingress of an interface (tcx, clsact), `flows_xdp` before it in the driver, `flows_generic`
+// between them. All do the same: headers -> flow by destination -> expected source -> RTP that the flow forwards -> next hop -> figures,
 // rewrite, redirect. Any "no" passes the packet up, as if the program were not there; nothing is changed before the
 // last of them.
 //
@@ -775,8 +775,7 @@ int flows_tc(struct __sk_buff *skb)
 	return bpf_redirect_neigh(way.interface, 0, 0, 0);
 }
 
-SEC("xdp")
-int flows_xdp(struct xdp_md *xdp)
+static __always_inline int forward_xdp(struct xdp_md *xdp, const int is_generic)
 {
 	struct flow_control *control = 0;
 	struct packet packet = {};
@@ -790,9 +789,15 @@ int flows_xdp(struct xdp_md *xdp)
 	struct flow_spec *spec = way.spec;
 	int to_v4 = spec->flags & FLOW_TO_V4;
 
-	// A sum of the addresses alone is one that a device was to complete (veth, virtio).
+	// A sum of the addresses alone is one that a device was to complete (veth, virtio). A frame of a driver says nothing
+	// of that when it leaves, so the sum is taken here. Outside of the driver the next device may still complete it,
+	// or not: nobody tells, so such a packet is passed up.
 	__u32 partial = fold(address_sum(&packet) + bpf_htons(packet.datagram) + bpf_htons(IPPROTO_UDP));
 	__u16 check = packet.check;
+	if (is_generic && check == partial) {
+		count_up(control, way.stats, REASON_CHECKSUM);
+		return XDP_PASS;
+	}
 	if (check == partial || (!check && !to_v4)) {
 		int sum = payload_sum_xdp(xdp, packet.l4 + UDP_BYTES, packet.datagram - UDP_BYTES);
 		if (sum < 0) {
@@ -855,6 +860,18 @@ int flows_xdp(struct xdp_md *xdp)
 spoiled:
 	count_up(control, way.stats, REASON_SPOILED);
 	return XDP_DROP;
+}
+
+SEC("xdp")
+int flows_xdp(struct xdp_md *xdp)
+{
+	return forward_xdp(xdp, 0);
+}
+
+SEC("xdp")
+int flows_generic(struct xdp_md *xdp)
+{
+	return forward_xdp(xdp, 1);
 }
 
 // The helpers for routes and for the MTU are for programs under the GPL alone; the MIT licence allows it.

@@ -22,7 +22,8 @@ pub enum Attach {
     Auto,
     /// tc at ingress (tcx, Linux 6.6).
     Tc,
-    /// XDP outside of the driver; works everywhere, and is no faster than tc.
+    /// XDP outside of the driver; works everywhere, and is no faster than tc. Packets whose sum is
+    /// left to a device, as a veth leaves them, are passed up.
     XdpGeneric,
     /// XDP in the driver.
     XdpNative,
@@ -50,11 +51,6 @@ impl Point {
             Self::XdpGeneric => "xdp-generic",
             Self::XdpNative => "xdp-native",
         }
-    }
-
-    /// Whether it is one of XDP; else of tc.
-    pub fn is_xdp(self) -> bool {
-        self != Self::Tcx
     }
 
     /// What the system calls a link of it (`enum bpf_link_type`).
@@ -187,7 +183,7 @@ impl Flows {
     fn link(&self, index: u32, point: Point, why: Why) -> Linked {
         let (program, attach_type, flags) = match point {
             Point::Tcx => (&self.programs.tc, TCX_INGRESS, 0),
-            Point::XdpGeneric => (&self.programs.xdp, XDP, GENERIC),
+            Point::XdpGeneric => (&self.programs.generic, XDP, GENERIC),
             Point::XdpNative => (&self.programs.xdp, XDP, NATIVE),
         };
         let link = bpf::link(program.as_fd(), index, attach_type, flags);

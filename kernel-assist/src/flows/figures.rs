@@ -208,7 +208,7 @@ reasons! {
     Neighbour "neighbour"
     /// Longer than the link carries.
     Mtu "mtu"
-    /// Too long to take a sum that IPv6 needs.
+    /// Too long to take a sum that IPv6 needs; or, in generic XDP, a sum that may be left to a device.
     Checksum "checksum"
     /// No room before the packet for longer headers.
     Room "room"

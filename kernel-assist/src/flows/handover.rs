@@ -47,6 +47,7 @@ impl Flows {
             ("fence", self.fence.fd()),
             ("tc", &self.programs.tc),
             ("xdp", &self.programs.xdp),
+            ("generic", &self.programs.generic),
         ];
         let own = own
             .into_iter()
@@ -75,6 +76,7 @@ impl Flows {
             ("fence", self.fence.into_fd()),
             ("tc", self.programs.tc),
             ("xdp", self.programs.xdp),
+            ("generic", self.programs.generic),
         ];
         let own = own
             .into_iter()
@@ -116,6 +118,7 @@ impl Flows {
         let programs = Programs {
             tc: take("tc")?,
             xdp: take("xdp")?,
+            generic: take("generic")?,
         };
         let ids = program_ids(&programs)?;
         let maps = [
@@ -183,8 +186,8 @@ fn unfit(name: &str, what: &str) -> FlowsError {
     }
 }
 
-/// Numbers of the programs at tc and at XDP.
-fn program_ids(programs: &Programs) -> Result<[u32; 2], FlowsError> {
+/// Numbers of the programs, by where they are attached.
+fn program_ids(programs: &Programs) -> Result<[(Point, u32); 3], FlowsError> {
     let id = |fd: &OwnedFd, kind, name: &str| {
         let info = bpf::info::<ProgramInfo>(fd.as_fd());
         let info = info.map_err(|error| unfit(name, &error.to_string()))?;
@@ -194,18 +197,24 @@ fn program_ids(programs: &Programs) -> Result<[u32; 2], FlowsError> {
         }
     };
     Ok([
-        id(&programs.tc, SCHED_CLS, "flows.tc")?,
-        id(&programs.xdp, XDP, "flows.xdp")?,
+        (Point::Tcx, id(&programs.tc, SCHED_CLS, "flows.tc")?),
+        (Point::XdpNative, id(&programs.xdp, XDP, "flows.xdp")?),
+        (
+            Point::XdpGeneric,
+            id(&programs.generic, XDP, "flows.generic")?,
+        ),
     ])
 }
 
-fn adopt_link(point: Point, link: OwnedFd, ids: [u32; 2]) -> Result<Attachment, FlowsError> {
+fn adopt_link(
+    point: Point,
+    link: OwnedFd,
+    ids: [(Point, u32); 3],
+) -> Result<Attachment, FlowsError> {
     let name = format!("{LINK}{}", point.name());
     let info = bpf::info::<LinkInfo>(link.as_fd());
     let info = info.map_err(|error| unfit(&name, &error.to_string()))?;
-    let [tc, xdp] = ids;
-    let program = if point.is_xdp() { xdp } else { tc };
-    if info.kind != point.link_type() || info.program != program {
+    if info.kind != point.link_type() || !ids.contains(&(point, info.program)) {
         return Err(unfit(&name, "a link of another program"));
     }
     let attached = Attached {

@@ -24,8 +24,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::{fmt, fs, io};
 
-use aya::EbpfLoader;
 use aya::programs::{ProgramError, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader};
 
 pub use attach::{Attach, Attached, Point, Why};
 pub use figures::{Figures, Order, Reason, Reasons, SourceFigures};
@@ -163,11 +163,12 @@ impl fmt::Debug for Flows {
     }
 }
 
-/// Both programs.
+/// The programs, by where they are attached.
 #[derive(Debug)]
 struct Programs {
     tc: OwnedFd,
     xdp: OwnedFd,
+    generic: OwnedFd,
 }
 
 /// A map and its memory.
@@ -215,14 +216,8 @@ impl Flows {
                 program.load()?;
                 copy(program.fd()?.as_fd())?
             },
-            xdp: {
-                let program = object.program_mut("flows_xdp");
-                let program: &mut Xdp = program
-                    .ok_or(FlowsError::Missing("flows_xdp"))?
-                    .try_into()?;
-                program.load()?;
-                copy(program.fd()?.as_fd())?
-            },
+            xdp: load_xdp(&mut object, "flows_xdp")?,
+            generic: load_xdp(&mut object, "flows_generic")?,
         };
         let map = |name| {
             let map = object.map(name).ok_or(FlowsError::Missing(name))?;
@@ -493,6 +488,13 @@ impl Flows {
     fn state(&self) -> &Control {
         &self.state.memory.entries()[0]
     }
+}
+
+fn load_xdp(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, FlowsError> {
+    let program = object.program_mut(name);
+    let program: &mut Xdp = program.ok_or(FlowsError::Missing(name))?.try_into()?;
+    program.load()?;
+    copy(program.fd()?.as_fd())
 }
 
 fn copy(fd: BorrowedFd<'_>) -> Result<OwnedFd, FlowsError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Flows;
 use crate::sys::bpf;
 
-/// One of the two programs.
+/// One of the programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// The one of tc.
@@ -17,8 +17,10 @@ pub enum Program {
     /// (`CHECKSUM_COMPLETE`). Fails with `EBADMSG` if the program leaves another sum than that of
     /// the packet. Linux 6.17.
     TcWithSum,
-    /// The one of XDP.
+    /// The one of XDP in the driver.
     Xdp,
+    /// The one of generic XDP.
+    XdpGeneric,
 }
 
 /// What a program says.
@@ -59,14 +61,17 @@ impl Flows {
             Program::Tc => (&self.programs.tc, 0),
             Program::TcWithSum => (&self.programs.tc, CHECKSUM_COMPLETE),
             Program::Xdp => (&self.programs.xdp, 0),
+            Program::XdpGeneric => (&self.programs.generic, 0),
         };
         let mut packet = vec![0; frame.len() + ROOM];
         let ran = bpf::run(fd.as_fd(), frame, &mut packet, repeat, flags)?;
         packet.truncate(ran.bytes);
         // TC_ACT_UNSPEC and TC_ACT_REDIRECT; XDP_PASS and XDP_REDIRECT.
         let verdict = match (program, ran.answer) {
-            (Program::Tc | Program::TcWithSum, u32::MAX) | (Program::Xdp, 2) => Verdict::PassUp,
-            (Program::Tc | Program::TcWithSum, 7) | (Program::Xdp, 4) => Verdict::Forward,
+            (Program::Tc | Program::TcWithSum, u32::MAX) => Verdict::PassUp,
+            (Program::Tc | Program::TcWithSum, 7) => Verdict::Forward,
+            (Program::Xdp | Program::XdpGeneric, 2) => Verdict::PassUp,
+            (Program::Xdp | Program::XdpGeneric, 4) => Verdict::Forward,
             _ => Verdict::Drop,
         };
         Ok(Tried {

@@ -140,6 +140,10 @@ impl Network {
         if how == Attach::XdpNative {
             self.make_receiver("b");
         }
+        if how == Attach::XdpGeneric {
+            // Else all that comes from a veth is passed up.
+            self.set_offload("a", "to-r", false);
+        }
         self.inside("r", || flows.attach("to-a", how).unwrap());
     }
 

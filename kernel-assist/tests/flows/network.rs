@@ -126,6 +126,12 @@ fn media_goes_from_host_to_host_in_every_way() {
                     stream.speak(1, 161);
                     stream.speak(1, 0);
                     let sent = usize::from(PACKETS) + 2;
+                    if how == Attach::XdpGeneric && leaves_sums {
+                        assert_eq!(stream.outcome(0, sent), (0, sent), "{what:?}");
+                        let figures = &flows.remove([stream.local]).unwrap()[0].1;
+                        assert!(figures.reasons.iter().eq([Reason::Checksum]), "{what:?}");
+                        continue;
+                    }
                     assert_eq!(stream.outcome(sent, 0), (sent, 0), "{what:?}");
                     let last = flows.remove([stream.local]).unwrap();
                     let figures = &last[0].1;
@@ -293,8 +299,9 @@ fn tags_are_put_on_changed_and_taken_off() {
             relay.attach("to-b", how).unwrap();
         });
         network.inside("b", || callee.attach("to-r", how).unwrap());
-        if how == Attach::XdpNative {
-            network.make_receiver("a");
+        match how {
+            Attach::XdpNative => network.make_receiver("a"),
+            _ => network.set_offload("a", "to-r", false),
         }
         let at = |host: &str, port| SocketAddr::new(host.parse().unwrap(), port);
         let mut stream = Stream::new(&network, V4, V6);

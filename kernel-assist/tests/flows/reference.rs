@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use windlass_kernel_assist::flows::trial::Program;
 use windlass_kernel_assist::flows::{Flow, Fragmentation, Marker, NextHop, Order, Reason};
 
 use crate::frame::{Frame, Sum, ones_sum};
@@ -54,6 +55,29 @@ struct Datagram<'a> {
     check: u16,
     payload: &'a [u8],
     trailer: &'a [u8],
+}
+
+impl Datagram<'_> {
+    fn arrived(&self) -> Frame {
+        Frame::new(self.source, self.destination, self.payload.to_vec())
+    }
+
+    /// The sum of the addresses alone.
+    fn partial(&self) -> u16 {
+        let mut arrived = self.arrived();
+        arrived.sum = Sum::Partial;
+        stored(&arrived)
+    }
+}
+
+/// What a frame has in the field for the sum of UDP.
+fn stored(frame: &Frame) -> u16 {
+    let built = Frame {
+        vlan: None,
+        ..frame.clone()
+    }
+    .build();
+    word(&built, if frame.to.is_ipv4() { 40 } else { 60 }).unwrap()
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
@@ -280,11 +304,7 @@ impl Known {
             false => datagram.id,
         };
         let dscp = flow.dscp.unwrap_or(datagram.tos >> 2);
-        let mut arrived = Frame::new(
-            datagram.source,
-            datagram.destination,
-            datagram.payload.to_vec(),
-        );
+        let arrived = datagram.arrived();
         let mut frame = Frame {
             vlan,
             from: flow.from,
@@ -298,18 +318,8 @@ impl Known {
         frame.trailer = datagram.trailer.to_vec();
         // A wrong sum is to stay wrong by as much. A partial one is completed, where nobody else
         // does that.
-        let stored = |frame: &Frame| {
-            let built = Frame {
-                vlan: None,
-                ..frame.clone()
-            }
-            .build();
-            let at = if frame.to.is_ipv4() { 40 } else { 60 };
-            word(&built, at).unwrap()
-        };
         let right = stored(&arrived);
-        arrived.sum = Sum::Partial;
-        let partial = stored(&arrived);
+        let partial = datagram.partial();
         let wanted = match datagram.check {
             0 if flow.to.is_ipv4() => 0,
             0 => stored(&frame),
@@ -347,17 +357,27 @@ impl Reference {
         take_apart(frame).map(|it| it.destination)
     }
 
-    pub(crate) fn take(&mut self, frame: &[u8], like: &[u8], is_tc: bool, now: u64) -> Outcome {
+    pub(crate) fn take(
+        &mut self,
+        frame: &[u8],
+        like: &[u8],
+        program: Program,
+        now: u64,
+    ) -> Outcome {
         let Some(datagram) = take_apart(frame) else {
             return Outcome::NotOurs;
         };
         let Some(known) = self.flows.get_mut(&datagram.destination) else {
             return Outcome::NotOurs;
         };
-        if let Some(reason) = known.refuse(&datagram) {
+        // Where nobody says whether the sum is left to a device.
+        let is_unclear = program == Program::XdpGeneric && datagram.check == datagram.partial();
+        let unclear = is_unclear.then_some(Reason::Checksum);
+        if let Some(reason) = known.refuse(&datagram).or(unclear) {
             *known.up.entry(reason).or_default() += 1;
             return Outcome::Up(reason);
         }
+        let is_tc = matches!(program, Program::Tc | Program::TcWithSum);
         let frame = known.rewrite(&datagram, like, is_tc);
         known.count(datagram.payload, now);
         Outcome::Forward(frame)
