@@ -3,6 +3,18 @@
 //! Every packet leaves as the same, or as one that the next flow takes, so that it can be run over
 //! and over. It always is the same sequence number, so the jitter is not computed: two divisions.
 //!
+//! Two shared cores, Linux 6.18, 10,000 flows, ns per packet:
+//!
+//! | | tc | XDP |
+//! |---|---|---|
+//! | IPv4 to IPv4 | 462 | 234 |
+//! | IPv6 to IPv6 | 475 | 243 |
+//! | IPv4 to IPv6 and back | 573 | 271 |
+//! | no flow, passed up | 103 | 94 |
+//!
+//! At tc every change goes through a function of the system, which knows about sums that devices
+//! have taken or will take. What the buffer costs there, and the way out, are not in these numbers.
+//!
 //! `cargo run --release -p windlass-kernel-assist --example flow_cost [FLOWS]`, as root.
 
 use std::error::Error;
