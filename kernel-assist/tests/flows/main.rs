@@ -6,6 +6,7 @@ mod differential;
 mod frame;
 mod netns;
 mod network;
+mod offload;
 mod reference;
 mod table;
 
