@@ -12,6 +12,7 @@ mod limits;
 mod message;
 mod proxy;
 mod relay;
+mod resolve;
 mod route;
 mod side;
 mod stats;
