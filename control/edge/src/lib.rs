@@ -16,6 +16,7 @@ mod resolve;
 mod route;
 mod side;
 mod stats;
+mod target;
 mod transaction;
 mod transport;
 

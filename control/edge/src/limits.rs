@@ -46,3 +46,22 @@ pub(crate) const DNS_PARKED: usize = 2048;
 
 /// Bytes of a domain name in text (RFC 1035 §2.3.4: 255 on the wire).
 pub(crate) const DNS_NAME_BYTES: usize = 253;
+
+/// Targets of a pool: a choice looks at each of them.
+pub(crate) const POOL_TARGETS: usize = 1024;
+
+/// Resources of a target: each call that takes a slot holds a handle per resource.
+pub(crate) const TARGET_RESOURCES: usize = 8;
+
+/// Highest weight of a target, so that weights of a pool add up in 32 bits.
+pub(crate) const TARGET_WEIGHT: u32 = 65_535;
+
+/// Targets that one request may be sent to one after the other, redirections included. With the
+/// default answer timeout the total time ends a call sooner.
+pub(crate) const ATTEMPTS: usize = 32;
+
+/// Redirections of one request that are followed (spec §14).
+pub(crate) const REDIRECTS: usize = 5;
+
+/// Changes of target states that wait to be read. Older ones leave; the states themselves stay.
+pub(crate) const TARGET_EVENTS: usize = 1024;
