@@ -81,6 +81,24 @@ impl Destination {
         })
     }
 
+    /// Where a response goes whose connection has closed: the sent-by of its topmost Via (RFC 3263
+    /// §5, RFC 3261 §18.2.2).
+    pub(crate) fn of_sent_by(
+        protocol: Protocol,
+        host: &[u8],
+        port: Option<u16>,
+    ) -> Result<Self, DestinationError> {
+        if port == Some(0) {
+            return Err(DestinationError::Port);
+        }
+        Ok(Self {
+            host: Host::parse(host)?,
+            port,
+            protocol: Some(protocol),
+            secure: protocol.is_secure(),
+        })
+    }
+
     /// The address of a numeric host, for which DNS is not asked.
     pub(crate) fn direct(&self) -> Option<Address> {
         let Host::Ip(ip) = self.host else {

@@ -105,18 +105,23 @@ impl Bench {
     }
 
     fn begin(&mut self, uri: &str) -> (u64, Option<Resolved>) {
+        self.begin_to(&Destination::parse(uri.as_bytes()).unwrap())
+    }
+
+    fn begin_to(&mut self, destination: &Destination) -> (u64, Option<Resolved>) {
         self.tokens += 1;
-        let destination = Destination::parse(uri.as_bytes()).unwrap();
         let (now, token) = (self.now, self.tokens);
-        let end = self
-            .resolve
-            .resolve(now, token, &destination, &mut self.rng);
+        let end = self.resolve.resolve(now, token, destination, &mut self.rng);
         (token, end)
     }
 
     /// Resolves with all answers coming at once.
     fn resolve(&mut self, uri: &str) -> Resolved {
-        let (token, end) = self.begin(uri);
+        self.resolve_to(&Destination::parse(uri.as_bytes()).unwrap())
+    }
+
+    fn resolve_to(&mut self, destination: &Destination) -> Resolved {
+        let (token, end) = self.begin_to(destination);
         end.unwrap_or_else(|| {
             self.zone.answer(&mut self.resolve, self.now, &mut self.rng);
             let (done, end) = self.resolve.poll_done().unwrap();
@@ -270,6 +275,26 @@ fn srv_without_naptr_by_preference_of_protocols() {
         bench.ways("sip:example.com;transport=tcp"),
         ["TCP 192.0.2.1:5080"]
     );
+}
+
+#[test]
+fn responses_follow_the_sent_by() {
+    let zone = Zone::default()
+        .srv("_sip._tcp.example.com", &[(0, 1, 5080, "a.example.com")])
+        .a("a.example.com", "192.0.2.1")
+        .a("example.com", "192.0.2.7");
+    let mut bench = Bench::new(zone);
+    for (host, port, peer) in [
+        ("192.0.2.3", None, "192.0.2.3:5060"),
+        ("example.com", None, "192.0.2.1:5080"),
+        ("example.com", Some(5070), "192.0.2.7:5070"),
+    ] {
+        let destination = Destination::of_sent_by(Protocol::Tcp, host.as_bytes(), port).unwrap();
+        let addresses = bench.resolve_to(&destination).unwrap();
+        assert_eq!(addresses[0].peer, peer.parse().unwrap());
+        assert_eq!(addresses[0].protocol, Protocol::Tcp);
+    }
+    assert_eq!(bench.asked(RecordKind::Naptr), 0);
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! What changes about a target while the configuration stays, shared by all shards.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::config::{Probe, ProbeConfig};
-use crate::resolve::Destination;
+use crate::limits;
+use crate::resolve::{Address, Destination};
+use crate::transport::Protocol;
 
 /// One server of a pool, as a snapshot of the configuration has it.
 #[derive(Debug)]
@@ -36,6 +40,9 @@ pub(crate) struct Live {
     attempts: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
+    /// Addresses of its name that did not answer, until when they are tried last. The lock is taken
+    /// for targets with a name alone, once per look-up.
+    silent: Mutex<Vec<(Protocol, SocketAddr, Instant)>>,
 }
 
 /// Slots of one kind on one target.
@@ -162,6 +169,41 @@ impl Target {
         Held { target, resources }
     }
 
+    /// An address of its name did not answer: for a probing interval it is tried last, so that one
+    /// dead server of several does not cost each call an answer timeout.
+    pub(super) fn note_silent(&self, now: Instant, address: &Address) {
+        let until = now + self.probing.interval;
+        let mut silent = self
+            .live
+            .silent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|(protocol, peer, until)| {
+            *until > now && (*protocol, *peer) != (address.protocol, address.peer)
+        });
+        if silent.len() >= limits::ADDRESSES {
+            silent.remove(0);
+        }
+        silent.push((address.protocol, address.peer, until));
+    }
+
+    /// Moves silent addresses behind the others.
+    pub(super) fn put_back_silent(&self, now: Instant, addresses: &mut [Address]) {
+        let silent = self
+            .live
+            .silent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !silent.is_empty() {
+            // The sort is stable: among themselves both keep the order of RFC 3263.
+            addresses.sort_by_key(|address| {
+                silent.iter().any(|(protocol, peer, until)| {
+                    *until > now && (*protocol, *peer) == (address.protocol, address.peer)
+                })
+            });
+        }
+    }
+
     /// It did not answer, or said that it does not work.
     pub(super) fn miss(&self) -> Option<TargetEvent> {
         let live = &self.live;
@@ -222,6 +264,7 @@ impl Live {
             attempts: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            silent: Mutex::default(),
         }
     }
 

@@ -153,6 +153,8 @@ struct Current {
     request_uri: Option<Box<str>>,
     /// Addresses that were not tried.
     addresses: VecDeque<Address>,
+    /// The one that the last attempt went to.
+    sent_to: Option<Address>,
     phase: Phase,
 }
 
@@ -225,9 +227,9 @@ impl Pick {
         match last {
             Outcome::Cancelled => return self.done(End::Cancelled),
             Outcome::Final(code) => return self.on_final(now, code, rng),
-            Outcome::NoResponse => self.fail(408, Miss::Counts),
+            Outcome::NoResponse => self.fail(now, 408, Miss::Counts),
             Outcome::NotRinging => {
-                self.fail(408, Miss::None);
+                self.fail(now, 408, Miss::None);
                 self.forget_addresses();
             }
             Outcome::Redirected(code, contacts) => {
@@ -239,7 +241,7 @@ impl Pick {
                     retry_after: None,
                 });
             }
-            Outcome::Unreachable => self.fail(503, Miss::Counts),
+            Outcome::Unreachable => self.fail(now, 503, Miss::Counts),
         }
         self.go_on(now, rng)
     }
@@ -256,12 +258,16 @@ impl Pick {
         }
         match (result, &mut self.current) {
             (Ok(addresses), Some(current)) => {
+                let mut addresses = addresses;
+                addresses.truncate(limits::ADDRESSES);
+                if let Some(target) = &current.target {
+                    target.put_back_silent(now, &mut addresses);
+                }
                 current.addresses = addresses.into();
-                current.addresses.truncate(limits::ADDRESSES);
             }
             (Ok(_), None) => {}
             // DNS has failed, not the target.
-            (Err(error), _) => self.fail(error.code(), Miss::None),
+            (Err(error), _) => self.fail(now, error.code(), Miss::None),
         }
         self.go_on(now, rng)
     }
@@ -346,6 +352,9 @@ impl Pick {
         if let Some(current) = &self.current
             && let Some(target) = &current.target
         {
+            if code == 503 {
+                current.remember_silence(now, target);
+            }
             if code != 503 || current.addresses.is_empty() {
                 self.pools.judge(target, code);
             }
@@ -430,6 +439,7 @@ impl Pick {
         let current = self.current.as_mut()?;
         let address = current.addresses.pop_front()?;
         self.attempts += 1;
+        current.sent_to = Some(address.clone());
         if let Some(target) = &current.target {
             target.live().count_attempt();
         }
@@ -469,6 +479,7 @@ impl Pick {
             held,
             request_uri,
             addresses: direct.into_iter().collect(),
+            sent_to: None,
             phase: Phase::Resolving,
         });
         if is_named {
@@ -494,14 +505,17 @@ impl Pick {
     }
 
     /// The last attempt has failed without a response of its own.
-    fn fail(&mut self, code: u16, miss: Miss) {
+    fn fail(&mut self, now: Instant, code: u16, miss: Miss) {
         if let Some(current) = &self.current
             && let Some(target) = &current.target
         {
             target.live().count_failure();
-            // One call is one miss: that of the last address.
-            if miss == Miss::Counts && current.addresses.is_empty() {
-                self.pools.tell(target.miss());
+            if miss == Miss::Counts {
+                current.remember_silence(now, target);
+                // One call is one miss: that of the last address.
+                if current.addresses.is_empty() {
+                    self.pools.tell(target.miss());
+                }
             }
         }
         self.consider(code, None);
@@ -550,6 +564,16 @@ impl Pick {
         let current = self.current.take();
         if let Some(held) = current.and_then(|current| current.held) {
             held.release();
+        }
+    }
+}
+
+impl Current {
+    /// The next calls try another address of the name first.
+    fn remember_silence(&self, now: Instant, target: &Target) {
+        let of_name = self.sent_to.as_ref().filter(|a| a.server_name.is_some());
+        if let Some(address) = of_name {
+            target.note_silent(now, address);
         }
     }
 }

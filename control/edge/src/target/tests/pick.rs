@@ -484,6 +484,52 @@ fn each_address_of_a_name_is_tried_before_the_next_target() {
 }
 
 #[test]
+fn dead_address_of_a_name_is_tried_last_for_a_while() {
+    let pools = named();
+    let list = || Ok(vec![address(1), address(2)]);
+    let mut call = Call::new(&pools, to(&["p"]));
+    call.start();
+    tried(call.resolved(list()));
+    assert_eq!(tried(call.wait()).address, address(2));
+    call.answer().unwrap().release();
+    let failed = call.now;
+    let first = |after: Duration| {
+        let mut call = Call::new(&pools, to(&["p"]));
+        call.now = failed + after;
+        call.pick = Pick::new(
+            call.now,
+            pools.clone(),
+            rule(&pools, to(&["p"])),
+            Kind::Other,
+            &Seen::default(),
+            None,
+        );
+        call.start();
+        tried(call.resolved(list())).address
+    };
+    assert_eq!(first(secs(29)), address(2));
+    assert_eq!(first(secs(30)), address(1));
+    assert_eq!(target(&pools, "p-1").live().misses(), 0, "the name works");
+}
+
+#[test]
+fn silent_addresses_are_bounded() {
+    let pools = named();
+    let target = target(&pools, "p-1");
+    let now = start();
+    for n in 0..=crate::limits::ADDRESSES {
+        target.note_silent(now, &address(u8::try_from(n).unwrap()));
+    }
+    let mut addresses = [address(0), address(1), address(99)];
+    target.put_back_silent(now, &mut addresses);
+    assert_eq!(
+        addresses,
+        [address(0), address(99), address(1)],
+        "the oldest has left"
+    );
+}
+
+#[test]
 fn name_without_addresses_gives_way_and_is_no_miss() {
     let pools = named();
     let mut call = Call::new(&pools, to(&["p"]));
