@@ -121,10 +121,12 @@ pub(crate) struct ProbeConfig {
     pub(crate) timeout: Duration,
     /// Misses in a row, of probes and calls, after which a target is down. Default 3.
     pub(crate) misses: u32,
-    /// Responses to OPTIONS that show a server at work. Default all final ones but 408, 503 and
-    /// other 5xx than 501: also who refuses OPTIONS is alive.
+    /// Responses that show a server at work: to OPTIONS they bring it up, to calls they end a row of
+    /// misses. Default all final ones but 408 and other 5xx than 501: also who refuses OPTIONS is
+    /// alive. Other responses to OPTIONS are misses.
     pub(crate) alive: Vec<CodeRange>,
-    /// Responses to calls that count as a miss. Default 503.
+    /// Responses to calls that count as a miss. Default none: a gateway says 503 also of one
+    /// destination, and three of those must not take it from all others.
     pub(crate) failed: Vec<CodeRange>,
 }
 
@@ -140,7 +142,7 @@ impl Default for ProbeConfig {
                 CodeRange(501, 501),
                 CodeRange(600, 699),
             ],
-            failed: vec![CodeRange(503, 503)],
+            failed: Vec::new(),
         }
     }
 }

@@ -169,7 +169,7 @@ impl Pools {
     pub(super) fn judge(&self, target: &Target, code: u16) {
         if CodeRange::any(&target.probing.failed, code) {
             self.tell(target.miss());
-        } else {
+        } else if CodeRange::any(&target.probing.alive, code) {
             target.works();
         }
     }

@@ -1,6 +1,7 @@
 //! Targets in virtual time, without a network.
 
 mod choose;
+mod named;
 mod pick;
 mod pools;
 mod probe;

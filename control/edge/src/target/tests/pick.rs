@@ -100,55 +100,113 @@ fn contact(uri: &str) -> Contact {
     Contact::parse(uri.as_bytes()).unwrap()
 }
 
-type Failure<'a> = &'a dyn Fn(&mut Call) -> Step;
+/// A way to fail: of a call, and of a probe.
+type Failure<'a> = (&'a dyn Fn(&mut Call) -> Step, Option<ProbeResult>);
 
 #[test]
 fn e11_next_target_answers_in_less_than_five_seconds() {
     let dead = |call: &mut Call| call.next(Outcome::Unreachable);
     let busy = |call: &mut Call| call.next(Outcome::Final(503));
     let silent = |call: &mut Call| call.wait();
-    let failures: [(&str, Failure<'_>); 3] = [("dead", &dead), ("503", &busy), ("silent", &silent)];
-    for (name, fail) in failures {
+    let failures: [Failure<'_>; 3] = [
+        (&dead, Some(ProbeResult::Unreachable)),
+        (&busy, Some(ProbeResult::Answered(503))),
+        (&silent, None),
+    ];
+    for (fail_call, fail_probe) in failures {
         let mut config = pool("p", 2);
         config.probe = Probe::Always;
         let pools = pools(&[config]);
-        for n in 1..=4 {
-            let mut call = Call::new(&pools, to(&["p"]));
-            let began = call.now;
-            let step = call.start();
-            if n == 4 {
-                assert_eq!(id(step), "p-2", "{name}: down after three misses");
-            } else {
-                assert_eq!(id(step), "p-1", "{name}");
-                let second = tried(fail(&mut call));
-                assert_eq!(second.number, 2, "both are in the record of the call");
-                assert_eq!(&*second.target.unwrap().id, "p-2", "{name}");
-            }
-            call.answer().unwrap().release();
-            assert!(call.now - began < secs(5), "{name}");
-        }
-        let down = ("p-1".to_owned(), Health::Down, Cause::Misses(3));
-        assert_eq!(events(&pools), [down], "{name}");
-        // Probing marks it up again.
-        let (mut now, mut rng) = (start(), rng());
-        let mut prober = Prober::new(now, pools.clone(), &mut rng);
-        while events(&pools).is_empty() {
-            now = prober.next_timeout().unwrap();
-            while let Some(probe) = prober.poll(now, &mut rng) {
-                prober.handle_result(probe.number, ProbeResult::Answered(200));
-                assert!(
-                    pools
-                        .targets()
-                        .all(|t| t.is_usable() || &*probe.target.id != "p-1")
-                );
-            }
-            if pools.targets().all(|t| t.is_usable()) {
-                break;
-            }
-        }
-        assert_eq!(id(Call::new(&pools, to(&["p"])).start()), "p-1", "{name}");
-        assert_eq!(calls(&pools), [1, 0], "the last call is being set up");
+        let mut call = Call::new(&pools, to(&["p"]));
+        let began = call.now;
+        assert_eq!(id(call.start()), "p-1");
+        let second = tried(fail_call(&mut call));
+        assert_eq!(second.number, 2, "both are in the record of the call");
+        assert_eq!(&*second.target.unwrap().id, "p-2");
+        call.answer().unwrap().release();
+        assert!(call.now - began < secs(5), "{fail_probe:?}");
+        // Probing marks it down, and calls go to the second one at once.
+        let mut probes = Probes::new(&pools);
+        let is_first = |probe: &ToProbe| &*probe.target.id == "p-1";
+        let alive = Some(ProbeResult::Answered(200));
+        probes.run(
+            secs(100),
+            |probe| if is_first(probe) { fail_probe } else { alive },
+        );
+        assert_eq!(
+            events(&pools),
+            [("p-1".into(), Health::Down, Cause::Misses(3))]
+        );
+        let mut call = Call::new(&pools, to(&["p"]));
+        assert_eq!(id(call.start()), "p-2");
+        call.answer().unwrap().release();
+        // And up again.
+        probes.run(secs(34), |_| alive);
+        assert_eq!(events(&pools), [("p-1".into(), Health::Up, Cause::Answer)]);
+        let mut call = Call::new(&pools, to(&["p"]));
+        assert_eq!(id(call.start()), "p-1");
+        call.answer().unwrap().release();
+        assert_eq!(calls(&pools), [0, 0]);
     }
+}
+
+/// A prober and its clock.
+struct Probes {
+    prober: Prober,
+    now: Instant,
+    rng: SmallRng,
+}
+
+impl Probes {
+    fn new(pools: &Arc<Pools>) -> Self {
+        let (now, mut rng) = (start(), rng());
+        let prober = Prober::new(now, pools.clone(), &mut rng);
+        Self { prober, now, rng }
+    }
+
+    fn run(&mut self, time: Duration, end: impl Fn(&ToProbe) -> Option<ProbeResult>) {
+        let until = self.now + time;
+        while let Some(at) = self.prober.next_timeout().filter(|at| *at <= until) {
+            self.now = at;
+            while let Some(probe) = self.prober.poll(at, &mut self.rng) {
+                if let Some(result) = end(&probe) {
+                    self.prober.handle_result(probe.number, result);
+                }
+            }
+        }
+        self.now = until;
+    }
+}
+
+#[test]
+fn target_that_does_not_answer_calls_is_down_after_three() {
+    for outcome in [Outcome::Unreachable, Outcome::NoResponse] {
+        let pools = pools(&[pool("p", 2)]);
+        for expected in ["p-1", "p-1", "p-1", "p-2"] {
+            let mut call = Call::new(&pools, to(&["p"]));
+            let mut tried = id(call.start());
+            assert_eq!(tried, expected);
+            if tried == "p-1" {
+                tried = id(call.next(outcome.clone()));
+            }
+            assert_eq!(tried, "p-2");
+            call.answer().unwrap().release();
+        }
+        // The default probes it from now on.
+        Probes::new(&pools).run(secs(34), |_| Some(ProbeResult::Answered(200)));
+        assert!(target(&pools, "p-1").is_usable());
+    }
+}
+
+#[test]
+fn calls_refused_with_503_take_no_target_from_the_others() {
+    let pools = pools(&[pool("p", 1)]);
+    for _ in 0..10 {
+        let mut call = Call::new(&pools, to(&["p"]));
+        tried(call.start());
+        assert_eq!(end(call.next(Outcome::Final(503))), relay(503, 1));
+    }
+    assert!(pools.is_available("p"));
 }
 
 #[test]
@@ -463,6 +521,7 @@ fn each_address_of_a_name_is_tried_before_the_next_target() {
         Outcome::Unreachable,
         Outcome::NoResponse,
     ] {
+        let outcome_is_miss = !matches!(outcome, Outcome::Final(_));
         let mut call = Call::new(&pools, to(&["p"]));
         assert!(matches!(call.start(), Step::Resolve(_)));
         let first = tried(call.resolved(Ok(vec![address(1), address(2)])));
@@ -473,7 +532,8 @@ fn each_address_of_a_name_is_tried_before_the_next_target() {
         assert_eq!(id(call.next(outcome)), "p-2");
         assert_eq!(calls(&pools), [0, 1]);
         call.answer().unwrap().release();
-        assert_eq!(target(&pools, "p-1").live().misses(), 1, "of one call");
+        let misses = u32::from(outcome_is_miss);
+        assert_eq!(target(&pools, "p-1").live().misses(), misses, "of one call");
         target(&pools, "p-1").works();
     }
     // Any other failure is that of the service, not of one of its servers.

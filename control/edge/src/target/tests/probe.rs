@@ -151,7 +151,9 @@ fn probe_mode_decides_who_is_probed() {
 
 #[test]
 fn calls_and_probes_count_together() {
-    let bench = Bench::new(&[always(1)]);
+    let mut config = always(1);
+    config.probing.failed = vec![CodeRange(503, 503)];
+    let bench = Bench::new(&[config]);
     let target = target(&bench.pools, "p-1");
     let judge = |codes: &[u16]| {
         for code in codes {
@@ -160,9 +162,9 @@ fn calls_and_probes_count_together() {
     };
     judge(&[503, 503, 200, 503, 503]);
     assert!(target.is_usable(), "an answer in between begins anew");
-    judge(&[486, 503, 503, 404, 503, 500]);
+    judge(&[486, 503, 503, 404, 503, 500, 503]);
     assert!(target.is_usable());
-    judge(&[503, 503, 503]);
+    bench.pools.tell(target.miss());
     assert!(!target.is_usable());
     judge(&[200]);
     assert!(!target.is_usable(), "a late answer brings nothing up");
