@@ -23,5 +23,10 @@ mod transport;
 pub use config::{Config, Limits, NgOptions, Tables, Timers};
 pub use edge::Edge;
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
+pub use resolve::{DnsConfig, DnsServers, Lifetimes};
 pub use stats::{DropReason, StatsSnapshot};
+pub use target::{
+    Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
+    RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
+};
 pub use windlass_ng::Family;

@@ -9,21 +9,21 @@ use crate::limits;
 
 /// How long answers count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lifetimes {
+pub struct Lifetimes {
     /// Least time for which an answer is used, also with a TTL of 0. Default 1 s.
-    pub(crate) min: Duration,
+    pub min: Duration,
     /// Longest time for which an answer is used, whatever its TTL. Default 1 day.
-    pub(crate) max: Duration,
-    /// The same for the answer that there is nothing, and its time without SOA (RFC 2308 §5).
-    /// Defaults 5 min and 60 s.
-    pub(crate) negative_max: Duration,
-    pub(crate) negative_default: Duration,
+    pub max: Duration,
+    /// The same for the answer that there is nothing. Default 5 min.
+    pub negative_max: Duration,
+    /// Time of that answer if it has no SOA (RFC 2308 §5). Default 60 s.
+    pub negative_default: Duration,
     /// Time after its end during which an answer is used if no server answers (RFC 8767 §4).
     /// Default 1 day; zero switches it off.
-    pub(crate) stale: Duration,
+    pub stale: Duration,
     /// Time for which a question is not asked again after no server has answered (RFC 8767 §5,
     /// RFC 2308 §7). Default 5 s.
-    pub(crate) retry: Duration,
+    pub retry: Duration,
 }
 
 impl Default for Lifetimes {

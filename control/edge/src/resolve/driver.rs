@@ -19,19 +19,19 @@ use super::{Answer, Naptr, Query, RecordKind, Records, Srv};
 
 /// Who is asked, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DnsServers {
+pub struct DnsServers {
     /// Name servers with their ports; empty: those of `file`.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub addresses: Vec<SocketAddr>,
     /// Default `/etc/resolv.conf`. Its search list completes names without a dot, also for
     /// `addresses`; it may be missing if these are given.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// Whether `/etc/hosts` goes before DNS. Default true.
-    pub(crate) hosts: bool,
+    pub hosts: bool,
     /// Wait for one server. Default 1 s, so that a second one is asked before a parked request has
     /// waited its time; the option of `file` is for programs with more patience.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// How often each server is asked again. Default 1.
-    pub(crate) retries: usize,
+    pub retries: usize,
 }
 
 impl Default for DnsServers {

@@ -8,11 +8,35 @@ use rand::Rng;
 
 use super::cache::{Cache, Lifetimes, Patience, Reading};
 use super::walk::{Walk, walk};
-use super::{Address, Answer, Destination, Query, ResolveError};
+use super::{Address, Answer, Destination, DnsServers, Query, ResolveError};
 use crate::limits;
 use crate::transport::Protocol;
 
-/// What is looked up, and for how long a request waits.
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsConfig {
+    /// Who is asked.
+    pub servers: DnsServers,
+    /// Ask for NAPTR records. Default true; without, SRV records are asked for at once.
+    pub naptr: bool,
+    /// Longest time a request waits for names; stale answers serve then (spec §18). Default 2 s.
+    pub park: Duration,
+    /// How long answers count.
+    pub lifetimes: Lifetimes,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            servers: DnsServers::default(),
+            naptr: true,
+            park: Duration::from_secs(2),
+            lifetimes: Lifetimes::default(),
+        }
+    }
+}
+
+/// What a shard looks up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolveConfig {
     /// Protocols in use, by preference where a URI names none (RFC 3263 §4.1). Default UDP, TCP,
@@ -20,9 +44,7 @@ pub(crate) struct ResolveConfig {
     pub(crate) protocols: Vec<Protocol>,
     /// Families of addresses that a listener reaches. Default both; IPv6 is tried first.
     pub(crate) families: Families,
-    /// Ask for NAPTR records. Default true; without, SRV records are asked for at once.
     pub(crate) naptr: bool,
-    /// Longest time a request waits for names; stale answers serve then (spec §18). Default 2 s.
     pub(crate) park: Duration,
     pub(crate) lifetimes: Lifetimes,
 }
@@ -38,12 +60,20 @@ pub(crate) enum Families {
 
 impl Default for ResolveConfig {
     fn default() -> Self {
+        let protocols = vec![Protocol::Udp, Protocol::Tcp, Protocol::Tls];
+        Self::new(&DnsConfig::default(), protocols, Families::default())
+    }
+}
+
+impl ResolveConfig {
+    /// Protocols and families are those of the listeners.
+    pub(crate) fn new(dns: &DnsConfig, protocols: Vec<Protocol>, families: Families) -> Self {
         Self {
-            protocols: vec![Protocol::Udp, Protocol::Tcp, Protocol::Tls],
-            families: Families::default(),
-            naptr: true,
-            park: Duration::from_secs(2),
-            lifetimes: Lifetimes::default(),
+            protocols,
+            families,
+            naptr: dns.naptr,
+            park: dns.park,
+            lifetimes: dns.lifetimes,
         }
     }
 }

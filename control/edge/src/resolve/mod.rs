@@ -35,9 +35,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::transport::Protocol;
+pub use cache::Lifetimes;
 pub(crate) use destination::{Destination, DestinationError, Host};
-pub(crate) use driver::{Dns, DnsError, DnsServers};
-pub(crate) use machine::{Resolve, ResolveConfig};
+pub use driver::DnsServers;
+pub(crate) use driver::{Dns, DnsError};
+pub use machine::DnsConfig;
+pub(crate) use machine::{Families, Resolve, ResolveConfig, Resolved};
 
 /// The protocol of a `transport=` parameter (RFC 3261 §25.1, RFC 7118 §5.2); `sips` turns it into
 /// the one that runs over TLS. `None`: unknown, or without a secure form.

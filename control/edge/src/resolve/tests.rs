@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use super::machine::{Families, Resolved};
 use super::*;
 
 /// DNS as these tests have it. A name that is not in it does not exist.

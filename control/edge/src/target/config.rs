@@ -7,22 +7,24 @@ use crate::resolve::DestinationError;
 
 /// Servers that serve the same requests: an `[[upstream]]`, or the targets of a `[[peer]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PoolConfig {
+pub struct PoolConfig {
     /// Unique among upstreams and peers; routes name it.
-    pub(crate) name: String,
+    pub name: String,
     /// The zone that its targets are reached from.
-    pub(crate) zone: String,
+    pub zone: String,
     /// How one of a group is chosen. Default [`Algorithm::First`].
-    pub(crate) algorithm: Algorithm,
+    pub algorithm: Algorithm,
     /// Default [`Probe::WhenDown`]; targets may differ.
-    pub(crate) probe: Probe,
-    pub(crate) probing: ProbeConfig,
-    pub(crate) targets: Vec<TargetConfig>,
+    pub probe: Probe,
+    /// How often, and what counts as alive.
+    pub probing: ProbeConfig,
+    /// Its servers, in the order of [`Algorithm::First`].
+    pub targets: Vec<TargetConfig>,
 }
 
 impl PoolConfig {
     /// A pool with the defaults, one target per URI, all in one group.
-    pub(crate) fn new(name: &str, zone: &str, uris: &[&str]) -> Self {
+    pub fn new(name: &str, zone: &str, uris: &[&str]) -> Self {
         Self {
             name: name.to_owned(),
             zone: zone.to_owned(),
@@ -36,23 +38,23 @@ impl PoolConfig {
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TargetConfig {
+pub struct TargetConfig {
     /// `sip:` or `sips:` URI. With a domain name, each of its addresses is tried (RFC 3263 §4.3).
-    pub(crate) uri: String,
+    pub uri: String,
     /// Targets of a higher group are used once none of the lower ones is left. Default 0.
-    pub(crate) group: u8,
+    pub group: u8,
     /// Share of the requests in its group. 0: only when no other target of the group is left.
     /// Default 1, at most 65,535.
-    pub(crate) weight: u32,
+    pub weight: u32,
     /// Slots by name, such as `channels`; each call takes one. Default none: no limit.
-    pub(crate) resources: Vec<(String, u32)>,
+    pub resources: Vec<(String, u32)>,
     /// Default: that of the pool.
-    pub(crate) probe: Option<Probe>,
+    pub probe: Option<Probe>,
 }
 
 impl TargetConfig {
     /// A target with the defaults.
-    pub(crate) fn new(uri: &str) -> Self {
+    pub fn new(uri: &str) -> Self {
         Self {
             uri: uri.to_owned(),
             group: 0,
@@ -65,7 +67,7 @@ impl TargetConfig {
 
 /// How one target of a group is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Algorithm {
+pub enum Algorithm {
     /// The first one that is usable, in the order of the configuration.
     #[default]
     First,
@@ -80,20 +82,23 @@ pub(crate) enum Algorithm {
     Weight,
 }
 
-/// What is hashed; see [`super::Seen`].
+/// What is hashed, without regard to case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HashKey {
+pub enum HashKey {
     /// The address of record that the request is about, so that everything of a user meets one
     /// registrar (spec §8).
     Aor,
+    /// The Call-ID.
     CallId,
+    /// The Request-URI without parameters.
     Ruri,
+    /// The user who sends (spec §13).
     User,
 }
 
 /// How free slots of targets are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Slots {
+pub enum Slots {
     /// By their number.
     #[default]
     Absolute,
@@ -103,7 +108,8 @@ pub(crate) enum Slots {
 
 /// When OPTIONS are sent to a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Probe {
+pub enum Probe {
+    /// At all times.
     Always,
     /// Never; nor do failures of calls change its state, since nothing would bring it up again.
     Never,
@@ -114,20 +120,20 @@ pub(crate) enum Probe {
 
 /// How targets are probed, and what counts as a sign of life.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProbeConfig {
+pub struct ProbeConfig {
     /// Default 30 s.
-    pub(crate) interval: Duration,
+    pub interval: Duration,
     /// Wait for an answer to OPTIONS. Default 4 s; at most the interval.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// Misses in a row, of probes and calls, after which a target is down. Default 3.
-    pub(crate) misses: u32,
+    pub misses: u32,
     /// Responses that show a server at work: to OPTIONS they bring it up, to calls they end a row of
     /// misses. Default all final ones but 408 and other 5xx than 501: also who refuses OPTIONS is
     /// alive. Other responses to OPTIONS are misses.
-    pub(crate) alive: Vec<CodeRange>,
+    pub alive: Vec<CodeRange>,
     /// Responses to calls that count as a miss. Default none: a gateway says 503 also of one
     /// destination, and three of those must not take it from all others.
-    pub(crate) failed: Vec<CodeRange>,
+    pub failed: Vec<CodeRange>,
 }
 
 impl Default for ProbeConfig {
@@ -149,7 +155,12 @@ impl Default for ProbeConfig {
 
 /// Status codes from the first to the second, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CodeRange(pub(crate) u16, pub(crate) u16);
+pub struct CodeRange(
+    /// The first one.
+    pub u16,
+    /// The last one.
+    pub u16,
+);
 
 impl CodeRange {
     pub(super) fn contains(self, code: u16) -> bool {
@@ -163,22 +174,23 @@ impl CodeRange {
 
 /// When a request goes on to the next target, and how long it may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failover {
+pub struct Failover {
     /// Final responses after which the next target is tried. Default 408 and 5xx. The answers of a
     /// user or of a registrar cannot be among them; see [`Failover::is_answer`].
-    pub(crate) codes: Vec<CodeRange>,
+    pub codes: Vec<CodeRange>,
     /// Wait for a first response, 100 included. Default 4 s.
-    pub(crate) answer_timeout: Duration,
+    pub answer_timeout: Duration,
     /// Wait for the first response of 180 and above. Default none.
-    pub(crate) ringing_timeout: Option<Duration>,
+    pub ringing_timeout: Option<Duration>,
     /// Time for all targets together; an INVITE that is not answered then ends. Default 120 s.
-    pub(crate) ring_timeout: Duration,
+    pub ring_timeout: Duration,
     /// The same for other requests. Default 30 s, below the 32 s after which their senders give up
     /// (RFC 3261 timer F).
-    pub(crate) request_timeout: Duration,
+    pub request_timeout: Duration,
     /// Go on also after the caller has heard early media. Default false.
-    pub(crate) after_early_media: bool,
-    pub(crate) redirects: Redirects,
+    pub after_early_media: bool,
+    /// Default [`Redirects::Pass`].
+    pub redirects: Redirects,
 }
 
 impl Default for Failover {
@@ -198,34 +210,38 @@ impl Default for Failover {
 impl Failover {
     /// Whether nothing is tried after this response, whatever `codes` says: success, redirection,
     /// challenges, the answers of a callee, and those of a registrar about its user (spec §8).
-    pub(crate) fn is_answer(code: u16) -> bool {
+    pub fn is_answer(code: u16) -> bool {
         matches!(code, 200..=399 | 401 | 407 | 423 | 486 | 600..)
     }
 }
 
 /// What becomes of a 3xx.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Redirects {
+pub enum Redirects {
     /// Its contacts are tried, five at most, if they are targets of a pool or their hosts are.
     Follow,
+    /// The caller gets it.
     #[default]
     Pass,
 }
 
 /// One `[[route]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RouteConfig {
-    pub(crate) matching: RouteMatch,
-    pub(crate) to: RouteTo,
-    pub(crate) failover: Failover,
+pub struct RouteConfig {
+    /// Which requests it is for.
+    pub matching: RouteMatch,
+    /// Where they go.
+    pub to: RouteTo,
+    /// When they go on to another target.
+    pub failover: Failover,
     /// Names of the resources of which a call takes a slot; targets without one of them are left
     /// out. Default `None`: each resource that a target has.
-    pub(crate) resources: Option<Vec<String>>,
+    pub resources: Option<Vec<String>>,
 }
 
 impl RouteConfig {
     /// A route with the default failover.
-    pub(crate) fn new(matching: RouteMatch, pools: &[&str]) -> Self {
+    pub fn new(matching: RouteMatch, pools: &[&str]) -> Self {
         Self {
             matching,
             to: RouteTo::Pools(pools.iter().map(|&pool| pool.to_owned()).collect()),
@@ -237,21 +253,22 @@ impl RouteConfig {
 
 /// Conditions of a route; all that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RouteMatch {
+pub struct RouteMatch {
     /// Host of the Request-URI, or `*.` and a domain for everything below it.
-    pub(crate) domain: Option<String>,
-    pub(crate) from_zone: Option<String>,
+    pub domain: Option<String>,
+    /// The zone that the request comes from.
+    pub from_zone: Option<String>,
     /// Methods, upper case.
-    pub(crate) methods: Vec<String>,
+    pub methods: Vec<String>,
     /// The peer that the request comes from.
-    pub(crate) peer: Option<String>,
+    pub peer: Option<String>,
     /// Begin of the user part of the Request-URI.
-    pub(crate) prefix: Option<String>,
+    pub prefix: Option<String>,
 }
 
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RouteTo {
+pub enum RouteTo {
     /// Pools, the next one once no target of one before is left.
     Pools(Vec<String>),
     /// The destination in the Request-URI, by DNS. For zones that are trusted.

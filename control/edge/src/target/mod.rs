@@ -39,9 +39,10 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::{
-    Algorithm, CodeRange, ConfigError, Failover, HashKey, PoolConfig, Probe, ProbeConfig,
-    Redirects, RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
+pub(crate) use config::ConfigError;
+pub use config::{
+    Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
+    RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
 };
 pub(crate) use explain::Explanation;
 pub(crate) use live::{Admin, Cause, Health, Held, HeldState, Live, Resource, Target, TargetEvent};
