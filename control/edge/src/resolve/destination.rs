@@ -17,6 +17,8 @@ pub(crate) struct Destination {
     pub(crate) protocol: Option<Protocol>,
     /// The scheme is `sips`: only protocols over TLS are used.
     pub(crate) secure: bool,
+    /// The domain of the URI, also beside an `maddr`; see [`Address::server_name`].
+    pub(crate) server_name: Option<Box<str>>,
 }
 
 /// `maddr`, if given, else the host of the URI.
@@ -69,15 +71,19 @@ impl Destination {
         if parsed.port == Some(0) {
             return Err(DestinationError::Port);
         }
+        let domain = Host::parse(parsed.host.of(uri))?;
+        let server_name = domain.name();
         // RFC 3263 §4: the maddr parameter, if present, is the target.
-        let host = parsed
-            .param(uri, "maddr")
-            .unwrap_or_else(|| parsed.host.of(uri));
+        let host = match parsed.param(uri, "maddr") {
+            Some(maddr) => Host::parse(maddr)?,
+            None => domain,
+        };
         Ok(Self {
-            host: Host::parse(host)?,
+            host,
             port: parsed.port,
             protocol,
             secure,
+            server_name,
         })
     }
 
@@ -91,8 +97,10 @@ impl Destination {
         if port == Some(0) {
             return Err(DestinationError::Port);
         }
+        let host = Host::parse(host)?;
         Ok(Self {
-            host: Host::parse(host)?,
+            server_name: host.name(),
+            host,
             port,
             protocol: Some(protocol),
             secure: protocol.is_secure(),
@@ -109,7 +117,7 @@ impl Destination {
         Some(Address {
             protocol,
             peer: SocketAddr::new(ip, port),
-            server_name: None,
+            server_name: self.server_name.clone(),
         })
     }
 
@@ -124,6 +132,13 @@ impl Destination {
 }
 
 impl Host {
+    fn name(&self) -> Option<Box<str>> {
+        match self {
+            Self::Ip(_) => None,
+            Self::Name(name) => Some(name.clone()),
+        }
+    }
+
     /// An address, IPv6 with or without brackets, or a domain name.
     pub(crate) fn parse(host: &[u8]) -> Result<Self, DestinationError> {
         if let Some(ip) = host_to_ip(host) {

@@ -83,7 +83,7 @@ pub(crate) struct Address {
     pub(crate) protocol: Protocol,
     pub(crate) peer: SocketAddr,
     /// The name that a TLS certificate must carry: the domain of the URI, whatever DNS made of it
-    /// (RFC 5922 §4). `None` where the URI has an address.
+    /// (RFC 5922 §4). `None` where the URI has an address in its place.
     pub(crate) server_name: Option<Box<str>>,
 }
 

@@ -172,6 +172,19 @@ fn numeric_hosts_need_no_dns() {
 }
 
 #[test]
+fn certificate_is_that_of_the_domain_also_beside_maddr() {
+    let name = |uri: &str| {
+        let destination = Destination::parse(uri.as_bytes()).unwrap();
+        destination.direct().unwrap().server_name
+    };
+    assert_eq!(
+        name("sips:Example.com;maddr=192.0.2.9").as_deref(),
+        Some("example.com")
+    );
+    assert_eq!(name("sips:192.0.2.9"), None);
+}
+
+#[test]
 fn uris_without_a_destination_are_refused() {
     let expected = [
         ("tel:+1234", DestinationError::Scheme),

@@ -59,7 +59,7 @@ pub(super) fn walk(
     };
     let mut addresses = Vec::new();
     for host in hosts.iter().take(limits::SRV_HOSTS) {
-        walker.addresses(host, name, &mut addresses);
+        walker.addresses(host, destination, &mut addresses);
     }
     walker.end(addresses)
 }
@@ -161,7 +161,7 @@ impl<'a> Walker<'a> {
         usable.filter_map(|p| srv_name(p, name)).collect()
     }
 
-    fn addresses(&mut self, host: &Endpoint, domain: &str, out: &mut Vec<Address>) {
+    fn addresses(&mut self, host: &Endpoint, destination: &Destination, out: &mut Vec<Address>) {
         let kinds = match self.config.families {
             Families::Both => &[RecordKind::Aaaa, RecordKind::A][..],
             Families::V4 => &[RecordKind::A],
@@ -175,7 +175,7 @@ impl<'a> Walker<'a> {
                 let address = Address {
                     protocol: host.protocol,
                     peer: SocketAddr::new(*ip, host.port),
-                    server_name: Some(domain.into()),
+                    server_name: destination.server_name.clone(),
                 };
                 if out.len() < limits::ADDRESSES && !out.contains(&address) {
                     out.push(address);
