@@ -386,7 +386,7 @@ impl Pick {
         }
         let attempt = self.attempts;
         let before = self.redirects.len();
-        if self.rule.failover.redirects == Redirects::Follow {
+        if self.rule.failover.redirects == Redirects::Follow && self.may_go_on(now) {
             for contact in contacts {
                 let is_new = !self.followed.contains(&contact.uri);
                 let is_allowed = self.pools.peer_at(&contact.destination).is_some();
@@ -403,10 +403,14 @@ impl Pick {
         self.go_on(now, rng)
     }
 
+    fn may_go_on(&self, now: Instant) -> bool {
+        let is_silent = !self.has_early_media || self.rule.failover.after_early_media;
+        now < self.give_up && self.attempts < limits::ATTEMPTS && is_silent
+    }
+
     /// The next address of the target, the next redirection, the next target, or the end.
     fn go_on(&mut self, now: Instant, rng: &mut impl Rng) -> Step {
-        let may_go_on = !self.has_early_media || self.rule.failover.after_early_media;
-        if now >= self.give_up || self.attempts >= limits::ATTEMPTS || !may_go_on {
+        if !self.may_go_on(now) {
             return self.exhausted(rng);
         }
         if let Some(step) = self.next_address(now) {

@@ -21,7 +21,8 @@ use super::pools::Pools;
 pub(crate) struct ToProbe {
     /// Unique; goes back with the result.
     pub(crate) number: u64,
-    /// Its destination is looked up as that of a call; the zone says from which listener.
+    /// Its destination is looked up as that of a call, and its addresses are tried in order while
+    /// they are unreachable: the target works if one of them does. The zone says from which listener.
     pub(crate) target: Arc<Target>,
 }
 

@@ -15,6 +15,15 @@ use rand::rngs::SmallRng;
 
 use super::*;
 
+/// Shards are tasks, and share pools and routes.
+#[test]
+fn shards_may_move_and_share_these() {
+    fn moves<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    moves::<(Pick, Prober, Held, crate::resolve::Resolve)>();
+    is_shared::<(Pools, Routes, crate::resolve::Dns)>();
+}
+
 fn rng() -> SmallRng {
     SmallRng::seed_from_u64(11)
 }

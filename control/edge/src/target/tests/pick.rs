@@ -665,6 +665,19 @@ fn redirections_are_followed_to_peers_alone() {
 }
 
 #[test]
+fn redirection_after_early_media_is_passed_on() {
+    let pools = pools(&[pool("p", 2)]);
+    let mut route = to(&["p"]);
+    route.failover.redirects = Redirects::Follow;
+    let mut call = Call::new(&pools, route);
+    tried(call.start());
+    call.pick.progress(183, true);
+    let contacts = vec![contact("sip:bob@192.0.2.2")];
+    let step = call.next(Outcome::Redirected(302, contacts));
+    assert_eq!(end(step), relay(302, 1));
+}
+
+#[test]
 fn five_redirections_are_followed() {
     let pools = pools(&[pool("p", 1)]);
     let mut route = to(&["p"]);
