@@ -96,7 +96,7 @@ pub(crate) enum End {
 /// Where a 3xx points to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Contact {
-    uri: Box<str>,
+    pub(super) uri: Box<str>,
     destination: Destination,
 }
 
@@ -106,13 +106,9 @@ impl Contact {
     pub(crate) fn parse(uri: &[u8]) -> Result<Self, DestinationError> {
         let destination = Destination::parse(uri)?;
         let headers = Uri::parse(uri, Span::new(0, uri.len()))?.headers;
-        let end = if headers.is_empty() {
-            uri.len()
-        } else {
-            headers.from().saturating_sub(1)
-        };
-        let text = std::str::from_utf8(uri.get(..end).unwrap_or_default())
-            .map_err(|_| DestinationError::Syntax)?;
+        let before = uri.get(..headers.from()).unwrap_or_default();
+        let before = before.strip_suffix(b"?").unwrap_or(before);
+        let text = std::str::from_utf8(before).map_err(|_| DestinationError::Syntax)?;
         Ok(Self {
             uri: text.into(),
             destination,

@@ -19,7 +19,7 @@ fn name(text: &str) -> Name {
 }
 
 /// Answers what the tests ask for; `truncated.example` over TCP alone, `silent.example` never.
-fn respond(request: &[u8], is_udp: bool) -> Option<Vec<u8>> {
+fn respond(request: &[u8], is_udp: bool, broken: bool) -> Option<Vec<u8>> {
     let request = Message::from_vec(request).ok()?;
     let query = request.queries.first()?.clone();
     let mut response = Message::new(request.metadata.id, MessageType::Response, OpCode::Query);
@@ -31,6 +31,7 @@ fn respond(request: &[u8], is_udp: bool) -> Option<Vec<u8>> {
         response.add_answer(Record::from_rdata(name(owner), 77, data));
     };
     match (&*asked, query.query_type()) {
+        _ if broken => response.metadata.response_code = ResponseCode::ServFail,
         ("host.example.", RecordType::A) => {
             add("host.example.", RData::A(A::new(192, 0, 2, 1)));
             // A record that was not asked for.
@@ -86,6 +87,11 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// A broken one answers all questions with SERVFAIL.
+    async fn start_with(broken: bool) -> Self {
         // Both protocols on one port; another test may have the TCP port of the first try.
         let (udp, tcp) = loop {
             let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -99,7 +105,7 @@ impl Server {
         tasks.spawn(async move {
             let mut buffer = vec![0; 4096];
             while let Ok((n, from)) = udp.recv_from(&mut buffer).await {
-                if let Some(response) = respond(&buffer[..n], true) {
+                if let Some(response) = respond(&buffer[..n], true, broken) {
                     udp.send_to(&response, from).await.unwrap();
                 }
             }
@@ -111,7 +117,7 @@ impl Server {
                     let mut request = vec![0; length.into()];
                     stream.read_exact(&mut request).await.unwrap();
                     count.fetch_add(1, Ordering::Relaxed);
-                    let Some(response) = respond(&request, false) else {
+                    let Some(response) = respond(&request, false, broken) else {
                         continue;
                     };
                     let length = u16::try_from(response.len()).unwrap();
@@ -235,6 +241,17 @@ async fn second_server_answers_for_a_dead_one() {
     // Nobody reads there.
     let dead = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let dns = Dns::new(&servers(&[dead.local_addr().unwrap(), server.address])).unwrap();
+    let ip = "192.0.2.1".parse().unwrap();
+    assert_eq!(
+        ask(&dns, "host.example", RecordKind::A).await,
+        records(Records::Addresses(vec![ip]))
+    );
+}
+
+#[tokio::test]
+async fn second_server_answers_for_a_broken_one() {
+    let (broken, good) = (Server::start_with(true).await, Server::start().await);
+    let dns = Dns::new(&servers(&[broken.address, good.address])).unwrap();
     let ip = "192.0.2.1".parse().unwrap();
     assert_eq!(
         ask(&dns, "host.example", RecordKind::A).await,

@@ -665,6 +665,17 @@ fn redirections_are_followed_to_peers_alone() {
 }
 
 #[test]
+fn contact_becomes_a_request_uri_without_headers() {
+    for uri in [
+        "sip:b?c@192.0.2.2;x=y",
+        "sip:b?c@192.0.2.2;x=y?",
+        "sip:b?c@192.0.2.2;x=y?a=b",
+    ] {
+        assert_eq!(&*contact(uri).uri, "sip:b?c@192.0.2.2;x=y");
+    }
+}
+
+#[test]
 fn redirection_after_early_media_is_passed_on() {
     let pools = pools(&[pool("p", 2)]);
     let mut route = to(&["p"]);
