@@ -8,11 +8,26 @@ mod config;
 mod cookie;
 mod dialog;
 mod edge;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod limit;
 mod limits;
 mod message;
 mod proxy;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod record;
 mod relay;
 mod route;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod screen;
 mod side;
 mod stats;
 mod transaction;

@@ -1,5 +1,7 @@
 //! Bounds of the edge beside those of [`crate::Config`], each with its reason.
 
+use std::time::Duration;
+
 /// Callees whose tags a call remembers: forks of an INVITE. A phone rings on few places.
 pub(crate) const CALLEE_TAGS: usize = 32;
 
@@ -24,3 +26,52 @@ pub(crate) const QUEUED_ANSWERS: usize = 256;
 /// Messages of a call whose SDP is known when they are repeated: those of an INVITE with its
 /// provisional responses.
 pub(crate) const REMEMBERED_SDP: usize = 8;
+
+/// Parts that the tables about sources are split into, each behind a lock of its own. A power of
+/// two, and many times the shards of any machine: two shards seldom want the same.
+pub(crate) const SOURCE_PARTS: usize = 64;
+
+/// How long a ban that ended is remembered, so that the next one is longer (spec §12).
+pub(crate) const BAN_MEMORY: Duration = Duration::from_secs(3600);
+
+/// Doublings of an unverified ban: 60 s become more than the hour that is their end.
+pub(crate) const BAN_DOUBLINGS: u32 = 16;
+
+/// Patterns of one field of the fingerprints. Lists that go round have some dozens.
+pub(crate) const PATTERNS: usize = 1024;
+
+/// Bytes of the compiled patterns of one field.
+pub(crate) const PATTERN_BYTES: usize = 4 << 20;
+
+/// Bytes of a value that patterns are searched in. A User-Agent is shorter; what is not is cut.
+pub(crate) const MATCHED_BYTES: usize = 512;
+
+/// Bytes of a key of rates, limits and counted users. Longer ones are cut, and count together.
+pub(crate) const KEY_BYTES: usize = 256;
+
+/// Entries of each part that one sweep looks at: a bounded time under the lock.
+pub(crate) const SWEPT_PER_PART: usize = 128;
+
+/// Digits of a number that lists look at; E.164 has 15, with a prefix of the operator's own.
+pub(crate) const NUMBER_DIGITS: usize = 40;
+
+/// Rows of one list file.
+pub(crate) const LIST_ROWS: usize = 2_000_000;
+
+/// Faulty rows of a list file that are told one by one; the others are counted.
+pub(crate) const TOLD_ROWS: usize = 100;
+
+/// Lines of the security log per second, address and event (spec §16).
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 10;
+
+/// Addresses and events whose lines are counted. An attack from more logs more lines.
+pub(crate) const LOGGED_SOURCES: usize = 16_384;
+
+/// Lines that may wait for the thread of a file: a second of a busy edge.
+pub(crate) const QUEUED_LINES: usize = 16_384;
+
+/// Bytes of lines kept while a disk is full: some ten thousand call records.
+pub(crate) const SPOOL_BYTES: usize = 16 << 20;
+
+/// Events that a slow subscriber may lag behind before it loses the oldest.
+pub(crate) const QUEUED_EVENTS: usize = 4096;
