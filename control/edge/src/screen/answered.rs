@@ -73,8 +73,7 @@ impl Screen {
         }
         if let Some(evidence) = over(failed, bounds.max) {
             alert(Event::AuthFailures, "ban");
-            let lasts = self.config.bans.verified;
-            verdict.banned = self.ban_source(arrival, Stage::AuthFailures, evidence, lasts, now);
+            verdict.banned = self.ban_source(arrival, Stage::AuthFailures, evidence, None, now);
         } else if user == bounds.max {
             alert(Event::AuthFailures, "count");
         }

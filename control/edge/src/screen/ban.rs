@@ -54,6 +54,9 @@ pub(crate) struct Ban {
     pub(crate) is_told: bool,
 }
 
+// A million of them take 64 MB with their index (spec §12).
+const _: () = assert!(size_of::<(Source, Ban)>() <= 40);
+
 /// How long bans last (spec §12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Durations {

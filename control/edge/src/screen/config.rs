@@ -219,7 +219,7 @@ impl Stages {
                 Stage::Bans | Stage::Flood => (Trust::Peer, Do::Drop),
                 Stage::Sanity if trust == Trust::Untrusted => (Trust::Inside, Do::Drop),
                 Stage::Sanity => (Trust::Inside, Do::Reject(400)),
-                Stage::Fingerprints => (Trust::Untrusted, Do::Ban(Durations::default().verified)),
+                Stage::Fingerprints => (Trust::Untrusted, Do::Ban(None)),
                 Stage::Methods => (Trust::Inside, Do::Reject(405)),
                 Stage::Options => (Trust::Inside, Do::Drop),
                 Stage::Dialog => (Trust::Inside, Do::Allow),

@@ -84,7 +84,7 @@ impl Screen {
         arrival: &Arrival,
         stage: Stage,
         evidence: Evidence,
-        lasts: Duration,
+        lasts: Option<Duration>,
         now: Instant,
     ) -> Option<Banned> {
         if self.is_never_banned(arrival.source.ip()) {
@@ -105,6 +105,7 @@ impl Screen {
         };
         let reason = Reason::Stage(stage);
         let durations = &self.config.bans;
+        let lasts = lasts.unwrap_or(durations.verified);
         let placed = part
             .bans
             .place(source, reason, evidence, lasts, durations, tick);

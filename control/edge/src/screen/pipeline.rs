@@ -47,6 +47,7 @@ struct Context<'a> {
     zone: &'a Zone,
     identity: Identity,
     is_trusted: bool,
+    class: Option<String>,
     slots: Option<Slots>,
     mode: Mode,
     now: Instant,
@@ -87,6 +88,7 @@ impl Screen {
             zone,
             identity,
             is_trusted: self.is_trusted(seen, zone, identity, now),
+            class: None,
             slots: None,
             mode,
             now,
@@ -137,6 +139,7 @@ impl Screen {
                 _ => {}
             }
             verdict.stage = Some(stage);
+            verdict.class = context.class.take();
             verdict.action =
                 self.action(&seen.arrival, seen.method, policy.action, &objection, now);
             return verdict;
@@ -241,7 +244,7 @@ impl Screen {
         }
     }
 
-    fn ask_rates(&self, seen: &Seen<'_>, context: &Context<'_>) -> Opinion {
+    fn ask_rates(&self, seen: &Seen<'_>, context: &mut Context<'_>) -> Opinion {
         let user = self.user_key(seen, context.identity);
         let fields = self.fields(seen, context, &user);
         let rank = match context.identity {
@@ -266,6 +269,7 @@ impl Screen {
                 Mode::Explain => buckets.peek(&key, pace, context.now),
             };
             if let Err(wait) = taken {
+                context.class = Some(rate.name.clone());
                 return Opinion::Object(Objection {
                     why: "rate",
                     event: Some(Event::LimitExceeded),
@@ -305,14 +309,15 @@ impl Screen {
             Mode::Judge => self.limits.admit(&fields, context.now).map(Some),
             Mode::Explain => self.limits.peek(&fields, context.now).map(|()| None),
         };
-        let (code, wait, why) = match admitted {
+        let (code, wait, why, class) = match admitted {
             Ok(slots) => {
                 context.slots = slots;
                 return Opinion::Next;
             }
-            Err(Refused::Calls { code, .. }) => (code, None, "calls at once"),
-            Err(Refused::Pace { wait, .. }) => (503, Some(wait), "calls a second"),
+            Err(Refused::Calls { code, class }) => (code, None, "calls at once", class),
+            Err(Refused::Pace { wait, class }) => (503, Some(wait), "calls a second", class),
         };
+        context.class = Some(class);
         Opinion::Object(Objection {
             why,
             event: Some(Event::LimitExceeded),

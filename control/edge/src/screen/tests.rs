@@ -1,6 +1,7 @@
 //! The screen in virtual time.
 
 mod bans;
+mod cost;
 mod customers;
 mod flood;
 mod guesses;

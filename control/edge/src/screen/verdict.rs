@@ -85,8 +85,8 @@ pub(crate) enum Do {
     Close,
     /// Counts, and goes on to the next stage.
     Count,
-    /// Silence, and a ban of the source.
-    Ban(Duration),
+    /// Silence, and a ban of the source; `None`: as long as [`super::ban::Durations`] says.
+    Ban(Option<Duration>),
     /// Keeps the connection without an answer; over UDP: silence.
     Tarpit,
     /// Passes the message at once.
@@ -161,6 +161,8 @@ pub(crate) struct Verdict {
     pub(crate) alerts: SmallVec<[Alert; 2]>,
     pub(crate) banned: Option<Banned>,
     pub(crate) identity: Identity,
+    /// The rate or limit that refused it, for the event and metrics.
+    pub(crate) class: Option<String>,
     /// What a call holds of the concurrent-call limits: kept with its dialog, given back when dropped.
     pub(crate) slots: Option<Slots>,
 }
@@ -173,6 +175,7 @@ impl Verdict {
             alerts: SmallVec::new(),
             banned: None,
             identity: Identity::Unknown,
+            class: None,
             slots: None,
         }
     }

@@ -107,6 +107,22 @@ fn e17_a_flood_takes_nothing_from_others() {
 }
 
 #[test]
+fn another_window_starts_anew() {
+    let mut bench = Bench::new(config());
+    bench.pass_s(100_000);
+    let from = "198.51.100.9:5060";
+    for seconds in [2, 20, 1, 3] {
+        let mut next = config();
+        next.zones[0].flood.window = Duration::from_secs(seconds);
+        bench.screen = bench.screen.reload(next, Arc::default()).unwrap();
+        for n in 0..50 {
+            assert_eq!(bench.early(from).action, Action::Pass, "{seconds} {n}");
+            bench.pass_ms(seconds * 40);
+        }
+    }
+}
+
+#[test]
 fn inside_nothing_is_counted() {
     let bench = Bench::new(config());
     let arrival = Arrival {

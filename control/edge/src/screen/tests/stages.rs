@@ -463,6 +463,7 @@ fn a_rate_class_refuses_with_the_time_to_wait() {
         panic!("{verdict:?}");
     };
     assert_eq!((refusal.code, refusal.retry_after), (503, Some(1)));
+    assert_eq!(verdict.class.as_deref(), Some("gw"));
     assert_eq!(events(&verdict), [Event::LimitExceeded]);
     assert_eq!(bench.judge(&to(b"201", "INVITE")).action, Action::Pass);
     assert_eq!(bench.judge(&to(b"200", "REGISTER")).action, Action::Pass);
@@ -490,6 +491,7 @@ fn a_call_holds_its_place_until_its_verdict_is_dropped() {
     let third = bench.judge(&call);
     assert_eq!(code(&third), Some(486));
     assert!(third.slots.is_none());
+    assert_eq!(third.class.as_deref(), Some("per-user"));
     assert_eq!(
         bench.screen.limits().usage("per-user"),
         [(b"192.0.2.50".to_vec(), 2)]
@@ -511,7 +513,11 @@ fn actions_do_what_they_say() {
         (Do::Drop, Action::Drop, Action::Drop),
         (Do::Close, Action::Drop, Action::Close),
         (Do::Tarpit, Action::Drop, Action::Tarpit),
-        (Do::Ban(Duration::from_secs(5)), Action::Drop, Action::Drop),
+        (
+            Do::Ban(Some(Duration::from_secs(5))),
+            Action::Drop,
+            Action::Drop,
+        ),
         (Do::Count, Action::Pass, Action::Pass),
         (Do::Allow, Action::Pass, Action::Pass),
     ];
