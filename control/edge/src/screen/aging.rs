@@ -294,6 +294,9 @@ fn hash_at<K: Hash, V>(slots: &[Slot<K, V>], hasher: &RandomState, at: u32) -> u
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn keys(table: &Aging<u32, ()>) -> Vec<u32> {
@@ -356,5 +359,65 @@ mod tests {
             assert_eq!(removed.len(), turn * 10);
         }
         assert!(table.is_empty());
+    }
+
+    /// The same table, slow and plain: entries from the oldest to the newest.
+    #[derive(Default)]
+    struct Model(Vec<(u8, u32, Rank)>);
+
+    impl Model {
+        fn touch(&mut self, key: u8, rank: Rank, value: u32) -> Result<(u32, Option<u8>), Full> {
+            let mut value = value;
+            let mut gone = None;
+            if let Some(at) = self.0.iter().position(|(k, _, _)| *k == key) {
+                value = self.0.remove(at).1;
+            } else if self.0.len() == 8 {
+                let most = rank.min(Rank::Verified);
+                let victims = self.0.iter().enumerate().filter(|(_, e)| e.2 <= most);
+                let victim = victims.min_by_key(|(at, e)| (e.2, *at)).ok_or(Full)?.0;
+                gone = Some(self.0.remove(victim).0);
+            }
+            self.0.push((key, value, rank));
+            Ok((value, gone))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_a_plain_list_is(
+            steps in vec((0_u8..20, 0_u8..5), 0..300)
+        ) {
+            let mut table: Aging<u8, u32> = Aging::new(8);
+            let mut model = Model::default();
+            for ((key, what), value) in steps.into_iter().zip(0_u32..) {
+                let rank = match what {
+                    0 => Rank::Unverified,
+                    1 => Rank::Verified,
+                    2 => Rank::Pinned,
+                    3 => {
+                        let at = model.0.iter().position(|(k, _, _)| *k == key);
+                        let removed = at.map(|at| model.0.remove(at).1);
+                        prop_assert_eq!(table.remove(&key), removed);
+                        continue;
+                    }
+                    _ => {
+                        let mut removed = 0;
+                        table.sweep(8, |k, _| *k == key, |_, _| removed += 1);
+                        let before = model.0.len();
+                        model.0.retain(|(k, _, _)| *k != key);
+                        prop_assert_eq!(removed, before - model.0.len());
+                        continue;
+                    }
+                };
+                let ours = table.touch(&key, rank, || value);
+                let ours = ours.map(|(value, gone)| (*value, gone.map(|(key, _)| key)));
+                prop_assert_eq!(ours, model.touch(key, rank, value));
+                prop_assert_eq!(table.len(), model.0.len());
+            }
+            let mut left: Vec<_> = table.iter().map(|(k, v, r)| (*k, *v, r)).collect();
+            left.sort_unstable();
+            model.0.sort_unstable();
+            prop_assert_eq!(left, model.0);
+        }
     }
 }

@@ -228,3 +228,35 @@ impl Bans {
         self.table.iter().map(|(key, ban, _)| (*key, *ban))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ports are looked for exactly as long as there are some.
+    #[test]
+    fn ports_are_counted_through_eviction_and_time() {
+        let durations = Durations::default();
+        let mut bans = Bans::new(8);
+        let mut now = Tick::default().after(Duration::from_secs(1));
+        for n in 0..1000_u16 {
+            let address = ([192, 0, 2, (n % 50) as u8], n % 3 * 1000).into();
+            let key = Source::port(address);
+            let evidence = if n % 7 == 0 {
+                Evidence::Verified
+            } else {
+                Evidence::Unverified
+            };
+            let reason = Reason::Stage(Stage::Fingerprints);
+            let hour = Duration::from_secs(3600);
+            let _ = bans.place(key, reason, evidence, hour, &durations, now);
+            if n % 11 == 0 {
+                bans.lift(key);
+            }
+            now = now.after(Duration::from_secs(60));
+            bans.sweep(2, now, |_, _| ());
+            let ports = bans.iter().filter(|(key, _)| key.only_port().is_some());
+            assert_eq!(bans.ports, ports.count());
+        }
+    }
+}
