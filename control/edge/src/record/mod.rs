@@ -10,6 +10,7 @@ pub(crate) mod file;
 mod json;
 pub(crate) mod security;
 pub(crate) mod spool;
+pub(crate) mod syslog;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writer;

@@ -1,6 +1,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use super::event::{self, Events};
 use super::file::{LogFile, Rotation};
 use super::security::{Event, Format, Line, SecurityLog};
 use super::spool::{Append, Spool};
+use super::syslog::Facility;
 use super::writer::Writer;
 use crate::limits;
 
@@ -492,6 +494,31 @@ fn a_writer_follows_its_file_and_ends_with_everything_written() {
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
     assert!(Writer::open(&folder.0.join("no/such/folder"), Rotation::default()).is_err());
+}
+
+#[test]
+fn the_system_log_gets_a_datagram_per_line_and_may_start_anew() {
+    let folder = Folder::new("syslog");
+    let path = folder.0.join("log");
+    let receive = |daemon: &UnixDatagram| {
+        let mut bytes = [0; 100];
+        let length = daemon.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    };
+    let daemon = UnixDatagram::bind(&path).unwrap();
+    let writer = Writer::syslog(&path, Facility::Local(0)).unwrap();
+    writer.write("one\ntwo\n", Wall(0));
+    assert_eq!(receive(&daemon), "<132>windlass-edge: one");
+    assert_eq!(receive(&daemon), "<132>windlass-edge: two");
+    drop(daemon);
+    writer.write("three\n", Wall(0));
+    writer.flush(Duration::from_secs(10));
+    assert_eq!(writer.waiting(), 1);
+    fs::remove_file(&path).unwrap();
+    let daemon = UnixDatagram::bind(&path).unwrap();
+    writer.write("four\n", Wall(0));
+    assert_eq!(receive(&daemon), "<132>windlass-edge: three");
+    assert_eq!(receive(&daemon), "<132>windlass-edge: four");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The thread of one log file.
+//! The thread of one log.
 
 use std::io;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::clock::Wall;
 use super::file::{LogFile, Rotation};
 use super::spool::{Append, Spool};
+use super::syslog::{Facility, Syslog};
 use crate::limits;
 
 /// Takes lines from any thread without waiting. Dropping it writes what is queued and ends the
@@ -30,7 +31,7 @@ struct Health {
 }
 
 enum Order {
-    Line(Vec<u8>, Wall),
+    Lines(Vec<u8>, Wall),
     Reopen,
     /// Answered once everything before is written, or waits for the disk.
     Flush(SyncSender<()>),
@@ -40,6 +41,11 @@ impl Writer {
     /// Opens the file at once, so that a wrong path is an error at the start.
     pub(crate) fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         Self::start(LogFile::open(path, rotation)?)
+    }
+
+    /// The system's log, at `/dev/log` or elsewhere.
+    pub(crate) fn syslog(path: &Path, facility: Facility) -> io::Result<Self> {
+        Self::start(Syslog::open(path, facility)?)
     }
 
     fn start(place: impl Append + Send + 'static) -> io::Result<Self> {
@@ -59,7 +65,7 @@ impl Writer {
 
     /// Hands one or more whole lines over. Lost, and counted, if too many wait already.
     pub(crate) fn write(&self, lines: impl Into<Vec<u8>>, at: Wall) {
-        let order = Order::Line(lines.into(), at);
+        let order = Order::Lines(lines.into(), at);
         let sent = self.orders.as_ref().map(|orders| orders.try_send(order));
         if !matches!(sent, Some(Ok(()))) {
             self.health.lost.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +116,11 @@ fn write(queue: &Receiver<Order>, mut spool: Spool<impl Append>, health: &Health
     let mut lost = 0;
     loop {
         match queue.recv_timeout(RETRY) {
-            Ok(Order::Line(line, at)) => spool.append(line, at),
+            Ok(Order::Lines(lines, at)) => {
+                for line in lines.split_inclusive(|b| *b == b'\n') {
+                    spool.append(line.to_vec(), at);
+                }
+            }
             Ok(Order::Reopen) => {
                 if let Err(error) = spool.reopen() {
                     tracing::error!(%error, "a log file cannot be opened again; the old one is written on");
