@@ -23,6 +23,7 @@ pub(crate) mod aging;
 mod answered;
 pub(crate) mod auth;
 pub(crate) mod ban;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod csv;
 mod early;
@@ -157,6 +158,17 @@ pub(crate) struct Screen {
     lists: Vec<(config::ListFile, Arc<RwLock<List>>)>,
     limits: Limits,
     shared: Arc<Shared>,
+}
+
+/// Entries of the tables, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// In force and remembered.
+    pub(crate) bans: usize,
+    pub(crate) floods: usize,
+    pub(crate) standings: usize,
+    pub(crate) guesses: usize,
+    pub(crate) users: usize,
 }
 
 /// Why an operator's ban is refused.
@@ -349,6 +361,22 @@ impl Screen {
             bans.extend(part.lock().bans.iter());
         }
         bans
+    }
+
+    /// How full the tables are.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage {
+            users: self.shared.users.lock().len(),
+            ..Usage::default()
+        };
+        for part in self.shared.parts() {
+            let part = part.lock();
+            usage.bans += part.bans.len();
+            usage.floods += part.floods.len();
+            usage.standings += part.standings.len();
+            usage.guesses += part.guesses.len();
+        }
+        usage
     }
 
     /// What is left of a ban at `now`; zero if it ended.

@@ -143,6 +143,7 @@ fn unverified_bans_make_room_and_verified_ones_stay() {
         bench.judge(&scan(udp(&from(n))));
     }
     assert_eq!(bench.bans().len(), 16);
+    assert_eq!(bench.screen.usage().bans, 16);
     for n in (1..=10).chain(245..=250) {
         assert!(bench.is_denied(&from(n)), "{n}");
     }

@@ -207,6 +207,34 @@ fn patterns_that_are_wrong_or_too_large_are_refused() {
 }
 
 #[test]
+fn all_that_is_wrong_with_a_configuration_is_told() {
+    assert_eq!(config().check(), []);
+    let mut config = config();
+    set(&mut config, Stage::Flood, Do::Reject(503));
+    set(&mut config, Stage::Bans, Do::Ban(None));
+    set(&mut config, Stage::Lists, Do::Reject(200));
+    config.zones[1].flood.window = Duration::ZERO;
+    config.zones[2].name = "public".to_owned();
+    config.peers[0].zone = Some(3);
+    config.limits = vec![Limit::new("x", Template::parse("{user}").unwrap())];
+    config.untrusted_share = 101;
+    let told: Vec<_> = config.check().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "zone public: stage bans acts before a message is parsed and cannot ban",
+            "zone public: stage flood acts before a message is parsed and cannot reject",
+            "zone public: stage lists rejects with 200, not with 400 to 699",
+            "zone carriers: the window of a flood is zero",
+            "peer \"carrier\" is in a zone that is not there",
+            "limit \"x\": neither calls at once nor calls a second",
+            "untrusted_share is 101 percent of 100",
+            "two zones are called \"public\"",
+        ]
+    );
+}
+
+#[test]
 fn methods_that_are_not_allowed_get_405_with_allow() {
     let bench = Bench::new(config());
     let verdict = bench.judge(&request(udp(STRANGER), "MESSAGE"));
