@@ -49,6 +49,9 @@ pub(crate) const MATCHED_BYTES: usize = 512;
 /// Bytes of a key of rates, limits and counted users. Longer ones are cut, and count together.
 pub(crate) const KEY_BYTES: usize = 256;
 
+/// Keys whose calls a second are counted. More than call within the seconds that a bucket needs.
+pub(crate) const PACES: usize = 1 << 17;
+
 /// Entries of each part that one sweep looks at: a bounded time under the lock.
 pub(crate) const SWEPT_PER_PART: usize = 128;
 

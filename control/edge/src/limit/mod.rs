@@ -24,6 +24,8 @@ use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::limits as bounds;
+use crate::screen::aging::{Aging, Rank};
 pub(crate) use bucket::{Buckets, Pace};
 pub(crate) use category::Categories;
 pub(crate) use key::{Fields, Template, User};
@@ -78,13 +80,12 @@ pub(crate) struct Limits {
 }
 
 /// Places taken, and the pace of calls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    /// As many as calls hold: the dialog table is their bound.
     calls: HashMap<Arc<[u8]>, u32, RandomState>,
-    /// When the next call of a key fits, in nanoseconds since the epoch (see [`Pace`]).
-    paces: HashMap<Arc<[u8]>, u64, RandomState>,
-    /// Paces at the last clearing: the next is due at twice as many.
-    cleared: usize,
+    /// When the bucket of a key is full again, in nanoseconds since the epoch (see [`Pace`]).
+    paces: Aging<Vec<u8>, u64>,
 }
 
 /// The places that one call holds. Dropping it gives them back.
@@ -99,7 +100,10 @@ impl Limits {
         Self {
             classes,
             categories,
-            counts: Arc::default(),
+            counts: Arc::new(Mutex::new(Counts {
+                calls: HashMap::default(),
+                paces: Aging::new(bounds::PACES),
+            })),
             epoch: now,
         }
     }
@@ -122,16 +126,18 @@ impl Limits {
         let paces = Self::check(&counts, &of, now)?;
         let mut keys = SmallVec::new();
         for ((limit, key), next) in of.into_iter().zip(paces) {
-            let key: Arc<[u8]> = key.into();
-            if let Some(next) = next {
-                counts.paces.insert(key.clone(), next);
+            // The oldest is forgotten for it, so there is a place.
+            if let Some(next) = next
+                && let Ok((pace, _)) = counts.paces.touch(&key[..], Rank::Unverified, || 0)
+            {
+                *pace = next;
             }
             if limit.calls.is_some() {
+                let key: Arc<[u8]> = key.into();
                 *counts.calls.entry(key.clone()).or_default() += 1;
                 keys.push(key);
             }
         }
-        counts.clear(now);
         Ok(self.slots(keys))
     }
 
@@ -229,16 +235,6 @@ impl Limits {
             })
         };
         of.iter().map(check).collect()
-    }
-}
-
-impl Counts {
-    /// Forgets the paces of keys that are full again, each time their number has doubled.
-    fn clear(&mut self, now: u64) {
-        if self.paces.len() >= (2 * self.cleared).max(1024) {
-            self.paces.retain(|_, next| *next > now);
-            self.cleared = self.paces.len();
-        }
     }
 }
 

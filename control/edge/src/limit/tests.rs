@@ -117,15 +117,17 @@ fn calls_a_second_come_back_with_time() {
 }
 
 #[test]
-fn paces_that_are_full_again_are_forgotten() {
+fn paces_stay_within_their_bound() {
     let mut limit = Limit::new("cps", Template::parse("{user}").unwrap());
-    limit.cps = Some(Pace { rate: 10, burst: 1 });
+    limit.cps = Some(Pace { rate: 1, burst: 1 });
     let (limits, t0) = limits(vec![limit]);
-    for n in 0..100_000_u64 {
-        let now = t0 + Duration::from_millis(n);
-        limits.admit(&fields(&n.to_string(), "1"), now).unwrap();
+    let most = bounds::PACES;
+    for n in 0..most + 1000 {
+        limits.admit(&fields(&n.to_string(), "1"), t0).unwrap();
     }
-    assert!(limits.counts.lock().paces.len() <= 1024);
+    assert_eq!(limits.counts.lock().paces.len(), most);
+    let last = (most + 999).to_string();
+    assert!(limits.admit(&fields(&last, "1"), t0).is_err());
 }
 
 #[test]

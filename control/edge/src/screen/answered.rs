@@ -56,7 +56,17 @@ impl Screen {
             part.standings.demote(Source::port(arrival.source));
         }
         drop(part);
-        let user = self.count_user(answered.credentials.unwrap_or(answered.aor), window);
+        // Without a nonce of the upstream nobody guesses, and anybody could lock a user out.
+        let user = match evidence {
+            Evidence::Verified => {
+                self.count_user(answered.credentials.unwrap_or(answered.aor), window)
+            }
+            Evidence::Unverified => 0,
+        };
+        let banned = over(failed, bounds.max).and_then(|evidence| {
+            self.ban_source(arrival, Stage::AuthFailures, evidence, None, now)
+        });
+        verdict.banned = banned;
         let mut alert = |event, action| {
             if policy.log {
                 verdict.alerts.push(Alert { event, action });
@@ -71,10 +81,9 @@ impl Screen {
             };
             alert(event, "count");
         }
-        if let Some(evidence) = over(failed, bounds.max) {
+        if banned.is_some() {
             alert(Event::AuthFailures, "ban");
-            verdict.banned = self.ban_source(arrival, Stage::AuthFailures, evidence, None, now);
-        } else if user == bounds.max {
+        } else if failed.all == bounds.max || user == bounds.max {
             alert(Event::AuthFailures, "count");
         }
         verdict

@@ -1,5 +1,6 @@
 //! Who a source is, how well that is proven, and whom a ban may hit.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::address::Source;
@@ -63,6 +64,13 @@ impl Screen {
         let part = self.shared.part(Source::whole(source.ip())).lock();
         part.standings
             .is_trusted(Source::port(source), self.tick(now))
+    }
+
+    /// Whether a phone registers, or did of late, from any port of the address.
+    pub(super) fn knows_address(&self, source: SocketAddr, now: Instant) -> bool {
+        let whole = Source::whole(source.ip());
+        let part = self.shared.part(whole).lock();
+        part.standings.is_protected(whole) || part.standings.is_trusted(whole, self.tick(now))
     }
 
     /// How well the source of a request is proven.

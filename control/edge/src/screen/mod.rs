@@ -302,6 +302,8 @@ impl Screen {
         let whole = Source::whole(source.ip());
         let mut part = self.shared.part(whole).lock();
         part.standings.promote(Source::port(source), until);
+        // For a phone that comes back from another port.
+        part.standings.promote(whole, until);
     }
 
     /// How much a source is believed now.

@@ -122,8 +122,18 @@ impl Screen {
                 }
                 Opinion::Object(objection) => objection,
             };
+            if let Do::Ban(lasts) = policy.action
+                && mode == Mode::Judge
+            {
+                let evidence = self.evidence(seen);
+                verdict.banned = self.ban_source(&seen.arrival, stage, evidence, lasts, now);
+            }
             if let (Some(event), true) = (objection.event, policy.log) {
-                let action = policy.action.as_str();
+                let action = match policy.action {
+                    // The source is protected, or banned already.
+                    Do::Ban(_) if verdict.banned.is_none() => Do::Drop.as_str(),
+                    action => action.as_str(),
+                };
                 verdict.alerts.push(Alert { event, action });
             }
             match policy.action {
@@ -131,10 +141,6 @@ impl Screen {
                 Do::Allow => {
                     verdict.stage = Some(stage);
                     break;
-                }
-                Do::Ban(lasts) if mode == Mode::Judge => {
-                    let evidence = self.evidence(seen);
-                    verdict.banned = self.ban_source(&seen.arrival, stage, evidence, lasts, now);
                 }
                 _ => {}
             }
@@ -227,11 +233,12 @@ impl Screen {
     }
 
     fn ask_auth_failures(&self, seen: &Seen<'_>, context: &Context<'_>) -> Opinion {
-        let (Some(user), Identity::Unknown, false) =
-            (seen.credentials, context.identity, context.is_trusted)
-        else {
+        let (Some(user), Identity::Unknown) = (seen.credentials, context.identity) else {
             return Opinion::Skip;
         };
+        if context.is_trusted || self.knows_address(seen.arrival.source, context.now) {
+            return Opinion::Skip;
+        }
         let bounds = self.config.auth_failures;
         let part = Part::at(self.shared.epoch, context.now, bounds.window);
         let users = self.shared.users.lock();

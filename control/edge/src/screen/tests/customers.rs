@@ -25,6 +25,7 @@ fn e16_forged_datagrams_do_not_ban_a_registered_phone() {
             let verdict = bench.judge(&scan(udp(PHONE)));
             assert_eq!(verdict.action, Action::Drop);
             assert!(verdict.banned.is_none());
+            assert_eq!(verdict.alerts[0].action, "drop");
         }
         // The same in the name of another port of the phone's address.
         for _ in 0..50 {

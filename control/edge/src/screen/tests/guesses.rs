@@ -106,6 +106,23 @@ fn what_is_no_failure_is_not_counted() {
 }
 
 #[test]
+fn datagrams_without_a_nonce_lock_nobody_out() {
+    let bench = Bench::new(config());
+    for n in 0..100 {
+        let answer = Answered {
+            credentials: USER,
+            ..answered(udp(&format!("192.0.{n}.1:5060")), "REGISTER", 401)
+        };
+        bench.screen.judge_response(&answer, bench.now);
+    }
+    let seen = Seen {
+        credentials: USER,
+        ..request(udp("198.51.100.1:5060"), "REGISTER")
+    };
+    assert_eq!(bench.judge(&seen).action, Action::Pass);
+}
+
+#[test]
 fn a_user_that_is_guessed_at_is_refused_to_strangers_alone() {
     let bench = Bench::new(config());
     // From many places, one guess each.
@@ -128,7 +145,13 @@ fn a_user_that_is_guessed_at_is_refused_to_strangers_alone() {
     assert_eq!(code(&bench.judge(&seen)), Some(403));
     let other = register("192.0.2.99:5060", b"101@example.com");
     assert_eq!(bench.judge(&other).action, Action::Pass);
-    // The user's own phone, which is known.
+    // The user's own phone, after it moved to another port; its neighbour in the table does not
+    // count.
+    bench.screen.accepted(addr("192.0.2.99:7777"), bench.now);
+    assert_eq!(bench.judge(&seen).action, Action::Pass);
+    let seen = register("192.0.2.98:5060", b"100@example.com");
+    assert_eq!(code(&bench.judge(&seen)), Some(403));
+    // The same, which is known by its flow.
     let aors: [&[u8]; 1] = [b"100@example.com"];
     let own = Seen {
         aors: &aors,
