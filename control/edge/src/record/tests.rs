@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::cdr::{Attempt, Cdr, Leg, Selection};
 use super::clock::Wall;
 use super::event::{self, Events};
@@ -138,6 +141,41 @@ fn values_cannot_leave_their_place() {
             false => format!(" UA=a%{byte:02X}z "),
         };
         assert!(out.contains(&expected), "{byte}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_line_is_one_line_of_plain_characters(
+        values in vec(vec(any::<u8>(), 0..200), 6),
+        format in prop_oneof![Just(Format::Fields), Just(Format::Pipe), Just(Format::Json)],
+    ) {
+        let line = Line {
+            method: &values[0],
+            ruri: &values[1],
+            from: &values[2],
+            to: &values[3],
+            user_agent: &values[4],
+            call_id: &values[5],
+            ..line("192.0.2.1:5060", Event::Scanner)
+        };
+        let out = logged(&line, format);
+        let text = out.strip_suffix('\n').unwrap();
+        prop_assert!(text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+        prop_assert!(out.len() <= 1024);
+        if format == Format::Fields {
+            let fields = text.split(' ').skip(4).map(|field| field.split('=').count());
+            prop_assert!(fields.clone().all(|parts| parts == 2));
+            prop_assert_eq!(fields.count(), 9);
+        }
+    }
+
+    #[test]
+    fn every_record_is_one_line(call_id in vec(any::<u8>(), 0..50), target in ".*") {
+        let target = Some(target);
+        let line = Cdr { call_id, target, ..cdr() }.into_line();
+        prop_assert_eq!(line.chars().filter(|c| c.is_control()).count(), 1);
+        prop_assert_eq!(&line[line.len() - 2..], "}\n");
     }
 }
 

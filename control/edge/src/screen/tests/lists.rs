@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::super::csv::RowError;
 use super::super::list::{List, Rule};
 use super::*;
@@ -61,6 +63,15 @@ fn a_header_is_needed_and_known() {
     assert_eq!(error("# only this"), RowError::NoHeader);
     assert_eq!(error("1,deny\n"), RowError::Unknown("1".to_owned()));
     assert_eq!(error("prefix\n1\n"), RowError::Missing("action"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_list_or_is_refused(text in "(prefix,action,user\n)?([0-9a,#\n]|deny|allow|x@y)*") {
+        if let Ok((list, loaded)) = List::read("f", &text, true) {
+            prop_assert_eq!(list.len(), loaded.rows);
+        }
+    }
 }
 
 #[test]
