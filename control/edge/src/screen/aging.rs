@@ -46,6 +46,10 @@ struct Slot<K, V> {
     next: u32,
 }
 
+/// See [`Aging::place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
 /// A value, and what was forgotten for it.
 type Touched<'a, K, V> = (&'a mut V, Option<(K, V)>);
 
@@ -92,6 +96,22 @@ impl<K: Hash + Eq + Clone, V> Aging<K, V> {
     {
         let at = self.find(key)?;
         let entry = self.slots.get_mut(at as usize)?.entry.as_mut()?;
+        Some(&mut entry.1)
+    }
+
+    /// Where the entry of `key` is, until the table changes: for callers that look before they
+    /// touch, and look up once.
+    #[inline]
+    pub(crate) fn place<Q>(&self, key: &Q) -> Option<Place>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key).map(Place)
+    }
+
+    pub(crate) fn at_mut(&mut self, place: Place) -> Option<&mut V> {
+        let entry = self.slots.get_mut(place.0 as usize)?.entry.as_mut()?;
         Some(&mut entry.1)
     }
 

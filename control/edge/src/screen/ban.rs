@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::address::Source;
-use super::aging::{Aging, Full, Rank};
+use super::aging::{Aging, Full, Place, Rank};
 use super::time::Tick;
 use super::verdict::Stage;
 use crate::limits;
@@ -106,18 +106,20 @@ impl Bans {
     /// The ban in force on a port: of the whole address, or of the port.
     #[inline]
     pub(crate) fn in_force(&mut self, whole: Source, port: Source, now: Tick) -> Option<&mut Ban> {
-        let key = if self.is_banned(whole, now) {
-            whole
-        } else if self.ports > 0 && self.is_banned(port, now) {
-            port
-        } else {
+        if let Some(place) = self.running(whole, now) {
+            return self.table.at_mut(place);
+        }
+        if self.ports == 0 {
             return None;
-        };
-        self.table.get_mut(&key)
+        }
+        let place = self.running(port, now)?;
+        self.table.at_mut(place)
     }
 
-    fn is_banned(&self, key: Source, now: Tick) -> bool {
-        self.table.get(&key).is_some_and(|ban| ban.until > now)
+    #[inline]
+    fn running(&mut self, key: Source, now: Tick) -> Option<Place> {
+        let place = self.table.place(&key)?;
+        (self.table.at_mut(place)?.until > now).then_some(place)
     }
 
     /// Bans for `asked`, or less if the evidence is unverified and the source's earlier bans ask
