@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// The crates of the workspace beside this one.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "control/ng",
     "control/sdp",
     "control/edge",
+    "control/toml",
     "kernel-assist",
     "secure/dtls",
     "secure/ice",

@@ -1,4 +1,4 @@
-//! The structures of `bpf/steer.bpf.c`, and those that the flow programs to come will share.
+//! The structures of `bpf/steer.bpf.c`; of them, addresses are those of the flow programs, too.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU32};

@@ -11,3 +11,11 @@ pub const MAX_PORTS: u32 = 1 << 22;
 /// Local ports that one run of the program `holders` is asked about: those of two medias. The verifier
 /// bounds its steps, and the program has the same number.
 pub const MAX_QUESTIONS: usize = 8;
+
+/// Flows that the kernel has room for at most: the media ports of 16 addresses, at some 650 bytes
+/// each.
+pub const MAX_FLOWS: u32 = 1 << 20;
+
+/// Changes of flows before the process waits for the programs once, so that their old form can be
+/// written over: milliseconds shared by this many.
+pub(crate) const SPARE_SPECS: u32 = 256;

@@ -21,7 +21,7 @@ use socket2::SockRef;
 
 use crate::layout::{self, Address, GATED, LEASED, OPEN, Question, SOCKET_SHIFT};
 use crate::limits::{MAX_ADDRESSES, MAX_PORTS, MAX_QUESTIONS};
-use crate::sys::{self, PortTable};
+use crate::sys::{self, Mapped};
 
 /// The object of `bpf/steer.bpf.c`, as `bpf/build` makes it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/steer.bpf.o");
@@ -70,7 +70,7 @@ struct Steered {
 /// The steering of one network namespace; ends when it is dropped.
 pub struct Steering {
     addresses: Vec<Steered>,
-    ports: PortTable,
+    ports: Mapped<layout::Port>,
     holders: OwnedFd,
     sockets: SockMap<aya::maps::MapData>,
     // Keeps the programs and their links to the namespace and to the control group.
@@ -129,8 +129,7 @@ impl Steering {
         let Some(Map::Array(ports)) = programs.map("ports") else {
             return Err(SteerError::Missing("array of ports"));
         };
-        let length = usize::try_from(entries).unwrap_or(0);
-        let ports = PortTable::map(ports.fd().as_fd(), length).map_err(|source| {
+        let ports = Mapped::new(ports.fd().as_fd()).map_err(|source| {
             let what = "cannot map the table of ports";
             SteerError::System { what, source }
         })?;
@@ -294,7 +293,7 @@ impl Steering {
     }
 
     fn port(&self, Slot(index): Slot) -> Option<&layout::Port> {
-        self.ports.ports().get(usize::try_from(index).ok()?)
+        self.ports.entries().get(usize::try_from(index).ok()?)
     }
 }
 

@@ -133,7 +133,7 @@ fn addresses_and_ports_outside_of_the_ranges_have_no_slot() {
 const CLANG: &str = "clang version 14.";
 
 #[test]
-fn the_committed_object_is_what_the_source_gives() {
+fn the_committed_objects_are_what_the_sources_give() {
     let run = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -146,15 +146,20 @@ fn the_committed_object_is_what_the_source_gives() {
         return;
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/bpf");
-    let built = std::env::temp_dir().join(format!("windlass-steer-{}.o", std::process::id()));
-    let output = built.to_str().unwrap();
-    assert!(run(&format!("{folder}/build"), &[output]).is_some());
-    let (built_bytes, committed) = (
-        std::fs::read(&built).unwrap(),
-        std::fs::read(format!("{folder}/steer.bpf.o")).unwrap(),
-    );
-    std::fs::remove_file(&built).unwrap();
-    assert!(built_bytes == committed, "run {folder}/build and commit");
+    let built = std::env::temp_dir().join(format!("windlass-bpf-{}", std::process::id()));
+    std::fs::create_dir(&built).unwrap();
+    assert!(run(&format!("{folder}/build"), &[built.to_str().unwrap()]).is_some());
+    for object in ["steer.bpf.o", "flows.bpf.o"] {
+        let (built, committed) = (
+            std::fs::read(built.join(object)).unwrap(),
+            std::fs::read(format!("{folder}/{object}")).unwrap(),
+        );
+        assert!(
+            built == committed,
+            "{object}: run {folder}/build and commit"
+        );
+    }
+    std::fs::remove_dir_all(&built).unwrap();
 }
 
 /// Binds what the environment names, for the test below: another process than that.

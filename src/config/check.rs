@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use windlass_edge::file;
+use windlass_toml::{Place, Placed, Problem, nearest};
+
 use super::check_interfaces::known_names;
 use super::draft::{Draft, DraftEdge};
 use super::names::Names;
-use super::problem::{Place, Placed, Problem, nearest};
-use super::{Config, Edge, Limits, Log, Media, Ng, PortRange, Tables, Timeouts};
+use super::{
+    Config, Edge, Limits, Log, Media, Ng, OneUpstream, PortRange, Tables, Timeouts, Zones,
+};
 use crate::observe::log;
 
 /// Checks everything and reports every problem; the config is of use only if there was none.
@@ -33,9 +37,12 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
              give `udp` in [ng] at least one address",
         );
     }
-    let edge = draft
-        .edge
-        .and_then(|edge| checker.edge(edge, &known, &ng.udp));
+    let edge = match draft.zones {
+        Some(zones) => Some(checker.zones(zones, &known, &ng.udp)),
+        None => draft
+            .edge
+            .and_then(|edge| checker.edge(edge, &known, &ng.udp)),
+    };
     let timeouts = Timeouts {
         media: seconds(draft.timeout_media, defaults.timeouts.media),
         silent: seconds(draft.timeout_silent, defaults.timeouts.silent),
@@ -202,15 +209,7 @@ impl Checker<'_> {
         if listen.iter().any(|l| l.value == upstream.value) {
             self.problem(upstream.at, "`upstream` is the edge itself");
         }
-        if let Some(ng) = edge.ng.filter(|ng| ng.value.port() == 0) {
-            self.problem(ng.at, "`ng` needs a port");
-        }
-        if edge.ng.is_none() && ng_udp.is_empty() {
-            self.problem(
-                edge.at,
-                "the edge needs a relay: give `udp` in [ng] an address, or set `ng` here",
-            );
-        }
+        self.check_relay(edge.at, edge.ng.as_ref(), ng_udp);
         let mut tables = Tables::default();
         let said = |table: &mut usize, said: Option<Placed<usize>>| {
             *table = said.map_or(*table, |said| said.value);
@@ -220,7 +219,7 @@ impl Checker<'_> {
         said(&mut tables.bytes_per_source, edge.bytes_per_source);
         // One source may take all that there is, if it is told so.
         tables.bytes = tables.bytes.max(tables.bytes_per_source);
-        Some(Edge {
+        Some(Edge::OneUpstream(Box::new(OneUpstream {
             listen: values(listen),
             advertise: edge.advertise.map(|advertise| advertise.value),
             upstream: upstream.value,
@@ -228,7 +227,46 @@ impl Checker<'_> {
             direction,
             address_family: edge.address_family.map(|family| family.value),
             tables,
-        })
+        })))
+    }
+
+    /// What an edge of zones says of the rest of the file.
+    fn zones(&mut self, edge: file::Read, names: &[&str], ng_udp: &[SocketAddr]) -> Edge {
+        for name in &edge.interfaces {
+            self.check_interface_name(name, names);
+        }
+        self.refuse_duplicates(&edge.datagrams, ng_udp);
+        let place = edge.datagrams.first();
+        let place = place.map_or(Place::Whole, |listener| listener.at);
+        self.check_relay(place, edge.ng.as_ref(), ng_udp);
+        Edge::Zones(Box::new(Zones {
+            settings: edge.config,
+            ng: edge.ng.map(|ng| ng.value),
+        }))
+    }
+
+    fn check_relay(&mut self, at: Place, ng: Option<&Placed<SocketAddr>>, ng_udp: &[SocketAddr]) {
+        if let Some(ng) = ng.filter(|ng| ng.value.port() == 0) {
+            self.problem(ng.at, "`ng` needs a port");
+        }
+        if ng.is_none() && ng_udp.is_empty() {
+            self.problem(
+                at,
+                "the edge needs a relay: give `udp` in [ng] an address, or set `ng` in [edge]",
+            );
+        }
+    }
+
+    fn check_interface_name(&mut self, name: &Placed<String>, names: &[&str]) {
+        if names.contains(&name.value.as_str()) {
+            return;
+        }
+        let hint = nearest(&name.value, names).map_or_else(
+            || format!("there are {}", names.join(", ")),
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        let message = format!("no interface is called \"{}\"; {hint}", name.value);
+        self.problem(name.at, &message);
     }
 
     fn direction(
@@ -237,15 +275,7 @@ impl Checker<'_> {
         names: &[&str],
     ) -> Option<[String; 2]> {
         for name in &direction.value {
-            if names.contains(&name.value.as_str()) {
-                continue;
-            }
-            let hint = nearest(&name.value, names).map_or_else(
-                || format!("there are {}", names.join(", ")),
-                |near| format!("did you mean \"{near}\"?"),
-            );
-            let message = format!("no interface is called \"{}\"; {hint}", name.value);
-            self.problem(name.at, &message);
+            self.check_interface_name(name, names);
         }
         let [towards_caller, towards_upstream] = direction.value.as_slice() else {
             self.problem(

@@ -4,11 +4,11 @@ use std::iter::repeat;
 use std::net::SocketAddr;
 
 use windlass_ng::Rule;
+use windlass_toml::Place;
 
 use super::access::allow;
 use super::check::Checker;
 use super::draft::Draft;
-use super::problem::Place;
 
 impl Checker<'_> {
     /// The access that follows from listeners and settings. A bind that others can reach must say
@@ -21,7 +21,7 @@ impl Checker<'_> {
             let places = places.iter().copied().chain(repeat(Place::Whole));
             places.zip(list.iter().copied()).collect()
         };
-        let placed = |list: &Option<Vec<super::problem::Placed<SocketAddr>>>| {
+        let placed = |list: &Option<Vec<windlass_toml::Placed<SocketAddr>>>| {
             let list = list.iter().flatten();
             list.map(|address| (address.at, address.value)).collect()
         };

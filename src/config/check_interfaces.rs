@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use windlass_toml::{Place, Placed, nearest};
+
 use super::check::{Checker, first_place};
 use super::draft::{Draft, DraftInterface};
 use super::names::LocalName;
-use super::problem::{Place, Placed, nearest};
 use super::{Interface, PortRange};
 
 /// Every name that `direction` may use: of interfaces, of their bases, and aliases.

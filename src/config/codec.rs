@@ -1,5 +1,7 @@
 //! Text forms of one setting: in TOML, and as an rtpengine option.
 
+use windlass_toml::Value;
+
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
@@ -7,8 +9,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::DeValue;
-
-use super::reader::Value;
 
 /// Reads and writes the values of one setting.
 pub(super) trait Codec<T> {

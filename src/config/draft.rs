@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use toml::de::DeTable;
+use windlass_toml::{Place, Placed, Reader};
 
 use super::names::LocalName;
-use super::problem::{Place, Placed};
-use super::reader::Reader;
 use super::setting::Group;
 use super::topic::{self, for_each_group};
 use super::{Family, LogFormat};
@@ -40,6 +39,8 @@ pub(super) struct Draft {
     pub(super) log_format: Option<Placed<LogFormat>>,
     pub(super) workers: Option<Placed<u16>>,
     pub(super) edge: Option<DraftEdge>,
+    /// The edge, if it is described by zones.
+    pub(super) zones: Option<windlass_edge::file::Read>,
     pub(super) templates: BTreeMap<String, String>,
     pub(super) groups: Groups,
     /// Places of the listeners of `groups.control`: `cli`, `http`, `https`.

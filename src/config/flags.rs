@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
+use windlass_toml::{Place, Placed};
+
 use super::LogFormat;
 use super::draft::{Draft, DraftInterface};
 use super::names::LocalName;
-use super::problem::{Place, Placed};
 use crate::media::latch::Learning;
 
 /// Settings from the command line; what is given here overrides the file.

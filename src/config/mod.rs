@@ -20,8 +20,6 @@ pub mod flags;
 pub mod host_port;
 pub mod names;
 pub mod preflight;
-mod problem;
-mod reader;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -46,7 +44,7 @@ use topic::{
 };
 
 pub use flags::Flags;
-pub use problem::{Place, Problem, Problems};
+pub use windlass_toml::{Place, Problem, Problems};
 
 /// Everything that is set, valid.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,12 +152,12 @@ impl Config {
             &control.http,
             &control.https,
         ];
-        let edge = self.edge.iter().flat_map(|edge| &edge.listen);
+        let edge = self.edge.iter().flat_map(Edge::listeners);
         listeners
             .into_iter()
             .flatten()
-            .chain(edge)
             .copied()
+            .chain(edge)
             .collect()
     }
 
@@ -378,7 +376,16 @@ pub enum LogFormat {
 
 /// The bundled SIP edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edge {
+pub enum Edge {
+    /// One upstream and everybody else: the short form.
+    OneUpstream(Box<OneUpstream>),
+    /// Zones and routes between them.
+    Zones(Box<Zones>),
+}
+
+/// An edge with one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneUpstream {
     /// UDP listeners. Port 0 takes any free port. The edge opens one more by itself when none is
     /// of the upstream's address family.
     pub listen: Vec<SocketAddr>,
@@ -397,19 +404,59 @@ pub struct Edge {
     pub tables: Tables,
 }
 
+/// An edge of zones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zones {
+    /// Its settings, but for the relay.
+    pub settings: windlass_edge::Config,
+    /// The relay to use; `None`: the one of this process.
+    pub ng: Option<SocketAddr>,
+}
+
 impl Edge {
     /// Settings of the edge; `own_ng` is the ng address of this process.
     pub fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
+        match self {
+            Self::OneUpstream(short) => short.settings(own_ng),
+            Self::Zones(zones) => {
+                let mut settings = zones.settings.clone();
+                settings.ng = zones.ng.unwrap_or(own_ng);
+                settings
+            }
+        }
+    }
+
+    /// The relay to use; `None`: the one of this process.
+    pub fn ng(&self) -> Option<SocketAddr> {
+        match self {
+            Self::OneUpstream(short) => short.ng,
+            Self::Zones(zones) => zones.ng,
+        }
+    }
+
+    /// The addresses that it is to listen on.
+    pub fn listeners(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::OneUpstream(short) => short.listen.clone(),
+            Self::Zones(zones) => {
+                let listeners = zones.settings.zones.iter().flat_map(|zone| &zone.listeners);
+                listeners.map(|listener| listener.bind).collect()
+            }
+        }
+    }
+}
+
+impl OneUpstream {
+    fn settings(&self, own_ng: SocketAddr) -> windlass_edge::Config {
         let ng = self.ng.unwrap_or(own_ng);
-        // The listeners are replaced as a whole; there may be several.
-        let mut settings = windlass_edge::Config::new(own_ng, self.upstream, ng);
-        settings.listen.clone_from(&self.listen);
-        settings.advertise.clone_from(&self.advertise);
-        settings.ng_options.direction = self
+        let mut short = windlass_edge::OneUpstream::new(self.listen.clone(), self.upstream, ng);
+        short.advertise.clone_from(&self.advertise);
+        short.direction = self
             .direction
             .clone()
             .map(|[towards_callers, towards_upstream]| (towards_callers, towards_upstream));
-        settings.ng_options.address_family = (None, self.address_family);
+        short.address_family = (None, self.address_family);
+        let mut settings = windlass_edge::Config::from(short);
         settings.tables = self.tables;
         settings
     }

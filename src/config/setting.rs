@@ -4,9 +4,9 @@
 //! Not for settings that depend on each other: those go through the draft and `check`.
 
 use toml::de::{DeTable, DeValue};
+use windlass_toml::Reader;
 
 use super::codec::{Codec, NONE, shown};
-use super::reader::Reader;
 
 /// Settings that stand in one section of the file.
 pub(super) trait Group: Default {
@@ -124,7 +124,7 @@ macro_rules! settings {
 
             fn read(
                 &mut self,
-                reader: &mut $crate::config::reader::Reader<'_>,
+                reader: &mut windlass_toml::Reader<'_>,
                 table: &toml::de::DeTable<'_>,
             ) {
                 $(

@@ -175,12 +175,15 @@ fn everything_can_be_said() {
     assert_eq!(config.limits.max_sessions, Some(1000));
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.workers, Some(2));
-    let edge = config.edge.unwrap();
-    assert_eq!(edge.direction, Some(["ext".to_owned(), "int".to_owned()]));
-    assert_eq!(edge.address_family, Some(Family::Ip6));
-    let settings = edge.settings(([127, 0, 0, 1], 9).into());
-    assert_eq!(settings.listen, edge.listen);
+    let settings = config.edge.unwrap().settings(([127, 0, 0, 1], 9).into());
+    let [public, core] = &settings.zones[..] else {
+        panic!("{:?}", settings.zones);
+    };
+    let bound: Vec<_> = public.listeners.iter().map(|listen| listen.bind).collect();
+    assert_eq!(bound, ["127.0.0.1:5060".parse::<SocketAddr>().unwrap()]);
     assert_eq!(settings.ng.port(), 2223);
+    let interfaces = [public, core].map(|zone| zone.media_interface.as_deref());
+    assert_eq!(interfaces, [Some("ext"), Some("int")]);
     let tables = &settings.tables;
     let bounds = (
         tables.dialogs,
@@ -188,8 +191,27 @@ fn everything_can_be_said() {
         tables.bytes_per_source,
     );
     assert_eq!(bounds, (2000, 20, 70_000));
-    let family = settings.ng_options.address_family;
-    assert_eq!(family, (None, Some(Family::Ip6)));
+    let families = (public.address_family, core.address_family);
+    assert_eq!(families, (None, Some(Family::Ip6)));
+}
+
+#[test]
+fn an_edge_of_zones_names_interfaces_of_the_relay() {
+    let text = format!(
+        "{INTERFACE}[[zone]]\nname = \"public\"\nmedia_interface = \"INTERFACE\"\n\
+         [[zone.listen]]\nproto = \"udp\"\nbind = \"127.0.0.1:5060\"\n"
+    );
+    let default = Config::default().interfaces[0].name.clone();
+    let config = parse(&text.replace("INTERFACE", &default), &Flags::default()).unwrap();
+    let settings = config.edge.unwrap().settings(([127, 0, 0, 1], 9).into());
+    assert_eq!(settings.ng.port(), 9);
+    assert_eq!(settings.zones[0].listeners[0].bind.port(), 5060);
+    let problems = parse(&text.replace("INTERFACE", "nowhere"), &Flags::default()).unwrap_err();
+    assert!(
+        problems[0]
+            .message
+            .contains("no interface is called \"nowhere\"")
+    );
 }
 
 #[test]

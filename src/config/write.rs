@@ -3,10 +3,11 @@
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 
+use windlass_toml::Placed;
+
 use super::codec::{Above, Codec, quoted};
 use super::draft::{Draft, DraftInterface};
 use super::file::LEARNING;
-use super::problem::Placed;
 use super::setting::Group as _;
 
 /// Writes everything but the edge and the log format, which no other product's file has.

@@ -218,7 +218,7 @@ impl Daemon {
             None => None,
             Some(edge) => {
                 let own = listeners.udp.first().map(UdpServer::local_addr);
-                let ng = edge.ng.or(own).ok_or(Error::NoNg)?;
+                let ng = edge.ng().or(own).ok_or(Error::NoNg)?;
                 let edge = EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?;
                 if let Some(asks_from) = edge.asks_from {
                     // Set once: there is one edge.

@@ -25,7 +25,7 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::config::topic::Dataplane;
-use crate::config::{Config, Edge, Family, Interface, Ng, PortRange, Tables};
+use crate::config::{Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, Tables};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
 use nat::Line;
@@ -198,7 +198,7 @@ impl Place {
                 udp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
                 tcp: Vec::new(),
             },
-            edge: Some(Edge {
+            edge: Some(Edge::OneUpstream(Box::new(OneUpstream {
                 listen: addresses.iter().map(|(_, ip)| listen(*ip)).collect(),
                 advertise: None,
                 upstream,
@@ -206,7 +206,7 @@ impl Place {
                 direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
                 address_family: bridges.then_some(Family::Ip6),
                 tables: Tables::default(),
-            }),
+            }))),
             // A demonstration changes nothing of the host.
             dataplane: Dataplane {
                 reserve_ports: false,

@@ -26,7 +26,9 @@ fn demo_config_would_pass_its_own_preflight() {
     let config = place
         .config(SocketAddr::new(place.callee, 5080), 0)
         .unwrap();
-    let edge = config.edge.unwrap();
+    let Some(Edge::OneUpstream(edge)) = config.edge else {
+        panic!("{config:?}");
+    };
     assert!(
         edge.listen
             .iter()
@@ -76,7 +78,9 @@ const GLANCE: Duration = Duration::from_millis(20);
 
 impl StandIn {
     fn engine(config: &Config) -> Engine {
-        let edge = config.edge.as_ref().unwrap();
+        let Some(Edge::OneUpstream(edge)) = &config.edge else {
+            panic!("{config:?}");
+        };
         let mut this = Self {
             stop: Arc::default(),
             threads: Vec::new(),

@@ -1,33 +1,35 @@
-//! The driver: sockets, clock and media relay around the sans-IO core.
+//! The driver: transports, clock and media relay around the sans-IO core.
 //!
-//! One task reads each socket, one task per shard owns a [`Proxy`]. Today there is one shard;
-//! several will take their datagrams by the hash of the Call-ID.
+//! One task per shard owns a [`Proxy`]; transports give it the messages of its calls, by the hash of
+//! their Call-ID.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::config::Config;
-use crate::limits::{QUEUED_ANSWERS, QUEUED_BATCHES};
-use crate::proxy::{Action, Listener, Proxy};
+use crate::config::{Config, Listen, ListenerKind};
+use crate::cookie::Key;
+use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS};
+use crate::proxy::{Action, Call, CallFilter, Listener, Proxy};
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::stats::{DropReason, Stats, StatsSnapshot};
-use crate::transport::udp::{self, Batch};
+use crate::transport::config::{self as transport, ListenerConfig};
+use crate::transport::{Arrived, Flow, Hold, Inbox, Sender, Shards, Transports, shard_of, udp};
 
 /// A running edge. Dropping it ends its tasks at once; [`Edge::stop`] ends them in order.
 #[derive(Debug)]
 pub struct Edge {
     addresses: Vec<SocketAddr>,
     asks_from: Option<SocketAddr>,
-    stats: Arc<Stats>,
-    readers: Vec<JoinHandle<()>>,
-    shard: Option<JoinHandle<()>>,
-    stop: Option<oneshot::Sender<()>>,
+    stats: Vec<Arc<Stats>>,
+    shards: Vec<(JoinHandle<()>, Handle)>,
+    /// Closes the sockets when dropped.
+    transports: Transports,
 }
 
 impl Edge {
@@ -36,7 +38,8 @@ impl Edge {
     ///
     /// # Errors
     ///
-    /// When an address cannot be bound or the configuration names no listener.
+    /// When an address cannot be bound, a certificate cannot be read or the configuration names no
+    /// listener.
     pub async fn start(config: Config) -> io::Result<Self> {
         let relay = NgRelay::connect(config.ng).await?;
         let asks_from = relay.local_addr()?;
@@ -49,43 +52,54 @@ impl Edge {
     ///
     /// # Errors
     /// As [`Self::start`].
-    #[expect(
-        clippy::unused_async,
-        reason = "binding streams and resolving names will wait"
-    )]
+    #[expect(clippy::unused_async, reason = "resolving names will wait")]
     pub async fn start_with_relay(config: Config, relay: Arc<dyn MediaRelay>) -> io::Result<Self> {
-        let (sockets, listeners) = open(&config)?;
-        let addresses = listeners.iter().map(|l| l.local).collect();
-        let stats = Arc::new(Stats::default());
-        let (batches, received) = mpsc::channel(QUEUED_BATCHES);
-        let readers = sockets
+        let (zones, settings) = wanted(&config)?;
+        let count = usize::from(config.shards.max(1));
+        let (secret, choice): ([u64; 2], [u64; 2]) = rand::random();
+        let choice = Key(choice[0], choice[1]);
+        let (shards, inboxes) = Shards::new(count, move |m| shard_of(m, choice, count));
+        let transports = Transports::open(&settings, shards).map_err(io::Error::other)?;
+        let addresses: Vec<_> = transports
+            .locals()
             .iter()
-            .enumerate()
-            .map(|(index, socket)| {
-                let task = udp::receive(index, socket.clone(), batches.clone(), stats.clone());
-                tokio::spawn(task)
+            .map(|(_, local)| *local)
+            .collect();
+        let listeners: Vec<_> = std::iter::zip(zones, transports.locals())
+            .map(|((zone, listen), (protocol, local))| {
+                let shown = advertised(&config, &listen, *local);
+                Listener::new(zone, *protocol, *local, shown.as_deref())
             })
             .collect();
-        let (stop, stopped) = oneshot::channel();
         let config = Arc::new(config);
-        let proxy = Proxy::new(config.clone(), listeners, 0, rand::random(), stats.clone());
-        let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
-        let shard = Shard {
-            proxy,
-            config,
-            sockets,
-            relay,
-            stats: stats.clone(),
-            answers,
-        };
-        let shard = tokio::spawn(shard.run(received, answered, stopped));
+        let mut all_stats = Vec::new();
+        let mut tasks = Vec::new();
+        for (index, inbox) in (0..=u8::MAX).zip(inboxes) {
+            let stats = Arc::new(Stats::default());
+            all_stats.push(stats.clone());
+            let (stop, stopped) = oneshot::channel();
+            let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
+            let listeners = listeners.clone();
+            let shard = Shard {
+                proxy: Proxy::new(config.clone(), listeners, index, secret, stats.clone()),
+                config: config.clone(),
+                sender: transports.sender(index.into()),
+                relay: relay.clone(),
+                stats,
+                answers,
+                holds: HashMap::default(),
+            };
+            let (commands, commanded) = mpsc::channel(QUEUED_COMMANDS);
+            let task = tokio::spawn(shard.run(inbox, answered, commanded, stopped));
+            let stop = Some(stop);
+            tasks.push((task, Handle { stop, commands }));
+        }
         Ok(Self {
             addresses,
             asks_from: None,
-            stats,
-            readers,
-            shard: Some(shard),
-            stop: Some(stop),
+            stats: all_stats,
+            shards: tasks,
+            transports,
         })
     }
 
@@ -97,8 +111,8 @@ impl Edge {
             .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
-    /// The addresses of all sockets, in the order of `Config::listen`; then the one opened toward an
-    /// upstream of another family, if any.
+    /// The addresses of all listeners, zone by zone; then the one opened toward an upstream of
+    /// another family, if any.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -110,27 +124,120 @@ impl Edge {
 
     /// The counters now.
     pub fn stats(&self) -> StatsSnapshot {
-        self.stats.snapshot()
+        let mut all = StatsSnapshot::sum(self.stats.iter().map(|stats| stats.snapshot()));
+        all.add_transports(&self.transports.stats());
+        all
+    }
+
+    /// The calls that `filter` names, at most `most`.
+    pub async fn calls(&self, filter: &CallFilter, most: usize) -> Vec<Call> {
+        let mut all = Vec::new();
+        for (_, handle) in &self.shards {
+            let (tell, told) = oneshot::channel();
+            let filter = filter.clone();
+            let most = most - all.len();
+            let asked = handle.commands.send(Command::Calls { filter, most, tell });
+            // A shard that has stopped has no calls.
+            if asked.await.is_ok() {
+                all.extend(told.await.unwrap_or_default());
+            }
+        }
+        all
+    }
+
+    /// Ends the calls that `filter` names, at most `most`, and tells both sides a `Reason` with this
+    /// SIP cause and text (RFC 3326). How many calls those are; their parties are told meanwhile.
+    pub async fn end_calls(
+        &self,
+        filter: &CallFilter,
+        most: usize,
+        cause: u16,
+        text: &str,
+    ) -> usize {
+        let mut count = 0;
+        for (_, handle) in &self.shards {
+            let (tell, told) = oneshot::channel();
+            let command = Command::End {
+                filter: filter.clone(),
+                most: most - count,
+                cause,
+                text: text.to_owned(),
+                tell,
+            };
+            if handle.commands.send(command).await.is_ok() {
+                count += told.await.unwrap_or_default();
+            }
+        }
+        count
+    }
+
+    /// New calls are refused with 503 from now on; those in progress go on.
+    pub async fn drain(&self) {
+        for (_, handle) in &self.shards {
+            // A shard that has stopped takes none.
+            let _ = handle.commands.send(Command::Drain).await;
+        }
+    }
+
+    /// Reads the certificates again, for handshakes from now on. Zones and listeners must be those of
+    /// the start.
+    ///
+    /// # Errors
+    ///
+    /// Names every listener whose certificates cannot be used; then all stay as they are.
+    pub fn reload_certificates(&self, config: &Config) -> io::Result<()> {
+        let (_, settings) = wanted(config)?;
+        let reloaded = self.transports.reload(&settings.listeners);
+        reloaded.map_err(io::Error::other)
     }
 
     /// Refuses new calls, waits for requests in progress up to `Config::drain`, then closes.
     pub async fn stop(mut self) {
-        if let Some(stop) = self.stop.take() {
+        for stop in self
+            .shards
+            .iter_mut()
+            .filter_map(|(_, handle)| handle.stop.take())
+        {
             // The shard may have ended already.
             let _ = stop.send(());
         }
-        if let Some(shard) = self.shard.take() {
-            let _ = shard.await;
+        for (task, _) in std::mem::take(&mut self.shards) {
+            let _ = task.await;
         }
     }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        for task in self.readers.iter().chain(&self.shard) {
+        for (task, _) in &self.shards {
             task.abort();
         }
     }
+}
+
+/// The way to a running shard.
+#[derive(Debug)]
+struct Handle {
+    stop: Option<oneshot::Sender<()>>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What a shard is told from outside.
+#[derive(Debug)]
+enum Command {
+    Calls {
+        filter: CallFilter,
+        most: usize,
+        tell: oneshot::Sender<Vec<Call>>,
+    },
+    Drain,
+    End {
+        filter: CallFilter,
+        most: usize,
+        cause: u16,
+        text: String,
+        tell: oneshot::Sender<usize>,
+    },
 }
 
 type Answer = (u64, Result<MediaReply, MediaError>);
@@ -138,17 +245,19 @@ type Answer = (u64, Result<MediaReply, MediaError>);
 struct Shard {
     proxy: Proxy,
     config: Arc<Config>,
-    sockets: Vec<Arc<UdpSocket>>,
+    sender: Sender,
     relay: Arc<dyn MediaRelay>,
     stats: Arc<Stats>,
     answers: mpsc::Sender<Answer>,
+    holds: HashMap<Flow, Hold, foldhash::quality::RandomState>,
 }
 
 impl Shard {
     async fn run(
         mut self,
-        mut received: mpsc::Receiver<Batch>,
+        mut inbox: Inbox,
         mut answered: mpsc::Receiver<Answer>,
+        mut commanded: mpsc::Receiver<Command>,
         mut stop: oneshot::Receiver<()>,
     ) {
         let mut stop_by: Option<Instant> = None;
@@ -167,12 +276,13 @@ impl Shard {
                 Some((token, result)) = answered.recv() => {
                     self.proxy.handle_media(clock(), token, result);
                 }
-                Some(batch) = received.recv() => {
+                Some(list) = inbox.recv() => {
                     let now = clock();
-                    for (from, packet) in batch.datagrams {
-                        self.proxy.handle_datagram(now, batch.listener, from, packet);
+                    for arrived in list {
+                        self.hear(now, arrived);
                     }
                 }
+                Some(command) = commanded.recv() => self.obey(clock(), command),
                 _ = &mut stop, if stop_by.is_none() => {
                     self.proxy.drain();
                     stop_by = Some(clock() + self.config.drain);
@@ -181,81 +291,144 @@ impl Shard {
             }
             let now = clock();
             self.proxy.handle_timeout(now);
-            self.act().await;
+            self.act(now);
             if stop_by.is_some_and(|at| at <= now || self.proxy.is_idle()) {
                 return;
             }
         }
     }
 
-    async fn act(&mut self) {
-        while let Some(action) = self.proxy.poll() {
-            match action {
-                Action::Send {
-                    listener,
-                    to,
-                    packet,
-                } => {
-                    let Some(socket) = self.sockets.get(listener) else {
-                        self.stats.drop_for(DropReason::Unsendable);
-                        continue;
-                    };
-                    if let Err(error) = udp::send(socket, to, &packet).await {
-                        tracing::debug!(%to, %error, "cannot send");
-                        self.stats.drop_for(DropReason::Unsendable);
-                    }
-                }
-                Action::Media { token, request } => {
-                    let asked = self.relay.request(*request);
-                    let (answers, limit) = (self.answers.clone(), self.config.media_timeout);
-                    tokio::spawn(async move {
-                        let result = tokio::time::timeout(limit, asked).await;
-                        let result = result.unwrap_or(Err(MediaError::Timeout));
-                        // The shard may have stopped meanwhile.
-                        let _ = answers.send((token, result)).await;
-                    });
-                }
+    fn obey(&mut self, now: Instant, command: Command) {
+        // Who asked may have gone meanwhile.
+        match command {
+            Command::Calls { filter, most, tell } => {
+                let _ = tell.send(self.proxy.calls(now, &filter, most));
+            }
+            Command::Drain => self.proxy.drain(),
+            Command::End {
+                filter,
+                most,
+                cause,
+                text,
+                tell,
+            } => {
+                let ended = self.proxy.end_calls(now, &filter, most, (cause, &text));
+                let _ = tell.send(ended);
             }
         }
     }
+
+    fn hear(&mut self, now: Instant, arrived: Arrived) {
+        match arrived {
+            Arrived::Message { flow, bytes } => self.proxy.handle_message(now, flow, bytes),
+            Arrived::Keepalive { flow } => self.proxy.handle_keepalive(now, flow),
+            Arrived::Closed { flow } => self.proxy.handle_closed(flow),
+            Arrived::Unsendable { to, error, token } => {
+                tracing::debug!(peer = %to.peer, %error, "cannot send");
+                self.stats.drop_for(DropReason::Unsendable);
+                self.proxy.handle_unsendable(now, token);
+            }
+        }
+    }
+
+    /// Sends and asks until the core wants nothing more. A failure may make it want something.
+    fn act(&mut self, now: Instant) {
+        let mut failed = Vec::new();
+        loop {
+            while let Some(action) = self.proxy.poll() {
+                match action {
+                    Action::Send { to, packet, token } => {
+                        if let Err(error) = self.sender.send(&to, packet, token) {
+                            tracing::debug!(?to, %error, "cannot send");
+                            self.stats.drop_for(DropReason::Unsendable);
+                            self.proxy.handle_unsendable(now, token);
+                        }
+                    }
+                    Action::Use { flow, is_needed } => {
+                        // One that is closed already is told as such.
+                        match self.sender.hold(flow).filter(|_| is_needed) {
+                            Some(hold) => drop(self.holds.insert(flow, hold)),
+                            None => drop(self.holds.remove(&flow)),
+                        }
+                    }
+                    Action::Media { token, request } => self.ask(token, *request),
+                }
+            }
+            self.sender.flush(&mut failed);
+            if failed.is_empty() {
+                return;
+            }
+            for arrived in std::mem::take(&mut failed) {
+                self.hear(now, arrived);
+            }
+        }
+    }
+
+    fn ask(&self, token: u64, request: crate::relay::MediaRequest) {
+        let asked = self.relay.request(request);
+        let (answers, limit) = (self.answers.clone(), self.config.media_timeout);
+        tokio::spawn(async move {
+            let result = tokio::time::timeout(limit, asked).await;
+            let result = result.unwrap_or(Err(MediaError::Timeout));
+            // The shard may have stopped meanwhile.
+            let _ = answers.send((token, result)).await;
+        });
+    }
 }
 
-/// Binds what the configuration names, and one socket more if none reaches the upstream.
-fn open(config: &Config) -> io::Result<(Vec<Arc<UdpSocket>>, Vec<Listener>)> {
-    if config.listen.is_empty() {
+/// What the configuration wants to listen on, with the zone of each, and one socket more if none
+/// reaches the first target.
+fn wanted(config: &Config) -> io::Result<(Vec<(usize, Listen)>, transport::Config)> {
+    let mut wanted: Vec<(usize, Listen)> = Vec::new();
+    for (zone, settings) in config.zones.iter().enumerate() {
+        wanted.extend(
+            settings
+                .listeners
+                .iter()
+                .map(|listen| (zone, listen.clone())),
+        );
+    }
+    let Some(first_zone) = wanted.first().map(|(zone, _)| *zone) else {
         let message = "the SIP edge needs at least one address to listen on";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
-    let mut wanted = config.listen.clone();
-    if !wanted
-        .iter()
-        .any(|a| a.is_ipv4() == config.upstream.is_ipv4())
+    };
+    let reaches = |listen: &Listen, target: SocketAddr| listen.bind.is_ipv4() == target.is_ipv4();
+    if let Some(target) = first_target(config)
+        && !wanted.iter().any(|(_, listen)| reaches(listen, target))
     {
-        wanted.push(SocketAddr::new(udp::address_toward(config.upstream)?, 0));
-    }
-    let mut sockets = Vec::new();
-    let mut listeners = Vec::new();
-    for (index, address) in wanted.into_iter().enumerate() {
-        let socket = udp::bind(address)?;
-        let local = socket.local_addr()?;
-        let advertise = config.advertise.as_deref().filter(|_| index == 0);
-        let shown = if advertise.is_none() && local.ip().is_unspecified() {
-            let same_family = config.upstream.is_ipv4() == local.is_ipv4();
-            let target = if same_family {
-                config.upstream
-            } else {
-                somewhere(local)
-            };
-            udp::address_toward(target)
-                .ok()
-                .map(|ip| SocketAddr::new(ip, local.port()).to_string())
-        } else {
-            advertise.map(str::to_owned)
+        let bind = SocketAddr::new(udp::address_toward(target)?, 0);
+        let listen = Listen {
+            kind: ListenerKind::Udp,
+            bind,
+            advertise: None,
         };
-        sockets.push(Arc::new(socket));
-        listeners.push(Listener::new(local, shown.as_deref()));
+        wanted.push((first_zone, listen));
     }
-    Ok((sockets, listeners))
+    let listeners = wanted.iter().map(|(_, listen)| ListenerConfig {
+        bind: listen.bind,
+        kind: listen.kind.clone(),
+    });
+    let settings = transport::Config {
+        listeners: listeners.collect(),
+        streams: config.streams,
+        messages: config.limits,
+    };
+    Ok((wanted, settings))
+}
+
+fn first_target(config: &Config) -> Option<SocketAddr> {
+    let upstream = config.upstreams.first()?;
+    Some(upstream.targets.first()?.address)
+}
+
+/// What a listener shows instead of the address it is bound to.
+fn advertised(config: &Config, listen: &Listen, local: SocketAddr) -> Option<String> {
+    if listen.advertise.is_some() || !local.ip().is_unspecified() {
+        return listen.advertise.clone();
+    }
+    let target = first_target(config).filter(|target| target.is_ipv4() == local.is_ipv4());
+    let ip = udp::address_toward(target.unwrap_or_else(|| somewhere(local))).ok()?;
+    Some(SocketAddr::new(ip, local.port()).to_string())
 }
 
 /// A documentation address (RFC 5737, RFC 3849) of the family of `local`: its route is the default
@@ -277,153 +450,4 @@ fn clock() -> Instant {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
-
-    #[derive(Default)]
-    struct Marker(Mutex<Vec<MediaCommand>>);
-
-    impl MediaRelay for Marker {
-        fn request(&self, request: MediaRequest) -> MediaFuture {
-            self.0.lock().unwrap().push(request.command);
-            let sdp = request
-                .sdp
-                .map_or_else(Vec::new, |sdp| [b"relayed ", &sdp[..]].concat());
-            Box::pin(async { Ok(MediaReply { sdp }) })
-        }
-    }
-
-    struct Phone(UdpSocket);
-
-    impl Phone {
-        fn new(address: &str) -> Self {
-            Self(udp::bind(address.parse().unwrap()).unwrap())
-        }
-
-        fn address(&self) -> SocketAddr {
-            self.0.local_addr().unwrap()
-        }
-
-        async fn recv(&self, start: &str) -> (String, SocketAddr) {
-            let mut buffer = vec![0; 4096];
-            loop {
-                let received = self.0.recv_from(&mut buffer);
-                let (n, from) = tokio::time::timeout(Duration::from_secs(5), received)
-                    .await
-                    .expect(start)
-                    .unwrap();
-                let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
-                if text.starts_with(start) {
-                    return (text, from);
-                }
-            }
-        }
-    }
-
-    fn rows(text: &str, names: &[&str]) -> String {
-        let named = |line: &&str| names.iter().any(|n| line.starts_with(n));
-        text.lines()
-            .filter(named)
-            .map(|l| format!("{l}\r\n"))
-            .collect()
-    }
-
-    fn reply(request: &str, status: &str, contact: SocketAddr, body: &str) -> String {
-        let copied = rows(request, &["Via", "Record-Route", "From", "Call-ID", "CSeq"]);
-        let tag = if request.contains("To: <sip:b@x>;tag") {
-            ""
-        } else {
-            ";tag=b"
-        };
-        let to = rows(request, &["To"]).trim_end().to_owned();
-        format!(
-            "SIP/2.0 {status}\r\n{copied}{to}{tag}\r\nContact: <sip:b@{contact}>\r\n\
-             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    }
-
-    async fn place_call(callee_address: &str) {
-        let (caller, callee) = (Phone::new("127.0.0.1:0"), Phone::new(callee_address));
-        let nowhere = "127.0.0.1:9".parse().unwrap();
-        let config = Config::new("127.0.0.1:0".parse().unwrap(), callee.address(), nowhere);
-        let relay = Arc::new(Marker::default());
-        let edge = Edge::start_with_relay(config, relay.clone()).await.unwrap();
-        let to_edge = edge.local_addr();
-        let us = caller.address();
-        let request = |method: &str, n: u32, tag: &str, extra: &str, body: &str| {
-            format!(
-                "{method} sip:b@{to_edge} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{method}\r\n\
-                 From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>{tag}\r\nCall-ID: {us}\r\nCSeq: {n} {method}\r\n\
-                 Contact: <sip:a@{us}>\r\n{extra}Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-        };
-        let invite = request("INVITE", 1, "", "", "alice");
-        caller.0.send_to(invite.as_bytes(), to_edge).await.unwrap();
-        caller.recv("SIP/2.0 100").await;
-        let (invite, from) = callee.recv("INVITE").await;
-        assert!(invite.ends_with("relayed alice"));
-        let ok = reply(&invite, "200 OK", callee.address(), "bob");
-        callee.0.send_to(ok.as_bytes(), from).await.unwrap();
-        let (ok, _) = caller.recv("SIP/2.0 200").await;
-        assert!(ok.ends_with("relayed bob"));
-        // The caller's route set is the Record-Route reversed.
-        let mut routes: Vec<_> = ok
-            .lines()
-            .filter_map(|l| l.strip_prefix("Record-Route: "))
-            .collect();
-        routes.reverse();
-        let route = format!("Route: {}\r\n", routes.join(", "));
-        for (method, n) in [("ACK", 1), ("BYE", 2)] {
-            let text = request(method, n, ";tag=b", &route, "").replace(
-                &format!("sip:b@{to_edge}"),
-                &format!("sip:b@{}", callee.address()),
-            );
-            caller.0.send_to(text.as_bytes(), to_edge).await.unwrap();
-            let (received, from) = callee.recv(method).await;
-            assert!(!received.contains("\r\nRoute:"), "{received}");
-            if method == "BYE" {
-                let ok = reply(&received, "200 OK", callee.address(), "");
-                callee.0.send_to(ok.as_bytes(), from).await.unwrap();
-                caller.recv("SIP/2.0 200").await;
-            }
-        }
-        let stats = edge.stats();
-        assert_eq!((stats.requests, stats.responses), (3, 2));
-        edge.stop().await;
-        let seen = relay.0.lock().unwrap().clone();
-        assert_eq!(
-            seen,
-            [
-                MediaCommand::Offer,
-                MediaCommand::Answer,
-                MediaCommand::Delete
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn call_over_loopback() {
-        place_call("127.0.0.1:0").await;
-    }
-
-    #[tokio::test]
-    async fn call_from_ipv4_to_ipv6() {
-        place_call("[::1]:0").await;
-    }
-
-    #[tokio::test]
-    async fn taken_address_is_named() {
-        let phone = Phone::new("127.0.0.1:0");
-        let config = Config::new(phone.address(), phone.address(), phone.address());
-        let error = Edge::start_with_relay(config, Arc::new(Marker::default()))
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains(&phone.address().to_string()));
-    }
-}
+mod tests;

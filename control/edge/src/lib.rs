@@ -8,18 +8,101 @@ mod config;
 mod cookie;
 mod dialog;
 mod edge;
+pub mod file;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod limit;
 mod limits;
 mod message;
 mod proxy;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod record;
+mod register;
 mod relay;
+mod resolve;
 mod route;
+#[allow(
+    dead_code,
+    reason = "what the admin interface asks for, and what the proxy core is about to call"
+)]
+mod screen;
 mod side;
 mod stats;
+mod target;
 mod transaction;
 mod transport;
 
-pub use config::{Config, Limits, NgOptions, Tables, Timers};
+pub use config::{
+    CORE, CertificateConfig, ClientCertificates, Config, Limits, Listen, ListenerKind, OneUpstream,
+    PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, Rule, ServerVerification,
+    SessionTimer, StreamLimits, Tables, Target, Timers, TlsConfig, Trust, Upstream, WsConfig, Zone,
+};
+
+/// What must hold for every input, for the fuzz targets.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::message::properties;
+    use crate::register;
+    use crate::transport::fuzzing as transport;
+
+    /// A datagram.
+    pub fn sip_message(data: &[u8]) {
+        properties::datagram(data);
+    }
+
+    /// A byte stream, split in several ways.
+    pub fn sip_stream(data: &[u8]) {
+        properties::stream(data);
+    }
+
+    /// A URI.
+    pub fn sip_uri(data: &[u8]) {
+        properties::uri(data);
+    }
+
+    /// A list of name-addr values.
+    pub fn sip_name_addr(data: &[u8]) {
+        properties::name_addr(data);
+    }
+
+    /// Credentials or a challenge.
+    pub fn sip_digest(data: &[u8]) {
+        properties::digest(data);
+    }
+
+    /// A Content-Type in the first line, and a body.
+    pub fn sip_body(data: &[u8]) {
+        properties::body(data);
+    }
+
+    /// Frames of a WebSocket client.
+    pub fn sip_web_socket(data: &[u8]) {
+        transport::web_socket(data);
+    }
+
+    /// A datagram before it is SIP.
+    pub fn sip_datagram(data: &[u8]) {
+        transport::datagram(data);
+    }
+
+    /// A flow token.
+    pub fn sip_token(data: &[u8]) {
+        register::token::any_text(data);
+    }
+}
+
 pub use edge::Edge;
+pub use proxy::{Call, CallFilter, CallState};
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
+pub use resolve::{DnsConfig, DnsServers, Lifetimes};
 pub use stats::{DropReason, StatsSnapshot};
+pub use target::{
+    Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
+    RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
+};
 pub use windlass_ng::Family;

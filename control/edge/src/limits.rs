@@ -1,5 +1,7 @@
 //! Bounds of the edge beside those of [`crate::Config`], each with its reason.
 
+use std::time::Duration;
+
 /// Callees whose tags a call remembers: forks of an INVITE. A phone rings on few places.
 pub(crate) const CALLEE_TAGS: usize = 32;
 
@@ -14,9 +16,6 @@ pub(crate) const STRANGER_UDP_BYTES: usize = 16_384;
 /// Bytes that a transaction takes in addition to its messages.
 pub(crate) const TRANSACTION_BYTES: usize = 1024;
 
-/// Batches of datagrams that may wait for a shard: a burst of some thousand messages.
-pub(crate) const QUEUED_BATCHES: usize = 256;
-
 /// Answers of the relay that may wait for a shard. Each belongs to a task that waits with it, one for
 /// a call at a time.
 pub(crate) const QUEUED_ANSWERS: usize = 256;
@@ -24,3 +23,113 @@ pub(crate) const QUEUED_ANSWERS: usize = 256;
 /// Messages of a call whose SDP is known when they are repeated: those of an INVITE with its
 /// provisional responses.
 pub(crate) const REMEMBERED_SDP: usize = 8;
+
+/// Pings without an answer after which a phone is gone (OpenSIPS `max_pings_lost`).
+pub(crate) const LOST_PINGS: u8 = 3;
+
+/// Bytes of a Contact URI that an alias stands for: with its token it still fits a header.
+pub(crate) const ALIASED_URI_BYTES: usize = 512;
+
+/// Contacts of one REGISTER. A phone has one, and names an old one when it moves.
+pub(crate) const REGISTERED_CONTACTS: usize = 16;
+
+/// How long a callee has to answer the CANCEL of a call that the edge ends before the caller is told
+/// (spec §9).
+pub(crate) const CANCEL_ANSWER: Duration = Duration::from_secs(2);
+
+/// What a session may be over its Session-Expires (spec §9).
+pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(32);
+
+/// Commands that may wait for a shard; who gives more waits.
+pub(crate) const QUEUED_COMMANDS: usize = 16;
+/// Addresses of one destination that are tried, one after the other. Each may cost a caller an
+/// answer timeout.
+pub(crate) const ADDRESSES: usize = 16;
+
+/// Records kept of one DNS answer. A longer answer over UDP would not fit a datagram.
+pub(crate) const DNS_RECORDS: usize = 32;
+
+/// SRV hosts of one destination whose addresses are looked up: two queries each.
+pub(crate) const SRV_HOSTS: usize = 8;
+
+/// Answers that the DNS cache of a shard keeps: some hundred destinations with all their records.
+pub(crate) const DNS_CACHE: usize = 4096;
+
+/// DNS queries of a shard under way. Names that strangers write cannot fill sockets and tasks.
+pub(crate) const DNS_QUERIES: usize = 256;
+
+/// Requests of a shard that wait for names, each for two seconds at most.
+pub(crate) const DNS_PARKED: usize = 2048;
+
+/// Bytes of a domain name in text (RFC 1035 §2.3.4: 255 on the wire).
+pub(crate) const DNS_NAME_BYTES: usize = 253;
+
+/// Targets of a pool: a choice looks at each of them.
+pub(crate) const POOL_TARGETS: usize = 1024;
+
+/// Resources of a target: each call that takes a slot holds a handle per resource.
+pub(crate) const TARGET_RESOURCES: usize = 8;
+
+/// Highest weight of a target, so that weights of a pool add up in 32 bits.
+pub(crate) const TARGET_WEIGHT: u32 = 65_535;
+
+/// Targets that one request may be sent to one after the other, redirections included. With the
+/// default answer timeout the total time ends a call sooner.
+pub(crate) const ATTEMPTS: usize = 32;
+
+/// Redirections of one request that are followed (spec §14).
+pub(crate) const REDIRECTS: usize = 5;
+
+/// Changes of target states that wait to be read. Older ones leave; the states themselves stay.
+pub(crate) const TARGET_EVENTS: usize = 1024;
+/// Parts that the tables about sources are split into, each behind a lock of its own. A power of
+/// two, and many times the shards of any machine: two shards seldom want the same.
+pub(crate) const SOURCE_PARTS: usize = 64;
+
+/// How long a ban that ended is remembered, so that the next one is longer (spec §12).
+pub(crate) const BAN_MEMORY: Duration = Duration::from_secs(3600);
+
+/// Doublings of an unverified ban: 60 s become more than the hour that is their end.
+pub(crate) const BAN_DOUBLINGS: u32 = 16;
+
+/// Patterns of one field of the fingerprints. Lists that go round have some dozens.
+pub(crate) const PATTERNS: usize = 1024;
+
+/// Bytes of the compiled patterns of one field.
+pub(crate) const PATTERN_BYTES: usize = 4 << 20;
+
+/// Bytes of a value that patterns are searched in. A User-Agent is shorter; what is not is cut.
+pub(crate) const MATCHED_BYTES: usize = 512;
+
+/// Bytes of a key of rates, limits and counted users. Longer ones are cut, and count together.
+pub(crate) const KEY_BYTES: usize = 256;
+
+/// Keys whose calls a second are counted. More than call within the seconds that a bucket needs.
+pub(crate) const PACES: usize = 1 << 17;
+
+/// Entries of each part that one sweep looks at: a bounded time under the lock.
+pub(crate) const SWEPT_PER_PART: usize = 128;
+
+/// Digits of a number that lists look at; E.164 has 15, with a prefix of the operator's own.
+pub(crate) const NUMBER_DIGITS: usize = 40;
+
+/// Rows of one list file.
+pub(crate) const LIST_ROWS: usize = 2_000_000;
+
+/// Faulty rows of a list file that are told one by one; the others are counted.
+pub(crate) const TOLD_ROWS: usize = 100;
+
+/// Lines of the security log per second, address and event (spec §16).
+pub(crate) const LOG_LINES_PER_SECOND: u32 = 10;
+
+/// Addresses and events whose lines are counted. An attack from more logs more lines.
+pub(crate) const LOGGED_SOURCES: usize = 16_384;
+
+/// Lines that may wait for the thread of a file: a second of a busy edge.
+pub(crate) const QUEUED_LINES: usize = 16_384;
+
+/// Bytes of lines kept while a disk is full: some ten thousand call records.
+pub(crate) const SPOOL_BYTES: usize = 16 << 20;
+
+/// Events that a slow subscriber may lag behind before it loses the oldest.
+pub(crate) const QUEUED_EVENTS: usize = 4096;

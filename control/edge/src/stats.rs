@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::transport::{CloseReason, RefuseReason, TransportStats};
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
         /// Reasons for dropping a datagram: neither answered nor relayed.
@@ -68,6 +70,12 @@ pub struct StatsSnapshot {
     pub active_dialogs: u64,
     /// Requests being relayed now, including those that linger for retransmissions.
     pub active_transactions: u64,
+    /// Connections open now.
+    pub connections: u64,
+    /// Connections not taken, by reason.
+    pub connections_refused: Vec<(&'static str, u64)>,
+    /// Connections closed, by reason.
+    pub connections_closed: Vec<(&'static str, u64)>,
     /// Datagrams dropped, by reason.
     pub dropped: Vec<(DropReason, u64)>,
 }
@@ -92,6 +100,9 @@ impl Stats {
             media_failures: read(&self.media_failures),
             active_dialogs: read(&self.dialogs),
             active_transactions: read(&self.transactions),
+            connections: 0,
+            connections_refused: Vec::new(),
+            connections_closed: Vec::new(),
             dropped: DropReason::ALL
                 .iter()
                 .zip(&self.dropped)
@@ -102,6 +113,45 @@ impl Stats {
 }
 
 impl StatsSnapshot {
+    /// The counters of all shards together.
+    pub(crate) fn sum(all: impl Iterator<Item = Self>) -> Self {
+        all.fold(Stats::default().snapshot(), |mut sum, one| {
+            sum.requests += one.requests;
+            sum.responses += one.responses;
+            sum.retransmissions += one.retransmissions;
+            sum.media_failures += one.media_failures;
+            sum.active_dialogs += one.active_dialogs;
+            sum.active_transactions += one.active_transactions;
+            for (reason, n) in one.dropped {
+                sum.add(reason, n);
+            }
+            sum
+        })
+    }
+
+    /// Adds what transports count, which are one for all shards.
+    pub(crate) fn add_transports(&mut self, transports: &TransportStats) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        self.add(DropReason::Keepalive, read(&transports.keepalives));
+        self.add(DropReason::Overload, read(&transports.overload));
+        self.connections = read(&transports.connections);
+        let refused = RefuseReason::ALL.iter();
+        self.connections_refused = refused
+            .map(|reason| (reason.as_str(), transports.refused(*reason)))
+            .collect();
+        let closed = CloseReason::ALL.iter();
+        self.connections_closed = closed
+            .map(|reason| (reason.as_str(), transports.closed(*reason)))
+            .collect();
+    }
+
+    fn add(&mut self, reason: DropReason, n: u64) {
+        let counter = self.dropped.iter_mut().find(|(r, _)| *r == reason);
+        if let Some((_, count)) = counter {
+            *count += n;
+        }
+    }
+
     /// Number of datagrams dropped for `reason`.
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped

@@ -1,8 +1,9 @@
 //! The command line as GLib reads it: `--name=value`, `--name value`, `-Lvalue`, `-L value`, several
 //! letters behind one dash, `--` at the end.
 
+use windlass_toml::{Place, Placed, Problem};
+
 use super::options::{OptionRow, Takes};
-use crate::config::problem::{Place, Placed, Problem};
 
 /// Options of a command line, in order.
 #[derive(Debug, Default)]

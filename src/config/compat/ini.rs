@@ -1,7 +1,7 @@
 //! The text of an rtpengine.conf: sections of `key = value`, comment lines, blanks at the end
 //! trimmed. Not what the keys mean.
 
-use crate::config::problem::{Place, Placed, Problem};
+use windlass_toml::{Place, Placed, Problem};
 
 /// The sections of a file, in its order; a section that is opened again goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! `interface` and the sections of `interfaces-config` (spec: media-behaviour §1.1).
 
+use windlass_toml::{Place, Placed, Problem};
+
 use super::ini::{self, Section};
 use super::said::{Said, wrong};
 use crate::config::codec::integer;
 use crate::config::draft::{Draft, DraftInterface};
 use crate::config::names::LocalName;
-use crate::config::problem::{Place, Placed, Problem};
 
 /// Puts all interfaces and aliases into the draft.
 pub(super) fn lay(said: &Said, draft: &mut Draft, problems: &mut Vec<Problem>) {

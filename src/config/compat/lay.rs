@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use windlass_toml::{Place, Placed, Problem};
+
 use super::interfaces::{self, even, odd};
 use super::options::Takes;
 use super::said::{Said, wrong};
@@ -10,7 +12,6 @@ use crate::config::codec::{Above, Codec, Word, integer};
 use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
-use crate::config::problem::{Place, Placed, Problem};
 use crate::config::setting::Group as _;
 use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
 use crate::observe::levels::Levels;

@@ -16,11 +16,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use windlass_ng::{Network, Rule};
+use windlass_toml::{Place, Problem, Problems};
 
 use super::check::check;
 use super::draft::Draft;
 use super::names::Names;
-use super::problem::{Place, Problem, Problems};
 use super::write::write;
 use super::{Config, file};
 use command_line::CommandLine;

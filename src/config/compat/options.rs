@@ -1,6 +1,6 @@
 //! Every option of rtpengine: its names, its argument, and whether it has a meaning here.
 
-use crate::config::problem::nearest;
+use windlass_toml::nearest;
 
 /// One option.
 #[derive(Debug)]

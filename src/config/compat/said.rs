@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use windlass_toml::{Place, Placed, Problem};
+
 use super::command_line::CommandLine;
 use super::ini::{self, Ini};
 use super::options::{OptionRow, Takes};
 use crate::config::codec::{integer, shown};
-use crate::config::problem::{Place, Placed, Problem};
 
 /// Options by name with all their values, and the sections of the file.
 #[derive(Debug)]

@@ -16,6 +16,10 @@ use windlass_sdp::{ParseOptions, SessionDescription};
 
 pub use calls::calls;
 pub use secure::{dtls_record, ice_agent, srtp_unprotect, stun};
+// The edge keeps its messages to itself: what must hold for them is written there.
+pub use windlass_edge::fuzzing::{
+    sip_body, sip_digest, sip_message, sip_name_addr, sip_stream, sip_uri,
+};
 
 /// What decodes is written and decodes again to the same.
 pub fn bencode(data: &[u8]) {

@@ -4,7 +4,6 @@
 //! [`MediaState::queue`], so that they leave in the order they came.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::limits::REMEMBERED_SDP;
@@ -12,6 +11,7 @@ use crate::message::body::{self, Body};
 use crate::message::{HeaderId, Message, Method, Span};
 use crate::relay::{MediaCommand, MediaRequest};
 use crate::route::Route;
+use crate::transport::Flow;
 
 /// One message that passes through the edge.
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub(crate) enum Job {
     /// An ACK for a 2xx.
     Ack {
         ack: Box<Message>,
-        source: SocketAddr,
+        source: Flow,
         route: Route,
     },
     /// A response to a relayed request.
     Response {
         transit: u64,
         response: Box<Message>,
-        source: SocketAddr,
+        source: Flow,
     },
     /// No message: the relay is to delete the call.
     Delete,

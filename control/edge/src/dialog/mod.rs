@@ -11,8 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::limits;
-use crate::message::Message;
+use crate::message::{HeaderId, Message};
+use crate::route::Hop;
 use crate::side::Side;
+use crate::transport::Flow;
 use media::MediaState;
 
 /// How far a call has come.
@@ -25,20 +27,23 @@ pub(crate) enum State {
 }
 
 /// One end of the call as the edge sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Party {
-    /// Source address of its messages.
-    pub(crate) source: SocketAddr,
-    /// The socket that faces it.
-    pub(crate) listener: usize,
-    /// The party is the upstream and may name its own address.
-    pub(crate) upstream: bool,
-    /// Its Contact does not lead to it; requests go to `source`.
+    /// The way of its messages.
+    pub(crate) flow: Flow,
+    /// Index of its zone.
+    pub(crate) zone: usize,
+    /// It may name its own address.
+    pub(crate) trusted: bool,
+    /// Its Contact does not lead to it; requests go back by `flow`.
     pub(crate) nat: bool,
     /// The address of its Contact.
-    pub(crate) contact: Option<SocketAddr>,
+    pub(crate) contact: Option<Hop>,
     /// The address of the proxy next to us on its side, if that record-routed.
-    pub(crate) hop: Option<SocketAddr>,
+    pub(crate) hop: Option<Hop>,
+    /// Its Contact, and the Route values toward it beyond us (RFC 3261 §12.1).
+    pub(crate) target: Box<[u8]>,
+    pub(crate) routes: Vec<Box<[u8]>>,
 }
 
 /// A call.
@@ -54,6 +59,8 @@ pub(crate) struct Dialog {
     pub(crate) answered: bool,
     /// The source that it counts for as a call in set-up.
     pub(crate) in_setup: Option<IpAddr>,
+    /// Flows that it keeps open.
+    pub(crate) held: Vec<Flow>,
     /// Tags of the callees that answered.
     callee_tags: Vec<Box<[u8]>>,
     /// The highest CSeq of requests of the caller and of the callee.
@@ -63,8 +70,30 @@ pub(crate) struct Dialog {
     /// The INVITE that opened it, and its CSeq.
     pub(crate) invite: u64,
     pub(crate) invite_cseq: u32,
+    /// From of the caller and To of the callee that answered, with their tags.
+    pub(crate) ends: [Box<[u8]>; 2],
+    pub(crate) call_id: Box<[u8]>,
+    pub(crate) request_uri: Box<[u8]>,
+    /// When it began, and when it was answered.
+    pub(crate) began: Instant,
+    pub(crate) answered_at: Option<Instant>,
+    /// The 2xx was acknowledged.
+    pub(crate) acknowledged: bool,
+    /// The edge ended it; with what is still to be told to the caller.
+    pub(crate) ended: Option<Ended>,
+    /// It ends then whatever its parties say.
+    pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
     pub(crate) media: MediaState,
+}
+
+/// A call that the edge ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// The Reason row of its BYEs and its CANCEL (RFC 3326).
+    pub(crate) reason: Box<[u8]>,
+    /// The caller gets no BYE before it acknowledged the 2xx (RFC 3261 §15).
+    pub(crate) caller_waits: bool,
 }
 
 impl Dialog {
@@ -74,12 +103,13 @@ impl Dialog {
         invite: &Message,
         transit: u64,
         parties: (Party, Party),
-        expires: Instant,
+        (began, expires): (Instant, Instant),
     ) -> Self {
         Self {
             media_id: media_id(invite.call_id(), id),
             answered: false,
             in_setup: None,
+            held: Vec::new(),
             callee_tags: Vec::new(),
             cseq: [invite.parsed.cseq, 0],
             key: key.into(),
@@ -89,6 +119,17 @@ impl Dialog {
             callee: parties.1,
             invite: transit,
             invite_cseq: invite.parsed.cseq,
+            ends: [
+                invite.value(HeaderId::From).unwrap_or_default().into(),
+                Box::default(),
+            ],
+            call_id: invite.call_id().into(),
+            request_uri: invite.text(invite.request_uri()).into(),
+            began,
+            answered_at: None,
+            acknowledged: false,
+            ended: None,
+            end_by: expires,
             expires,
             media: MediaState::default(),
         }
@@ -108,6 +149,8 @@ impl Dialog {
         (self.caller, self.callee) = parties;
         self.invite = transit;
         self.invite_cseq = invite.parsed.cseq;
+        self.ended = None;
+        self.end_by = expires;
         self.expires = expires;
         self.media.forget_session();
     }
@@ -116,6 +159,21 @@ impl Dialog {
         match side {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
+        }
+    }
+
+    /// The call goes to another target.
+    pub(crate) fn redirect(&mut self, flow: Flow, zone: usize) {
+        self.callee.flow = flow;
+        self.callee.zone = zone;
+    }
+
+    /// The last CSeq that `side` was seen to use.
+    pub(crate) fn last_cseq(&self, side: Side) -> u32 {
+        let [caller, callee] = self.cseq;
+        match side {
+            Side::Caller => caller,
+            Side::Callee => callee,
         }
     }
 
@@ -151,18 +209,26 @@ impl Dialog {
         &mut self,
         side: Side,
         message: &Message,
-        source: SocketAddr,
-        hop: Option<SocketAddr>,
+        flow: Flow,
+        hop: Option<Hop>,
+        routes: Option<Vec<Box<[u8]>>>,
     ) {
         let party = match side {
             Side::Caller => &mut self.caller,
             Side::Callee => &mut self.callee,
         };
         party.contact = message.contact();
+        if let Some(target) = message.contact_uri() {
+            party.target = target.into();
+        }
+        // The route set of a dialog never changes (RFC 3261 §12.2).
+        if let Some(routes) = routes {
+            party.routes = routes;
+        }
         party.hop = hop.or(party.hop);
-        if !party.upstream {
-            party.source = source;
-            party.nat = is_behind_nat(message, source);
+        if !party.trusted {
+            party.flow = flow;
+            party.nat = is_behind_nat(message, flow.peer);
         }
     }
 }
@@ -170,8 +236,8 @@ impl Dialog {
 impl Party {
     /// Whether `target` is an address this party named or sends from. Whoever is not trusted can
     /// have requests sent nowhere else.
-    pub(crate) fn is_at(&self, target: SocketAddr) -> bool {
-        target == self.source || Some(target) == self.contact || Some(target) == self.hop
+    pub(crate) fn is_at(&self, target: Hop) -> bool {
+        target.address == self.flow.peer || Some(target) == self.contact || Some(target) == self.hop
     }
 }
 
@@ -183,6 +249,7 @@ pub(crate) fn is_behind_nat(message: &Message, source: SocketAddr) -> bool {
     };
     // Requests that passed a proxy come from the proxy; their Contact is right unless private.
     let direct = !message.parsed.is_request() || message.parsed.vias <= 1;
+    let contact = contact.address;
     contact != source && (direct || is_private(contact.ip()))
 }
 

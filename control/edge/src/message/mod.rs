@@ -6,21 +6,41 @@
 
 pub(crate) mod body;
 pub(crate) mod build;
+#[allow(dead_code, reason = "screening and registration will read it")]
+pub(crate) mod digest;
+#[allow(dead_code, reason = "timers and reliable responses will read it")]
+pub(crate) mod fields;
+#[allow(dead_code, reason = "the stream transports will use it")]
+pub(crate) mod frame;
+#[allow(dead_code, reason = "fields for registration, hiding and screening")]
 pub(crate) mod header;
 pub(crate) mod limits;
+#[allow(dead_code, reason = "hiding and header hygiene will use it")]
+pub(crate) mod list;
+#[allow(dead_code, reason = "registration and screening will read it")]
+pub(crate) mod name_addr;
+#[allow(dead_code, reason = "padding of lenient start lines")]
 pub(crate) mod parse;
 pub(crate) mod span;
 pub(crate) mod splice;
+#[allow(dead_code, reason = "registration and screening will use it")]
 pub(crate) mod uri;
+#[allow(dead_code, reason = "the transport and maddr of a Via")]
 pub(crate) mod via;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
 pub(crate) use header::{Header, HeaderId, Method};
+pub(crate) use name_addr::NameAddr;
 pub(crate) use parse::{Parsed, Start};
 pub(crate) use span::{Span, values};
 pub(crate) use splice::Splices;
-pub(crate) use uri::{NameAddr, Uri};
+pub(crate) use uri::Uri;
 pub(crate) use via::Via;
 
 /// A parsed message together with its bytes.
@@ -61,11 +81,24 @@ impl Message {
         self.rows(id).flat_map(|row| values(&self.bytes, row.value))
     }
 
-    /// The address in the first Contact, if it is an IP literal.
-    pub(crate) fn contact(&self) -> Option<std::net::SocketAddr> {
+    /// The URI of the first Contact.
+    pub(crate) fn contact_uri(&self) -> Option<&[u8]> {
         let value = self.values(HeaderId::Contact).next()?;
-        let addr = NameAddr::parse(&self.bytes, value)?;
-        Uri::parse(&self.bytes, addr.uri).ok()?.address(&self.bytes)
+        Some(self.text(NameAddr::parse(&self.bytes, value)?.uri))
+    }
+
+    /// The Request-URI; empty in a response.
+    pub(crate) fn request_uri(&self) -> Span {
+        match self.parsed.start {
+            Start::Request { uri } => uri,
+            _ => Span::default(),
+        }
+    }
+
+    /// The value of the first row of a header.
+    pub(crate) fn value(&self, id: HeaderId) -> Option<&[u8]> {
+        let row = self.rows(id).next()?;
+        Some(self.text(row.value))
     }
 
     /// A token in a list header such as Require.

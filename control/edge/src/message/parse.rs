@@ -1,9 +1,12 @@
 //! One pass over a datagram: start line, header table, and the fields that routing needs.
 
+use memchr::memchr3;
+
 use super::header::{Header, HeaderId, Method};
-use super::limits::Limits;
+use super::limits::{EXPECTED_HEADERS, Limits};
+use super::name_addr::NameAddr;
 use super::span::{Cursor, Span, is_lws, is_token, number, values};
-use super::uri::{NameAddr, Uri, UriError};
+use super::uri::{Uri, UriError};
 use super::via::Via;
 
 /// Reasons why a datagram is no message that the edge relays.
@@ -80,6 +83,8 @@ pub(crate) struct Parsed {
     pub(crate) start: Start,
     /// Start line without its line end.
     pub(crate) start_line: Span,
+    /// Spaces behind the Request-Line ([`Limits::lenient_start_line`]), removed in forwarding.
+    pub(crate) padding: Span,
     pub(crate) headers: Vec<Header>,
     /// Method of the request line, or of the CSeq of a response.
     pub(crate) method: Method,
@@ -99,7 +104,7 @@ pub(crate) struct Parsed {
     pub(crate) vias: usize,
     /// The scheme of the Request-URI is unknown: 416.
     pub(crate) unknown_scheme: bool,
-    seen: u32,
+    seen: u64,
 }
 
 impl Parsed {
@@ -111,24 +116,30 @@ impl Parsed {
             ..Self::default()
         };
         self.headers.clear();
+        self.headers.reserve(EXPECTED_HEADERS);
         if bytes.len() > limits.message_bytes {
             return Err(ParseError::TooLarge);
         }
-        let first = bytes
-            .iter()
-            .position(|b| !matches!(b, b'\r' | b'\n'))
-            .unwrap_or(bytes.len());
-        let (line, next) = line(bytes, first, limits).ok_or(ParseError::Truncated)?;
-        self.start_line = line;
-        let start = self.start_line(bytes);
-        let scanned = self.scan_headers(bytes, next, limits);
+        let mut lines = Lines::new(bytes, limits);
+        lines.skip_empty();
+        self.start_line = lines.next().ok_or(ParseError::Truncated)?;
+        let start = self.start_line(bytes, limits);
+        let scanned = self.scan_headers(&mut lines, limits);
         // The version or a malformed start line comes first, but a response needs the headers.
         start.and(scanned)?;
-        let head = bytes.get(..self.body.from()).unwrap_or_default();
-        if has_odd_line_ends(head, limits) {
+        if lines.has_control {
             return Err(ParseError::ControlByte);
         }
         self.finish(bytes, limits)
+    }
+
+    /// Whether a first line may begin a SIP message of some version, so that it is worth waiting for
+    /// its headers.
+    pub(crate) fn is_start_line(line: &[u8]) -> bool {
+        let is_sip = |text: &[u8]| text.eq_ignore_ascii_case(b"SIP/");
+        is_sip(line.get(..4).unwrap_or_default())
+            || memchr::memchr_iter(b' ', line)
+                .any(|at| is_sip(line.get(at + 1..at + 5).unwrap_or_default()))
     }
 
     /// Whether all headers a response copies are there.
@@ -171,7 +182,7 @@ impl Parsed {
         self.seen & (1 << id as u32) != 0
     }
 
-    fn start_line(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
+    fn start_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), ParseError> {
         let line = self.start_line;
         let text = line.of(bytes);
         let first = text.get(..4).unwrap_or_default();
@@ -203,7 +214,14 @@ impl Parsed {
         if !cursor.eat(b' ') {
             return Err(ParseError::StartLine);
         }
-        let version = cursor.rest().of(bytes);
+        let mut version = cursor.rest().of(bytes);
+        if limits.lenient_start_line {
+            let kept = version.trim_ascii_end();
+            let end = line.to() - (version.len() - kept.len());
+            self.padding = Span::new(end, line.to());
+            self.start_line = Span::new(line.from(), end);
+            version = kept;
+        }
         if !version.eq_ignore_ascii_case(b"SIP/2.0") {
             let other = version.len() == 7
                 && version
@@ -229,29 +247,18 @@ impl Parsed {
         }
     }
 
-    fn scan_headers(
-        &mut self,
-        bytes: &[u8],
-        mut at: usize,
-        limits: &Limits,
-    ) -> Result<(), ParseError> {
+    fn scan_headers(&mut self, lines: &mut Lines<'_>, limits: &Limits) -> Result<(), ParseError> {
+        let bytes = lines.bytes;
         let mut first_error = Ok(());
         loop {
-            let Some((mut row, mut next)) = line(bytes, at, limits) else {
+            let at = lines.at;
+            let Some(row) = lines.next_row() else {
                 return first_error.and(Err(ParseError::Truncated));
             };
             if row.is_empty() {
                 self.headers_end = at;
-                self.body = Span::new(next, bytes.len());
+                self.body = Span::new(lines.at, bytes.len());
                 return first_error;
-            }
-            // Continuation lines begin with white space.
-            while matches!(bytes.get(next), Some(b' ' | b'\t')) {
-                let Some((more, after)) = line(bytes, next, limits) else {
-                    return first_error.and(Err(ParseError::Truncated));
-                };
-                row.end = more.end;
-                next = after;
             }
             if row.to() - row.from() > limits.header_bytes || self.headers.len() >= limits.headers {
                 return Err(ParseError::TooLarge);
@@ -264,15 +271,15 @@ impl Parsed {
             } else {
                 let header = Header {
                     id: HeaderId::of(name.of(bytes)),
+                    name,
                     value: cursor.rest().trim(bytes),
-                    row: Span::new(row.from(), next),
+                    row: Span::new(row.from(), lines.at),
                 };
                 // Noted even after an error: a response needs it.
                 let noted = self.note(bytes, header, limits);
                 first_error = first_error.and(noted);
                 self.headers.push(header);
             }
-            at = next;
         }
     }
 
@@ -296,13 +303,19 @@ impl Parsed {
         let text = value.of(bytes);
         match id {
             HeaderId::Via => {
-                self.vias += values(bytes, value).count();
+                let mut vias = values(bytes, value);
+                let first = vias.next();
+                self.vias += usize::from(first.is_some()) + vias.count();
                 if self.vias > limits.vias {
                     return Err(ParseError::TooLarge);
                 }
                 if !again {
-                    let top = values(bytes, value).next().ok_or(ParseError::Via)?;
-                    self.via = Via::parse(bytes, top).ok_or(ParseError::Via)?;
+                    let top = Via::read(bytes, first.ok_or(ParseError::Via)?);
+                    let is_well_formed = top.is_ok();
+                    self.via = top.unwrap_or_else(|partial| partial);
+                    if !is_well_formed {
+                        return Err(ParseError::Via);
+                    }
                 }
             }
             HeaderId::From => {
@@ -388,34 +401,67 @@ impl Parsed {
     }
 }
 
-/// Whether the start line and headers hold what another parser may take for the end of a line, or
-/// of the text (RFC 3261 §25.1 has none of them there).
-fn has_odd_line_ends(head: &[u8], limits: &Limits) -> bool {
-    let before = std::iter::once(&b'\r').chain(head);
-    let after = head.iter().skip(1).chain(std::iter::once(&b'\n'));
-    head.iter()
-        .zip(before)
-        .zip(after)
-        .any(|((byte, before), after)| match byte {
-            b'\n' => *before != b'\r' && !limits.lenient_eol,
-            b'\r' => *after != b'\n',
-            // A quoted pair may hold it.
-            byte => *byte == 0 && *before != b'\\',
-        })
+/// Walks over the lines of the head of a message.
+pub(super) struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    lenient_eol: bool,
+    /// A line holds what another parser may take for the end of a line, or of the text (RFC 3261
+    /// §25.1 has none of them there).
+    has_control: bool,
 }
 
-/// The line at `at` without its end, and where the next one begins.
-fn line(bytes: &[u8], at: usize, limits: &Limits) -> Option<(Span, usize)> {
-    let mut from = at;
-    loop {
-        let found = from + bytes.get(from..)?.iter().position(|b| *b == b'\n')?;
-        let cr = found > at && bytes.get(found - 1) == Some(&b'\r');
-        if cr {
-            return Some((Span::new(at, found - 1), found + 1));
+impl<'a> Lines<'a> {
+    pub(super) fn new(bytes: &'a [u8], limits: &Limits) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            lenient_eol: limits.lenient_eol,
+            has_control: false,
         }
-        if limits.lenient_eol {
-            return Some((Span::new(at, found), found + 1));
+    }
+
+    /// Line ends before the start line (RFC 3261 §7.5).
+    fn skip_empty(&mut self) {
+        loop {
+            match self.bytes.get(self.at..) {
+                Some([b'\r', b'\n', ..]) => self.at += 2,
+                Some([b'\n', ..]) if self.lenient_eol => self.at += 1,
+                _ => return,
+            }
         }
-        from = found + 1;
+    }
+
+    /// The next line with its continuation lines, which begin with white space. The empty line that
+    /// ends the headers has none.
+    pub(super) fn next_row(&mut self) -> Option<Span> {
+        let mut row = self.next()?;
+        while !row.is_empty() && matches!(self.bytes.get(self.at), Some(b' ' | b'\t')) {
+            row.end = self.next()?.end;
+        }
+        Some(row)
+    }
+
+    /// The next line without its end; `None` if it has none.
+    pub(super) fn next(&mut self) -> Option<Span> {
+        let begin = self.at;
+        let mut at = begin;
+        loop {
+            let found = at + memchr3(b'\r', b'\n', 0, self.bytes.get(at..)?)?;
+            at = found + 1;
+            match (self.bytes.get(found), self.bytes.get(at)) {
+                (Some(b'\r'), Some(b'\n')) => {
+                    self.at = at + 1;
+                    return Some(Span::new(begin, found));
+                }
+                (Some(b'\n'), _) if self.lenient_eol => {
+                    self.at = at;
+                    return Some(Span::new(begin, found));
+                }
+                // A quoted pair may hold a NUL.
+                (Some(0), _) if found > begin && self.bytes.get(found - 1) == Some(&b'\\') => {}
+                _ => self.has_control = true,
+            }
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! Positions in a message, and the few ways to move over its bytes.
 
+use std::borrow::Cow;
+
+use memchr::memchr;
+
 /// A range of bytes of one message. Taking it from other bytes gives nonsense, never a panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -53,12 +57,48 @@ pub(crate) fn is_lws(byte: u8) -> bool {
 }
 
 /// `token` of RFC 3261 §25.1.
+#[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+    #[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 entries")]
+    TOKEN[usize::from(byte)]
+}
+
+/// Every header name is read by it, byte for byte.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
+
+/// The text of a token or quoted string: without its quotes, quoted pairs resolved.
+pub(crate) fn unquoted(text: &[u8]) -> Cow<'_, [u8]> {
+    let Some(inner) = text.strip_prefix(b"\"") else {
+        return Cow::Borrowed(text);
+    };
+    let inner = inner.strip_suffix(b"\"").unwrap_or(inner);
+    if memchr(b'\\', inner).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    let mut out = Vec::with_capacity(inner.len());
+    let mut bytes = inner.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => out.extend(bytes.next()),
+            byte => out.push(*byte),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Walks over a span of a message, in message positions.
@@ -98,11 +138,11 @@ impl<'a> Cursor<'a> {
         self.take_while(is_lws);
     }
 
+    #[inline]
     pub(crate) fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> Span {
         let start = self.at;
-        while self.peek().is_some_and(&keep) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(start..self.end).unwrap_or_default();
+        self.at += rest.iter().position(|b| !keep(*b)).unwrap_or(rest.len());
         Span::new(start, self.at)
     }
 
@@ -137,18 +177,20 @@ pub(crate) fn values(bytes: &[u8], row: Span) -> impl Iterator<Item = Span> {
             let start = cursor.at;
             cursor.peek()?;
             let mut angle = false;
-            while let Some(byte) = cursor.peek() {
-                match byte {
-                    b'"' if !angle => {
+            loop {
+                cursor.take_while(|b| !matches!(b, b'"' | b'<' | b'>' | b','));
+                match cursor.peek() {
+                    Some(b'"') if !angle => {
                         if cursor.quoted().is_none() {
                             cursor.at = cursor.end;
                         }
                         continue;
                     }
-                    b'<' => angle = true,
-                    b'>' => angle = false,
-                    b',' if !angle => break,
-                    _ => {}
+                    Some(b'<') => angle = true,
+                    Some(b'>') => angle = false,
+                    Some(b',') if !angle => break,
+                    Some(_) => {}
+                    None => break,
                 }
                 cursor.at += 1;
             }

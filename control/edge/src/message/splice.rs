@@ -43,9 +43,17 @@ impl Splices {
     /// The bytes up to `end` with every splice applied. A splice that overlaps an earlier one keeps
     /// only its new text.
     pub(crate) fn render(&mut self, bytes: &[u8], end: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.render_into(bytes, end, &mut out);
+        out
+    }
+
+    /// As [`Self::render`], into a buffer that is used again; it is cleared first.
+    pub(crate) fn render_into(&mut self, bytes: &[u8], end: usize, out: &mut Vec<u8>) {
         // Stable: insertions at the same place keep their order.
         self.list.sort_by_key(|splice| splice.old.start);
-        let mut out = Vec::with_capacity(bytes.len() + self.text.len());
+        out.clear();
+        out.reserve(bytes.len() + self.text.len());
         let mut at = 0;
         for splice in &self.list {
             debug_assert!(splice.old.from() >= at, "splices overlap");
@@ -56,7 +64,6 @@ impl Splices {
             at = at.max(splice.old.to());
         }
         out.extend_from_slice(bytes.get(at..end).unwrap_or_default());
-        out
     }
 }
 

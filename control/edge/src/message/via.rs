@@ -10,10 +10,14 @@ use super::uri::host_to_ip;
 pub(crate) struct Via {
     /// The whole value.
     pub(crate) value: Span,
+    /// `UDP`, `TCP`, `TLS`, `WS`, `WSS` or another.
+    pub(crate) transport: Span,
     /// Host of sent-by, with brackets if IPv6.
     pub(crate) host: Span,
     pub(crate) port: Option<u16>,
     pub(crate) branch: Option<Span>,
+    /// Host to answer to by the wish of the sender (RFC 3261 §18.2.2).
+    pub(crate) maddr: Option<Span>,
     pub(crate) received: Option<Span>,
     /// The whole `;received=…`.
     pub(crate) received_param: Option<Span>,
@@ -24,10 +28,29 @@ pub(crate) struct Via {
 impl Via {
     /// `None` if the value does not follow the grammar.
     pub(crate) fn parse(bytes: &[u8], value: Span) -> Option<Self> {
-        let mut cursor = Cursor::new(bytes, value);
+        Self::read(bytes, value).ok()
+    }
+
+    /// Parses a value. If it does not follow the grammar, what could be read: a response needs no
+    /// more than the host.
+    pub(crate) fn read(bytes: &[u8], value: Span) -> Result<Self, Self> {
+        let mut via = Self {
+            value,
+            ..Self::default()
+        };
+        match via.fill(bytes) {
+            Some(()) => Ok(via),
+            None => Err(via),
+        }
+    }
+
+    fn fill(&mut self, bytes: &[u8]) -> Option<()> {
+        let via = self;
+        let mut cursor = Cursor::new(bytes, via.value);
         for part in 0..3 {
             cursor.skip_lws();
-            if cursor.take_while(is_token).is_empty() {
+            via.transport = cursor.take_while(is_token);
+            if via.transport.is_empty() {
                 return None;
             }
             if part < 2 {
@@ -41,25 +64,20 @@ impl Via {
             return None;
         }
         cursor.skip_lws();
-        let host = host(&mut cursor)?;
+        via.host = host(&mut cursor)?;
         cursor.skip_lws();
-        let mut port = None;
         if cursor.eat(b':') {
             cursor.skip_lws();
             let digits = cursor.take_while(|b| b.is_ascii_digit());
-            port = Some(u16::try_from(number(digits.of(bytes), 65_535)?).ok()?);
+            via.port = Some(u16::try_from(number(digits.of(bytes), 65_535)?).ok()?);
         }
-        let mut via = Self {
-            value,
-            host,
-            port,
-            ..Self::default()
-        };
         let mut bad_rport = false;
         let well_formed = params(cursor, |param| {
             let name = param.name.of(bytes);
             if name.eq_ignore_ascii_case(b"branch") {
                 via.branch = via.branch.or(param.value);
+            } else if name.eq_ignore_ascii_case(b"maddr") {
+                via.maddr = via.maddr.or(param.value);
             } else if name.eq_ignore_ascii_case(b"received") {
                 via.received = via.received.or(param.value);
                 via.received_param = via.received_param.or(Some(param.whole));
@@ -71,7 +89,7 @@ impl Via {
                 via.rport = via.rport.or(Some((param.whole, port)));
             }
         });
-        (well_formed && !bad_rport).then_some(via)
+        (well_formed && !bad_rport).then_some(())
     }
 
     /// The branch, if it follows RFC 3261 (the cookie and something behind it).

@@ -1,21 +1,23 @@
 //! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
-use std::net::SocketAddr;
-
-use super::Proxy;
+use super::{Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
+use crate::dialog::is_behind_nat;
 use crate::message::build::received_via;
-use crate::message::{Header, HeaderId, Message, Span, Splices, values};
+use crate::message::{Header, HeaderId, Message, Method, Span, Splices, Start, values};
+use crate::register::FlowToken;
 use crate::route::Route;
+use crate::transport::Flow;
 
 /// A request about to leave.
 pub(super) struct Outgoing<'a> {
     pub(super) message: &'a Message,
-    pub(super) source: SocketAddr,
-    pub(super) route: Route,
+    pub(super) source: Flow,
+    pub(super) route: &'a Route,
     pub(super) branch: Branch,
     /// Record-Route it: the socket it came by and the dialog number in the cookie.
-    pub(super) record: Option<(usize, u64)>,
+    pub(super) record: Option<(u16, u64)>,
+    pub(super) registering: Option<&'a Registering>,
     pub(super) sdp: Option<(Span, &'a [u8])>,
 }
 
@@ -33,24 +35,26 @@ impl Proxy {
         let top = rows(HeaderId::Via).map_or(parsed.headers_end, |h| h.row.from());
         if let Some((incoming, id)) = out.record {
             let at = rows(HeaderId::RecordRoute).map_or(top, |h| h.row.from());
+            let token = self.token_for(message, out.source);
             self.record_route(
                 message.call_id(),
-                (incoming, out.route.listener),
-                id,
+                (incoming, out.route.listener()),
+                (id, &token),
                 &mut text,
             );
             splices.insert(at, &[text.as_bytes()]);
             text.clear();
         }
         out.branch.write(self.key, &mut text);
-        let sent_by = self
-            .listeners
-            .get(out.route.listener)
-            .map_or("", |l| &l.advertised);
+        let listener = self.listener(out.route.listener());
+        let sent_by = listener.map_or("", |l| &l.advertised);
+        let protocol = listener.map_or("UDP", |l| l.protocol.via());
         splices.insert(
             top,
             &[
-                b"Via: SIP/2.0/UDP ",
+                b"Via: SIP/2.0/",
+                protocol.as_bytes(),
+                b" ",
                 sent_by.as_bytes(),
                 b";rport;branch=",
                 text.as_bytes(),
@@ -69,9 +73,16 @@ impl Proxy {
         let via = parsed.via;
         if via.rport.is_some()
             || via.received.is_some()
-            || via.host_ip(bytes) != Some(out.source.ip())
+            || via.host_ip(bytes) != Some(out.source.peer.ip())
         {
-            splices.replace(via.value, &[&received_via(bytes, &via, out.source)]);
+            splices.replace(via.value, &[&received_via(bytes, &via, out.source.peer)]);
+        }
+        if let (Some(new), Start::Request { uri }) = (&out.route.uri, parsed.start) {
+            splices.replace(uri, &[new]);
+        }
+        if let Some(registering) = out.registering {
+            let ways = (out.source, out.route.listener());
+            self.write_way_back(message, registering, ways, top, &mut splices);
         }
         strip_values(
             bytes,
@@ -87,21 +98,35 @@ impl Proxy {
         packet
     }
 
+    /// The flow of a request in its Record-Route (RFC 5626 §5.2), where the Contact does not lead to
+    /// the sender. A call knows the flows of its parties; what other requests open is not kept.
+    fn token_for(&self, message: &Message, source: Flow) -> String {
+        let mut token = String::new();
+        let is_stream = self.protocol_of(source.listener).is_stream();
+        let is_bound = is_stream || is_behind_nat(message, source.peer);
+        if message.method() != Method::Invite && is_bound && !self.is_known(self.zone_of(source)) {
+            FlowToken::write(source, b"", self.key, &mut token);
+        }
+        token
+    }
+
     /// Record-Route rows: one if the request leaves by the socket it arrived on, else two (RFC
     /// 5658), the outgoing one first.
     fn record_route(
         &self,
         call_id: &[u8],
-        (incoming, outgoing): (usize, usize),
-        id: u64,
+        (incoming, outgoing): (u16, u16),
+        (id, token): (u64, &str),
         text: &mut String,
     ) {
         let twice = incoming != outgoing;
         let pair = [outgoing, incoming];
         for index in pair.into_iter().take(if twice { 2 } else { 1 }) {
-            let host = self.listeners.get(index).map_or("", |l| &l.advertised);
-            text.push_str("Record-Route: <sip:");
-            text.push_str(host);
+            text.push_str("Record-Route: <");
+            if let Some(listener) = self.listener(index) {
+                let user = if index == incoming { token } else { "" };
+                listener.write_uri(user, text);
+            }
             text.push_str(";lr");
             if twice {
                 text.push_str(";r2=on");
@@ -140,6 +165,9 @@ impl Proxy {
             1,
             &mut splices,
         );
+        if message.method() == Method::Register {
+            self.restore_contacts(message, &mut splices);
+        }
         replace_sdp(message, sdp, &mut splices);
         let packet = splices.render(&message.bytes, parsed.body.to());
         self.scratch.splices = splices;

@@ -1,6 +1,5 @@
 //! The media driver (spec §11): each message of a call passes here, in order, on its way out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use windlass_ng::Family;
 use super::forward::Outgoing;
 use super::transit::Branch;
 use super::{Action, Proxy};
+use crate::config::Zone;
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Busy, Job, Plan, Query};
 use crate::dialog::{Dialog, Party};
@@ -17,6 +17,7 @@ use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{Client, Kind, Packet};
+use crate::transport::Flow;
 
 impl Proxy {
     /// The answer to `Action::Media` with this token.
@@ -251,10 +252,9 @@ impl Proxy {
         &self,
         dialog: &Dialog,
         message: &Message,
-        source: SocketAddr,
+        source: Flow,
         query: Query,
     ) -> MediaRequest {
-        let options = &self.config.ng_options;
         let mut tags = (Some(text(message.sender_tag())), message.to_tag().map(text));
         if query.swapped {
             std::mem::swap(&mut tags.0, &mut tags.1);
@@ -266,41 +266,41 @@ impl Proxy {
         };
         let (from, to) = (dialog.party(sender), dialog.party(sender.other()));
         let offer = query.command == MediaCommand::Offer;
-        let (client_family, upstream_family) = options.address_family;
-        let configured = if to.upstream {
-            upstream_family
-        } else {
-            client_family
-        };
-        let family = |party: &Party| Family::of(party.source.ip());
+        let zone = |party: &Party| self.config.zones.get(party.zone);
+        let (from_zone, to_zone) = (zone(from), zone(to));
+        let configured = to_zone.and_then(|zone| zone.address_family);
+        let family = |party: &Party| Family::of(party.flow.peer.ip());
         let bridged = (family(from) != family(to)).then(|| family(to));
-        let toward = if to.upstream {
-            &options.toward_upstream
-        } else {
-            &options.toward_client
-        };
-        let direction = options.direction.clone().map(|(client, upstream)| {
-            if from.upstream {
-                (upstream, client)
-            } else {
-                (client, upstream)
-            }
-        });
+        let label = |zone: Option<&Zone>| zone.and_then(|zone| zone.media_interface.clone());
+        let direction = label(from_zone).zip(label(to_zone));
+        let profile = to_zone.map_or(&[][..], |zone| zone.media.options());
+        let explicit = to_zone.map_or(&[][..], |zone| zone.media_options.as_slice());
+        let flags = to_zone.map_or(&[][..], |zone| zone.media.flags());
+        let flags = flags.iter().map(|flag| (*flag).to_owned());
+        let flags = self
+            .config
+            .media_flags
+            .iter()
+            .cloned()
+            .chain(flags)
+            .collect();
+        let is_explicit = |key: &str| explicit.iter().any(|(own, _)| own == key);
+        let of_profile = profile.iter().filter(|(key, _)| !is_explicit(key));
+        let of_profile = of_profile.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         MediaRequest {
             command: query.command,
             call_id: dialog.media_id.clone(),
             from_tag: tags.0.unwrap_or_default(),
             to_tag: tags.1,
             sdp: Some(message.text(query.sdp).to_vec()),
-            received_from: Some(source.ip()),
+            received_from: Some(source.peer.ip()),
             direction: direction.filter(|_| offer),
             address_family: configured.or(bridged).filter(|_| offer),
-            flags: options.flags.clone(),
+            flags,
             // The transport of an answer is that of its offer.
-            extra: toward
-                .iter()
+            extra: of_profile
+                .chain(explicit.iter().cloned())
                 .filter(|(key, _)| offer || key != "transport-protocol")
-                .cloned()
                 .collect(),
         }
     }
@@ -334,19 +334,20 @@ impl Proxy {
                 });
             transit.offered = sdp.is_some() && !answering;
             let forms = method.forms_dialog() && transit.request.to_tag().is_none();
-            let record = forms.then(|| (transit.listener, transit.dialog.unwrap_or(id)));
+            let record = forms.then(|| (transit.source.listener, transit.dialog.unwrap_or(id)));
             let loop_hash = self.loop_hash(&transit.request);
             let packet: Packet = self
                 .compose_request(&Outgoing {
                     message: &transit.request,
                     source: transit.source,
-                    route: transit.route,
+                    route: &transit.route,
                     branch: BranchId {
                         shard: self.shard,
-                        transaction: id,
+                        transaction: transit.number,
                         loop_hash,
                     },
                     record,
+                    registering: transit.registering.as_deref(),
                     sdp,
                 })
                 .into();
@@ -355,14 +356,17 @@ impl Proxy {
             } else {
                 Kind::NonInvite
             };
-            let client = Client::start(kind, packet.clone(), &timers, now);
+            let carrier = self.carrier(transit.route.listener());
+            let client = Client::start_over(carrier, kind, packet.clone(), &timers, now);
+            let may_move = !transit.route.others.is_empty();
+            transit.answer_by = may_move.then(|| now + self.config.answer_timeout);
             transit.branch = Some(Branch {
                 client,
                 own: None,
                 ringing: None,
                 cancel_by: None,
             });
-            self.send(transit.route.listener, transit.route.target, packet);
+            self.request(id, transit.route.to.clone(), packet);
         }
         self.transits.insert(id, transit);
         self.schedule(id);
@@ -405,27 +409,28 @@ impl Proxy {
 
     /// The callee accepted what cannot be carried: its 2xx is acknowledged and, if it opened the
     /// call, followed by our BYE (spec §9).
-    fn hang_up(&mut self, now: Instant, id: u64, response: &Message) {
+    pub(super) fn hang_up(&mut self, now: Instant, id: u64, response: &Message) {
         let timers = self.config.timers;
         let sequence = self.unique();
         let Some(transit) = self.transits.get(&id) else {
             return;
         };
-        let (route, initial) = (transit.route, transit.initial);
+        let (to, initial) = (transit.route.to.clone(), transit.initial);
+        let listener = transit.route.listener();
+        let carrier = self.carrier(listener);
         let ack: Packet = self
-            .to_callee(response, "ACK", 0, route.listener, sequence)
+            .to_callee(response, "ACK", 0, listener, sequence)
             .into();
-        let bye: Packet = self
-            .to_callee(response, "BYE", 1, route.listener, id)
-            .into();
-        self.send(route.listener, route.target, ack.clone());
+        let bye: Packet = self.to_callee(response, "BYE", 1, listener, id).into();
+        self.send(to.clone(), ack.clone());
         if initial {
-            self.send(route.listener, route.target, bye.clone());
+            self.send(to, bye.clone());
         }
         if let Some(transit) = self.transits.get_mut(&id) {
             transit.refused = Some(ack);
             if let Some(branch) = transit.branch.as_mut().filter(|_| initial) {
-                branch.own = Some(Client::start(Kind::NonInvite, bye, &timers, now));
+                let bye = Client::start_over(carrier, Kind::NonInvite, bye, &timers, now);
+                branch.own = Some(bye);
             }
         }
         self.schedule(id);
@@ -433,12 +438,12 @@ impl Proxy {
 
     /// A request of ours toward the sender of a 2xx, by its Contact and the Record-Route values
     /// above ours.
-    fn to_callee(
+    pub(super) fn to_callee(
         &self,
         ok: &Message,
         method: &str,
         step: u32,
-        listener: usize,
+        listener: u16,
         transaction: u64,
     ) -> Vec<u8> {
         let bytes = &ok.bytes;
@@ -457,7 +462,9 @@ impl Proxy {
             .take_while(|value| !own(value))
             .collect();
         routes.reverse();
-        let sent_by = self.listeners.get(listener).map_or("", |l| &l.advertised);
+        let listener = self.listener(listener);
+        let sent_by = listener.map_or("", |l| &l.advertised);
+        let protocol = listener.map_or("UDP", |l| l.protocol.via());
         let mut branch = String::new();
         BranchId {
             shard: self.shard,
@@ -474,7 +481,9 @@ impl Proxy {
             b" SIP/2.0\r\n",
         ]);
         add(&[
-            b"Via: SIP/2.0/UDP ",
+            b"Via: SIP/2.0/",
+            protocol.as_bytes(),
+            b" ",
             sent_by.as_bytes(),
             b";rport;branch=",
             branch.as_bytes(),

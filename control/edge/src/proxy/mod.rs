@@ -1,7 +1,7 @@
 //! The proxy core (spec §5): datagrams, relay answers and time in; datagrams and relay questions out.
 //!
 //! ```text
-//! handle_datagram ┐                       ┌ Action::Send
+//! handle_message ─┐                       ┌ Action::Send
 //! handle_media    ├─> Proxy (no I/O) ──>  │
 //! handle_timeout  ┘                       └ Action::Media
 //! ```
@@ -9,14 +9,18 @@
 //! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
+mod failover;
 mod forward;
 mod media;
 mod memory;
+mod register;
 mod request;
 mod response;
 mod route;
+mod teardown;
 mod timeout;
 mod transit;
+mod uses;
 
 #[cfg(test)]
 mod tests;
@@ -32,22 +36,31 @@ use crate::config::Config;
 use crate::cookie::Key;
 use crate::dialog::Dialog;
 use crate::message::{Message, Parsed, Splices};
+use crate::register::Bindings;
 use crate::relay::MediaRequest;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
+use crate::transport::{Destination, Flow};
 use memory::Memory;
+pub(crate) use register::Registering;
 pub(crate) use route::Listener;
+use route::request_uri;
+pub use teardown::{Call, CallFilter, CallState};
 use transit::Transit;
+use uses::Uses;
 
 /// Actions for the driver.
 #[derive(Debug)]
 pub(crate) enum Action {
+    /// If it cannot leave, [`Proxy::handle_unsendable`] is told with the token; not if that is 0.
     Send {
-        listener: usize,
-        to: SocketAddr,
+        to: Destination,
         packet: Packet,
+        token: u64,
     },
+    /// A connection is needed from now on though nothing is sent, or not any more.
+    Use { flow: Flow, is_needed: bool },
     Media {
         token: u64,
         request: Box<MediaRequest>,
@@ -61,17 +74,26 @@ pub(crate) struct Proxy {
     stats: Arc<Stats>,
     shard: u8,
     listeners: Vec<Listener>,
+    /// Zones of the targets of upstreams, by their address, and by their host if over a stream.
+    datagram_targets: HashMap<SocketAddr, usize, foldhash::quality::RandomState>,
+    stream_targets: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     key: Key,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
+    /// Transits by the numbers of their branches after the first.
+    by_branch: HashMap<u64, u64, foldhash::fast::RandomState>,
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
     by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    /// BYEs of our own.
+    own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
     actions: VecDeque<Action>,
     draining: bool,
     memory: Memory,
+    bindings: Bindings,
+    uses: Uses,
     /// Calls in set-up by the source of their INVITE.
     in_setup: InSetup,
     /// Refused INVITEs that were not acknowledged yet, by their source.
@@ -84,7 +106,7 @@ type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
 /// The call counts for its caller until it is answered or over.
 fn enter_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     leave_setup(counts, dialog);
-    let source = dialog.party(Side::Caller).source.ip();
+    let source = dialog.party(Side::Caller).flow.peer.ip();
     *counts.entry(source).or_default() += 1;
     dialog.in_setup = Some(source);
 }
@@ -101,10 +123,15 @@ fn leave_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     }
 }
 
+/// What a sent message was, in its token beside the transit's number.
+const REQUEST: u64 = 1;
+const RESPONSE: u64 = 2;
+
 /// Owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
     Dialog(u64),
+    Own(u64),
     Transit(u64),
 }
 
@@ -139,47 +166,62 @@ impl Proxy {
         secret: [u64; 2],
         stats: Arc<Stats>,
     ) -> Self {
+        let mut datagram_targets = HashMap::default();
+        let mut stream_targets = HashMap::default();
+        for upstream in &config.upstreams {
+            for target in &upstream.targets {
+                match target.protocol.is_stream() {
+                    true => stream_targets.insert(target.address.ip(), upstream.zone),
+                    false => datagram_targets.insert(target.address, upstream.zone),
+                };
+            }
+        }
         Self {
             config,
             stats,
             shard,
             listeners,
+            datagram_targets,
+            stream_targets,
             key: Key(secret[0], secret[1]),
             sequence: 0,
+            by_branch: HashMap::default(),
             transits: HashMap::default(),
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),
             by_call: HashMap::default(),
+            own: HashMap::default(),
             media_tokens: HashMap::default(),
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),
             draining: false,
             memory: Memory::default(),
+            bindings: Bindings::default(),
+            uses: Uses::default(),
             in_setup: HashMap::default(),
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
         }
     }
 
-    /// Takes one datagram that `listener` received.
-    pub(crate) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        listener: usize,
-        from: SocketAddr,
-        bytes: Packet,
-    ) {
+    /// Takes one message.
+    pub(crate) fn handle_message(&mut self, now: Instant, from: Flow, bytes: Packet) {
+        self.bindings.heard(from, now);
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.stats.drop_for(DropReason::Keepalive);
             return;
         }
         let mut parsed = std::mem::take(&mut self.scratch.parsed);
-        let result = parsed.parse(&bytes, &self.config.limits);
+        let limits = match self.protocol_of(from.listener).is_stream() {
+            true => self.config.limits.of_stream(),
+            false => self.config.limits,
+        };
+        let result = parsed.parse(&bytes, &limits);
         let mut message = Message { bytes, parsed };
         match result {
             Ok(()) if message.parsed.is_request() => {
                 Stats::add(&self.stats.requests);
-                self.on_request(now, listener, from, &mut message);
+                self.on_request(now, from, &mut message);
             }
             Ok(()) => {
                 Stats::add(&self.stats.responses);
@@ -187,7 +229,7 @@ impl Proxy {
             }
             Err(error) if message.parsed.can_answer() => {
                 Stats::add(&self.stats.requests);
-                self.reply_stateless(listener, from, &message, error.response(), b"");
+                self.reply_stateless(from, &message, error.response(), b"");
             }
             Err(_) => self.stats.drop_for(DropReason::Malformed),
         }
@@ -196,8 +238,24 @@ impl Proxy {
         self.publish_gauges();
     }
 
+    /// A flow was kept alive by its peer.
+    pub(crate) fn handle_keepalive(&mut self, now: Instant, flow: Flow) {
+        self.bindings.heard(flow, now);
+    }
+
+    /// A connection is closed.
+    pub(crate) fn handle_closed(&mut self, flow: Flow) {
+        self.bindings.close(flow);
+    }
+
     /// The next action; `None` once all were handed out.
     pub(crate) fn poll(&mut self) -> Option<Action> {
+        while let Some((flow, is_bound)) = self.bindings.poll_flow() {
+            self.change_use(flow, is_bound);
+        }
+        if let Some((flow, is_needed)) = self.uses.poll() {
+            return Some(Action::Use { flow, is_needed });
+        }
         self.actions.pop_front()
     }
 
@@ -211,18 +269,43 @@ impl Proxy {
         self.media_tokens.is_empty() && self.transits.values().all(|t| !t.server.is_open())
     }
 
-    fn send(&mut self, listener: usize, to: SocketAddr, packet: Packet) {
-        self.actions.push_back(Action::Send {
-            listener,
-            to,
-            packet,
-        });
+    fn change_use(&mut self, flow: Flow, is_needed: bool) {
+        if !self.protocol_of(flow.listener).is_stream() || flow.connection == 0 {
+            return;
+        }
+        match is_needed {
+            true => self.uses.take(flow),
+            false => self.uses.release(flow),
+        }
     }
 
-    /// A number that cannot be guessed and does not repeat.
+    fn send(&mut self, to: Destination, packet: Packet) {
+        self.push(to, packet, 0);
+    }
+
+    /// Sends the request of a transit; its branch ends if it cannot leave.
+    fn request(&mut self, transit: u64, to: Destination, packet: Packet) {
+        self.push(to, packet, transit | REQUEST);
+    }
+
+    /// Sends a response to the request of a transit.
+    fn reply(&mut self, transit: u64, to: Flow, packet: Packet) {
+        self.push(to.into(), packet, transit | RESPONSE);
+    }
+
+    fn push(&mut self, to: Destination, packet: Packet, token: u64) {
+        self.actions.push_back(Action::Send { to, packet, token });
+    }
+
+    /// A number that cannot be guessed and does not repeat. Its last bits are free for [`REQUEST`]
+    /// and [`RESPONSE`].
     fn unique(&mut self) -> u64 {
         self.sequence += 1;
-        self.key.hash([&self.sequence.to_be_bytes()[..], b"unique"])
+        let shard = [self.shard];
+        let random = self
+            .key
+            .hash([&self.sequence.to_be_bytes()[..], &shard, b"unique"]);
+        random & !(REQUEST | RESPONSE)
     }
 
     fn tag(&mut self) -> String {

@@ -12,20 +12,15 @@ use crate::dialog::media::Job;
 use crate::dialog::{self, Dialog, Party, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
-use crate::message::{HeaderId, Message, Method, Start, Via};
+use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Start, Via, values};
 use crate::route::Route;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{Client, Kind, Packet, Server, ServerAction};
+use crate::transport::Flow;
 
 impl Proxy {
-    pub(super) fn on_request(
-        &mut self,
-        now: Instant,
-        listener: usize,
-        source: SocketAddr,
-        message: &mut Message,
-    ) {
+    pub(super) fn on_request(&mut self, now: Instant, source: Flow, message: &mut Message) {
         let method = message.method();
         let matched_as = match method {
             Method::Ack | Method::Cancel => Method::Invite,
@@ -44,17 +39,17 @@ impl Proxy {
                 if transit.is_some_and(|t| t.server.on_ack(&timers, now)) {
                     self.schedule(id);
                 } else {
-                    self.on_ack(now, listener, source, message);
+                    self.on_ack(now, source, message);
                 }
             }
-            (Method::Ack, None, _) => self.on_ack(now, listener, source, message),
-            (Method::Cancel, Some(id), _) => self.on_cancel(now, id, listener, source, message),
+            (Method::Ack, None, _) => self.on_ack(now, source, message),
+            (Method::Cancel, Some(id), _) => self.on_cancel(now, id, source, message),
             (Method::Cancel, None, _) => {
                 let refusal = (481, "Call/Transaction Does Not Exist");
-                self.reply_stateless(listener, source, message, refusal, b"");
+                self.reply_stateless(source, message, refusal, b"");
             }
             (_, Some(id), _) => self.on_repeat(id),
-            (_, None, Some(key)) => self.on_new_request(now, listener, source, message, key),
+            (_, None, Some(key)) => self.on_new_request(now, source, message, key),
             (_, None, None) => {}
         }
     }
@@ -64,39 +59,41 @@ impl Proxy {
             return;
         };
         if let ServerAction::Resend(packet) = transit.server.on_repeat() {
-            let (listener, to) = (transit.listener, transit.reply_to);
+            let to = transit.reply_to;
             Stats::add(&self.stats.retransmissions);
-            self.send(listener, to, packet);
+            self.reply(id, to, packet);
         }
     }
 
     fn on_new_request(
         &mut self,
         now: Instant,
-        listener: usize,
-        source: SocketAddr,
+        source: Flow,
         message: &mut Message,
         key: Box<[u8]>,
     ) {
+        self.repair_strict_route(message);
         if let Err((refusal, extra)) = self.check(message) {
-            self.reply_stateless(listener, source, message, refusal, &extra);
+            self.reply_stateless(source, message, refusal, &extra);
             return;
         }
         if self.is_ping(message, source) {
-            self.reply_stateless(listener, source, message, (200, "OK"), b"");
+            self.reply_stateless(source, message, (200, "OK"), b"");
             return;
         }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
-        let is_stranger = source != self.config.upstream;
-        if is_stranger && message.bytes.len() > limits::STRANGER_UDP_BYTES {
+        let zone = self.zone_of(source);
+        let is_stranger = !self.is_known(zone);
+        let is_datagram = !self.protocol_of(source.listener).is_stream();
+        if is_stranger && is_datagram && message.bytes.len() > limits::STRANGER_UDP_BYTES {
             let refusal = (513, "Message Too Large");
-            self.reply_stateless(listener, source, message, refusal, b"");
+            self.reply_stateless(source, message, refusal, b"");
             return;
         }
         // The request, and the branch by which it leaves.
         let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
         let has_memory = self.memory.has_room(
-            source.ip(),
+            source.peer.ip(),
             weight,
             (
                 self.config.tables.bytes,
@@ -104,7 +101,7 @@ impl Proxy {
             ),
             is_stranger,
         );
-        let setups = self.in_setup.get(&source.ip()).copied().unwrap_or(0);
+        let setups = self.in_setup.get(&source.peer.ip()).copied().unwrap_or(0);
         let too_many = opens_call && is_stranger && setups >= self.config.tables.setups_per_source;
         let full = !has_memory
             || too_many
@@ -112,31 +109,62 @@ impl Proxy {
             || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
         if full {
             let refusal = (503, "Service Unavailable");
-            self.reply_stateless(listener, source, message, refusal, b"Retry-After: 5\r\n");
+            self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
             return;
         }
-        let (route, belongs) = match self.route(message, listener, source) {
+        let (route, belongs) = match self.route(message, source) {
             Ok(found) => found,
             Err(refusal) => {
-                self.reply_stateless(listener, source, message, refusal, b"");
+                self.reply_stateless(source, message, refusal, b"");
+                return;
+            }
+        };
+        let registering = match message.method() {
+            Method::Register => self.registering(message, source, route.listener()),
+            _ => Ok(None),
+        };
+        let registering = match registering {
+            Ok(registering) => registering.map(Box::new),
+            Err(refusal) => {
+                self.reply_stateless(source, message, refusal, b"");
                 return;
             }
         };
         let id = self.unique();
         let mut dialog = belongs.map(|(dialog, _)| dialog);
+        if let Some((id, _)) = belongs
+            && self.dialogs.get(&id).is_some_and(|d| d.ended.is_some())
+        {
+            // It crossed our BYE.
+            let answer = match message.method() {
+                Method::Bye => (200, "OK"),
+                _ => (481, "Call/Transaction Does Not Exist"),
+            };
+            self.reply_stateless(source, message, answer, b"");
+            return;
+        }
+        if let Some(min_se) = self.too_short(message) {
+            self.reply_stateless(
+                source,
+                message,
+                (422, "Session Interval Too Small"),
+                &min_se,
+            );
+            return;
+        }
         if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
             && let Some(dialog) = self.dialogs.get_mut(&id)
             && !dialog.takes_cseq(side, message.parsed.cseq)
         {
             let refusal = (500, "CSeq Out Of Order");
-            self.reply_stateless(listener, source, message, refusal, b"");
+            self.reply_stateless(source, message, refusal, b"");
             return;
         }
         if opens_call {
-            match self.open_dialog(now, id, message, listener, source, &route) {
+            match self.open_dialog(now, id, message, source, &route) {
                 Ok(opened) => dialog = Some(opened),
                 Err(refusal) => {
-                    self.reply_stateless(listener, source, message, refusal, b"");
+                    self.reply_stateless(source, message, refusal, b"");
                     return;
                 }
             }
@@ -148,38 +176,53 @@ impl Proxy {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
         };
-        let mut server = Server::start(if invite {
-            Kind::Invite
-        } else {
-            Kind::NonInvite
-        });
-        let reply_to = reply_target(&request, source);
+        let mut server = Server::start_over(
+            self.carrier(source.listener),
+            if invite {
+                Kind::Invite
+            } else {
+                Kind::NonInvite
+            },
+        );
+        let reply_to = self.reply_target(&request, source);
+        let sent_by = request.parsed.via.host_ip(&request.bytes);
+        let sent_by = sent_by
+            .filter(|ip| *ip == source.peer.ip())
+            .zip(request.parsed.via.port)
+            .map(SocketAddr::from);
         if invite {
             let trying: Packet =
-                build::response(&request, source, (100, "Trying"), None, b"").into();
+                build::response(&request, source.peer, (100, "Trying"), None, b"").into();
             server.on_response(100, trying.clone(), &self.config.timers, now);
-            self.send(listener, reply_to, trying);
+            self.reply(id, reply_to, trying);
         }
         self.by_server_key.insert(key.clone(), id);
         let mut held = 0;
-        self.memory.change(source.ip(), &mut held, weight);
+        self.memory.change(source.peer.ip(), &mut held, weight);
         self.transits.insert(
             id,
             Transit {
                 request,
                 source,
-                listener,
                 reply_to,
+                sent_by,
                 key,
                 own_tag,
                 server,
+                registering,
                 route,
                 branch: None,
+                number: id,
+                spent: Vec::new(),
+                answer_by: None,
+                had_early_media: false,
                 dialog,
                 side,
                 initial: opens_call,
                 offered: false,
                 cancelled: None,
+                is_ended: false,
+                give_up: None,
                 refused: None,
                 scheduled: None,
                 is_unacknowledged: false,
@@ -189,10 +232,59 @@ impl Proxy {
         self.run(now, dialog, Job::Request { transit: id });
     }
 
-    /// The upstream asks whether we are alive.
-    fn is_ping(&self, message: &Message, source: SocketAddr) -> bool {
+    /// A strict router put our Record-Route in the Request-URI, and the Request-URI behind the last
+    /// Route (RFC 3261 §16.4): both go where a loose router leaves them.
+    fn repair_strict_route(&mut self, message: &mut Message) {
+        let (Start::Request { uri: own }, uri) = (message.parsed.start, request_uri(message))
+        else {
+            return;
+        };
+        let bytes = message.bytes.clone();
+        let is_recorded = uri.param(&bytes, "did").is_some();
+        let rows = || {
+            message
+                .parsed
+                .headers
+                .iter()
+                .filter(|h| h.id == HeaderId::Route)
+        };
+        let (Some(first), Some(last)) = (rows().next(), rows().next_back()) else {
+            return;
+        };
+        if !is_recorded || !self.is_own(&bytes, uri.host, uri.port) {
+            return;
+        }
+        let (mut before, mut target) = (None, Span::default());
+        for value in values(&bytes, last.value) {
+            before = Some(target).filter(|span| !span.is_empty());
+            target = value;
+        }
+        let addr = NameAddr::parse(&bytes, target).unwrap_or_default();
+        let splices = &mut self.scratch.splices;
+        splices.clear();
+        splices.replace(own, &[addr.uri.of(&bytes)]);
+        splices.insert(first.row.from(), &[b"Route: <", own.of(&bytes), b">\r\n"]);
+        match before {
+            Some(before) => splices.remove(Span::new(before.to(), target.to())),
+            None => splices.remove(last.row),
+        }
+        let repaired: Packet = splices.render(&bytes, bytes.len()).into();
+        let mut parsed = Parsed::default();
+        if parsed
+            .parse(&repaired, &self.config.limits.of_stream())
+            .is_ok()
+        {
+            *message = Message {
+                bytes: repaired,
+                parsed,
+            };
+        }
+    }
+
+    /// Somebody known asks whether we are alive.
+    fn is_ping(&self, message: &Message, source: Flow) -> bool {
         let uri = request_uri(message);
-        source == self.config.upstream
+        self.is_known(self.zone_of(source))
             && message.text(message.parsed.method_name) == b"OPTIONS"
             && message.to_tag().is_none()
             && self.is_own(&message.bytes, uri.host, uri.port)
@@ -252,15 +344,10 @@ impl Proxy {
         self.key.hash(fixed.into_iter().chain(routes))
     }
 
-    fn route(
-        &mut self,
-        message: &Message,
-        listener: usize,
-        source: SocketAddr,
-    ) -> Result<Routed, Refusal> {
+    fn route(&mut self, message: &Message, source: Flow) -> Result<Routed, Refusal> {
         if message.to_tag().is_none() {
             return self
-                .route_initial(message, listener, source)
+                .route_initial(message, source)
                 .map(|route| (route, None));
         }
         let set = self.route_set(message);
@@ -272,7 +359,7 @@ impl Proxy {
                 Ok((route, found))
             }
             None => {
-                let route = self.route_unknown_dialog(message, &set, listener, source)?;
+                let route = self.route_unknown_dialog(message, &set, source)?;
                 Ok((route, None))
             }
         }
@@ -284,26 +371,30 @@ impl Proxy {
         now: Instant,
         transit: u64,
         invite: &Message,
-        listener: usize,
-        source: SocketAddr,
+        source: Flow,
         route: &Route,
     ) -> Result<u64, (u16, &'static str)> {
-        let upstream = self.config.upstream;
+        let zone = self.zone_of(source);
+        let trusted = self.is_known(zone);
         let caller = Party {
-            source,
-            listener,
-            upstream: source == upstream,
-            nat: source != upstream && dialog::is_behind_nat(invite, source),
+            flow: source,
+            zone,
+            trusted,
+            nat: !trusted && dialog::is_behind_nat(invite, source.peer),
             contact: invite.contact(),
             hop: self.adjacent_hop(invite),
+            target: invite.contact_uri().unwrap_or_default().into(),
+            routes: self.routes_beyond(invite),
         };
         let callee = Party {
-            source: route.target,
-            listener: route.listener,
-            upstream: route.target == upstream,
+            flow: route.flow(),
+            zone: route.zone,
+            trusted: self.is_known(route.zone),
             nat: false,
             contact: None,
             hop: None,
+            target: Box::default(),
+            routes: Vec::new(),
         };
         let expires = now + self.config.max_call;
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
@@ -330,7 +421,7 @@ impl Proxy {
             invite,
             transit,
             (caller, callee),
-            expires,
+            (now, expires),
         );
         enter_setup(&mut self.in_setup, &mut dialog);
         self.by_call.insert(dialog.key.clone(), id);
@@ -341,20 +432,12 @@ impl Proxy {
 
     /// CANCEL is answered here and goes on as our own (RFC 3261 §9.2, §16.10). Its answer is the
     /// same each time, so it needs no transaction.
-    fn on_cancel(
-        &mut self,
-        now: Instant,
-        id: u64,
-        listener: usize,
-        source: SocketAddr,
-        cancel: &Message,
-    ) {
+    fn on_cancel(&mut self, now: Instant, id: u64, source: Flow, cancel: &Message) {
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
         let tag = transit.own_tag.clone();
-        let ok = build::response(cancel, source, (200, "OK"), Some(&tag), b"");
-        let reply_to = reply_target(cancel, source);
+        let ok = build::response(cancel, source.peer, (200, "OK"), Some(&tag), b"");
         let mut parked = false;
         if transit.server.is_open() && transit.cancelled.is_none() {
             let mut reasons = Vec::new();
@@ -364,7 +447,7 @@ impl Proxy {
             transit.cancelled = Some(reasons);
             parked = transit.branch.is_none();
         }
-        self.send(listener, reply_to, ok.into());
+        self.send(self.reply_target(cancel, source).into(), ok.into());
         if parked {
             self.respond(now, id, (487, "Request Terminated"), b"");
             self.end_failed_call(now, id);
@@ -376,10 +459,12 @@ impl Proxy {
     /// Sends our CANCEL if it is wanted and may be sent: once, and not before a provisional response.
     pub(super) fn cancel_branch(&mut self, now: Instant, id: u64) {
         let timers = self.config.timers;
+        let listener = self.transits.get(&id).map_or(0, |t| t.route.listener());
+        let carrier = self.carrier(listener);
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
-        let route = transit.route;
+        let to = transit.route.to.clone();
         let (Some(branch), Some(reasons)) = (&mut transit.branch, &transit.cancelled) else {
             return;
         };
@@ -388,23 +473,25 @@ impl Proxy {
         }
         let Some(sent) = self
             .scratch
-            .reparse(branch.client.request(), &self.config.limits)
+            .reparse(branch.client.request(), &self.config.limits.of_stream())
         else {
             return;
         };
         let packet: Packet = build::sibling(&sent, Sibling::Cancel(reasons)).into();
-        branch.own = Some(Client::start(Kind::NonInvite, packet.clone(), &timers, now));
+        let cancel = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
+        branch.own = Some(cancel);
         branch.cancel_by = Some(now + timers.transaction());
         branch.ringing = None;
-        self.send(route.listener, route.target, packet);
+        self.send(to, packet);
         self.schedule(id);
     }
 
     /// The ACK of a 2xx passes without a transaction (RFC 3261 §16.11); any other is dropped.
-    fn on_ack(&mut self, now: Instant, listener: usize, source: SocketAddr, message: &mut Message) {
+    fn on_ack(&mut self, now: Instant, source: Flow, message: &mut Message) {
+        self.repair_strict_route(message);
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
         let routed = self
-            .route(message, listener, source)
+            .route(message, source)
             .ok()
             .filter(|_| message.to_tag().is_some() && !spent);
         let Some((route, belongs)) = routed else {
@@ -416,7 +503,7 @@ impl Proxy {
             parsed: std::mem::take(&mut message.parsed),
         };
         match belongs {
-            Some((dialog, _)) => {
+            Some((dialog, side)) => {
                 self.run(
                     now,
                     Some(dialog),
@@ -426,6 +513,9 @@ impl Proxy {
                         route,
                     },
                 );
+                if side == Side::Caller {
+                    self.on_acknowledged(now, dialog);
+                }
             }
             None => self.forward_ack(&ack, source, route, None),
         }
@@ -434,9 +524,9 @@ impl Proxy {
     pub(super) fn forward_ack(
         &mut self,
         ack: &Message,
-        source: SocketAddr,
+        source: Flow,
         route: Route,
-        sdp: Option<(crate::message::Span, &[u8])>,
+        sdp: Option<(Span, &[u8])>,
     ) {
         // A repeated ACK gets the same branch (RFC 3261 §16.11).
         let transaction = self.key.hash([ack.text(ack.parsed.via.value)]);
@@ -444,23 +534,23 @@ impl Proxy {
         let packet = self.compose_request(&Outgoing {
             message: ack,
             source,
-            route,
+            route: &route,
             branch: BranchId {
                 shard: self.shard,
                 transaction,
                 loop_hash,
             },
             record: None,
+            registering: None,
             sdp,
         });
-        self.send(route.listener, route.target, packet.into());
+        self.send(route.to, packet.into());
     }
 
     /// Answers without keeping anything; a repeat gets the same answer.
     pub(super) fn reply_stateless(
         &mut self,
-        listener: usize,
-        source: SocketAddr,
+        source: Flow,
         message: &Message,
         refusal: (u16, &str),
         extra: &[u8],
@@ -473,24 +563,30 @@ impl Proxy {
             .hash([message.text(message.parsed.via.value), message.call_id()]);
         let packet = build::response(
             message,
-            source,
+            source.peer,
             refusal,
             Some(&format!("{tag:016x}")),
             extra,
         );
-        self.send(listener, reply_target(message, source), packet.into());
+        self.send(self.reply_target(message, source).into(), packet.into());
+    }
+
+    /// Destination of the responses to a request: its connection, or of a datagram by RFC 3581 if the
+    /// request asks for it, comes from behind a NAT or from strangers, else the port of its sent-by
+    /// (RFC 3261 §18.2.2).
+    fn reply_target(&self, request: &Message, source: Flow) -> Flow {
+        let via = &request.parsed.via;
+        let from_there = self.protocol_of(source.listener).is_stream()
+            || via.rport.is_some()
+            || via.host_ip(&request.bytes) != Some(source.peer.ip())
+            || !self.is_known(self.zone_of(source));
+        if from_there {
+            return source;
+        }
+        let peer = SocketAddr::new(source.peer.ip(), via.port.unwrap_or(5060));
+        Flow { peer, ..source }
     }
 }
 
 /// The way of a request, and the call it belongs to with its sender's side.
 type Routed = (Route, Option<(u64, Side)>);
-
-/// Destination of the responses to a request: by RFC 3581 if the request asks for it or comes from
-/// behind a NAT, else the port of its sent-by (RFC 3261 §18.2.2).
-fn reply_target(request: &Message, source: SocketAddr) -> SocketAddr {
-    let via = &request.parsed.via;
-    if via.rport.is_some() || via.host_ip(&request.bytes) != Some(source.ip()) {
-        return source;
-    }
-    SocketAddr::new(source.ip(), via.port.unwrap_or(5060))
-}

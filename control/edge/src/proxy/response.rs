@@ -1,8 +1,8 @@
 //! Responses: matching to a branch, effect on the call, and the way back.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::register::PING;
 use super::route::is_unroutable;
 use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
@@ -11,12 +11,14 @@ use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Span, Via};
+use crate::route::Hop;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{ClientAction, Packet};
+use crate::transport::{Flow, Protocol};
 
 impl Proxy {
-    pub(super) fn on_response(&mut self, now: Instant, source: SocketAddr, message: &mut Message) {
+    pub(super) fn on_response(&mut self, now: Instant, source: Flow, message: &mut Message) {
         let via = message.parsed.via;
         let ours = self.is_own(&message.bytes, via.host, via.port);
         let branch = via
@@ -24,11 +26,24 @@ impl Proxy {
             .filter(|_| ours)
             .and_then(|b| BranchId::read(message.text(b), self.key));
         let branch = branch.filter(|b| b.shard == self.shard);
-        let found = branch.and_then(|b| {
-            let transit = self.transits.get_mut(&b.transaction)?;
-            Some((b.transaction, transit))
-        });
+        let number = branch.map_or(0, |b| b.transaction);
+        let id = self.by_branch.get(&number).copied().unwrap_or(number);
+        let current = self.transits.get(&id).map(|transit| transit.number);
+        if current.is_some_and(|current| current != number) {
+            self.on_spent_response(now, id, number, message);
+            return;
+        }
+        let found = branch.and_then(|_| Some((id, self.transits.get_mut(&id)?)));
         let Some((id, transit)) = found else {
+            if let Some(branch) = branch
+                && self.on_own_response(now, branch.transaction, message)
+            {
+                return;
+            }
+            if branch.is_some_and(|branch| branch.transaction == PING) {
+                // That it came is all there is to it.
+                return;
+            }
             if branch.is_none() || !self.forward_late_2xx(source, message) {
                 self.stats.drop_for(DropReason::StrayResponse);
             }
@@ -51,22 +66,24 @@ impl Proxy {
             return;
         }
         let action = branch.client.on_response(status, &timers, now);
-        let route = transit.route;
+        transit.answer_by = None;
+        transit.had_early_media |= status < 200 && !message.parsed.body.is_empty();
+        let to = transit.route.to.clone();
         match action {
             ClientAction::Resend(packet) => {
                 Stats::add(&self.stats.retransmissions);
-                self.send(route.listener, route.target, packet);
+                self.send(to, packet);
                 return;
             }
             ClientAction::Nothing | ClientAction::TimedOut => return,
             ClientAction::DeliverAndAck => {
                 if let Some(sent) = self
                     .scratch
-                    .reparse(branch.client.request(), &self.config.limits)
+                    .reparse(branch.client.request(), &self.config.limits.of_stream())
                 {
                     let ack: Packet = build::sibling(&sent, Sibling::Ack(message)).into();
                     branch.client.acknowledge(ack.clone());
-                    self.send(route.listener, route.target, ack);
+                    self.send(to, ack);
                 }
             }
             ClientAction::Deliver => {}
@@ -77,6 +94,9 @@ impl Proxy {
         if status >= 200 {
             branch.ringing = None;
             branch.cancel_by = None;
+            if (status == 408 || (500..600).contains(&status)) && self.try_next(now, id) {
+                return;
+            }
         } else if method == Method::Invite {
             if branch.cancel_by.is_none() && (status > 100 || branch.ringing.is_none()) {
                 branch.ringing = Some(now + timers.timer_c);
@@ -90,23 +110,45 @@ impl Proxy {
         self.carry_back(now, id, source, status, method, message);
     }
 
+    /// The connections of both parties stay open as long as the call, wherever they move.
+    fn hold_flows(&mut self, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        let sides = [Side::Caller, Side::Callee];
+        let now_held = sides.map(|side| dialog.party(side).flow).to_vec();
+        let before = std::mem::replace(&mut dialog.held, now_held.clone());
+        now_held
+            .into_iter()
+            .for_each(|flow| self.change_use(flow, true));
+        before
+            .into_iter()
+            .for_each(|flow| self.change_use(flow, false));
+    }
+
     /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
     /// us), unless it carries an SDP the relay has not seen. False if it cannot.
-    fn forward_late_2xx(&mut self, source: SocketAddr, message: &Message) -> bool {
+    fn forward_late_2xx(&mut self, source: Flow, message: &Message) -> bool {
         if message.method() != Method::Invite || !(200..300).contains(&message.parsed.status()) {
             return false;
         }
         let next = message.values(HeaderId::Via).nth(1);
         let next = next.and_then(|value| Via::parse(&message.bytes, value));
+        // Over a stream, its connection would have to be known.
         let target = next.and_then(|via| via.response_target(&message.bytes));
         let Some(target) = target.filter(|target| !is_unroutable(*target)) else {
             return false;
+        };
+        let hop = Hop {
+            address: target,
+            protocol: Protocol::Udp,
         };
         dialog::key(
             message.call_id(),
             message.sender_tag(),
             &mut self.scratch.key,
         );
+        let is_known = self.is_known(self.zone_of(source));
         let id = self.by_call.get(&self.scratch.key[..]);
         let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(id)) else {
             return false;
@@ -114,8 +156,10 @@ impl Proxy {
         // Whoever is neither the upstream nor a party of the call has nothing to answer.
         let is_party = [Side::Caller, Side::Callee]
             .into_iter()
-            .any(|side| dialog.party(side).source == source);
-        if source != self.config.upstream && !is_party {
+            .any(|side| dialog.party(side).flow.peer == source.peer);
+        let zone = dialog.party(Side::Caller).zone;
+        let incoming = dialog.party(Side::Caller).flow.listener;
+        if !is_party && !is_known {
             return false;
         }
         dialog.learn_tag(message.to_tag().unwrap_or_default());
@@ -128,11 +172,16 @@ impl Proxy {
             Plan::Known(span, sdp) => Some((*span, &sdp[..])),
             _ => return false,
         };
-        let Some(listener) = self.listener_toward(target, 0) else {
+        let Some(listener) = self.listener_toward(zone, hop, incoming) else {
             return false;
         };
         let packet = self.compose_response(message, sdp);
-        self.send(listener, target, packet.into());
+        let flow = Flow {
+            listener,
+            peer: target,
+            connection: 0,
+        };
+        self.send(flow.into(), packet.into());
         true
     }
 
@@ -141,7 +190,7 @@ impl Proxy {
         &mut self,
         now: Instant,
         id: u64,
-        source: SocketAddr,
+        source: Flow,
         status: u16,
         method: Method,
         message: &mut Message,
@@ -149,34 +198,69 @@ impl Proxy {
         let Some(transit) = self.transits.get(&id) else {
             return;
         };
-        let route = transit.route;
-        if let Some(ack) = transit.refused.clone().filter(|_| status < 300) {
-            self.send(route.listener, route.target, ack);
+        let ok = (200..300).contains(&status);
+        let was_ended = transit.is_ended && method == Method::Invite;
+        if was_ended && ok && transit.refused.is_none() {
+            // The 2xx crossed the end of the call.
+            self.hang_up(now, id, message);
+            self.respond(now, id, (480, "Temporarily Unavailable"), b"");
             return;
         }
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        if let Some(ack) = transit.refused.clone().filter(|_| status < 300) {
+            self.send(transit.route.to.clone(), ack);
+            return;
+        }
+        let from = transit.source;
+        let registering = self.transits.get_mut(&id).filter(|_| ok);
+        if let Some(asked) = registering.and_then(|t| t.registering.take()) {
+            self.learn_bindings(now, from, &asked, message);
+        }
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
         let hop = self.adjacent_hop(message);
+        let routes = Some(self.routes_beyond(message));
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
-        let ok = (200..300).contains(&status);
-        if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
+        let changes_session = matches!(method, Method::Invite | Method::Update);
+        let mut confirmed = None;
+        if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {
                 if initial {
                     dialog.learn_tag(message.to_tag().unwrap_or_default());
                 }
                 if has_contact {
-                    dialog.learn(side.other(), message, source, hop);
+                    dialog.learn(
+                        side.other(),
+                        message,
+                        source,
+                        hop,
+                        routes.filter(|_| initial),
+                    );
                 }
             }
             // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
-                dialog.learn(side, &transit.request, transit.source, None);
+                dialog.learn(side, &transit.request, transit.source, None, None);
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
+                confirmed = Some(d);
                 dialog.answered = true;
+                dialog.answered_at.get_or_insert(now);
+                dialog.ends[1] = message.value(HeaderId::To).unwrap_or_default().into();
                 leave_setup(&mut self.in_setup, dialog);
             }
+        }
+        if let Some(dialog) = confirmed {
+            self.hold_flows(dialog);
+        }
+        if ok && changes_session {
+            self.follow_session_timer(now, dialog_id, message);
         }
         let response = Message {
             bytes: message.bytes.clone(),
@@ -223,12 +307,14 @@ impl Proxy {
             return;
         };
         let tag = Some(transit.own_tag.as_str());
-        let packet = build::response(&transit.request, transit.source, answer, tag, extra);
+        let packet = build::response(&transit.request, transit.source.peer, answer, tag, extra);
         self.answer(now, id, answer.0, packet.into());
     }
 
     fn answer(&mut self, now: Instant, id: u64, status: u16, packet: Packet) {
         let timers = self.config.timers;
+        let source = self.transits.get(&id).map(|transit| transit.source);
+        let is_stranger = source.is_some_and(|source| !self.is_known(self.zone_of(source)));
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
@@ -239,26 +325,26 @@ impl Proxy {
             if status >= 200 && !transit.request.parsed.headers.is_empty() {
                 transit.shrink();
                 self.memory.change(
-                    transit.source.ip(),
+                    transit.source.peer.ip(),
                     &mut transit.weight,
                     limits::TRANSACTION_BYTES,
                 );
             }
             if transit.server.awaits_ack() {
                 let source = transit.source;
-                let count = self.unacknowledged.entry(source.ip()).or_default();
+                let count = self.unacknowledged.entry(source.peer.ip()).or_default();
                 let most = self.config.tables.unacknowledged_per_source;
-                if source != self.config.upstream && *count >= most {
+                if is_stranger && *count >= most {
                     transit.server.stop_repeating();
                 }
                 *count += 1;
                 transit.is_unacknowledged = true;
             }
-            let (listener, to) = (transit.listener, transit.reply_to);
+            let to = transit.reply_to;
             let is_refused_change = status >= 300 && !transit.initial;
             let restores = is_refused_change && std::mem::take(&mut transit.offered);
             let dialog = transit.dialog.filter(|_| restores);
-            self.send(listener, to, packet);
+            self.reply(id, to, packet);
             if let Some(dialog) = dialog {
                 self.restore_session(now, dialog);
             }

@@ -3,16 +3,23 @@
 use std::net::SocketAddr;
 
 use super::Proxy;
+use crate::config::{Target, Trust};
 use crate::cookie::{CookieCheck, DialogCookie};
-use crate::dialog::{self, Dialog};
+use crate::dialog::{self, Dialog, Party};
 use crate::message::uri::host_to_ip;
 use crate::message::{HeaderId, Message, NameAddr, Span, Start, Uri};
-use crate::route::Route;
+use crate::register::{FlowToken, TokenCheck};
+use crate::route::{Hop, Route};
 use crate::side::Side;
+use crate::transaction::Carrier;
+use crate::transport::{Destination, Flow, Protocol};
 
 /// A socket as the core knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
+    /// Index of its zone.
+    pub(crate) zone: usize,
+    pub(crate) protocol: Protocol,
     /// Local address that the listener is bound to.
     pub(crate) local: SocketAddr,
     /// `host:port` for Via and Record-Route.
@@ -23,7 +30,12 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// `advertise` is `host`, `host:port`, `[v6]` or `[v6]:port`; by default the bound address.
-    pub(crate) fn new(local: SocketAddr, advertise: Option<&str>) -> Self {
+    pub(crate) fn new(
+        zone: usize,
+        protocol: Protocol,
+        local: SocketAddr,
+        advertise: Option<&str>,
+    ) -> Self {
         let text = advertise.map_or_else(|| local.to_string(), str::to_owned);
         let bare_v6 = text.parse::<std::net::Ipv6Addr>().is_ok();
         let text = if bare_v6 { format!("[{text}]") } else { text };
@@ -35,6 +47,8 @@ impl Listener {
             _ => (text.clone(), local.port()),
         };
         Self {
+            zone,
+            protocol,
             local,
             advertised: format!("{host}:{port}"),
             host,
@@ -42,11 +56,34 @@ impl Listener {
         }
     }
 
-    fn is(&self, host: &[u8], port: u16) -> bool {
+    fn is(&self, host: &[u8], port: Option<u16>) -> bool {
+        let port = port.unwrap_or_else(|| match self.protocol.is_secure() {
+            true => 5061,
+            false => 5060,
+        });
         let same_name = || host.eq_ignore_ascii_case(self.host.as_bytes()) && port == self.port;
         let same_address =
             || host_to_ip(host).is_some_and(|ip| SocketAddr::new(ip, port) == self.local);
         same_name() || same_address()
+    }
+
+    fn reaches(&self, peer: SocketAddr, protocol: Protocol) -> bool {
+        self.protocol == protocol && self.local.is_ipv4() == peer.is_ipv4()
+    }
+
+    /// Scheme, user, host and port of a URI of ours, and its transport if that is not UDP. TLS is
+    /// spelled as `transport=tls`, as all peers do.
+    pub(super) fn write_uri(&self, user: &str, out: &mut String) {
+        out.push_str("sip:");
+        if !user.is_empty() {
+            out.push_str(user);
+            out.push('@');
+        }
+        out.push_str(&self.advertised);
+        if self.protocol != Protocol::Udp {
+            out.push_str(";transport=");
+            out.push_str(self.protocol.parameter());
+        }
     }
 }
 
@@ -56,18 +93,82 @@ pub(super) struct RouteSet {
     /// Number of leading Route values that name the edge: none, one, or two where the call crosses
     /// sockets.
     pub(super) own: usize,
+    /// The socket that the last of them names.
+    pub(super) listener: Option<u16>,
     /// The URI of the first value that is not ours.
     pub(super) next: Option<Uri>,
     pub(super) cookie: Option<CookieCheck>,
+    /// The flow in the first of ours that has one; `Err` if we did not write it.
+    pub(super) flow: Option<Result<Flow, ()>>,
 }
 
 /// A status code and its reason.
 pub(super) type Refusal = (u16, &'static str);
 
+const NO_SOCKET: Refusal = (503, "Service Unavailable");
+
 impl Proxy {
     pub(super) fn is_own(&self, bytes: &[u8], host: Span, port: Option<u16>) -> bool {
-        let port = port.unwrap_or(5060);
-        self.listeners.iter().any(|l| l.is(host.of(bytes), port))
+        let host = host.of(bytes);
+        self.listeners.iter().any(|l| l.is(host, port))
+    }
+
+    /// The socket that a URI of ours names.
+    fn own_listener(&self, bytes: &[u8], uri: &Uri) -> Option<u16> {
+        let host = uri.host.of(bytes);
+        let named = |l: &Listener| l.is(host, uri.port);
+        let protocol = uri.protocol(bytes);
+        let exact = |l: &Listener| named(l) && Some(l.protocol) == protocol;
+        let at = self.listeners.iter().position(exact);
+        let at = at.or_else(|| self.listeners.iter().position(named))?;
+        u16::try_from(at).ok()
+    }
+
+    pub(super) fn listener(&self, index: u16) -> Option<&Listener> {
+        self.listeners.get(usize::from(index))
+    }
+
+    pub(super) fn protocol_of(&self, index: u16) -> Protocol {
+        self.listener(index).map_or(Protocol::Udp, |l| l.protocol)
+    }
+
+    /// Whether messages over this socket are repeated.
+    pub(super) fn carrier(&self, index: u16) -> Carrier {
+        match self.protocol_of(index).is_stream() {
+            true => Carrier::Stream,
+            false => Carrier::Datagram,
+        }
+    }
+
+    /// The zone of a sender: that of its listener, or of the upstream whose target it is if that zone
+    /// has no sockets of its own. Elsewhere an address proves nothing.
+    pub(super) fn zone_of(&self, flow: Flow) -> usize {
+        let protocol = self.protocol_of(flow.listener);
+        let known = match protocol.is_stream() {
+            // It connects from any port.
+            true => self.stream_targets.get(&flow.peer.ip()),
+            false => self.datagram_targets.get(&flow.peer),
+        };
+        let has_none = |zone: &usize| self.listeners.iter().all(|l| l.zone != *zone);
+        known.copied().filter(has_none).unwrap_or_else(|| {
+            self.listener(flow.listener)
+                .map_or(usize::MAX, |listener| listener.zone)
+        })
+    }
+
+    fn trust_of(&self, zone: usize) -> Trust {
+        let zone = self.config.zones.get(zone);
+        zone.map_or(Trust::Untrusted, |zone| zone.trust)
+    }
+
+    /// Bounds per source do not hold for the senders of this zone.
+    pub(super) fn is_known(&self, zone: usize) -> bool {
+        self.trust_of(zone) != Trust::Untrusted
+    }
+
+    /// Senders of this zone name the way of their requests.
+    pub(super) fn is_inside(&self, zone: usize) -> bool {
+        self.trust_of(zone) == Trust::Inside
     }
 
     pub(super) fn route_set(&self, request: &Message) -> RouteSet {
@@ -76,8 +177,16 @@ impl Proxy {
         for value in request.values(HeaderId::Route) {
             let addr = NameAddr::parse(bytes, value).unwrap_or_default();
             let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
-            if set.own < 2 && self.is_own(bytes, uri.host, uri.port) {
+            let own = self.own_listener(bytes, &uri).filter(|_| set.own < 2);
+            if own.is_some() {
                 set.own += 1;
+                set.listener = own;
+                let flow = match FlowToken::read(uri.user.of(bytes), self.key) {
+                    TokenCheck::Other => None,
+                    TokenCheck::Forged => Some(Err(())),
+                    TokenCheck::Ours(token) => Some(Ok(token.flow)),
+                };
+                set.flow = set.flow.or(flow);
                 if let Some(did) = uri.param(bytes, "did") {
                     let check = DialogCookie::check(did, self.key, request.call_id());
                     set.cookie = set.cookie.or(Some(check));
@@ -92,7 +201,7 @@ impl Proxy {
 
     /// The address in the Record-Route next to ours on the side of the sender: the first one of a
     /// request, the last one before ours in a response.
-    pub(super) fn adjacent_hop(&self, message: &Message) -> Option<SocketAddr> {
+    pub(super) fn adjacent_hop(&self, message: &Message) -> Option<Hop> {
         let bytes = &message.bytes;
         let mut uris = message.values(HeaderId::RecordRoute).map(|value| {
             let addr = NameAddr::parse(bytes, value).unwrap_or_default();
@@ -104,7 +213,7 @@ impl Proxy {
             uris.take_while(|uri| !self.is_own(bytes, uri.host, uri.port))
                 .last()
         };
-        uri?.address(bytes)
+        uri?.hop(bytes)
     }
 
     /// The call of a request with a To tag, and its sender. Both tags belong to the call, and the
@@ -114,7 +223,7 @@ impl Proxy {
         &mut self,
         request: &Message,
         set: &RouteSet,
-        source: SocketAddr,
+        source: Flow,
     ) -> Option<(u64, Side)> {
         let (from_tag, to_tag) = (request.sender_tag(), request.to_tag()?);
         let ways = [
@@ -128,7 +237,7 @@ impl Proxy {
             };
             let dialog = self.dialogs.get(&id)?;
             let is_shown = matches!(set.cookie, Some(CookieCheck::Ours(cookie)) if cookie.id == id);
-            let is_from_there = dialog.party(side).source == source;
+            let is_from_there = dialog.party(side).flow.peer == source.peer;
             if dialog.knows_tag(callee_tag) && (is_shown || is_from_there) {
                 return Some((id, side));
             }
@@ -136,39 +245,161 @@ impl Proxy {
         None
     }
 
-    /// The way of a request outside a dialog: everything goes to the upstream, and what comes from
-    /// the upstream to the address in its Request-URI.
-    pub(super) fn route_initial(
-        &self,
-        request: &Message,
-        listener: usize,
-        source: SocketAddr,
-    ) -> Result<Route, Refusal> {
+    /// The way of a request outside a dialog: by the first rule that matches, and from a zone inside
+    /// to the address in its Route or Request-URI.
+    pub(super) fn route_initial(&self, request: &Message, source: Flow) -> Result<Route, Refusal> {
         let set = self.route_set(request);
-        let target = if source == self.config.upstream {
-            if !self.config.calls_from_upstream {
-                return Err((403, "Forbidden"));
-            }
-            let uri = set.next.unwrap_or_else(|| request_uri(request));
-            let target = uri.address(&request.bytes).ok_or((404, "Not Found"))?;
-            if self.is_own(&request.bytes, uri.host, uri.port) || is_unroutable(target) {
-                return Err((404, "Not Found"));
-            }
-            target
-        } else if set.next.is_some() {
+        let zone = self.zone_of(source);
+        if set.next.is_some() && !self.is_inside(zone) {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
-        } else {
-            self.config.upstream
+        }
+        if let Some(route) = self.route_to_phone(request, &set, zone)? {
+            return Ok(route);
+        }
+        let host = request_uri(request).host.of(&request.bytes);
+        let rule = self.config.routes.iter().find(|rule| {
+            let named = rule.domain.as_ref();
+            rule.from_zone.is_none_or(|from| from == zone)
+                && named.is_none_or(|domain| host.eq_ignore_ascii_case(domain.as_bytes()))
+        });
+        if let Some(rule) = rule.filter(|_| set.next.is_none()) {
+            let upstream = self.config.upstreams.get(rule.to);
+            let upstream = upstream.ok_or(NO_SOCKET)?;
+            let mut ways = upstream.targets.iter().filter_map(|target| {
+                self.toward_target(upstream.zone, target, source, set.own)
+                    .ok()
+            });
+            let first = ways.next().ok_or(NO_SOCKET)?;
+            let others = ways.collect();
+            return Ok(Route { others, ..first });
+        }
+        let calls_out = self.config.zones.get(zone).is_some_and(|z| z.calls_out);
+        if !calls_out {
+            return Err((403, "Forbidden"));
+        }
+        let uri = set.next.unwrap_or_else(|| request_uri(request));
+        let hop = uri.hop(&request.bytes).ok_or((404, "Not Found"))?;
+        if self.is_own(&request.bytes, uri.host, uri.port) || is_unroutable(hop.address) {
+            return Err((404, "Not Found"));
+        }
+        self.toward_named(hop, zone, &set, source)
+    }
+
+    /// The way to an address that a sender inside `zone` names. A pair of our Route values tells the
+    /// socket, too (RFC 5658).
+    fn toward_named(
+        &self,
+        hop: Hop,
+        zone: usize,
+        set: &RouteSet,
+        source: Flow,
+    ) -> Result<Route, Refusal> {
+        let named = set.listener.filter(|_| set.own > 1);
+        let listener = named.and_then(|index| Some((index, self.listener(index)?)));
+        if let Some((index, listener)) =
+            listener.filter(|(_, l)| l.reaches(hop.address, hop.protocol))
+        {
+            return Ok(Route {
+                to: self.destination(index, hop.address),
+                zone: listener.zone,
+                uri: None,
+                strip: set.own,
+                others: Vec::new(),
+            });
+        }
+        self.toward(self.zone_toward(hop, zone), hop, source, set.own)
+    }
+
+    /// The way to a registered phone, by the token that the registrar was given in a Path or in a
+    /// Contact. Nobody else has one.
+    fn route_to_phone(
+        &self,
+        request: &Message,
+        set: &RouteSet,
+        zone: usize,
+    ) -> Result<Option<Route>, Refusal> {
+        let (flow, uri) = match set.flow {
+            Some(Ok(flow)) => (flow, None),
+            Some(Err(())) => return Err((403, "Bad Token")),
+            None => match self.called_alias(request)? {
+                Some((flow, uri)) => (flow, Some(uri)),
+                None => return Ok(None),
+            },
         };
-        let listener = self
-            .listener_toward(target, listener)
-            .ok_or((503, "Service Unavailable"))?;
-        Ok(Route {
-            target,
-            listener,
+        if !self.is_known(zone) {
+            return Err((403, "Forbidden"));
+        }
+        Ok(Some(Route {
+            zone: self.zone_of(flow),
+            to: Destination::Flow(flow),
+            uri,
             strip: set.own,
+            others: Vec::new(),
+        }))
+    }
+
+    fn toward_target(
+        &self,
+        zone: usize,
+        target: &Target,
+        source: Flow,
+        strip: usize,
+    ) -> Result<Route, Refusal> {
+        let hop = Hop {
+            address: target.address,
+            protocol: target.protocol,
+        };
+        let mut route = self.toward(zone, hop, source, strip)?;
+        if let Destination::Open { server_name, .. } = &mut route.to {
+            *server_name = target.server_name.as_deref().map(Box::from);
+        }
+        Ok(route)
+    }
+
+    /// The way to an address in a zone.
+    fn toward(&self, zone: usize, hop: Hop, source: Flow, strip: usize) -> Result<Route, Refusal> {
+        let listener = self
+            .listener_toward(zone, hop, source.listener)
+            .ok_or(NO_SOCKET)?;
+        Ok(Route {
+            to: self.destination(listener, hop.address),
+            zone,
+            uri: None,
+            strip,
+            others: Vec::new(),
         })
+    }
+
+    /// A datagram just leaves; a stream is opened unless there is one.
+    fn destination(&self, listener: u16, peer: SocketAddr) -> Destination {
+        if self.protocol_of(listener).is_stream() {
+            return Destination::Open {
+                listener,
+                peer,
+                server_name: None,
+            };
+        }
+        Destination::Flow(Flow {
+            listener,
+            peer,
+            connection: 0,
+        })
+    }
+
+    /// The zone that an address named by the zone `from` belongs to: that of the upstream it is a
+    /// target of, else the first other one with strangers, else any other one.
+    fn zone_toward(&self, hop: Hop, from: usize) -> usize {
+        let known = match hop.protocol.is_stream() {
+            true => self.stream_targets.get(&hop.address.ip()),
+            false => self.datagram_targets.get(&hop.address),
+        };
+        let others = || (0..self.config.zones.len()).filter(|zone| *zone != from);
+        known
+            .copied()
+            .or_else(|| others().find(|zone| !self.is_known(*zone)))
+            .or_else(|| others().next())
+            .unwrap_or(from)
     }
 
     /// The way of a request inside a known call, toward the other side.
@@ -186,81 +417,132 @@ impl Proxy {
         let bytes = &request.bytes;
         let uri = set.next.unwrap_or_else(|| request_uri(request));
         let behind_nat = set.next.is_none() && party.nat;
-        let trusted = dialog.party(from).upstream;
+        let trusted = dialog.party(from).trusted;
         let target = uri
-            .address(bytes)
-            .filter(|target| !behind_nat && !is_unroutable(*target))
-            .filter(|target| trusted || party.is_at(*target))
-            .filter(|_| !self.is_own(bytes, uri.host, uri.port))
-            .unwrap_or(party.source);
-        let listener = if target.is_ipv4() == party.source.is_ipv4() {
-            Some(party.listener)
-        } else {
-            self.listener_toward(target, party.listener)
+            .hop(bytes)
+            .filter(|hop| !behind_nat && !is_unroutable(hop.address))
+            .filter(|hop| trusted || party.is_at(*hop))
+            .filter(|_| !self.is_own(bytes, uri.host, uri.port));
+        self.toward_party(party, target, set.own)
+    }
+
+    /// The way to a party, at `target` if that is another address than the one it sends from.
+    pub(super) fn toward_party(
+        &self,
+        party: &Party,
+        target: Option<Hop>,
+        strip: usize,
+    ) -> Result<Route, Refusal> {
+        let protocol = self.protocol_of(party.flow.listener);
+        // A stream that a stranger opened is the only way to it.
+        let is_bound = protocol.is_stream() && !party.trusted;
+        let other = target.filter(|hop| {
+            !is_bound && (hop.address != party.flow.peer || hop.protocol != protocol)
+        });
+        if let Some(hop) = other {
+            return self.toward(party.zone, hop, party.flow, strip);
+        }
+        let to = match protocol.is_stream() && !is_bound {
+            true => self.destination(party.flow.listener, party.flow.peer),
+            false => Destination::Flow(party.flow),
         };
-        let listener = listener.ok_or((503, "Service Unavailable"))?;
         Ok(Route {
-            target,
-            listener,
-            strip: set.own,
+            to,
+            zone: party.zone,
+            uri: None,
+            strip,
+            others: Vec::new(),
         })
     }
 
-    /// The way of a request with a To tag that belongs to no known call: trusted from the upstream,
-    /// and from holders of a cookie we gave out for its Call-ID (subscriptions).
+    /// The way of a request with a To tag that belongs to no known call: trusted from inside, and
+    /// from holders of a cookie we gave out for its Call-ID (subscriptions).
     pub(super) fn route_unknown_dialog(
         &self,
         request: &Message,
         set: &RouteSet,
-        listener: usize,
-        source: SocketAddr,
+        source: Flow,
     ) -> Result<Route, Refusal> {
         let unknown = (481, "Call/Transaction Does Not Exist");
+        let zone = self.zone_of(source);
+        let inside = self.is_inside(zone);
         match set.cookie {
             Some(CookieCheck::Forged) => return Err((403, "Forbidden")),
             Some(CookieCheck::Ours(_)) => {}
-            None if source == self.config.upstream => {}
+            None if inside => {}
             None => return Err(unknown),
         }
-        // Who is not trusted reaches the upstream only, which routes on.
-        let target = if source == self.config.upstream {
-            let uri = set.next.unwrap_or_else(|| request_uri(request));
-            uri.address(&request.bytes)
-                .filter(|target| !is_unroutable(*target))
-                .filter(|_| !self.is_own(&request.bytes, uri.host, uri.port))
-                .ok_or(unknown)?
-        } else {
-            self.config.upstream
-        };
-        let listener = self
-            .listener_toward(target, listener)
-            .ok_or((503, "Service Unavailable"))?;
-        Ok(Route {
-            target,
-            listener,
-            strip: set.own,
-        })
+        match set.flow {
+            Some(Ok(flow)) if inside => {
+                return Ok(Route {
+                    zone: self.zone_of(flow),
+                    to: Destination::Flow(flow),
+                    uri: None,
+                    strip: set.own,
+                    others: Vec::new(),
+                });
+            }
+            Some(Err(())) => return Err((403, "Bad Token")),
+            Some(Ok(_)) | None => {}
+        }
+        // Who is not inside reaches the upstreams only, which route on.
+        let uri = set.next.unwrap_or_else(|| request_uri(request));
+        let hop = uri
+            .hop(&request.bytes)
+            .filter(|hop| !is_unroutable(hop.address))
+            .filter(|_| !self.is_own(&request.bytes, uri.host, uri.port));
+        if !inside {
+            return self.toward_upstream(zone, hop, source, set.own);
+        }
+        self.toward_named(hop.ok_or(unknown)?, zone, set, source)
     }
 
-    /// The socket from which `target` is reached, given the one the request came by.
-    pub(super) fn listener_toward(&self, target: SocketAddr, incoming: usize) -> Option<usize> {
-        let reaches = |index: &usize| {
-            self.listeners
-                .get(*index)
-                .is_some_and(|l| l.local.is_ipv4() == target.is_ipv4())
+    /// The way to the target of an upstream that has this address, else to the first one that
+    /// requests from `zone` go to.
+    fn toward_upstream(
+        &self,
+        zone: usize,
+        hop: Option<Hop>,
+        source: Flow,
+        strip: usize,
+    ) -> Result<Route, Refusal> {
+        let serves = |rule: &&crate::config::Rule| rule.from_zone.is_none_or(|from| from == zone);
+        let mut upstreams = self
+            .config
+            .routes
+            .iter()
+            .filter(serves)
+            .filter_map(|rule| self.config.upstreams.get(rule.to));
+        let of = |upstream: &'_ crate::config::Upstream| {
+            let target = upstream
+                .targets
+                .iter()
+                .find(|target| hop.is_some_and(|hop| hop.address == target.address));
+            target.map(|target| (upstream.zone, target.clone()))
         };
-        let upstream = self.config.upstream_listener;
-        if target == self.config.upstream {
-            if let Some(index) = upstream.filter(reaches) {
-                return Some(index);
-            }
-        } else if upstream == Some(incoming) {
-            let other = (0..self.listeners.len()).find(|i| *i != incoming && reaches(i));
-            return other.or_else(|| Some(incoming).filter(reaches));
-        }
-        Some(incoming)
-            .filter(reaches)
-            .or_else(|| (0..self.listeners.len()).find(reaches))
+        let first = |upstream: &crate::config::Upstream| {
+            Some((upstream.zone, upstream.targets.first()?.clone()))
+        };
+        let named = upstreams.clone().find_map(of);
+        let (zone, target) = named
+            .or_else(|| upstreams.find_map(first))
+            .ok_or(NO_SOCKET)?;
+        self.toward_target(zone, &target, source, strip)
+    }
+
+    /// The socket of a zone from which `hop` is reached, given the one the request came by. A zone
+    /// without sockets of its own borrows one.
+    pub(super) fn listener_toward(&self, zone: usize, hop: Hop, incoming: u16) -> Option<u16> {
+        let count = u16::try_from(self.listeners.len()).unwrap_or(u16::MAX);
+        let reaches = |index: &u16| {
+            self.listener(*index)
+                .is_some_and(|l| l.reaches(hop.address, hop.protocol))
+        };
+        let belongs = |index: &u16| self.listener(*index).is_some_and(|l| l.zone == zone);
+        let all = || std::iter::once(incoming).chain(0..count);
+        all()
+            .find(|index| belongs(index) && reaches(index))
+            .or_else(|| all().find(reaches))
     }
 }
 

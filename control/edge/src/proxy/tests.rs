@@ -2,15 +2,20 @@
 
 mod calls;
 mod checks;
+mod failover;
 mod media;
+mod registrations;
 mod strangers;
+mod teardown;
 mod torture;
+mod zones;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::config::{PUBLIC, Protocol};
 use crate::message::{HeaderId, Message};
 use crate::relay::{MediaCommand, MediaError, MediaReply};
 
@@ -22,11 +27,22 @@ pub(super) fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-/// A datagram that the core sent.
+/// The flow of a datagram.
+pub(super) fn datagram(listener: u16, peer: &str) -> Flow {
+    Flow {
+        listener,
+        peer: addr(peer),
+        connection: 0,
+    }
+}
+
+/// A message that the core sent.
 #[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) to: SocketAddr,
-    pub(super) listener: usize,
+    pub(super) listener: u16,
+    pub(super) way: Destination,
+    pub(super) token: u64,
     pub(super) message: Message,
 }
 
@@ -58,6 +74,8 @@ pub(super) struct World {
     /// Commands the relay saw: `offer a>b`.
     pub(super) relay: Vec<String>,
     pub(super) requests: Vec<MediaRequest>,
+    /// Connections that were to be kept open, or not any more.
+    pub(super) uses: Vec<(Flow, bool)>,
     /// The relay does not answer by itself; its questions wait here.
     pub(super) hold: Option<Vec<u64>>,
     pub(super) refuse: bool,
@@ -78,8 +96,12 @@ impl World {
         change(&mut config);
         let listeners = listeners
             .iter()
-            .map(|l| Listener::new(addr(l), None))
+            .map(|l| Listener::new(PUBLIC, Protocol::Udp, addr(l), None))
             .collect();
+        Self::of(config, listeners)
+    }
+
+    pub(super) fn of(config: Config, listeners: Vec<Listener>) -> Self {
         let proxy = Proxy::new(Arc::new(config), listeners, 0, [1, 2], Arc::default());
         Self {
             proxy,
@@ -87,6 +109,7 @@ impl World {
             sent: Vec::new(),
             relay: Vec::new(),
             requests: Vec::new(),
+            uses: Vec::new(),
             hold: None,
             refuse: false,
         }
@@ -97,9 +120,12 @@ impl World {
         self.recv_on(0, from, text.as_bytes())
     }
 
-    pub(super) fn recv_on(&mut self, listener: usize, from: &str, bytes: &[u8]) -> Vec<Sent> {
-        self.proxy
-            .handle_datagram(self.now, listener, addr(from), bytes.into());
+    pub(super) fn recv_on(&mut self, listener: u16, from: &str, bytes: &[u8]) -> Vec<Sent> {
+        self.recv_by(datagram(listener, from), bytes)
+    }
+
+    pub(super) fn recv_by(&mut self, flow: Flow, bytes: &[u8]) -> Vec<Sent> {
+        self.proxy.handle_message(self.now, flow, bytes.into());
         self.pull()
     }
 
@@ -129,23 +155,26 @@ impl World {
         let mut out = Vec::new();
         while let Some(action) = self.proxy.poll() {
             match action {
-                Action::Send {
-                    listener,
-                    to,
-                    packet,
-                } => {
+                Action::Send { to, packet, token } => {
+                    let (listener, peer) = match &to {
+                        Destination::Flow(flow) => (flow.listener, flow.peer),
+                        Destination::Open { listener, peer, .. } => (*listener, *peer),
+                    };
                     let mut parsed = Parsed::default();
                     // Our answers to broken requests repeat what is broken in them.
                     let _ = parsed.parse(&packet, &Default::default());
                     out.push(Sent {
-                        to,
+                        to: peer,
                         listener,
+                        way: to,
+                        token,
                         message: Message {
                             bytes: packet,
                             parsed,
                         },
                     });
                 }
+                Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
                     let name = match request.command {
                         MediaCommand::Offer => "offer",
@@ -185,6 +214,9 @@ impl World {
         assert!(self.proxy.media_tokens.is_empty());
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());
+        assert!(self.proxy.uses.is_empty());
+        assert!(self.proxy.by_branch.is_empty());
+        assert!(self.proxy.own.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
     }
 }

@@ -3,20 +3,24 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::{Proxy, Timed, leave_setup};
+use super::{Proxy, REQUEST, RESPONSE, Timed, leave_setup};
+use crate::dialog::State;
 use crate::dialog::media::Job;
 use crate::message::Method;
 use crate::stats::Stats;
 use crate::transaction::{ClientAction, ServerAction};
+use crate::transport::Destination;
 
 impl Proxy {
     /// Time by which [`Self::handle_timeout`] has to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        let own = self.timers.peek().map(|Reverse((at, _))| *at);
+        own.into_iter().chain(self.bindings.next_timeout()).min()
     }
 
     /// Fires everything that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.on_bindings_timeout(now);
         while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -31,6 +35,7 @@ impl Proxy {
                     }
                 }
                 Timed::Dialog(id) => self.on_dialog_timeout(now, id),
+                Timed::Own(id) => self.on_own_timeout(now, id),
             }
         }
         self.publish_gauges();
@@ -43,7 +48,7 @@ impl Proxy {
         };
         if transit.is_unacknowledged && !transit.server.awaits_ack() {
             transit.is_unacknowledged = false;
-            let source = transit.source.ip();
+            let source = transit.source.peer.ip();
             if let Some(count) = self.unacknowledged.get_mut(&source) {
                 *count -= 1;
                 if *count == 0 {
@@ -54,8 +59,12 @@ impl Proxy {
         if transit.is_over() {
             if let Some(mut transit) = self.transits.remove(&id) {
                 self.memory
-                    .change(transit.source.ip(), &mut transit.weight, 0);
+                    .change(transit.source.peer.ip(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
+                let spent = transit.spent.iter().map(|spent| spent.number);
+                for number in spent.chain([transit.number]) {
+                    self.by_branch.remove(&number);
+                }
             }
             return;
         }
@@ -82,6 +91,22 @@ impl Proxy {
             // Its term was extended; that made an entry of its own.
             return;
         }
+        if dialog.state == State::Confirmed {
+            let text = match dialog.end_by <= now {
+                true => "Maximum Duration",
+                false => "Session Expired",
+            };
+            self.end_call(now, id, 200, text);
+            return;
+        }
+        if dialog
+            .ended
+            .as_ref()
+            .is_some_and(|ended| ended.caller_waits)
+        {
+            self.on_acknowledged(now, id);
+            return;
+        }
         if dialog.media.active || dialog.media.busy.is_some() {
             dialog.expires = now + Duration::from_secs(1);
             self.schedule_dialog(id);
@@ -89,6 +114,9 @@ impl Proxy {
         } else if let Some(mut dialog) = self.dialogs.remove(&id) {
             leave_setup(&mut self.in_setup, &mut dialog);
             self.by_call.remove(&dialog.key);
+            for flow in dialog.held {
+                self.change_use(flow, false);
+            }
         }
     }
 
@@ -108,21 +136,19 @@ impl Proxy {
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
-        let route = transit.route;
+        let way = transit.route.to.clone();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut sends = Vec::new();
         if due(transit.server.next_timeout())
             && let ServerAction::Resend(packet) = transit.server.on_timeout(&timers, now)
         {
-            sends.push((transit.listener, transit.reply_to, packet));
+            sends.push((transit.reply_to.into(), packet));
         }
         let (mut unanswered, mut rang_out, mut silent) = (false, false, false);
         if let Some(branch) = transit.branch.as_mut() {
             if due(branch.client.next_timeout()) {
                 match branch.client.on_timeout(&timers, now) {
-                    ClientAction::Resend(packet) => {
-                        sends.push((route.listener, route.target, packet))
-                    }
+                    ClientAction::Resend(packet) => sends.push((way.clone(), packet)),
                     ClientAction::TimedOut => unanswered = true,
                     _ => {}
                 }
@@ -130,7 +156,7 @@ impl Proxy {
             if let Some(own) = branch.own.as_mut().filter(|own| due(own.next_timeout()))
                 && let ClientAction::Resend(packet) = own.on_timeout(&timers, now)
             {
-                sends.push((route.listener, route.target, packet));
+                sends.push((way.clone(), packet));
             }
             rang_out = branch.ringing.take_if(|at| *at <= now).is_some();
             silent = branch.cancel_by.take_if(|at| *at <= now).is_some() && branch.client.is_open();
@@ -139,17 +165,25 @@ impl Proxy {
             }
         }
         let method = transit.request.method();
+        let silent_target = transit.answer_by.take_if(|at| *at <= now).is_some();
+        let gave_up = transit.give_up.take_if(|at| *at <= now).is_some();
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
         if rang_out {
             transit.cancelled.get_or_insert_default();
         }
-        for (listener, to, packet) in sends {
+        for (to, packet) in sends {
             Stats::add(&self.stats.retransmissions);
-            self.send(listener, to, packet);
+            self.send(to, packet);
         }
         if rang_out {
             self.cancel_branch(now, id);
+        }
+        if silent_target && self.try_next(now, id) {
+            return;
+        }
+        if gave_up {
+            self.respond(now, id, (480, "Temporarily Unavailable"), b"");
         }
         if !unanswered && !silent {
             return;
@@ -170,6 +204,71 @@ impl Proxy {
         }
         if method == Method::Bye {
             self.end_dialog(now, dialog);
+        }
+    }
+
+    /// What was sent with this token did not leave, or reached nobody (ICMP).
+    pub(crate) fn handle_unsendable(&mut self, now: Instant, token: u64) {
+        let id = token & !(REQUEST | RESPONSE);
+        if token & REQUEST != 0 {
+            self.fail_branch(now, id);
+        } else if token & RESPONSE != 0 {
+            self.reopen_reply(id);
+        }
+        self.publish_gauges();
+    }
+
+    /// A branch that cannot be sent ends like one answered 503 (RFC 3261 §16.9), and one whose
+    /// flow is gone with 430 (RFC 5626 §5.3).
+    fn fail_branch(&mut self, now: Instant, id: u64) {
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let Some(branch) = transit.branch.as_mut() else {
+            return;
+        };
+        if !branch.client.on_transport_error() {
+            return;
+        }
+        branch.ringing = None;
+        if self.try_next(now, id) {
+            return;
+        }
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let (method, dialog) = (transit.request.method(), transit.dialog);
+        let is_flow = matches!(transit.route.to, Destination::Flow(_));
+        let is_stream = self.protocol_of(self.transits.get(&id).map_or(0, |t| t.route.listener()));
+        let answer = match is_flow && is_stream.is_stream() {
+            true => (430, "Flow Failed"),
+            false => (503, "Service Unavailable"),
+        };
+        self.respond(now, id, answer, b"");
+        self.end_failed_call(now, id);
+        if method == Method::Bye {
+            self.end_dialog(now, dialog);
+        }
+    }
+
+    /// The connection of a request is closed: its response goes to a new one to the sent-by of its
+    /// Via (RFC 3261 §18.2.2), once.
+    fn reopen_reply(&mut self, id: u64) {
+        let Some(transit) = self.transits.get_mut(&id) else {
+            return;
+        };
+        let sent_by = transit.sent_by.take();
+        let (Some(peer), Some(packet)) = (sent_by, transit.server.last().cloned()) else {
+            return;
+        };
+        let listener = transit.reply_to.listener;
+        if self.protocol_of(listener).is_stream() {
+            let to = Destination::Open {
+                listener,
+                peer,
+                server_name: None,
+            };
+            self.send(to, packet);
         }
     }
 }

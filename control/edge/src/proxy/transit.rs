@@ -3,25 +3,38 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::Registering;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
 use crate::transaction::{Client, Packet, Server};
+use crate::transport::{Destination, Flow};
 
 /// A relayed request. Serial failover and own forking will make `branch` a list.
 #[derive(Debug)]
 pub(crate) struct Transit {
     pub(crate) request: Message,
-    pub(crate) source: SocketAddr,
-    /// The socket it came by, and where its responses go.
-    pub(crate) listener: usize,
-    pub(crate) reply_to: SocketAddr,
+    pub(crate) source: Flow,
+    /// Where its responses go.
+    pub(crate) reply_to: Flow,
+    /// The address in its Via, where they go if that way is closed.
+    pub(crate) sent_by: Option<SocketAddr>,
     pub(crate) key: Box<[u8]>,
     /// The To tag of responses we make ourselves.
     pub(crate) own_tag: String,
     pub(crate) server: Server,
+    /// What it asks for, if it is a REGISTER that the edge takes part in.
+    pub(crate) registering: Option<Box<Registering>>,
     pub(crate) route: Route,
     pub(crate) branch: Option<Branch>,
+    /// The transaction in the branch parameter of `branch`; of the first one, the transit's own.
+    pub(crate) number: u64,
+    /// Branches that were given up for another target.
+    pub(crate) spent: Vec<Spent>,
+    /// The next target is tried then, unless something was heard of this one.
+    pub(crate) answer_by: Option<Instant>,
+    /// A provisional response with a body has passed.
+    pub(crate) had_early_media: bool,
     pub(crate) dialog: Option<u64>,
     /// Sender, if the request belongs to a call.
     pub(crate) side: Side,
@@ -31,6 +44,10 @@ pub(crate) struct Transit {
     pub(crate) offered: bool,
     /// A CANCEL came; these Reason rows go with ours.
     pub(crate) cancelled: Option<Vec<u8>>,
+    /// The edge ended its call before it was answered.
+    pub(crate) is_ended: bool,
+    /// The edge ended its call; the caller is told then if the callee does not answer the CANCEL.
+    pub(crate) give_up: Option<Instant>,
     /// The media relay failed on its 2xx: the callee gets this ACK for each.
     pub(crate) refused: Option<Packet>,
     /// The earliest entry of this transit in the timer heap.
@@ -39,6 +56,14 @@ pub(crate) struct Transit {
     pub(crate) is_unacknowledged: bool,
     /// Bytes that it counts for.
     pub(crate) weight: usize,
+}
+
+/// A branch that was given up for another target. It sends nothing by itself.
+#[derive(Debug)]
+pub(crate) struct Spent {
+    pub(crate) number: u64,
+    pub(crate) branch: Branch,
+    pub(crate) to: Destination,
 }
 
 /// The way a request was sent.
@@ -58,6 +83,8 @@ impl Transit {
         let branch = self.branch.as_ref();
         [
             self.server.next_timeout(),
+            self.give_up,
+            self.answer_by,
             branch.and_then(|b| b.client.next_timeout()),
             branch.and_then(|b| b.own.as_ref()?.next_timeout()),
             branch.and_then(|b| b.ringing),

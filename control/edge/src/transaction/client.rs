@@ -1,19 +1,41 @@
-//! Client transactions (RFC 3261 §17.1, RFC 6026 §7.2) over an unreliable transport.
+//! Client transactions (RFC 3261 §17.1, RFC 6026 §7.2, §8.4).
 
 use std::time::Instant;
 
 use super::timer::{Timer, TimerTable, Timers};
-use super::{Kind, Packet};
+use super::{Carrier, Kind, Packet};
 
 /// One client transaction: a request that was sent and waits for its response.
 #[derive(Debug)]
 pub(crate) struct Client {
     kind: Kind,
+    carrier: Carrier,
     state: State,
+    cancel: Cancel,
     timers: TimerTable,
     interval: std::time::Duration,
     request: Packet,
     ack: Option<Packet>,
+}
+
+/// Whether a CANCEL is wanted for an INVITE, and has gone (RFC 3261 §9.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cancel {
+    Unwanted,
+    /// It waits for a provisional response.
+    Wanted,
+    Sent,
+}
+
+/// What a wish to cancel comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CancelStep {
+    /// Build the CANCEL and send it in a transaction of its own, now.
+    Send,
+    /// Not before a provisional response: [`Client::take_cancel`] tells when.
+    Wait,
+    /// It went before, or there is nothing to cancel: the request is answered, or no INVITE.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +64,30 @@ pub(crate) enum ClientAction {
 }
 
 impl Client {
-    /// Starts the transaction; the owner sends `request` once.
+    /// Starts the transaction over datagrams; the owner sends `request` once.
+    #[cfg(test)]
     pub(crate) fn start(kind: Kind, request: Packet, timers: &Timers, now: Instant) -> Self {
+        Self::start_over(Carrier::Datagram, kind, request, timers, now)
+    }
+
+    /// Starts the transaction; the owner sends `request` once.
+    pub(crate) fn start_over(
+        carrier: Carrier,
+        kind: Kind,
+        request: Packet,
+        timers: &Timers,
+        now: Instant,
+    ) -> Self {
         let mut table = TimerTable::default();
-        table.set(Timer::Retransmit, now + timers.t1);
+        if carrier == Carrier::Datagram {
+            table.set(Timer::Retransmit, now + timers.t1);
+        }
         table.set(Timer::GiveUp, now + timers.transaction());
         Self {
             kind,
+            carrier,
             state: State::Sent,
+            cancel: Cancel::Unwanted,
             timers: table,
             interval: timers.t1,
             request,
@@ -68,8 +106,8 @@ impl Client {
         match (self.kind, status) {
             (_, ..200) if open => {
                 self.state = State::Proceeding;
-                if self.kind == Kind::Invite {
-                    // Timer C of the proxy takes over.
+                // Timer C of the proxy takes over, unless a CANCEL waits for its effect.
+                if self.kind == Kind::Invite && self.cancel != Cancel::Sent {
                     self.timers.stop_all();
                 }
                 ClientAction::Deliver
@@ -86,8 +124,8 @@ impl Client {
             (Kind::Invite, 300..) if open => {
                 self.state = State::Completed;
                 self.timers.stop_all();
-                // Timer D: at least 32 s, or as long as a peer with our T1 repeats itself.
-                self.timers.set(Timer::Linger, now + timers.transaction());
+                let linger = self.carrier.absorbs(timers.timer_d());
+                self.timers.set(Timer::Linger, now + linger);
                 ClientAction::DeliverAndAck
             }
             (Kind::Invite, 300..) if self.state == State::Completed => self
@@ -98,11 +136,47 @@ impl Client {
                 self.state = State::Completed;
                 self.request = Packet::default();
                 self.timers.stop_all();
-                self.timers.set(Timer::Linger, now + timers.t4);
+                let linger = self.carrier.absorbs(timers.t4);
+                self.timers.set(Timer::Linger, now + linger);
                 ClientAction::Deliver
             }
             _ => ClientAction::Nothing,
         }
+    }
+
+    /// Somebody wants the INVITE cancelled.
+    pub(crate) fn cancel(&mut self, timers: &Timers, now: Instant) -> CancelStep {
+        match (self.kind, self.state, self.cancel) {
+            (Kind::Invite, State::Sent, Cancel::Unwanted | Cancel::Wanted) => {
+                self.cancel = Cancel::Wanted;
+                CancelStep::Wait
+            }
+            (Kind::Invite, State::Proceeding, Cancel::Unwanted | Cancel::Wanted) => {
+                self.cancel = Cancel::Sent;
+                // A peer that answers neither is given up (RFC 3261 §9.1).
+                self.timers.set(Timer::GiveUp, now + timers.transaction());
+                CancelStep::Send
+            }
+            _ => CancelStep::Over,
+        }
+    }
+
+    /// After a provisional response: whether a CANCEL waited for it and goes now. True once.
+    pub(crate) fn take_cancel(&mut self, timers: &Timers, now: Instant) -> bool {
+        self.cancel == Cancel::Wanted
+            && self.state == State::Proceeding
+            && self.cancel(timers, now) == CancelStep::Send
+    }
+
+    /// The transport failed to send (RFC 3261 §17.1.4). True if the transaction user is told, who
+    /// takes it for a 503; then the transaction is over.
+    pub(crate) fn on_transport_error(&mut self) -> bool {
+        let is_told = self.is_open();
+        // RFC 6026 §7.2: an ACK that cannot be sent says nothing new about the call.
+        if is_told || self.state == State::Completed {
+            self.terminate();
+        }
+        is_told
     }
 
     /// Keeps the ACK for repeated final responses; the request is not needed any more.

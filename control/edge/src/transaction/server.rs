@@ -1,14 +1,15 @@
-//! Server transactions (RFC 3261 §17.2, RFC 6026 §7.1) over an unreliable transport.
+//! Server transactions (RFC 3261 §17.2, RFC 6026 §7.1, §8.4).
 
 use std::time::Instant;
 
 use super::timer::{Timer, TimerTable, Timers};
-use super::{Kind, Packet};
+use super::{Carrier, Kind, Packet};
 
 /// One server transaction: a request that was received and needs a response.
 #[derive(Debug)]
 pub(crate) struct Server {
     kind: Kind,
+    carrier: Carrier,
     state: State,
     timers: TimerTable,
     interval: std::time::Duration,
@@ -38,9 +39,17 @@ pub(crate) enum ServerAction {
 }
 
 impl Server {
+    /// A request that came in a datagram.
+    #[cfg(test)]
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::start_over(Carrier::Datagram, kind)
+    }
+
+    /// A request that was received.
+    pub(crate) fn start_over(carrier: Carrier, kind: Kind) -> Self {
         Self {
             kind,
+            carrier,
             state: State::Open,
             timers: TimerTable::default(),
             interval: std::time::Duration::ZERO,
@@ -75,13 +84,16 @@ impl Server {
                 self.state = State::Completed;
                 self.last = Some(packet);
                 self.interval = timers.t1;
-                self.timers.set(Timer::Retransmit, now + timers.t1);
+                if self.carrier == Carrier::Datagram {
+                    self.timers.set(Timer::Retransmit, now + timers.t1);
+                }
                 self.timers.set(Timer::GiveUp, now + timers.transaction());
             }
             (State::Open, Kind::NonInvite, _) => {
                 self.state = State::Completed;
                 self.last = Some(packet);
-                self.timers.set(Timer::Linger, now + timers.transaction());
+                let linger = self.carrier.absorbs(timers.transaction());
+                self.timers.set(Timer::Linger, now + linger);
             }
             (State::Accepted, Kind::Invite, 200..300) => {}
             _ => return false,
@@ -96,12 +108,23 @@ impl Server {
                 self.state = State::Confirmed;
                 self.last = None;
                 self.timers.stop_all();
-                self.timers.set(Timer::Linger, now + timers.t4);
+                let linger = self.carrier.absorbs(timers.t4);
+                self.timers.set(Timer::Linger, now + linger);
                 true
             }
             State::Accepted => false,
             _ => true,
         }
+    }
+
+    /// The transport failed to send a response (RFC 3261 §17.2.4, RFC 6026 §7.1). True if the
+    /// transaction user is told. The machine stays: the request may come again, by another way.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a response is sent again by its owner")
+    )]
+    pub(crate) fn on_transport_error(&self) -> bool {
+        self.state != State::Terminated
     }
 
     pub(crate) fn on_timeout(&mut self, timers: &Timers, now: Instant) -> ServerAction {
@@ -137,6 +160,11 @@ impl Server {
     /// The final response is not sent again by itself, only when the request is.
     pub(crate) fn stop_repeating(&mut self) {
         self.timers.stop(Timer::Retransmit);
+    }
+
+    /// The last response, while it may have to be sent again.
+    pub(crate) fn last(&self) -> Option<&Packet> {
+        self.last.as_ref()
     }
 
     /// No final response yet.

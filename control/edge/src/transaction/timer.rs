@@ -32,6 +32,11 @@ impl Timers {
     pub fn transaction(&self) -> Duration {
         self.t1.saturating_mul(64)
     }
+
+    /// Timer D: at least 32 s (RFC 3261 §17.1.1.2), or as long as a peer with our T1 repeats itself.
+    pub(crate) fn timer_d(&self) -> Duration {
+        self.transaction().max(Duration::from_secs(32))
+    }
 }
 
 /// Purpose of a running timer.

@@ -339,7 +339,10 @@ fn call_from_the_upstream_goes_to_its_request_uri() {
 #[test]
 fn two_families_get_two_record_routes() {
     let (edge6, bob6) = ("[2001:db8::1]:5060", "[2001:db8::9]:5070");
-    let mut world = World::with(|c| c.upstream = addr(bob6), &[EDGE, edge6]);
+    let mut world = World::with(
+        |c| c.upstreams[0].targets[0].address = addr(bob6),
+        &[EDGE, edge6],
+    );
     let sent = world.recv(ALICE, &invite("alice"));
     let invite = sent[1].clone();
     assert_eq!((invite.to, invite.listener), (addr(bob6), 1));

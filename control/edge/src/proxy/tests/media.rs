@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::{CORE, Profile};
 
 fn in_dialog(method: &str, number: u32, from_bob: bool, route: &str, body: &str) -> String {
     let (uri, via, tags) = if from_bob {
@@ -257,9 +258,10 @@ fn answer_that_cannot_be_anchored_ends_the_callees_side() {
 fn directions_and_options_follow_the_side() {
     let mut world = World::with(
         |c| {
-            c.ng_options.direction = Some(("ext".into(), "int".into()));
-            c.ng_options.toward_client = vec![("ICE".into(), "remove".into())];
-            c.ng_options.flags = vec!["strict-source".into()];
+            c.zones[PUBLIC].media_interface = Some("ext".into());
+            c.zones[CORE].media_interface = Some("int".into());
+            c.zones[PUBLIC].media_options = vec![("ICE".into(), "remove".into())];
+            c.media_flags = vec!["strict-source".into()];
         },
         &[EDGE],
     );
@@ -296,4 +298,33 @@ fn sealed_bodies_are_refused() {
     let invite = invite("x").replace("application/sdp", "multipart/signed;boundary=b");
     let out = world.recv(ALICE, &invite);
     assert_eq!(out[1].line(), "SIP/2.0 493 Undecipherable");
+}
+
+#[test]
+fn profile_of_a_zone_sets_the_transport_toward_it() {
+    let mut world = World::with(
+        |c| {
+            c.zones[PUBLIC].media = Profile::Webrtc;
+            c.zones[CORE].media = Profile::Plain;
+            c.zones[CORE].media_options = vec![("ICE".into(), "optional".into())];
+        },
+        &[EDGE],
+    );
+    call(&mut world);
+    let keys = |n: usize, key: &str| {
+        let extra = world.requests[n].extra.iter().filter(|(k, _)| k == key);
+        extra.map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(0, "transport-protocol"), ["RTP/AVP"]);
+    assert_eq!(keys(0, "DTLS"), ["off"]);
+    assert_eq!(
+        keys(0, "ICE"),
+        ["optional"],
+        "what is said for the zone counts"
+    );
+    // The answer goes to the other zone, by the transport of the offer.
+    assert!(keys(1, "transport-protocol").is_empty());
+    assert_eq!(keys(1, "ICE"), ["force"]);
+    assert_eq!(keys(1, "SDES"), ["off"]);
+    assert_eq!(world.requests[1].flags, ["generate-mid"]);
 }

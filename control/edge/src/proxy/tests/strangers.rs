@@ -73,7 +73,7 @@ fn a_refused_change_teaches_nothing_of_its_author() {
         .next()
         .unwrap()
         .party(Side::Caller);
-    assert_eq!(party.source, addr(ALICE));
+    assert_eq!(party.flow.peer, addr(ALICE));
     let again = moved
         .replace("z9hG4bKmv", "z9hG4bKmw")
         .replace("2 INVITE", "3 INVITE");
@@ -87,7 +87,7 @@ fn a_refused_change_teaches_nothing_of_its_author() {
         .next()
         .unwrap()
         .party(Side::Caller);
-    assert_eq!(party.source, addr("198.51.100.8:5060"));
+    assert_eq!(party.flow.peer, addr("198.51.100.8:5060"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub enum Place {
 
 impl Place {
     /// The place of a byte offset in `text`.
-    pub(super) fn of(text: &str, offset: usize) -> Self {
+    pub fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self::File {
@@ -46,13 +46,16 @@ impl Place {
 
 /// A value and where it was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) at: Place,
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub at: Place,
 }
 
 impl<T> Placed<T> {
-    pub(super) fn flag(name: &'static str, value: T) -> Self {
+    /// A value of a flag of the command line.
+    pub fn flag(name: &'static str, value: T) -> Self {
         Self {
             value,
             at: Place::Flag(name),
@@ -94,7 +97,7 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// The entry of `valid` that `word` was probably meant to be.
-pub(super) fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
+pub fn nearest<'v>(word: &str, valid: &[&'v str]) -> Option<&'v str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     valid
         .iter()

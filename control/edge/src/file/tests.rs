@@ -1,0 +1,269 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeTable;
+use windlass_toml::{Place, Reader};
+
+use super::{Read, read};
+use crate::config::{
+    ClientCertificates, ListenerKind, PingMethod, Profile, Protocol, RegisterMode, Trust,
+};
+
+const WHOLE: &str = r#"
+[edge]
+domains = ["example.com", "SIP.example.com"]
+max_call = "12h"
+calls = 2000
+
+[[zone]]
+name = "public"
+trust = "untrusted"
+media = "opportunistic"
+media_interface = "ext"
+[[zone.listen]]
+proto = "udp"
+bind = "192.0.2.10:5060"
+advertise = "198.51.100.10"
+[[zone.listen]]
+proto = "tls"
+bind = "192.0.2.10:5061"
+advertise = "sip.example.com"
+cert = [{ names = ["sip.example.com"], chain = "tls/chain.pem", key = "/etc/key.pem" }]
+client_ca = "tls/phones.pem"
+[[zone.listen]]
+proto = "wss"
+bind = "192.0.2.10:8443"
+origins = ["https://phone.example.com"]
+cert = [{ chain = "tls/chain.pem", key = "tls/key.pem" }]
+
+[[zone]]
+name = "core"
+trust = "inside"
+media = "plain"
+media_interface = "int"
+[[zone.listen]]
+proto = "udp"
+bind = "10.0.0.10:5060"
+
+[[link]]
+zones = ["public", "core"]
+session_timer = { min_se = "2m" }
+
+[[upstream]]
+name = "pbx"
+zone = "core"
+[[upstream.target]]
+uri = "sip:10.0.0.21"
+[[upstream.target]]
+uri = "sip:10.0.0.22:5070;transport=tcp"
+
+[[route]]
+match = { domain = "example.com", from_zone = "public" }
+to = ["pbx"]
+
+[register]
+mode = "alias"
+nat_ping = { every = "30s", method = "options" }
+max_contacts_per_aor = 3
+"#;
+
+fn reading(text: &str) -> (Option<Read>, Vec<(usize, String)>) {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut reader = Reader::new(text);
+    let found = read(&mut reader, document.get_ref(), Path::new("/etc/windlass"));
+    let problems = reader.problems.into_iter().map(|problem| {
+        let line = match problem.at {
+            Place::File { line, .. } => line,
+            _ => 0,
+        };
+        (line, problem.message)
+    });
+    (found, problems.collect())
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let (found, problems) = reading(WHOLE);
+    assert_eq!(problems, []);
+    let found = found.unwrap();
+    let config = &found.config;
+    let [public, core] = &*config.zones else {
+        panic!("{config:?}");
+    };
+    assert_eq!(
+        (public.trust, core.trust),
+        (Trust::Untrusted, Trust::Inside)
+    );
+    assert_eq!(
+        (public.media, core.media),
+        (Profile::Opportunistic, Profile::Plain)
+    );
+    assert_eq!(public.media_interface.as_deref(), Some("ext"));
+    let protocols: Vec<_> = public.listeners.iter().map(|l| l.kind.protocol()).collect();
+    assert_eq!(protocols, [Protocol::Udp, Protocol::Tls, Protocol::Wss]);
+    let [_, tls, wss] = &*public.listeners else {
+        panic!("{public:?}");
+    };
+    let ListenerKind::Tls(tls) = &tls.kind else {
+        panic!("{tls:?}");
+    };
+    let [certificate] = &*tls.certificates else {
+        panic!("{tls:?}");
+    };
+    // Names of files are relative to the file; whole paths stay.
+    assert_eq!(
+        certificate.chain,
+        PathBuf::from("/etc/windlass/tls/chain.pem")
+    );
+    assert_eq!(certificate.key, PathBuf::from("/etc/key.pem"));
+    let ca = PathBuf::from("/etc/windlass/tls/phones.pem");
+    assert_eq!(tls.clients, ClientCertificates::Optional(ca));
+    let ListenerKind::Wss(tls, ws) = &wss.kind else {
+        panic!("{wss:?}");
+    };
+    assert_eq!(tls.certificates[0].names, ["*"]);
+    assert_eq!(ws.origins, ["https://phone.example.com"]);
+    let [pbx] = &*config.upstreams else {
+        panic!("{config:?}");
+    };
+    let targets: Vec<_> = pbx
+        .targets
+        .iter()
+        .map(|target| (target.address.to_string(), target.protocol))
+        .collect();
+    let expected = [
+        ("10.0.0.21:5060".to_owned(), Protocol::Udp),
+        ("10.0.0.22:5070".to_owned(), Protocol::Tcp),
+    ];
+    assert_eq!((pbx.zone, &*targets), (1, &expected[..]));
+    let rule = &config.routes[0];
+    assert_eq!(
+        (rule.from_zone, rule.domain.as_deref(), rule.to),
+        (Some(0), Some("example.com"), 0)
+    );
+    let register = &config.register;
+    assert_eq!(register.mode, RegisterMode::Alias);
+    assert_eq!(register.domains, ["example.com", "sip.example.com"]);
+    assert_eq!(register.nat_ping, Duration::from_secs(30));
+    assert_eq!(register.nat_ping_method, PingMethod::Options);
+    assert_eq!(register.max_contacts_per_aor, 3);
+    assert_eq!(config.session_timer.min_se, Duration::from_secs(120));
+    assert_eq!(config.tables.dialogs, 2000);
+    assert_eq!(config.max_call, Duration::from_secs(43_200));
+    let interfaces: Vec<_> = found.interfaces.iter().map(|name| &*name.value).collect();
+    assert_eq!(interfaces, ["ext", "int"]);
+    assert!(found.ng.is_none());
+}
+
+/// The whole file with one text in the place of another: what is said of it.
+fn complaint(old: &str, new: &str) -> String {
+    let text = WHOLE.replacen(old, new, 1);
+    assert_ne!(text, WHOLE, "{old}");
+    let (_, problems) = reading(&text);
+    let at = text.find(new).unwrap_or_default();
+    let line = text[..at].matches('\n').count() + 1;
+    let lines = line..=line + new.matches('\n').count() + 3;
+    // What follows from it is told as well.
+    let Some((place, message)) = problems.first() else {
+        panic!("{new}: nothing is said");
+    };
+    assert!(lines.contains(place) || *place == 0, "{place}: {message}");
+    message.clone()
+}
+
+#[test]
+fn each_mistake_is_named_with_its_place() {
+    for (old, new, expected) in [
+        (
+            "trust = \"untrusted\"",
+            "trust = \"outside\"",
+            "`trust` is \"outside\", expected one of untrusted, peer, inside; did you mean \"inside\"?",
+        ),
+        (
+            "media = \"plain\"",
+            "medai = \"plain\"",
+            "unknown key `medai` in [zone]; did you mean `media`?",
+        ),
+        (
+            "name = \"core\"\ntrust",
+            "name = \"public\"\ntrust",
+            "there are two zones called \"public\"",
+        ),
+        (
+            "bind = \"10.0.0.10:5060\"",
+            "bind = \"192.0.2.10:5060\"",
+            "192.0.2.10:5060 is listened on twice",
+        ),
+        (
+            "proto = \"udp\"\nbind = \"10.0.0.10:5060\"",
+            "bind = \"10.0.0.10:5060\"",
+            "a listener has no `proto`",
+        ),
+        (
+            "client_ca = \"tls/phones.pem\"",
+            "require_client_cert = true",
+            "client certificates need `client_ca`, the authorities that issue them",
+        ),
+        (
+            "advertise = \"198.51.100.10\"",
+            "origins = []",
+            "`origins` has no meaning for `proto = \"udp\"`",
+        ),
+        (
+            "advertise = \"198.51.100.10\"",
+            "advertise = \"a b\"",
+            "`advertise` is \"a b\", expected a host or a host and port such as \
+             \"sip.example.com:5061\"",
+        ),
+        (
+            "uri = \"sip:10.0.0.21\"",
+            "uri = \"sip:pbx.example.com\"",
+            "`uri` is \"sip:pbx.example.com\", expected a SIP URI with an address such as \
+             \"sip:192.0.2.1:5060\" or \"sip:192.0.2.1;transport=tcp\"",
+        ),
+        (
+            "to = [\"pbx\"]",
+            "to = [\"pdx\"]",
+            "no upstream is called \"pdx\"; did you mean \"pbx\"?",
+        ),
+        (
+            "from_zone = \"public\"",
+            "from_zone = \"publik\"",
+            "no zone is called \"publik\"; did you mean \"public\"?",
+        ),
+        (
+            "min_se = \"2m\"",
+            "min_se = \"30s\"",
+            "`min_se` is \"30s\", expected a time from 90s to 1d, such as \"90s\"",
+        ),
+        (
+            "domains = [\"example.com\"",
+            "domains = [\"example..com\"",
+            "\"example..com\" is no domain name",
+        ),
+        (
+            "every = \"30s\"",
+            "every = 30",
+            "`every` is an integer, expected a time from 0ms to 1d, such as \"30s\"",
+        ),
+    ] {
+        assert_eq!(complaint(old, new), expected);
+    }
+}
+
+#[test]
+fn streams_and_datagrams_share_an_address() {
+    let text = WHOLE.replace("bind = \"192.0.2.10:5061\"", "bind = \"192.0.2.10:5060\"");
+    assert_eq!(reading(&text).1, []);
+}
+
+#[test]
+fn nothing_is_read_of_an_edge_without_zones() {
+    let (found, problems) = reading("[register]\nmode = \"path\"\n");
+    assert!(found.is_none());
+    assert_eq!(
+        problems,
+        [(0, "the edge needs at least one [[zone]]".to_owned())]
+    );
+}

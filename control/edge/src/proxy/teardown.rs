@@ -1,0 +1,437 @@
+//! Calls that the edge ends itself (spec §9), the session timers that make it (RFC 4028), and the
+//! list of calls for those who ask.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::{Proxy, Timed};
+use crate::cookie::Branch as BranchId;
+use crate::dialog::{Dialog, Ended, State};
+use crate::limits;
+use crate::message::span::number;
+use crate::message::{HeaderId, Message, Method, NameAddr, Uri, values};
+use crate::side::Side;
+use crate::stats::Stats;
+use crate::transaction::{Client, ClientAction, Kind, Packet};
+use crate::transport::Destination;
+
+/// A request of our own in a call.
+#[derive(Debug)]
+pub(super) struct Own {
+    client: Client,
+    to: Destination,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// Not answered.
+    Early,
+    /// Answered.
+    Confirmed,
+    /// Over; it is remembered for messages that cross.
+    Ended,
+}
+
+/// A call as the edge sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Call {
+    /// Number of the call in this edge.
+    pub id: u64,
+    /// Call-ID, as the caller wrote it.
+    pub call_id: String,
+    /// How far it is.
+    pub state: CallState,
+    /// The URI of its From.
+    pub caller: String,
+    /// The Request-URI of its INVITE.
+    pub callee: String,
+    /// Address that the caller sends from.
+    pub source: std::net::SocketAddr,
+    /// Address that the call was sent to.
+    pub target: std::net::SocketAddr,
+    /// Names of the zones of caller and callee.
+    pub zones: (String, String),
+    /// Since its INVITE.
+    pub age: Duration,
+    /// Since it was answered.
+    pub answered: Option<Duration>,
+}
+
+/// Which calls; without any of these, all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// The one with this number.
+    pub id: Option<u64>,
+    /// User of the From or of the Request-URI.
+    pub user: Option<String>,
+    /// Those from this address.
+    pub source: Option<IpAddr>,
+    /// Those to this address.
+    pub target: Option<IpAddr>,
+    /// Those that are so far.
+    pub state: Option<CallState>,
+}
+
+impl Proxy {
+    /// The calls that `filter` names, at most `most`.
+    pub(crate) fn calls(&self, now: Instant, filter: &CallFilter, most: usize) -> Vec<Call> {
+        let all = self
+            .dialogs
+            .iter()
+            .filter(|(id, dialog)| filter.takes(**id, dialog));
+        all.take(most)
+            .map(|(id, dialog)| self.call(now, *id, dialog))
+            .collect()
+    }
+
+    /// Ends the calls that `filter` names, at most `most`; how many those were.
+    pub(crate) fn end_calls(
+        &mut self,
+        now: Instant,
+        filter: &CallFilter,
+        most: usize,
+        (cause, text): (u16, &str),
+    ) -> usize {
+        let live = |dialog: &Dialog| dialog.state != State::Ended;
+        let all = self.dialogs.iter();
+        let chosen = all.filter(|(id, dialog)| live(dialog) && filter.takes(**id, dialog));
+        let chosen: Vec<u64> = chosen.map(|(id, _)| *id).take(most).collect();
+        for id in &chosen {
+            self.end_call(now, *id, cause, text);
+        }
+        self.publish_gauges();
+        chosen.len()
+    }
+
+    fn call(&self, now: Instant, id: u64, dialog: &Dialog) -> Call {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let zone = |side: Side| {
+            let zone = self.config.zones.get(dialog.party(side).zone);
+            zone.map_or_else(String::new, |zone| zone.name.clone())
+        };
+        Call {
+            id,
+            call_id: text(&dialog.call_id),
+            state: dialog.state.into(),
+            caller: text(uri_of(&dialog.ends[0])),
+            callee: text(&dialog.request_uri),
+            source: dialog.party(Side::Caller).flow.peer,
+            target: dialog.party(Side::Callee).flow.peer,
+            zones: (zone(Side::Caller), zone(Side::Callee)),
+            age: now.saturating_duration_since(dialog.began),
+            answered: dialog
+                .answered_at
+                .map(|at| now.saturating_duration_since(at)),
+        }
+    }
+
+    /// Ends a call: a confirmed one by BYE to both sides, the caller's not before its ACK; an early
+    /// one by CANCEL, and 480 to the caller if nobody answers that in time.
+    pub(crate) fn end_call(&mut self, now: Instant, id: u64, cause: u16, text: &str) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if dialog.ended.is_some() {
+            return;
+        }
+        let text: String = text
+            .chars()
+            .filter(|c| !matches!(c, '"' | '\\') && !c.is_control())
+            .collect();
+        let reason = format!("Reason: SIP;cause={cause};text=\"{text}\"\r\n").into_bytes();
+        let confirmed = dialog.state == State::Confirmed;
+        dialog.ended = Some(Ended {
+            reason: reason.clone().into(),
+            caller_waits: confirmed && !dialog.acknowledged,
+        });
+        let invite = dialog.invite;
+        if dialog.state == State::Early {
+            if let Some(transit) = self.transits.get_mut(&invite) {
+                transit.cancelled.get_or_insert(reason);
+                transit.is_ended = true;
+                transit.give_up = Some(now + limits::CANCEL_ANSWER);
+            }
+            self.cancel_branch(now, invite);
+            self.schedule(invite);
+            self.end_dialog(now, Some(id));
+            return;
+        }
+        self.say_bye(now, id, Side::Callee);
+        if dialog_waits(self.dialogs.get(&id)) {
+            let by = now + self.config.timers.transaction();
+            self.end_dialog(now, Some(id));
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.expires = by;
+            }
+            self.schedule_dialog(id);
+        } else {
+            self.say_bye(now, id, Side::Caller);
+            self.end_dialog(now, Some(id));
+        }
+    }
+
+    /// The caller acknowledged the 2xx, or had the time to.
+    pub(super) fn on_acknowledged(&mut self, now: Instant, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        dialog.acknowledged = true;
+        let Some(ended) = dialog.ended.as_mut().filter(|ended| ended.caller_waits) else {
+            return;
+        };
+        ended.caller_waits = false;
+        dialog.expires = now + self.config.timers.t4;
+        self.schedule_dialog(id);
+        self.say_bye(now, id, Side::Caller);
+    }
+
+    /// Sends our BYE to a side, in a transaction of its own.
+    fn say_bye(&mut self, now: Instant, id: u64, side: Side) {
+        let transaction = self.unique();
+        let Some(dialog) = self.dialogs.get(&id) else {
+            return;
+        };
+        let party = dialog.party(side);
+        let hop = match party.routes.first() {
+            Some(route) => hop_of(uri_of(route)),
+            None => hop_of(&party.target).filter(|_| !party.nat),
+        };
+        let Ok(route) = self.toward_party(party, hop, 0) else {
+            return;
+        };
+        let Some(bye) = self.bye(dialog, side, route.listener(), transaction) else {
+            return;
+        };
+        self.begin_own(now, transaction, route.to, bye.into());
+    }
+
+    /// Sends a request of our own until it is answered. Its branch names `transaction`; one that is
+    /// under way stays.
+    pub(super) fn begin_own(
+        &mut self,
+        now: Instant,
+        transaction: u64,
+        to: Destination,
+        packet: Packet,
+    ) {
+        if self.own.contains_key(&transaction) {
+            return;
+        }
+        let timers = self.config.timers;
+        let carrier = self.carrier(to.listener());
+        let client = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
+        let own = Own {
+            client,
+            to: to.clone(),
+        };
+        self.own.insert(transaction, own);
+        self.schedule_own(transaction);
+        self.send(to, packet);
+    }
+
+    /// Acknowledges a 2xx that nobody wants any more, and ends what it began.
+    pub(super) fn end_answer(&mut self, now: Instant, ok: &Message, to: Destination) {
+        let (first, second) = (self.unique(), self.unique());
+        let ack = self.to_callee(ok, "ACK", 0, to.listener(), first);
+        let bye = self.to_callee(ok, "BYE", 1, to.listener(), second);
+        self.send(to.clone(), ack.into());
+        self.begin_own(now, second, to, bye.into());
+    }
+
+    /// A BYE as the other side would send it: its From, the next CSeq after what it used.
+    fn bye(&self, dialog: &Dialog, side: Side, listener: u16, transaction: u64) -> Option<Vec<u8>> {
+        let party = dialog.party(side);
+        let [caller, callee] = &dialog.ends;
+        let (from, to) = match side {
+            Side::Callee => (caller, callee),
+            Side::Caller => (callee, caller),
+        };
+        let listener = self.listener(listener)?;
+        let cseq = dialog.last_cseq(side.other()).saturating_add(1).to_string();
+        let mut branch = String::new();
+        BranchId {
+            shard: self.shard,
+            transaction,
+            loop_hash: 0,
+        }
+        .write(self.key, &mut branch);
+        let mut out = Vec::with_capacity(512);
+        let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+        add(&[b"BYE ", &party.target, b" SIP/2.0\r\nVia: SIP/2.0/"]);
+        add(&[
+            listener.protocol.via().as_bytes(),
+            b" ",
+            listener.advertised.as_bytes(),
+        ]);
+        add(&[
+            b";rport;branch=",
+            branch.as_bytes(),
+            b"\r\nMax-Forwards: 70\r\n",
+        ]);
+        for route in &party.routes {
+            add(&[b"Route: ", route, b"\r\n"]);
+        }
+        add(&[
+            b"From: ",
+            from,
+            b"\r\nTo: ",
+            to,
+            b"\r\nCall-ID: ",
+            &dialog.call_id,
+        ]);
+        add(&[b"\r\nCSeq: ", cseq.as_bytes(), b" BYE\r\n"]);
+        if let Some(ended) = &dialog.ended {
+            add(&[&ended.reason]);
+        }
+        add(&[b"Content-Length: 0\r\n\r\n"]);
+        Some(out)
+    }
+
+    /// A response to a request of our own; false if it is none.
+    pub(super) fn on_own_response(&mut self, now: Instant, id: u64, message: &Message) -> bool {
+        let timers = self.config.timers;
+        let Some(own) = self.own.get_mut(&id) else {
+            return false;
+        };
+        own.client
+            .on_response(message.parsed.status(), &timers, now);
+        self.schedule_own(id);
+        true
+    }
+
+    pub(super) fn on_own_timeout(&mut self, now: Instant, id: u64) {
+        let timers = self.config.timers;
+        let Some(own) = self.own.get_mut(&id) else {
+            return;
+        };
+        if own.client.next_timeout().is_none_or(|at| at > now) {
+            // A response moved it; that made an entry of its own.
+            return;
+        }
+        let action = own.client.on_timeout(&timers, now);
+        let to = own.to.clone();
+        if let ClientAction::Resend(packet) = action {
+            Stats::add(&self.stats.retransmissions);
+            self.send(to, packet);
+        }
+        self.schedule_own(id);
+    }
+
+    fn schedule_own(&mut self, id: u64) {
+        let Some(own) = self.own.get(&id) else {
+            return;
+        };
+        match own.client.next_timeout() {
+            Some(at) if !own.client.is_terminated() => {
+                self.timers.push(std::cmp::Reverse((at, Timed::Own(id))));
+            }
+            _ => drop(self.own.remove(&id)),
+        }
+    }
+
+    /// The Route values that lead from us to the sender of a message (RFC 3261 §12.1): the
+    /// Record-Route of a request in its order, that of a response above ours in reverse.
+    pub(super) fn routes_beyond(&self, message: &Message) -> Vec<Box<[u8]>> {
+        let bytes = &message.bytes;
+        let own = |value: &crate::message::Span| {
+            let addr = NameAddr::parse(bytes, *value).unwrap_or_default();
+            let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
+            self.is_own(bytes, uri.host, uri.port)
+        };
+        let rows = message.rows(HeaderId::RecordRoute);
+        let all = rows.flat_map(|row| values(bytes, row.value));
+        let mut routes: Vec<Box<[u8]>> = all
+            .take_while(|value| message.parsed.is_request() || !own(value))
+            .map(|value| message.text(value).into())
+            .collect();
+        if !message.parsed.is_request() {
+            routes.reverse();
+        }
+        routes
+    }
+
+    /// The Min-SE row of a 422 for a request whose session timer is too short (RFC 4028 §8.1).
+    pub(super) fn too_short(&self, message: &Message) -> Option<Vec<u8>> {
+        if !matches!(message.method(), Method::Invite | Method::Update) {
+            return None;
+        }
+        // Without the extension its sender would not understand the answer.
+        let asked =
+            session_expires(message).filter(|_| message.lists(HeaderId::Supported, "timer"))?;
+        let least = self.config.session_timer.min_se;
+        let row = || format!("Min-SE: {}\r\n", least.as_secs()).into_bytes();
+        (asked < least).then(row)
+    }
+
+    /// A call ends some time after the refresh that its parties agreed on did not come.
+    pub(super) fn follow_session_timer(&mut self, now: Instant, id: Option<u64>, ok: &Message) {
+        let Some((id, dialog)) = id.and_then(|id| Some((id, self.dialogs.get_mut(&id)?))) else {
+            return;
+        };
+        if dialog.state != State::Confirmed {
+            return;
+        }
+        let term = session_expires(ok).and_then(|se| now.checked_add(se + limits::SESSION_GRACE));
+        let expires = term.map_or(dialog.end_by, |at| at.min(dialog.end_by));
+        if expires != dialog.expires {
+            dialog.expires = expires;
+            self.schedule_dialog(id);
+        }
+    }
+}
+
+fn dialog_waits(dialog: Option<&Dialog>) -> bool {
+    let ended = dialog.and_then(|dialog| dialog.ended.as_ref());
+    ended.is_some_and(|ended| ended.caller_waits)
+}
+
+/// The seconds of a Session-Expires.
+fn session_expires(message: &Message) -> Option<Duration> {
+    let value = message.value(HeaderId::SessionExpires)?;
+    let digits = value.split(|b| *b == b';').next()?.trim_ascii();
+    Some(Duration::from_secs(number(digits, u32::MAX.into())?))
+}
+
+impl From<State> for CallState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Early => Self::Early,
+            State::Confirmed => Self::Confirmed,
+            State::Ended => Self::Ended,
+        }
+    }
+}
+
+impl CallFilter {
+    fn takes(&self, id: u64, dialog: &Dialog) -> bool {
+        let is_at = |wanted: Option<IpAddr>, side: Side| {
+            wanted.is_none_or(|ip| dialog.party(side).flow.peer.ip() == ip)
+        };
+        let has_user = |uri: &[u8], user: &str| {
+            let span = crate::message::Span::new(0, uri.len());
+            Uri::parse(uri, span).is_ok_and(|parsed| parsed.user.of(uri) == user.as_bytes())
+        };
+        let user = self.user.as_ref();
+        self.id.is_none_or(|wanted| wanted == id)
+            && self.state.is_none_or(|state| state == dialog.state.into())
+            && is_at(self.source, Side::Caller)
+            && is_at(self.target, Side::Callee)
+            && user.is_none_or(|user| {
+                has_user(uri_of(&dialog.ends[0]), user) || has_user(&dialog.request_uri, user)
+            })
+    }
+}
+
+/// The URI of a name-addr.
+fn uri_of(value: &[u8]) -> &[u8] {
+    let span = crate::message::Span::new(0, value.len());
+    let addr = NameAddr::parse(value, span).unwrap_or_default();
+    addr.uri.of(value)
+}
+
+fn hop_of(uri: &[u8]) -> Option<crate::route::Hop> {
+    let span = crate::message::Span::new(0, uri.len());
+    Uri::parse(uri, span).ok()?.hop(uri)
+}

@@ -1,0 +1,325 @@
+//! Registrations that pass through (spec §8): which address of record is reached by which flow, for
+//! how long, and the flows that have to be kept open.
+//!
+//! The registrar is elsewhere. This is an index of what it granted, as far as it passed here.
+
+pub(crate) mod token;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::limits;
+use crate::transport::Flow;
+
+pub(crate) use token::{FlowToken, TokenCheck};
+
+type Map<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
+
+/// One granted Contact.
+#[derive(Debug)]
+struct Binding {
+    aor: Box<[u8]>,
+    /// The URI of its Contact, as the phone wrote it.
+    contact: Box<[u8]>,
+    flow: Flow,
+}
+
+/// A flow that closes by itself when nothing is sent.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    heard: Instant,
+    /// Pings since then.
+    asked: u8,
+}
+
+/// Bindings of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Bindings {
+    bindings: HashMap<u64, Binding, foldhash::fast::RandomState>,
+    by_aor: Map<Box<[u8]>, Vec<u64>>,
+    by_flow: Map<Flow, Vec<u64>>,
+    kept: Map<Flow, Kept>,
+    last: u64,
+    /// Flows that got their first binding or lost their last.
+    changed: VecDeque<(Flow, bool)>,
+    timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timed {
+    Binding(u64),
+    /// Listener, peer, connection of a flow.
+    Flow(u16, std::net::SocketAddr, u64),
+}
+
+/// What the owner is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Send something to this flow.
+    Ping(Flow),
+    /// It did not answer; its bindings are gone.
+    Dead(Flow),
+}
+
+/// How flows are kept open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pings {
+    /// Silence after which one is sent; zero: none are.
+    pub(crate) pause: Duration,
+    /// Phones answer them, and are dead if they do not.
+    pub(crate) answered: bool,
+}
+
+impl Bindings {
+    pub(crate) fn len(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// How many Contacts of this address of record are bound, other than `contacts`.
+    pub(crate) fn others<'a>(
+        &self,
+        aor: &[u8],
+        contacts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> usize {
+        let of_aor = self.by_aor.get(aor).into_iter().flatten();
+        of_aor
+            .filter_map(|id| self.bindings.get(id))
+            .filter(|binding| !contacts.clone().any(|c| *c == *binding.contact))
+            .count()
+    }
+
+    /// The registrar granted this Contact until `expires`.
+    pub(crate) fn renew(&mut self, aor: &[u8], contact: &[u8], flow: Flow, expires: Instant) {
+        self.remove(aor, contact);
+        self.last += 1;
+        let id = self.last;
+        self.by_aor.entry(aor.into()).or_default().push(id);
+        let of_flow = self.by_flow.entry(flow).or_default();
+        of_flow.push(id);
+        if of_flow.len() == 1 {
+            self.changed.push_back((flow, true));
+        }
+        self.timers.push(Reverse((expires, Timed::Binding(id))));
+        let binding = Binding {
+            aor: aor.into(),
+            contact: contact.into(),
+            flow,
+        };
+        self.bindings.insert(id, binding);
+    }
+
+    /// Keeps a flow with bindings open from now on. `spread` puts the first ping somewhere in the
+    /// pause, so that those of many phones do not leave together.
+    pub(crate) fn keep(&mut self, flow: Flow, now: Instant, spread: u64, pings: Pings) {
+        if pings.pause.is_zero() || !self.by_flow.contains_key(&flow) {
+            return;
+        }
+        let kept = Kept {
+            heard: now,
+            asked: 0,
+        };
+        if self.kept.insert(flow, kept).is_none() {
+            let part = u32::try_from(spread % 1000).unwrap_or(0);
+            let first = pings.pause / 2 + pings.pause * part / 2000;
+            self.timers.push(Reverse((now + first, timed(flow))));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, aor: &[u8], contact: &[u8]) {
+        let ids = self.by_aor.get(aor).into_iter().flatten().copied();
+        let found = ids
+            .filter(|id| {
+                self.bindings
+                    .get(id)
+                    .is_some_and(|b| *b.contact == *contact)
+            })
+            .collect::<Vec<_>>();
+        found.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// All Contacts of an address of record are gone.
+    pub(crate) fn remove_all(&mut self, aor: &[u8]) {
+        let ids = self.by_aor.get(aor).cloned().unwrap_or_default();
+        ids.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// The connection is closed.
+    pub(crate) fn close(&mut self, flow: Flow) {
+        let ids = self.by_flow.get(&flow).cloned().unwrap_or_default();
+        ids.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// Something came by this flow.
+    pub(crate) fn heard(&mut self, flow: Flow, now: Instant) {
+        if !self.kept.is_empty()
+            && let Some(kept) = self.kept.get_mut(&flow)
+        {
+            kept.heard = now;
+            kept.asked = 0;
+        }
+    }
+
+    /// A flow that got its first binding or lost its last.
+    pub(crate) fn poll_flow(&mut self) -> Option<(Flow, bool)> {
+        self.changed.pop_front()
+    }
+
+    /// The addresses of record that are registered by this flow.
+    #[cfg(test)]
+    pub(crate) fn aors(&self, flow: Flow) -> Vec<&[u8]> {
+        let ids = self.by_flow.get(&flow).into_iter().flatten();
+        ids.filter_map(|id| Some(&*self.bindings.get(id)?.aor))
+            .collect()
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// What is due, one at a time; `None` once nothing is.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, pings: Pings) -> Option<Due> {
+        while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
+            if at > now {
+                return None;
+            }
+            self.timers.pop();
+            match timed {
+                Timed::Binding(id) => self.forget(id),
+                Timed::Flow(listener, peer, connection) => {
+                    let flow = Flow {
+                        listener,
+                        peer,
+                        connection,
+                    };
+                    if let Some(due) = self.ping(flow, now, pings) {
+                        return Some(due);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn ping(&mut self, flow: Flow, now: Instant, pings: Pings) -> Option<Due> {
+        let kept = self.kept.get_mut(&flow)?;
+        let silent_until = kept.heard + pings.pause;
+        if silent_until > now && kept.asked == 0 {
+            self.timers.push(Reverse((silent_until, timed(flow))));
+            return None;
+        }
+        if pings.answered && kept.asked >= limits::LOST_PINGS {
+            self.close(flow);
+            return Some(Due::Dead(flow));
+        }
+        kept.asked = kept.asked.saturating_add(1);
+        self.timers.push(Reverse((now + pings.pause, timed(flow))));
+        Some(Due::Ping(flow))
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(binding) = self.bindings.remove(&id) else {
+            return;
+        };
+        if let Some(ids) = self.by_aor.get_mut(&binding.aor) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_aor.remove(&binding.aor);
+            }
+        }
+        if let Some(ids) = self.by_flow.get_mut(&binding.flow) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_flow.remove(&binding.flow);
+                self.kept.remove(&binding.flow);
+                self.changed.push_back((binding.flow, false));
+            }
+        }
+    }
+}
+
+fn timed(flow: Flow) -> Timed {
+    Timed::Flow(flow.listener, flow.peer, flow.connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PINGS: Pings = Pings {
+        pause: Duration::from_secs(20),
+        answered: true,
+    };
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    fn flow(port: u16) -> Flow {
+        Flow {
+            listener: 0,
+            peer: ([192, 0, 2, 7], port).into(),
+            connection: 0,
+        }
+    }
+
+    fn run(bindings: &mut Bindings, until: Instant) -> Vec<(Instant, Due)> {
+        let mut all = Vec::new();
+        while let Some(at) = bindings.next_timeout().filter(|at| *at <= until) {
+            while let Some(due) = bindings.handle_timeout(at, PINGS) {
+                all.push((at, due));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn bindings_end_with_their_time_their_flow_or_by_wish() {
+        let t0 = origin();
+        let mut bindings = Bindings::default();
+        let minute = Duration::from_secs(60);
+        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + minute);
+        bindings.renew(b"a@x", b"sip:a@2", flow(2), t0 + 2 * minute);
+        bindings.renew(b"a@x", b"sip:a@2", flow(3), t0 + 2 * minute);
+        bindings.renew(b"b@x", b"sip:b@2", flow(3), t0 + 2 * minute);
+        assert!(bindings.aors(flow(2)).is_empty(), "the phone moved");
+        assert_eq!(bindings.aors(flow(3)), [b"a@x", b"b@x"]);
+        assert_eq!(bindings.others(b"a@x", [&b"sip:a@2"[..]].into_iter()), 1);
+        run(&mut bindings, t0 + minute);
+        assert_eq!(bindings.len(), 2);
+        bindings.remove(b"a@x", b"sip:a@2");
+        assert_eq!(bindings.aors(flow(3)), [b"b@x"]);
+        bindings.close(flow(3));
+        assert_eq!(bindings.len(), 0);
+        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + minute);
+        bindings.renew(b"a@x", b"sip:a@2", flow(1), t0 + minute);
+        bindings.remove_all(b"a@x");
+        assert!(bindings.by_flow.is_empty() && bindings.by_aor.is_empty());
+        assert!(bindings.bindings.is_empty() && bindings.kept.is_empty());
+    }
+
+    #[test]
+    fn silent_flow_is_pinged_and_after_three_dead() {
+        let t0 = origin();
+        let mut bindings = Bindings::default();
+        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + Duration::from_secs(3600));
+        bindings.keep(flow(1), t0, 500, PINGS);
+        let at = |seconds| t0 + Duration::from_secs(seconds);
+        assert!(run(&mut bindings, at(19)).is_empty(), "it just spoke");
+        bindings.heard(flow(1), at(19));
+        assert!(run(&mut bindings, at(38)).is_empty());
+        let due = run(&mut bindings, at(45));
+        assert_eq!(due, [(at(39), Due::Ping(flow(1)))]);
+        bindings.heard(flow(1), at(45));
+        let due = run(&mut bindings, at(300));
+        let expected = [
+            (at(65), Due::Ping(flow(1))),
+            (at(85), Due::Ping(flow(1))),
+            (at(105), Due::Ping(flow(1))),
+            (at(125), Due::Dead(flow(1))),
+        ];
+        assert_eq!(due, expected);
+        assert_eq!(bindings.len(), 0);
+    }
+}

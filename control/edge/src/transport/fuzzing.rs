@@ -1,0 +1,21 @@
+//! Doors for the fuzz targets.
+
+use super::framing::any_frames;
+use super::{shard_of, stun};
+use crate::cookie::Key;
+
+/// Frames of a WebSocket client.
+pub(crate) fn web_socket(data: &[u8]) {
+    any_frames(data);
+}
+
+/// A datagram before it is SIP: its shard, or the answer of STUN.
+pub(crate) fn datagram(data: &[u8]) {
+    assert!(shard_of(data, Key(1, 2), 3) < 3);
+    if let Some(response) = stun::respond(data, ([192, 0, 2, 1], 5060).into()) {
+        assert_eq!(
+            stun::respond(&response, ([192, 0, 2, 1], 5060).into()),
+            None
+        );
+    }
+}
