@@ -197,20 +197,26 @@ fn everything_can_be_said() {
 
 #[test]
 fn an_edge_of_zones_names_interfaces_of_the_relay() {
-    let text = format!(
-        "{INTERFACE}[[zone]]\nname = \"public\"\nmedia_interface = \"INTERFACE\"\n\
-         [[zone.listen]]\nproto = \"udp\"\nbind = \"127.0.0.1:5060\"\n"
-    );
-    let default = Config::default().interfaces[0].name.clone();
-    let config = parse(&text.replace("INTERFACE", &default), &Flags::default()).unwrap();
+    let text = "[[interface]]\nname = \"ext\"\naddress = \"192.0.2.1\"\n\
+                [[zone]]\nname = \"public\"\nmedia_interface = \"ext\"\n\
+                [[zone.listen]]\nproto = \"udp\"\nbind = \"127.0.0.1:5060\"\n";
+    let config = parse(text, &Flags::default()).unwrap();
     let settings = config.edge.unwrap().settings(([127, 0, 0, 1], 9).into());
     assert_eq!(settings.ng.port(), 9);
     assert_eq!(settings.zones[0].listeners[0].bind.port(), 5060);
-    let problems = parse(&text.replace("INTERFACE", "nowhere"), &Flags::default()).unwrap_err();
+    let elsewhere = text.replace("media_interface = \"ext\"", "media_interface = \"exr\"");
+    let said = problems(&elsewhere);
+    let [problem] = &*said else {
+        panic!("{said:?}");
+    };
+    let expected = "6:19: no interface is called \"exr\"; did you mean \"ext\"?";
+    assert_eq!(problem, expected);
+    let taken = text.replace("127.0.0.1:5060", "127.0.0.1:2223");
+    let said = problems(&taken);
     assert!(
-        problems[0]
-            .message
-            .contains("no interface is called \"nowhere\"")
+        said.iter()
+            .any(|problem| problem.contains("listened on twice")),
+        "{said:?}"
     );
 }
 

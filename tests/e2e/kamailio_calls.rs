@@ -2,7 +2,7 @@
 
 use crate::common::kamailio::{self, KAMAILIO};
 use crate::common::process::{Relay, free_udp};
-use crate::common::sipp::SIPP;
+use crate::common::sipp::{Carrier, SIPP};
 use crate::common::{TempDir, calls, has_program, lock_machine};
 
 /// A proxy as operators write it: every SDP through the relay, Record-Route, BYE ends the media.
@@ -50,5 +50,6 @@ fn fifty_calls_with_all_of_their_media() {
     let directory = TempDir::new("kamailio");
     let ng = relay.ng.to_string();
     let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes(callee));
-    calls::run(&relay, &format!("127.0.0.1:{proxy}"), callee);
+    let target = format!("127.0.0.1:{proxy}");
+    calls::run(&relay, &target, callee, Carrier::Udp);
 }

@@ -20,7 +20,7 @@ type Flows = Vec<[i64; 2]>;
 
 /// Places calls to `target`, whose proxy sends them to a callee at `callee_port`. Every call must
 /// succeed, and every packet of every caller come back.
-pub(crate) fn run(relay: &Relay, target: &str, callee_port: u16) {
+pub(crate) fn run(relay: &Relay, target: &str, callee_port: u16, carrier: sipp::Carrier) {
     let directory = TempDir::new(&format!("sipp-{callee_port}"));
     std::fs::write(
         directory.path().join("tone.pcma"),
@@ -32,7 +32,7 @@ pub(crate) fn run(relay: &Relay, target: &str, callee_port: u16) {
     let over = AtomicBool::new(false);
     let (outcome, calls) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| watch(relay, &over));
-        let outcome = sipp::caller(directory.path(), "127.0.0.1", target, CALLS);
+        let outcome = sipp::caller(directory.path(), "127.0.0.1", target, CALLS, carrier);
         over.store(true, Relaxed);
         (outcome, watch.join().unwrap())
     });

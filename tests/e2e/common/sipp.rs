@@ -39,8 +39,22 @@ pub(crate) fn callee(directory: &Path, address: &str, port: u16, media_port: u16
     Process::start(command, &directory.join("uas.log"))
 }
 
+/// What carries the messages of a sipp: its `-t`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Carrier {
+    Udp,
+    /// One connection for all calls.
+    Tcp,
+}
+
 /// A sipp that places calls to `target` and waits until they ended.
-pub(crate) fn caller(directory: &Path, address: &str, target: &str, calls: u32) -> Outcome {
+pub(crate) fn caller(
+    directory: &Path,
+    address: &str,
+    target: &str,
+    calls: u32,
+    carrier: Carrier,
+) -> Outcome {
     let mut command = Command::new(SIPP);
     command.current_dir(directory);
     command.args([
@@ -54,6 +68,11 @@ pub(crate) fn caller(directory: &Path, address: &str, target: &str, calls: u32) 
     command.args([
         "-m",
         &calls.to_string(),
+        "-t",
+        match carrier {
+            Carrier::Udp => "u1",
+            Carrier::Tcp => "t1",
+        },
         "-r",
         "10",
         "-l",
