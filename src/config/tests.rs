@@ -195,6 +195,24 @@ fn everything_can_be_said() {
     assert_eq!(families, (None, Some(Family::Ip6)));
 }
 
+/// The files that the operator's page of the edge shows can be used.
+#[test]
+fn files_of_the_page_on_the_edge_are_valid() {
+    let page = include_str!("../../docs/edge.md");
+    let files = page.split("```toml\n").skip(1);
+    let files: Vec<&str> = files.filter_map(|rest| rest.split("```").next()).collect();
+    assert!(files.len() >= 2, "{}", files.len());
+    for file in files {
+        let interfaces = ["ext", "int"]
+            .map(|name| format!("[[interface]]\nname = \"{name}\"\naddress = \"198.51.100.1\"\n"));
+        let text = format!(
+            "{}[ports]\nmin = 30000\nmax = 30999\n{file}",
+            interfaces.concat()
+        );
+        assert_eq!(problems(&text), Vec::<String>::new(), "{file}");
+    }
+}
+
 #[test]
 fn an_edge_of_zones_names_interfaces_of_the_relay() {
     let text = "[[interface]]\nname = \"ext\"\naddress = \"192.0.2.1\"\n\
