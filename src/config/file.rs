@@ -156,7 +156,8 @@ fn document(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Draft {
         draft.max_bandwidth = take(reader, limits, "max_bandwidth", &bandwidth).flatten();
         draft.max_sessions = reader.number(limits, "max_sessions", 0..=u32::MAX.into());
     }
-    if let Some(log) = reader.section(root, "log", &["level", "format"]) {
+    let keys = [&["level", "format"][..], &windlass_edge::file::LOG_KEYS].concat();
+    if let Some(log) = reader.section(root, "log", &keys) {
         draft.log_level = reader.string(log, "level");
         draft.log_format = reader.word(log, "format", &LOG_FORMAT);
     }

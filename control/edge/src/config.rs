@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use windlass_ng::Family;
 
+use crate::guard::{CdrConfig, ScreenConfig, SecurityLogConfig};
 pub use crate::message::limits::Limits;
 pub use crate::transaction::timer::Timers;
 pub use crate::transport::Protocol;
@@ -51,6 +52,14 @@ pub struct Config {
     pub register: Register,
     /// Session timers (RFC 4028).
     pub session_timer: SessionTimer,
+    /// Screening of what comes from zones that are not trusted (spec §12), and limits on calls (§13).
+    /// [`Config::of_zones`] begins with its defaults. [`Config::new`] and [`OneUpstream`] have none:
+    /// an edge that stands before an existing server relays what that got before, at any rate.
+    pub screen: Option<ScreenConfig>,
+    /// The security log (spec §16).
+    pub security_log: Option<SecurityLogConfig>,
+    /// Call records (spec §15).
+    pub cdr: Option<CdrConfig>,
 }
 
 /// A network on one side of the edge.
@@ -275,6 +284,9 @@ impl Config {
             shards: 1,
             register: Register::default(),
             session_timer: SessionTimer::default(),
+            screen: Some(ScreenConfig::default()),
+            security_log: None,
+            cdr: None,
         }
     }
 }
@@ -396,6 +408,7 @@ impl From<OneUpstream> for Config {
             to: 0,
         });
         config.register.mode = RegisterMode::Off;
+        config.screen = None;
         config
     }
 }

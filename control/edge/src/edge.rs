@@ -7,16 +7,19 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listen, ListenerKind};
 use crate::cookie::Key;
+use crate::guard::{Logs, settings};
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy};
+use crate::record::clock::Wall;
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
+use crate::screen::Screen;
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
 use crate::transport::{Arrived, Flow, Hold, Inbox, Sender, Shards, Transports, shard_of, udp};
@@ -28,6 +31,7 @@ pub struct Edge {
     asks_from: Option<SocketAddr>,
     stats: Vec<Arc<Stats>>,
     shards: Vec<(JoinHandle<()>, Handle)>,
+    sweeper: JoinHandle<()>,
     /// Closes the sockets when dropped.
     transports: Transports,
 }
@@ -55,6 +59,8 @@ impl Edge {
     #[expect(clippy::unused_async, reason = "resolving names will wait")]
     pub async fn start_with_relay(config: Config, relay: Arc<dyn MediaRelay>) -> io::Result<Self> {
         let (zones, settings) = wanted(&config)?;
+        let screen = settings::screen(&config, clock())?;
+        let logs = Arc::new(Logs::open(&config)?);
         let count = usize::from(config.shards.max(1));
         let (secret, choice): ([u64; 2], [u64; 2]) = rand::random();
         let choice = Key(choice[0], choice[1]);
@@ -81,7 +87,9 @@ impl Edge {
             let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
             let listeners = listeners.clone();
             let shard = Shard {
-                proxy: Proxy::new(config.clone(), listeners, index, secret, stats.clone()),
+                proxy: Proxy::new(config.clone(), listeners, index, secret, stats.clone())
+                    .screened(screen.clone()),
+                logs: logs.clone(),
                 config: config.clone(),
                 sender: transports.sender(index.into()),
                 relay: relay.clone(),
@@ -99,6 +107,7 @@ impl Edge {
             asks_from: None,
             stats: all_stats,
             shards: tasks,
+            sweeper: tokio::spawn(sweep(screen, logs)),
             transports,
         })
     }
@@ -209,6 +218,7 @@ impl Edge {
 
 impl Drop for Edge {
     fn drop(&mut self) {
+        self.sweeper.abort();
         for (task, _) in &self.shards {
             task.abort();
         }
@@ -244,6 +254,7 @@ type Answer = (u64, Result<MediaReply, MediaError>);
 
 struct Shard {
     proxy: Proxy,
+    logs: Arc<Logs>,
     config: Arc<Config>,
     sender: Sender,
     relay: Arc<dyn MediaRelay>,
@@ -352,6 +363,9 @@ impl Shard {
                         }
                     }
                     Action::Media { token, request } => self.ask(token, *request),
+                    Action::Alert(alerted) => self.logs.alert(&alerted, now, wall()),
+                    Action::Record(finished) => self.logs.record(*finished, now, wall()),
+                    Action::Close { flow } => self.sender.close(flow),
                 }
             }
             self.sender.flush(&mut failed);
@@ -373,6 +387,21 @@ impl Shard {
             // The shard may have stopped meanwhile.
             let _ = answers.send((token, result)).await;
         });
+    }
+}
+
+/// Forgets what is over in the tables that shards share, each second.
+async fn sweep(screen: Option<Arc<Screen>>, logs: Arc<Logs>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        seconds.tick().await;
+        let now = clock();
+        if let Some(screen) = &screen {
+            screen.handle_timeout(now, |source, ban| {
+                tracing::info!(?source, reason = ?ban.reason, "ban is over");
+            });
+        }
+        logs.handle_timeout(now, wall());
     }
 }
 
@@ -447,6 +476,17 @@ fn somewhere(local: SocketAddr) -> SocketAddr {
 )]
 fn clock() -> Instant {
     Instant::now()
+}
+
+/// Time for logs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver reads the clock for the core"
+)]
+fn wall() -> Wall {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ms = since.map_or(0, |since| since.as_millis());
+    Wall(u64::try_from(ms).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

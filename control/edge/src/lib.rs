@@ -9,26 +9,30 @@ mod cookie;
 mod dialog;
 mod edge;
 pub mod file;
-#[allow(
-    dead_code,
-    reason = "what the admin interface asks for, and what the proxy core is about to call"
+mod guard;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "what the admin interface asks for, and what survives a restart"
+    )
 )]
 mod limit;
 mod limits;
 mod message;
 mod proxy;
-#[allow(
+#[expect(
     dead_code,
-    reason = "what the admin interface asks for, and what the proxy core is about to call"
+    reason = "events and syslog wait for the admin interface and their settings"
 )]
 mod record;
 mod register;
 mod relay;
 mod resolve;
 mod route;
-#[allow(
+#[expect(
     dead_code,
-    reason = "what the admin interface asks for, and what the proxy core is about to call"
+    reason = "explain, saved state and edits wait for the admin interface"
 )]
 mod screen;
 mod side;
@@ -97,6 +101,11 @@ pub mod fuzzing {
 }
 
 pub use edge::Edge;
+pub use guard::settings::LogFormat;
+pub use guard::{
+    AuthFailureLimits, CallLimit, CdrConfig, FingerprintConfig, FloodConfig, MethodPolicy,
+    OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
+};
 pub use proxy::{Call, CallFilter, CallState};
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};
 pub use resolve::{DnsConfig, DnsServers, Lifetimes};

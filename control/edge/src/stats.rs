@@ -34,6 +34,8 @@ reasons! {
     Overload => "overload",
     /// More messages of one call wait for the media relay than allowed.
     Parked => "parked",
+    /// Screening: its source is banned, or it is none of what may be relayed.
+    Screened => "screened",
     /// An ACK that belongs to no call.
     StrayAck => "stray_ack",
     /// A response whose top Via is not ours or whose transaction is gone.

@@ -10,8 +10,10 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::limit::Slots;
 use crate::limits;
 use crate::message::{HeaderId, Message};
+use crate::record::cdr::EndedBy;
 use crate::route::Hop;
 use crate::side::Side;
 use crate::transport::Flow;
@@ -85,6 +87,16 @@ pub(crate) struct Dialog {
     pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
     pub(crate) media: MediaState,
+    /// Places that it holds in the limits.
+    pub(crate) slots: Option<Slots>,
+    /// Who it belongs to, and the peer it came from, as far as the screen knows.
+    pub(crate) user: Vec<u8>,
+    pub(crate) peer: Option<String>,
+    /// When its last INVITE came.
+    pub(crate) attempted: Instant,
+    /// Code and reason of the final response to that; 0: none yet.
+    pub(crate) outcome: (u16, Box<[u8]>),
+    pub(crate) ended_by: Option<EndedBy>,
 }
 
 /// A call that the edge ended.
@@ -132,6 +144,12 @@ impl Dialog {
             end_by: expires,
             expires,
             media: MediaState::default(),
+            slots: None,
+            user: Vec::new(),
+            peer: None,
+            attempted: began,
+            outcome: (0, Box::default()),
+            ended_by: None,
         }
     }
 
@@ -141,9 +159,12 @@ impl Dialog {
         invite: &Message,
         transit: u64,
         parties: (Party, Party),
-        expires: Instant,
+        (now, expires): (Instant, Instant),
     ) {
         self.state = State::Early;
+        self.attempted = now;
+        self.outcome = (0, Box::default());
+        self.ended_by = None;
         self.callee_tags.clear();
         self.cseq = [invite.parsed.cseq, 0];
         (self.caller, self.callee) = parties;

@@ -392,3 +392,46 @@ async fn taken_address_is_named() {
         .unwrap_err();
     assert!(error.to_string().contains(&phone.address().to_string()));
 }
+
+#[tokio::test]
+async fn scanner_is_written_to_the_security_log() {
+    let dir = std::env::temp_dir().join(format!("windlass-guard-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("security.log");
+    let upstream = Phone::new("127.0.0.2:0");
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut config = Config::new(any, upstream.address(), any);
+    config.screen = Some(crate::ScreenConfig::default());
+    config.security_log = Some(crate::SecurityLogConfig {
+        file: file.clone(),
+        format: crate::LogFormat::Fields,
+        daily: false,
+    });
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    let mut scanner = Phone::new("127.0.0.1:0");
+    let source = scanner.address();
+    let text = format!(
+        "OPTIONS sip:100@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {source};branch=z9hG4bKs\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:nm@x>;tag=s\r\nTo: <sip:nm@x>\r\nCall-ID: scan\r\n\
+         CSeq: 1 OPTIONS\r\nUser-Agent: friendly-scanner\r\nContent-Length: 0\r\n\r\n"
+    );
+    scanner.send(&text, edge.local_addr()).await;
+    let deadline = clock() + Duration::from_secs(10);
+    let mut log = String::new();
+    while log.is_empty() && clock() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        log = std::fs::read_to_string(&file).unwrap();
+    }
+    let event = format!(
+        " {source} Scanner zone=public proto=UDP method=OPTIONS action=ban \
+         RURI=sip:100@127.0.0.1 "
+    );
+    assert!(log.contains(&event), "{log}");
+    assert!(
+        log.ends_with(" UA=friendly-scanner Call-ID=scan\n"),
+        "{log}"
+    );
+    edge.stop().await;
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -4,6 +4,7 @@
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
 mod route;
+mod screen;
 mod zone;
 
 #[cfg(test)]
@@ -19,7 +20,12 @@ use windlass_toml::{Place, Placed, Reader};
 use crate::config::{Config, PingMethod, Register, RegisterMode, Tables, Zone};
 
 /// Tables of the file beside `[edge]` that are the edge's.
-pub const SECTIONS: [&str; 5] = ["zone", "link", "upstream", "route", "register"];
+pub const SECTIONS: [&str; 8] = [
+    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit",
+];
+
+/// Keys of `[log]` that are the edge's.
+pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 
 /// Keys of `[edge]`.
 const KEYS: [&str; 9] = [
@@ -102,6 +108,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
         .into_iter()
         .map(|domain| domain.value.to_ascii_lowercase())
         .collect();
+    screen::read(reader, root, &mut config, dir);
     if config.zones.is_empty() {
         let message = "the edge needs at least one [[zone]]".to_owned();
         reader.problem_at(Place::Whole, message);

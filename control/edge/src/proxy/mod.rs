@@ -11,6 +11,7 @@
 
 mod failover;
 mod forward;
+mod guard;
 mod media;
 mod memory;
 mod register;
@@ -35,9 +36,11 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::cookie::Key;
 use crate::dialog::Dialog;
+use crate::guard::{Alerted, Finished};
 use crate::message::{Message, Parsed, Splices};
 use crate::register::Bindings;
 use crate::relay::MediaRequest;
+use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
@@ -65,6 +68,12 @@ pub(crate) enum Action {
         token: u64,
         request: Box<MediaRequest>,
     },
+    /// A line for the security log.
+    Alert(Box<Alerted>),
+    /// A call attempt is over.
+    Record(Box<Finished>),
+    /// A connection is to be closed.
+    Close { flow: Flow },
 }
 
 /// Everything one shard knows.
@@ -99,6 +108,7 @@ pub(crate) struct Proxy {
     /// Refused INVITEs that were not acknowledged yet, by their source.
     unacknowledged: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     scratch: Scratch,
+    guard: Option<guard::Guard>,
 }
 
 type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
@@ -201,11 +211,15 @@ impl Proxy {
             in_setup: HashMap::default(),
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
+            guard: None,
         }
     }
 
     /// Takes one message.
     pub(crate) fn handle_message(&mut self, now: Instant, from: Flow, bytes: Packet) {
+        if !self.may_speak(now, from, &bytes) {
+            return;
+        }
         self.bindings.heard(from, now);
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.stats.drop_for(DropReason::Keepalive);
@@ -229,9 +243,15 @@ impl Proxy {
             }
             Err(error) if message.parsed.can_answer() => {
                 Stats::add(&self.stats.requests);
-                self.reply_stateless(from, &message, error.response(), b"");
+                match self.may_answer_malformed(now, from) {
+                    true => self.reply_stateless(from, &message, error.response(), b""),
+                    false => self.stats.drop_for(DropReason::Malformed),
+                }
             }
-            Err(_) => self.stats.drop_for(DropReason::Malformed),
+            Err(_) => {
+                self.may_answer_malformed(now, from);
+                self.stats.drop_for(DropReason::Malformed);
+            }
         }
         // Unless the message was kept, its header table serves the next one.
         self.scratch.parsed = message.parsed;
@@ -251,6 +271,7 @@ impl Proxy {
     /// The next action; `None` once all were handed out.
     pub(crate) fn poll(&mut self) -> Option<Action> {
         while let Some((flow, is_bound)) = self.bindings.poll_flow() {
+            self.protect(flow, Bond::Binding, is_bound);
             self.change_use(flow, is_bound);
         }
         if let Some((flow, is_needed)) = self.uses.poll() {

@@ -77,6 +77,9 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, &extra);
             return;
         }
+        let Some(admitted) = self.admit(now, source, message) else {
+            return;
+        };
         if self.is_ping(message, source) {
             self.reply_stateless(source, message, (200, "OK"), b"");
             return;
@@ -162,7 +165,10 @@ impl Proxy {
         }
         if opens_call {
             match self.open_dialog(now, id, message, source, &route) {
-                Ok(opened) => dialog = Some(opened),
+                Ok(opened) => {
+                    self.keep_admitted(opened, admitted);
+                    dialog = Some(opened);
+                }
                 Err(refusal) => {
                     self.reply_stateless(source, message, refusal, b"");
                     return;
@@ -409,7 +415,7 @@ impl Proxy {
             {
                 return Err((482, "Merged Request"));
             }
-            dialog.restart(invite, transit, (caller, callee), expires);
+            dialog.restart(invite, transit, (caller, callee), (now, expires));
             enter_setup(&mut self.in_setup, dialog);
             self.schedule_dialog(id);
             return Ok(id);

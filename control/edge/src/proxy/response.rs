@@ -11,7 +11,9 @@ use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, Span, Via};
+use crate::record::cdr::EndedBy;
 use crate::route::Hop;
+use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::{ClientAction, Packet};
@@ -118,12 +120,14 @@ impl Proxy {
         let sides = [Side::Caller, Side::Callee];
         let now_held = sides.map(|side| dialog.party(side).flow).to_vec();
         let before = std::mem::replace(&mut dialog.held, now_held.clone());
-        now_held
-            .into_iter()
-            .for_each(|flow| self.change_use(flow, true));
-        before
-            .into_iter()
-            .for_each(|flow| self.change_use(flow, false));
+        now_held.into_iter().for_each(|flow| {
+            self.protect(flow, Bond::Dialog, true);
+            self.change_use(flow, true);
+        });
+        before.into_iter().for_each(|flow| {
+            self.protect(flow, Bond::Dialog, false);
+            self.change_use(flow, false);
+        });
     }
 
     /// A 2xx to an INVITE whose transaction is gone goes on by its Via (RFC 6026 §7.1 leaves it to
@@ -214,6 +218,12 @@ impl Proxy {
             return;
         }
         let from = transit.source;
+        self.note_answer(now, id, message);
+        if status >= 200 {
+            let reason = message.text(message.parsed.start_line).get(12..);
+            let reason = reason.unwrap_or_default().trim_ascii();
+            self.note_outcome(id, status, reason, EndedBy::Callee);
+        }
         let registering = self.transits.get_mut(&id).filter(|_| ok);
         if let Some(asked) = registering.and_then(|t| t.registering.take()) {
             self.learn_bindings(now, from, &asked, message);
@@ -278,6 +288,13 @@ impl Proxy {
         if initial && status >= 300 {
             self.end_failed_call(now, id);
         } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
+            let by = match side {
+                Side::Caller => EndedBy::Caller,
+                Side::Callee => EndedBy::Callee,
+            };
+            if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
+                dialog.ended_by.get_or_insert(by);
+            }
             self.end_dialog(now, dialog_id);
         }
     }
@@ -307,7 +324,12 @@ impl Proxy {
             return;
         };
         let tag = Some(transit.own_tag.as_str());
+        let by = match answer.0 {
+            408 => EndedBy::Timeout,
+            _ => EndedBy::Callee,
+        };
         let packet = build::response(&transit.request, transit.source.peer, answer, tag, extra);
+        self.note_outcome(id, answer.0, answer.1.as_bytes(), by);
         self.answer(now, id, answer.0, packet.into());
     }
 
@@ -370,6 +392,9 @@ impl Proxy {
 
     /// Ends the call at the relay; the dialog stays a while for messages that cross.
     pub(super) fn end_dialog(&mut self, now: Instant, id: Option<u64>) {
+        if let Some(id) = id {
+            self.close_call(now, id);
+        }
         let Some((id, dialog)) = id.and_then(|id| Some((id, self.dialogs.get_mut(&id)?))) else {
             return;
         };

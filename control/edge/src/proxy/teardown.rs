@@ -10,6 +10,7 @@ use crate::dialog::{Dialog, Ended, State};
 use crate::limits;
 use crate::message::span::number;
 use crate::message::{HeaderId, Message, Method, NameAddr, Uri, values};
+use crate::record::cdr::EndedBy;
 use crate::side::Side;
 use crate::stats::Stats;
 use crate::transaction::{Client, ClientAction, Kind, Packet};
@@ -136,6 +137,7 @@ impl Proxy {
         if dialog.ended.is_some() {
             return;
         }
+        dialog.ended_by.get_or_insert(EndedBy::Admin);
         let text: String = text
             .chars()
             .filter(|c| !matches!(c, '"' | '\\') && !c.is_control())
@@ -425,7 +427,7 @@ impl CallFilter {
 }
 
 /// The URI of a name-addr.
-fn uri_of(value: &[u8]) -> &[u8] {
+pub(super) fn uri_of(value: &[u8]) -> &[u8] {
     let span = crate::message::Span::new(0, value.len());
     let addr = NameAddr::parse(value, span).unwrap_or_default();
     addr.uri.of(value)

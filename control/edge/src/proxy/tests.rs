@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod failover;
+mod guard;
 mod media;
 mod registrations;
 mod strangers;
@@ -79,6 +80,8 @@ pub(super) struct World {
     /// The relay does not answer by itself; its questions wait here.
     pub(super) hold: Option<Vec<u64>>,
     pub(super) refuse: bool,
+    pub(super) alerts: Vec<Alerted>,
+    pub(super) records: Vec<Finished>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
@@ -102,10 +105,14 @@ impl World {
     }
 
     pub(super) fn of(config: Config, listeners: Vec<Listener>) -> Self {
+        let now = origin();
+        let screen = crate::guard::settings::screen(&config, now).unwrap();
         let proxy = Proxy::new(Arc::new(config), listeners, 0, [1, 2], Arc::default());
         Self {
-            proxy,
-            now: origin(),
+            proxy: proxy.screened(screen),
+            now,
+            alerts: Vec::new(),
+            records: Vec::new(),
             sent: Vec::new(),
             relay: Vec::new(),
             requests: Vec::new(),
@@ -174,6 +181,9 @@ impl World {
                         },
                     });
                 }
+                Action::Alert(alerted) => self.alerts.push(*alerted),
+                Action::Record(finished) => self.records.push(*finished),
+                Action::Close { .. } => {}
                 Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
                     let name = match request.command {

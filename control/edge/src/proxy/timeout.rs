@@ -7,6 +7,8 @@ use super::{Proxy, REQUEST, RESPONSE, Timed, leave_setup};
 use crate::dialog::State;
 use crate::dialog::media::Job;
 use crate::message::Method;
+use crate::record::cdr::EndedBy;
+use crate::screen::standing::Bond;
 use crate::stats::Stats;
 use crate::transaction::{ClientAction, ServerAction};
 use crate::transport::Destination;
@@ -96,6 +98,7 @@ impl Proxy {
                 true => "Maximum Duration",
                 false => "Session Expired",
             };
+            dialog.ended_by = Some(EndedBy::Expiry);
             self.end_call(now, id, 200, text);
             return;
         }
@@ -115,6 +118,7 @@ impl Proxy {
             leave_setup(&mut self.in_setup, &mut dialog);
             self.by_call.remove(&dialog.key);
             for flow in dialog.held {
+                self.protect(flow, Bond::Dialog, false);
                 self.change_use(flow, false);
             }
         }

@@ -54,12 +54,13 @@ impl Event {
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// `TIME IP:PORT EVENT zone=… …`, which the shipped fail2ban filter reads.
     #[default]
     Fields,
     /// `TIME CALLID|reject|src_ip=[IP],EVENT zone=… …`, for jails that know that form.
     Pipe,
+    /// One JSON object a line.
     Json,
 }
 

@@ -166,7 +166,6 @@ impl Bindings {
     }
 
     /// The addresses of record that are registered by this flow.
-    #[cfg(test)]
     pub(crate) fn aors(&self, flow: Flow) -> Vec<&[u8]> {
         let ids = self.by_flow.get(&flow).into_iter().flatten();
         ids.filter_map(|id| Some(&*self.bindings.get(id)?.aor))

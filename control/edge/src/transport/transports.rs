@@ -234,7 +234,6 @@ impl Sender {
 
     /// Closes a connection. What is queued on it leaves first, if the peer reads it soon; the rest is
     /// told as unsendable.
-    #[cfg_attr(not(test), expect(dead_code, reason = "screening asks for it"))]
     pub(crate) fn close(&self, flow: Flow) {
         let table = self.shared.table.read();
         if let Some(connection) = table.get(flow.listener, flow.connection) {

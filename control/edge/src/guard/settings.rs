@@ -1,0 +1,395 @@
+//! Settings of the screen (spec §12, §13, §19), and the screen made of them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{Config, Trust};
+use crate::limit::{Categories, Limit, Pace, Template};
+pub use crate::record::security::Format as LogFormat;
+use crate::screen::Screen;
+use crate::screen::address::{Network, NetworkError};
+use crate::screen::ban::Durations;
+use crate::screen::check::ConfigError;
+use crate::screen::config as rules;
+use crate::screen::fingerprint::Patterns;
+use crate::screen::flood::Flood;
+use crate::screen::verdict::{Do, Stage};
+
+/// Screening. The defaults are those of spec §12: in zones that are not trusted, scanners and who
+/// guesses passwords are banned, floods are dropped, and methods that phones do not need are
+/// refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ScreenConfig {
+    /// What a banned source gets.
+    pub on_banned: OnBanned,
+    /// Addresses and networks (`192.0.2.0/24`) that are never banned or dropped as a flood. Those of
+    /// upstreams are not either.
+    pub never_ban: Vec<String>,
+    /// Length of a ban on evidence that cannot be forged. Default 1 h.
+    pub ban: Option<Duration>,
+    /// Length of the first ban on other evidence; it doubles with each. Default 60 s.
+    pub unverified_ban: Option<Duration>,
+    /// Floods; `None`: not looked at.
+    pub flood: FloodConfig,
+    /// Software that scans.
+    pub fingerprints: FingerprintConfig,
+    /// Methods that are relayed.
+    pub methods: MethodPolicy,
+    /// Guessing of passwords.
+    pub auth_failures: AuthFailureLimits,
+    /// Requests a second, per key.
+    pub rates: Vec<RateLimit>,
+    /// Parties that are known by their address.
+    pub peers: Vec<PeerConfig>,
+    /// Calls at once and calls a second, per key.
+    pub limits: Vec<CallLimit>,
+}
+
+/// What a banned source gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBanned {
+    /// Nothing.
+    #[default]
+    Drop,
+    /// 200 to REGISTER and OPTIONS, so that it believes in success; nothing to other methods.
+    Fake200,
+}
+
+/// Messages of one address that are too many (spec §19, `[screen.flood]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloodConfig {
+    /// Whether they are counted. Default on.
+    pub enabled: bool,
+    /// Messages of an unknown address in a window. Default 30.
+    pub limit: u32,
+    /// Default 2 s.
+    pub window: Duration,
+    /// How long a flooding address is dropped. Default 120 s.
+    pub hold: Duration,
+}
+
+impl Default for FloodConfig {
+    fn default() -> Self {
+        let flood = Flood::default();
+        Self {
+            enabled: true,
+            limit: flood.limit,
+            window: flood.window,
+            hold: flood.hold,
+        }
+    }
+}
+
+/// Software that scans (spec §19, `[screen.fingerprints]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FingerprintConfig {
+    /// Whether it is looked for. Default on.
+    pub enabled: bool,
+    /// Adds the list that comes with the edge. Default on.
+    pub use_shipped: bool,
+    /// Regular expressions that are searched in User-Agent.
+    pub user_agent: Vec<String>,
+    /// Hosts in From.
+    pub from_host: Vec<String>,
+    /// Users in From.
+    pub from_user: Vec<String>,
+}
+
+impl Default for FingerprintConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            use_shipped: true,
+            user_agent: Vec::new(),
+            from_host: Vec::new(),
+            from_user: Vec::new(),
+        }
+    }
+}
+
+/// Methods of zones that are not trusted (spec §19, `[screen.methods]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MethodPolicy {
+    /// Methods that are relayed, in upper case. `None`: those of spec §12; empty: all.
+    pub allow: Option<Vec<String>>,
+    /// Status code for others, 400 to 699. Default 405.
+    pub deny_code: Option<u16>,
+}
+
+/// Guessing of passwords (spec §19, `[screen.auth_failures]`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthFailureLimits {
+    /// The failure in a window that bans. Default 6.
+    pub max: u32,
+    /// Default 300 s.
+    pub window: Duration,
+}
+
+impl Default for AuthFailureLimits {
+    fn default() -> Self {
+        let rules::AuthFailures { max, window } = rules::AuthFailures::default();
+        Self { max, window }
+    }
+}
+
+/// Requests a second (spec §19, `[[screen.rate]]`). More are refused with 503.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Name in logs.
+    pub name: String,
+    /// What counts together, such as `{ruri_user}`. There are the fields `category`, `method`,
+    /// `peer`, `ruri_user`, `src_ip`, `user` and `zone`.
+    pub key: String,
+    /// Methods that count, in upper case. Empty: all.
+    pub methods: Vec<String>,
+    /// Requests a second.
+    pub rate: u32,
+    /// Requests at once.
+    pub burst: u32,
+}
+
+/// A party that is known by its address (spec §19, `[[peer]]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerConfig {
+    /// Name in limits and records.
+    pub name: String,
+    /// Index of the zone it comes by. `None`: any.
+    pub zone: Option<usize>,
+    /// Its addresses and networks.
+    pub source: Vec<String>,
+    /// Calls at once. `None`: any number.
+    pub calls: Option<u32>,
+    /// Calls a second. `None`: any number.
+    pub cps: Option<u32>,
+}
+
+/// A class of calls (spec §19, `[[limit]]`). More calls at once are refused with 403, more calls a
+/// second with 503.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallLimit {
+    /// Name in logs.
+    pub name: String,
+    /// What counts together; see [`RateLimit::key`].
+    pub key: String,
+    /// Calls at once. `None`: any number.
+    pub calls: Option<u32>,
+    /// Calls a second. `None`: any number.
+    pub cps: Option<u32>,
+}
+
+/// The security log (spec §16).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityLogConfig {
+    /// Its file.
+    pub file: PathBuf,
+    /// Form of its lines.
+    pub format: LogFormat,
+    /// A new file each day (UTC).
+    pub daily: bool,
+}
+
+/// Call records (spec §15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CdrConfig {
+    /// Their file: one JSON object a line.
+    pub file: PathBuf,
+    /// A new file each day (UTC).
+    pub daily: bool,
+    /// Also calls that nobody answered: cancelled, busy, declined.
+    pub missed: bool,
+    /// Also calls that were refused or reached no target.
+    pub failed: bool,
+}
+
+/// The screen of a configuration; `None` if it has none.
+///
+/// # Errors
+///
+/// Names everything in it that cannot be used.
+pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Screen>>> {
+    let Some(settings) = &config.screen else {
+        return Ok(None);
+    };
+    let mut wrong = Vec::new();
+    let rules = rules_of(config, settings, &mut wrong);
+    wrong.extend(rules.check().iter().map(ToString::to_string));
+    if wrong.is_empty() {
+        match Screen::new(rules, Arc::new(Categories::default()), now) {
+            Ok(screen) => return Ok(Some(Arc::new(screen))),
+            Err(error) => wrong.push(error.to_string()),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("screening: {}", wrong.join("; ")),
+    ))
+}
+
+/// What is wrong with the settings of the screen, each in a sentence; empty if nothing is. Names
+/// that are there twice are for the reader of the file, who knows their place.
+pub(crate) fn problems(config: &Config) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if let Some(settings) = &config.screen {
+        let rules = rules_of(config, settings, &mut wrong);
+        let mut errors = rules.check();
+        errors.retain(|error| !matches!(error, ConfigError::Twice { .. }));
+        wrong.extend(errors.iter().map(ToString::to_string));
+        let patterns = crate::screen::fingerprint::Fingerprints::compile(rules.fingerprints);
+        wrong.extend(patterns.err().map(|error| error.to_string()));
+    }
+    wrong
+}
+
+fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -> rules::Config {
+    let durations = Durations::default();
+    let mut never_ban = networks(&settings.never_ban, wrong);
+    let targets = config.upstreams.iter().flat_map(|u| &u.targets);
+    never_ban.extend(targets.map(|target| Network::from(target.address.ip())));
+    let named = config.routes.iter().filter_map(|rule| rule.domain.clone());
+    let mut domains = config.register.domains.clone();
+    if !domains.is_empty() {
+        domains.extend(named.map(|domain| domain.to_ascii_lowercase()));
+    }
+    let prints = &settings.fingerprints;
+    let mut rules = rules::Config {
+        zones: config.zones.iter().map(|z| zone_of(z, settings)).collect(),
+        never_ban,
+        domains,
+        bans: Durations {
+            verified: settings.ban.unwrap_or(durations.verified),
+            unverified: settings.unverified_ban.unwrap_or(durations.unverified),
+        },
+        auth_failures: rules::AuthFailures {
+            max: settings.auth_failures.max,
+            window: settings.auth_failures.window,
+        },
+        fingerprints: Patterns {
+            use_shipped: prints.use_shipped,
+            user_agent: prints.user_agent.clone(),
+            from_user: prints.from_user.clone(),
+            from_host: prints.from_host.clone(),
+            ..Patterns::default()
+        },
+        ..rules::Config::default()
+    };
+    for rate in &settings.rates {
+        if let Some(key) = template(&rate.name, &rate.key, wrong) {
+            rules.rates.push(rules::Rate {
+                name: rate.name.clone(),
+                key,
+                methods: rate.methods.clone(),
+                rate: rate.rate,
+                burst: rate.burst,
+            });
+        }
+    }
+    for limit in &settings.limits {
+        if let Some(key) = template(&limit.name, &limit.key, wrong) {
+            rules.limits.push(Limit {
+                calls: limit.calls,
+                cps: limit.cps.map(pace),
+                ..Limit::new(&limit.name, key)
+            });
+        }
+    }
+    for peer in &settings.peers {
+        add_peer(peer, &mut rules, wrong);
+    }
+    rules
+}
+
+fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String>) {
+    let sources = networks(&peer.source, wrong).into_iter();
+    rules.peers.push(rules::Peer {
+        name: peer.name.clone(),
+        zone: peer
+            .zone
+            .map(|zone| u16::try_from(zone).unwrap_or(u16::MAX)),
+        sources: sources
+            .map(|network| rules::PeerSource {
+                network,
+                port: None,
+                protocol: None,
+                certificate: None,
+            })
+            .collect(),
+        users: Vec::new(),
+    });
+    if (peer.calls, peer.cps) == (None, None) {
+        return;
+    }
+    if let Some(key) = template(&peer.name, "{peer}", wrong) {
+        // Apart from the names of limits.
+        let name = format!("peer {}", peer.name);
+        rules.limits.push(Limit {
+            peer: Some(peer.name.clone()),
+            calls: peer.calls,
+            cps: peer.cps.map(pace),
+            ..Limit::new(&name, key)
+        });
+    }
+}
+
+fn pace(rate: u32) -> Pace {
+    Pace { rate, burst: rate }
+}
+
+fn template(name: &str, text: &str, wrong: &mut Vec<String>) -> Option<Template> {
+    let parsed = Template::parse(text);
+    parsed
+        .map_err(|error| wrong.push(format!("{name:?}: {error}")))
+        .ok()
+}
+
+fn networks(texts: &[String], wrong: &mut Vec<String>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in texts {
+        match text.parse() {
+            Ok(network) => networks.push(network),
+            Err(error) => {
+                let error: NetworkError = error;
+                wrong.push(format!("{text:?}: {error}"));
+            }
+        }
+    }
+    networks
+}
+
+fn zone_of(zone: &crate::config::Zone, settings: &ScreenConfig) -> rules::Zone {
+    let trust = match zone.trust {
+        Trust::Untrusted => rules::Trust::Untrusted,
+        Trust::Peer => rules::Trust::Peer,
+        Trust::Inside => rules::Trust::Inside,
+    };
+    let mut rules = rules::Zone::new(&zone.name, trust);
+    let mut change = |stage, enabled: bool, action: Option<Do>| {
+        let mut policy = rules.stages.of(stage);
+        policy.enabled &= enabled;
+        policy.action = action.unwrap_or(policy.action);
+        rules.stages.set(stage, policy);
+    };
+    change(Stage::Flood, settings.flood.enabled, None);
+    change(Stage::Fingerprints, settings.fingerprints.enabled, None);
+    let fakes = settings.on_banned == OnBanned::Fake200;
+    change(Stage::Bans, true, fakes.then_some(Do::Fake200));
+    change(
+        Stage::Methods,
+        true,
+        settings.methods.deny_code.map(Do::Reject),
+    );
+    rules.flood = Flood {
+        limit: settings.flood.limit,
+        window: settings.flood.window,
+        hold: settings.flood.hold,
+        ..Flood::default()
+    };
+    if let Some(methods) = &settings.methods.allow
+        && trust == rules::Trust::Untrusted
+    {
+        rules.methods.clone_from(methods);
+    }
+    rules
+}

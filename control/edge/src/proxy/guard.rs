@@ -1,0 +1,432 @@
+//! The core asks the screen (spec §12): who may speak at all, what may be relayed, and what the
+//! answers of the upstream say about who asked.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::teardown::uri_of;
+use super::{Action, Proxy, request_uri};
+use crate::config::Config;
+use crate::dialog::{Dialog, State};
+use crate::guard::{Alerted, Finished};
+use crate::limit::Slots;
+use crate::message::digest::Digest;
+use crate::message::{HeaderId, Message, NameAddr, Parsed, Span, Uri};
+use crate::record::cdr::{Cdr, EndedBy};
+use crate::screen::fingerprint::header_order;
+use crate::screen::standing::Bond;
+use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
+use crate::side::Side;
+use crate::stats::DropReason;
+use crate::transport::Flow;
+
+/// The screen, and what one shard has to remember for it.
+#[derive(Debug)]
+pub(super) struct Guard {
+    screen: Arc<Screen>,
+    /// Bonds that its table had no place for, which must not be taken back.
+    unprotected: HashMap<(SocketAddr, bool), u32, foldhash::quality::RandomState>,
+}
+
+/// What an admitted request has beside its message.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// Places in the limits, for the call that it opens.
+    slots: Option<Slots>,
+    user: Vec<u8>,
+    peer: Option<String>,
+}
+
+impl Proxy {
+    /// Messages are screened from now on.
+    pub(crate) fn screened(mut self, screen: Option<Arc<Screen>>) -> Self {
+        self.guard = screen.map(|screen| Guard {
+            screen,
+            unprotected: HashMap::default(),
+        });
+        self
+    }
+
+    fn screen(&self) -> Option<Arc<Screen>> {
+        self.guard.as_ref().map(|guard| guard.screen.clone())
+    }
+
+    fn arrival(&self, source: Flow) -> Arrival {
+        let protocol = self.protocol_of(source.listener);
+        Arrival {
+            source: source.peer,
+            zone: u16::try_from(self.zone_of(source)).unwrap_or(u16::MAX),
+            protocol: protocol.via(),
+            is_stream: protocol.is_stream(),
+        }
+    }
+
+    /// Whether a message is worth parsing.
+    pub(super) fn may_speak(&mut self, now: Instant, source: Flow, bytes: &[u8]) -> bool {
+        let Some(screen) = self.screen() else {
+            return true;
+        };
+        let early = screen.judge_before_parsing(&self.arrival(source), bytes, now);
+        if let Some(alert) = early.alert {
+            self.alert(source, alert, None);
+        }
+        match early.action {
+            screen::Action::Pass => return true,
+            screen::Action::Close => self.actions.push_back(Action::Close { flow: source }),
+            screen::Action::Fake200 => {
+                let mut parsed = Parsed::default();
+                if parsed.parse(bytes, &self.config.limits).is_ok() {
+                    let message = Message {
+                        bytes: bytes.into(),
+                        parsed,
+                    };
+                    self.fake(source, &message);
+                }
+            }
+            _ => {}
+        }
+        self.stats.drop_for(DropReason::Screened);
+        false
+    }
+
+    /// A message that the parser refused. Whether it may be answered.
+    pub(super) fn may_answer_malformed(&mut self, now: Instant, source: Flow) -> bool {
+        let Some(screen) = self.screen() else {
+            return true;
+        };
+        let verdict = screen.judge_malformed(&self.arrival(source), now);
+        for alert in verdict.alerts {
+            self.alert(source, alert, None);
+        }
+        match verdict.action {
+            screen::Action::Reject(_) | screen::Action::Pass => return true,
+            screen::Action::Close => self.actions.push_back(Action::Close { flow: source }),
+            _ => {}
+        }
+        false
+    }
+
+    /// A request that belongs to no transaction. `None`: it was refused, answered or dropped here.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        source: Flow,
+        message: &Message,
+    ) -> Option<Admitted> {
+        let Some(screen) = self.screen() else {
+            return Some(Admitted::default());
+        };
+        let known_dialog = message.to_tag().is_some() && {
+            let set = self.route_set(message);
+            self.find_dialog(message, &set, source).is_some()
+        };
+        let bytes = &message.bytes;
+        let parts = |uri: Span| {
+            let uri = Uri::parse(bytes, uri).unwrap_or_default();
+            (uri.user.of(bytes), bare(uri.host.of(bytes)))
+        };
+        let named = |id: HeaderId| {
+            let value = message.values(id).next();
+            value
+                .and_then(|value| NameAddr::parse(bytes, value))
+                .unwrap_or_default()
+        };
+        let (from, to, contact) = (
+            named(HeaderId::From),
+            named(HeaderId::To),
+            named(HeaderId::Contact),
+        );
+        let asserted = match message.rows(HeaderId::PAssertedIdentity).next() {
+            Some(_) => named(HeaderId::PAssertedIdentity),
+            None => named(HeaderId::PPreferredIdentity),
+        };
+        let uri = request_uri(message);
+        let (from_user, from_host) = parts(from.uri);
+        let (to_user, to_host) = parts(to.uri);
+        let (contact_user, contact_host) = parts(contact.uri);
+        let (credentials, nonce) = credentials(message).unzip();
+        let aors = self.bindings.aors(source);
+        let names = message.parsed.headers.iter().map(|h| h.name.of(bytes));
+        let seen = Seen {
+            arrival: self.arrival(source),
+            certificate: &[],
+            method: message.text(message.parsed.method_name),
+            ruri_user: uri.user.of(bytes),
+            ruri_host: bare(uri.host.of(bytes)),
+            from_display: from.display.of(bytes),
+            from_user,
+            from_host,
+            to_user,
+            to_host,
+            contact_user,
+            contact_host,
+            asserted_user: parts(asserted.uri).0,
+            call_id: message.call_id(),
+            user_agent: message.value(HeaderId::UserAgent).unwrap_or_default(),
+            header_order: header_order(names),
+            to_us: self.is_own(bytes, uri.host, uri.port),
+            known_dialog,
+            answers_us: known_dialog,
+            credentials: credentials.as_deref(),
+            nonce: nonce.as_deref().unwrap_or_default(),
+            aors: &aors,
+            accepted_user: None,
+            digest_user: None,
+        };
+        let verdict = screen.judge(&seen, now);
+        let admitted = Admitted {
+            user: screen
+                .user(&seen, verdict.identity)
+                .unwrap_or_default()
+                .to_vec(),
+            peer: screen.peer_name(verdict.identity).map(str::to_owned),
+            slots: verdict.slots,
+        };
+        for alert in verdict.alerts {
+            self.alert(source, alert, Some(message));
+        }
+        match verdict.action {
+            screen::Action::Pass => return Some(admitted),
+            screen::Action::Answer => {
+                self.reply_stateless(source, message, (200, "OK"), b"");
+                return None;
+            }
+            screen::Action::Reject(refusal) => {
+                let mut extra = String::new();
+                if let Some(seconds) = refusal.retry_after {
+                    extra = format!("Retry-After: {seconds}\r\n");
+                }
+                if refusal.allow {
+                    let methods = screen.allowed_methods(self.arrival(source).zone);
+                    extra.push_str(&format!("Allow: {}\r\n", methods.join(", ")));
+                }
+                let answer = (refusal.code, refusal.reason);
+                self.reply_stateless(source, message, answer, extra.as_bytes());
+                return None;
+            }
+            screen::Action::Fake200 => self.fake(source, message),
+            screen::Action::Close => self.actions.push_back(Action::Close { flow: source }),
+            screen::Action::Drop | screen::Action::Tarpit => {}
+        }
+        self.stats.drop_for(DropReason::Screened);
+        None
+    }
+
+    /// The lie that a request succeeded, unless it were longer than the request.
+    fn fake(&mut self, source: Flow, message: &Message) {
+        let before = self.actions.len();
+        self.reply_stateless(source, message, (200, "OK"), b"");
+        let too_long = self.actions.back().is_some_and(|action| match action {
+            Action::Send { packet, .. } => !screen::may_fake(packet.len(), message.bytes.len()),
+            _ => false,
+        });
+        if too_long && self.actions.len() > before {
+            self.actions.pop_back();
+        }
+    }
+
+    /// The upstream's final answer to the request of this transit.
+    pub(super) fn note_answer(&mut self, now: Instant, transit: u64, response: &Message) {
+        let (Some(screen), Some(transit)) = (self.screen(), self.transits.get(&transit)) else {
+            return;
+        };
+        let code = response.parsed.status();
+        if code < 200 || transit.request.parsed.headers.is_empty() {
+            return;
+        }
+        let (source, request) = (transit.source, &transit.request);
+        let method = request.text(request.parsed.method_name);
+        if code < 300 {
+            if method == b"REGISTER" || transit.initial {
+                screen.accepted(source.peer, now);
+            }
+            return;
+        }
+        let owner = match method {
+            b"REGISTER" => request.parsed.to.uri,
+            _ => request.parsed.from.uri,
+        };
+        let mut aor = Vec::new();
+        if let Ok(uri) = Uri::parse(&request.bytes, owner) {
+            uri.address_of_record(&request.bytes, &mut aor);
+        }
+        let rows = [HeaderId::WwwAuthenticate, HeaderId::ProxyAuthenticate];
+        let rows = rows.into_iter().flat_map(|id| response.rows(id));
+        let challenges: Vec<Digest> = rows
+            .filter_map(|row| Digest::parse(&response.bytes, row.value))
+            .collect();
+        let nonces: Vec<_> = challenges
+            .iter()
+            .filter_map(|challenge| challenge.text(&response.bytes, "nonce"))
+            .collect();
+        let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| &**nonce).collect();
+        let (credentials, nonce) = credentials(request).unzip();
+        let answered = Answered {
+            arrival: self.arrival(source),
+            method,
+            code,
+            credentials: credentials.as_deref(),
+            nonce: nonce.as_deref().unwrap_or_default(),
+            aor: &aor,
+            stale: challenges.iter().any(|c| c.is_stale(&response.bytes)),
+            challenges: &nonces,
+        };
+        let verdict = screen.judge_response(&answered, now);
+        if !verdict.alerts.is_empty() {
+            let request = Message {
+                bytes: request.bytes.clone(),
+                parsed: request.parsed.clone(),
+            };
+            for alert in verdict.alerts {
+                self.alert(source, alert, Some(&request));
+            }
+        }
+    }
+
+    /// A binding or a call is alive at this flow, or is over.
+    pub(super) fn protect(&mut self, flow: Flow, bond: Bond, is_alive: bool) {
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        let key = (flow.peer, bond == Bond::Binding);
+        if is_alive {
+            if guard.screen.bind(flow.peer, bond).is_err() {
+                *guard.unprotected.entry(key).or_default() += 1;
+            }
+            return;
+        }
+        match guard.unprotected.get_mut(&key) {
+            Some(1) => drop(guard.unprotected.remove(&key)),
+            Some(count) => *count -= 1,
+            None => guard.screen.unbind(flow.peer, bond),
+        }
+    }
+
+    fn alert(&mut self, source: Flow, alert: Alert, message: Option<&Message>) {
+        let field = |id| {
+            let value = message.and_then(|message| message.value(id));
+            value.unwrap_or_default().to_vec()
+        };
+        let part = |span: fn(&Message) -> Span| {
+            message.map_or_else(Vec::new, |message| message.text(span(message)).to_vec())
+        };
+        let alerted = Alerted {
+            source: source.peer,
+            event: alert.event,
+            zone: self.zone_of(source),
+            protocol: self.protocol_of(source.listener).via(),
+            action: alert.action,
+            method: part(|message| message.parsed.method_name),
+            ruri: part(Message::request_uri),
+            from: field(HeaderId::From),
+            to: field(HeaderId::To),
+            user_agent: field(HeaderId::UserAgent),
+            call_id: field(HeaderId::CallId),
+        };
+        self.actions.push_back(Action::Alert(Box::new(alerted)));
+    }
+
+    /// The call that an admitted INVITE opened keeps its places until it is over.
+    pub(super) fn keep_admitted(&mut self, dialog: u64, admitted: Admitted) {
+        if let Some(dialog) = self.dialogs.get_mut(&dialog) {
+            dialog.slots = admitted.slots;
+            dialog.user = admitted.user;
+            dialog.peer = admitted.peer;
+        }
+    }
+
+    /// The final response that the caller of this INVITE gets, and who it is by.
+    pub(super) fn note_outcome(&mut self, transit: u64, code: u16, reason: &[u8], by: EndedBy) {
+        let Some(transit) = self.transits.get(&transit).filter(|t| t.initial) else {
+            return;
+        };
+        let by = match transit.cancelled {
+            Some(_) => EndedBy::Caller,
+            None => by,
+        };
+        let dialog = transit.dialog.and_then(|d| self.dialogs.get_mut(&d));
+        if let Some(dialog) = dialog {
+            dialog.outcome = (code, reason.into());
+            if code >= 300 {
+                dialog.ended_by.get_or_insert(by);
+            }
+        }
+    }
+
+    /// The call is over: its places are free, and it has a record, once. A challenge ends no
+    /// attempt: the same call comes again with credentials.
+    pub(super) fn close_call(&mut self, now: Instant, id: u64) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        dialog.slots = None;
+        let is_first = dialog.state != State::Ended;
+        if is_first && !matches!(dialog.outcome.0, 401 | 407) {
+            let finished = finished(now, id, dialog, &self.config);
+            self.actions.push_back(Action::Record(Box::new(finished)));
+        }
+    }
+}
+
+/// The record of a call that ends now.
+fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished {
+    let zone = |side: Side| {
+        let zone = config.zones.get(dialog.party(side).zone);
+        zone.map_or_else(String::new, |zone| zone.name.clone())
+    };
+    let [from, to] = &dialog.ends;
+    let (code, reason) = &dialog.outcome;
+    let cdr = Cdr {
+        id: format!("{id:016x}"),
+        call_id: dialog.call_id.to_vec(),
+        from_tag: dialog.caller_tag.clone(),
+        to_tag: tag_of(to),
+        caller: uri_of(from).to_vec(),
+        callee: match to.is_empty() {
+            true => dialog.request_uri.to_vec(),
+            false => uri_of(to).to_vec(),
+        },
+        ruri: dialog.request_uri.to_vec(),
+        src: Some(dialog.party(Side::Caller).flow.peer),
+        zone_in: zone(Side::Caller),
+        zone_out: zone(Side::Callee),
+        user: dialog.user.clone(),
+        peer: dialog.peer.clone(),
+        target: Some(dialog.party(Side::Callee).flow.peer.to_string()),
+        code: *code,
+        reason: reason.to_vec(),
+        ended_by: dialog.ended_by.unwrap_or_default(),
+        ..Cdr::default()
+    };
+    Finished {
+        cdr,
+        began: dialog.attempted,
+        answered: dialog.answered_at,
+        ended: now,
+    }
+}
+
+fn tag_of(value: &[u8]) -> Vec<u8> {
+    let addr = NameAddr::parse(value, Span::new(0, value.len())).unwrap_or_default();
+    addr.tag.map_or_else(Vec::new, |tag| tag.of(value).to_vec())
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &[u8]) -> &[u8] {
+    let inner = host.strip_prefix(b"[").and_then(|h| h.strip_suffix(b"]"));
+    inner.unwrap_or(host)
+}
+
+/// user@realm and nonce of the first credentials.
+fn credentials(message: &Message) -> Option<(Vec<u8>, Vec<u8>)> {
+    let bytes = &message.bytes;
+    let row = message.rows(HeaderId::Authorization).next()?;
+    let digest = Digest::parse(bytes, row.value)?;
+    let mut user = digest.username(bytes)?.into_owned();
+    user.push(b'@');
+    user.extend_from_slice(&digest.text(bytes, "realm").unwrap_or_default());
+    let nonce = digest.text(bytes, "nonce").unwrap_or_default().into_owned();
+    Some((user, nonce))
+}
