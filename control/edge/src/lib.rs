@@ -104,7 +104,7 @@ pub use edge::Edge;
 pub use guard::settings::LogFormat;
 pub use guard::{
     AuthFailureLimits, CallLimit, CdrConfig, FingerprintConfig, FloodConfig, MethodPolicy,
-    OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
+    NumberCategory, NumberList, OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
 };
 pub use proxy::{Call, CallFilter, CallState};
 pub use relay::{MediaCommand, MediaError, MediaFuture, MediaRelay, MediaReply, MediaRequest};

@@ -20,8 +20,8 @@ use windlass_toml::{Place, Placed, Reader};
 use crate::config::{Config, PingMethod, Register, RegisterMode, Tables, Zone};
 
 /// Tables of the file beside `[edge]` that are the edge's.
-pub const SECTIONS: [&str; 8] = [
-    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit",
+pub const SECTIONS: [&str; 9] = [
+    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit", "category",
 ];
 
 /// Keys of `[log]` that are the edge's.

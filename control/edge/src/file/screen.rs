@@ -10,11 +10,12 @@ use super::{DAY, LOG_KEYS, refuse_double, set, zone_index};
 use crate::config::Config;
 use crate::guard::settings::{self, LogFormat};
 use crate::guard::{
-    CallLimit, CdrConfig, OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
+    CallLimit, CdrConfig, NumberCategory, NumberList, OnBanned, PeerConfig, RateLimit,
+    ScreenConfig, SecurityLogConfig,
 };
 
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "on_banned",
         "never_ban",
         "ban",
@@ -24,6 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         "methods",
         "auth_failures",
         "rate",
+        "list",
     ];
     let mut screen = ScreenConfig::default();
     if let Some(table) = reader.section(root, "screen", &KEYS) {
@@ -38,18 +40,43 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         screen.unverified_ban = ban.map(|ban| ban.value);
         read_stages(reader, table, &mut screen);
         read_rates(reader, table, &mut screen.rates);
+        for (at, table) in reader.tables(table, "list", &["name", "file", "side"]) {
+            let Some((name, file)) = named(reader, table, at, "a list", "file") else {
+                continue;
+            };
+            let before = screen.lists.iter().map(|list| &*list.name);
+            refuse_double(reader, &name, "list", before);
+            let caller = reader.word(table, "side", &[("called", false), ("caller", true)]);
+            screen.lists.push(NumberList {
+                name: name.value,
+                file: dir.join(file),
+                caller: caller.is_some_and(|caller| caller.value),
+            });
+        }
+    }
+    for (at, table) in reader.tables(root, "category", &["name", "file"]) {
+        if let Some((name, file)) = named(reader, table, at, "a category", "file") {
+            let before = screen.categories.iter().map(|category| &*category.name);
+            refuse_double(reader, &name, "category", before);
+            screen.categories.push(NumberCategory {
+                name: name.value,
+                file: dir.join(file),
+            });
+        }
     }
     read_peers(reader, root, config, &mut screen.peers);
-    for (at, table) in reader.tables(root, "limit", &["name", "key", "calls", "cps"]) {
-        let Some((name, key)) = named(reader, table, at, "a limit") else {
+    for (at, table) in reader.tables(root, "limit", &["name", "key", "category", "calls", "cps"]) {
+        let Some((name, key)) = named(reader, table, at, "a limit", "key") else {
             continue;
         };
         let before = screen.limits.iter().map(|limit| &*limit.name);
         refuse_double(reader, &name, "limit", before);
         let (calls, cps) = bounds(reader, table);
+        let category = reader.string(table, "category");
         screen.limits.push(CallLimit {
             name: name.value,
             key,
+            category: category.map(|category| category.value),
             calls,
             cps,
         });
@@ -110,7 +137,7 @@ fn read_stages(reader: &mut Reader<'_>, table: &DeTable<'_>, screen: &mut Screen
 fn read_rates(reader: &mut Reader<'_>, table: &DeTable<'_>, rates: &mut Vec<RateLimit>) {
     const KEYS: [&str; 5] = ["name", "key", "methods", "rate", "burst"];
     for (at, table) in reader.tables(table, "rate", &KEYS) {
-        let Some((name, key)) = named(reader, table, at, "a rate") else {
+        let Some((name, key)) = named(reader, table, at, "a rate", "key") else {
             continue;
         };
         refuse_double(reader, &name, "rate", rates.iter().map(|rate| &*rate.name));
@@ -199,21 +226,22 @@ fn log_file(reader: &mut Reader<'_>, table: &DeTable<'_>, dir: &Path) -> Option<
     Some((dir.join(file.value), daily.is_some_and(|daily| daily.value)))
 }
 
-/// The name and the key of a class.
+/// The name, and the text that it cannot be without.
 fn named(
     reader: &mut Reader<'_>,
     table: &DeTable<'_>,
     at: Place,
     what: &str,
+    needed: &str,
 ) -> Option<(Placed<String>, String)> {
-    for key in ["name", "key"] {
+    for key in ["name", needed] {
         if !table.contains_key(key) {
             reader.missing(at, what, key);
         }
     }
     let name = reader.string(table, "name");
-    let key = reader.string(table, "key");
-    Some((name?, key?.value))
+    let text = reader.string(table, needed);
+    Some((name?, text?.value))
 }
 
 fn bounds(reader: &mut Reader<'_>, table: &DeTable<'_>) -> (Option<u32>, Option<u32>) {

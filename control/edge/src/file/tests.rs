@@ -379,3 +379,32 @@ key = "{user}"
         assert!(told(what), "{what}: {problems:?}");
     }
 }
+
+#[test]
+fn lists_and_categories_name_files_that_must_be_there() {
+    let text = r#"
+[screen]
+[[screen.list]]
+name = "global"
+file = "no/deny.csv"
+[[category]]
+name = "RISKY"
+file = "/no/risky.csv"
+[[limit]]
+name = "risky"
+key = "{user}"
+category = "RISKI"
+calls = 1
+"#;
+    let (read, problems) = reading(&format!("{WHOLE}{text}"));
+    let told = |what: &str| problems.iter().any(|(_, message)| message.contains(what));
+    for what in [
+        "/etc/windlass/no/deny.csv: ",
+        "/no/risky.csv: ",
+        "no category is called \"RISKI\"",
+    ] {
+        assert!(told(what), "{what}: {problems:?}");
+    }
+    let screen = read.unwrap().config.screen.unwrap();
+    assert!(!screen.lists[0].caller);
+}

@@ -9,5 +9,5 @@ pub(crate) mod settings;
 pub(crate) use logs::{Alerted, Finished, Logs};
 pub use settings::{
     AuthFailureLimits, CallLimit, CdrConfig, FingerprintConfig, FloodConfig, MethodPolicy,
-    OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
+    NumberCategory, NumberList, OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
 };

@@ -1,7 +1,7 @@
 //! Settings of the screen (spec §12, §13, §19), and the screen made of them.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::screen::check::ConfigError;
 use crate::screen::config as rules;
 use crate::screen::fingerprint::Patterns;
 use crate::screen::flood::Flood;
+use crate::screen::list::List;
 use crate::screen::verdict::{Do, Stage};
 
 /// Screening. The defaults are those of spec §12: in zones that are not trusted, scanners and who
@@ -46,6 +47,30 @@ pub struct ScreenConfig {
     pub peers: Vec<PeerConfig>,
     /// Calls at once and calls a second, per key.
     pub limits: Vec<CallLimit>,
+    /// Numbers that may not be called, or call.
+    pub lists: Vec<NumberList>,
+    /// Categories of called numbers, for limits.
+    pub categories: Vec<NumberCategory>,
+}
+
+/// A list of numbers (spec §19, `[[screen.list]]`), read when the edge starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberList {
+    /// Its name.
+    pub name: String,
+    /// CSV with the columns `prefix`, `action` (`allow` or `deny`) and, if wanted, `user`.
+    pub file: PathBuf,
+    /// It is about the calling number, not the called one.
+    pub caller: bool,
+}
+
+/// A category of called numbers (spec §19, `[[category]]`), read when the edge starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberCategory {
+    /// Its name.
+    pub name: String,
+    /// CSV with the column `prefix`.
+    pub file: PathBuf,
 }
 
 /// What a banned source gets.
@@ -174,6 +199,8 @@ pub struct CallLimit {
     pub name: String,
     /// What counts together; see [`RateLimit::key`].
     pub key: String,
+    /// Only calls to numbers of this category.
+    pub category: Option<String>,
     /// Calls at once. `None`: any number.
     pub calls: Option<u32>,
     /// Calls a second. `None`: any number.
@@ -216,9 +243,17 @@ pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Scr
     let mut wrong = Vec::new();
     let rules = rules_of(config, settings, &mut wrong);
     wrong.extend(rules.check().iter().map(ToString::to_string));
+    let (categories, lists) = load(settings, &mut wrong);
     if wrong.is_empty() {
-        match Screen::new(rules, Arc::new(Categories::default()), now) {
-            Ok(screen) => return Ok(Some(Arc::new(screen))),
+        match Screen::new(rules, Arc::new(categories), now) {
+            Ok(screen) => {
+                for (name, list) in lists {
+                    if let Some(place) = screen.list(&name) {
+                        *place.write() = list;
+                    }
+                }
+                return Ok(Some(Arc::new(screen)));
+            }
             Err(error) => wrong.push(error.to_string()),
         }
     }
@@ -237,10 +272,43 @@ pub(crate) fn problems(config: &Config) -> Vec<String> {
         let mut errors = rules.check();
         errors.retain(|error| !matches!(error, ConfigError::Twice { .. }));
         wrong.extend(errors.iter().map(ToString::to_string));
+        load(settings, &mut wrong);
         let patterns = crate::screen::fingerprint::Fingerprints::compile(rules.fingerprints);
         wrong.extend(patterns.err().map(|error| error.to_string()));
     }
     wrong
+}
+
+/// The files of lists and categories.
+fn load(settings: &ScreenConfig, wrong: &mut Vec<String>) -> (Categories, Vec<(String, List)>) {
+    let mut categories = Categories::default();
+    let mut lists = Vec::new();
+    for category in &settings.categories {
+        if let Some((file, text)) = text_of(&category.file, wrong) {
+            let added = categories.add(&category.name, &file, &text, false);
+            wrong.extend(added.err().map(|errors| errors.to_string()));
+        }
+    }
+    for list in &settings.lists {
+        if let Some((file, text)) = text_of(&list.file, wrong) {
+            match List::read(&file, &text, false) {
+                Ok((read, _)) => lists.push((list.name.clone(), read)),
+                Err(errors) => wrong.push(errors.to_string()),
+            }
+        }
+    }
+    (categories, lists)
+}
+
+fn text_of(file: &Path, wrong: &mut Vec<String>) -> Option<(String, String)> {
+    let name = file.display().to_string();
+    match std::fs::read_to_string(file) {
+        Ok(text) => Some((name, text)),
+        Err(error) => {
+            wrong.push(format!("{name}: {error}"));
+            None
+        }
+    }
 }
 
 fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -> rules::Config {
@@ -286,9 +354,23 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
             });
         }
     }
+    rules
+        .lists
+        .extend(settings.lists.iter().map(|list| rules::ListFile {
+            name: list.name.clone(),
+            side: match list.caller {
+                true => rules::Side::Caller,
+                false => rules::Side::Called,
+            },
+        }));
     for limit in &settings.limits {
+        let is_known = |name: &String| settings.categories.iter().any(|c| c.name == *name);
+        if let Some(name) = limit.category.as_ref().filter(|name| !is_known(name)) {
+            wrong.push(format!("{:?}: no category is called {name:?}", limit.name));
+        }
         if let Some(key) = template(&limit.name, &limit.key, wrong) {
             rules.limits.push(Limit {
+                category: limit.category.clone(),
                 calls: limit.calls,
                 cps: limit.cps.map(pace),
                 ..Limit::new(&limit.name, key)

@@ -33,6 +33,7 @@ fn limited(calls: u32) -> World {
         screen.limits.push(CallLimit {
             name: "per-source".to_owned(),
             key: "{src_ip}".to_owned(),
+            category: None,
             calls: Some(calls),
             cps: None,
         });
@@ -326,4 +327,53 @@ fn garbage_of_strangers_gets_no_answer() {
     let mut world = world(|_| {});
     let text = invite("alice").replace("CSeq: 1 INVITE", "CSeq: x");
     assert!(world.recv(ALICE, &text).is_empty());
+}
+
+#[test]
+fn denied_numbers_and_limits_of_categories_come_from_files() {
+    let dir = std::env::temp_dir().join(format!("windlass-lists-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (deny, risky) = (dir.join("deny.csv"), dir.join("risky.csv"));
+    std::fs::write(&deny, "prefix,action\n900,deny\n").unwrap();
+    std::fs::write(&risky, "prefix\n00\n").unwrap();
+    let mut world = world(|screen| {
+        screen.lists.push(crate::NumberList {
+            name: "deny".to_owned(),
+            file: deny.clone(),
+            caller: false,
+        });
+        screen.categories.push(crate::NumberCategory {
+            name: "RISKY".to_owned(),
+            file: risky.clone(),
+        });
+        screen.limits.push(CallLimit {
+            name: "risky".to_owned(),
+            key: "{src_ip}".to_owned(),
+            category: Some("RISKY".to_owned()),
+            calls: Some(1),
+            cps: None,
+        });
+    });
+    let mut dial = |n, number: &str| {
+        let text = numbered(n).replace("sip:bob@", &format!("sip:{number}@"));
+        let sent = world.recv(ALICE, &text);
+        sent.iter().any(|s| s.line().starts_with("INVITE"))
+    };
+    assert!(!dial(1, "900123"));
+    assert!(dial(2, "0044123"));
+    assert!(!dial(3, "0044123"), "one at once");
+    assert!(dial(4, "123") && dial(5, "123"), "not in the category");
+    std::fs::write(&deny, "prefix,action\n900,deny\n901,perhaps\n").unwrap();
+    let mut config = Config::new(addr(EDGE), addr(BOB), addr("127.0.0.1:2223"));
+    let mut screen = ScreenConfig::default();
+    screen.lists.push(crate::NumberList {
+        name: "deny".to_owned(),
+        file: deny,
+        caller: false,
+    });
+    config.screen = Some(screen);
+    let error = crate::guard::settings::screen(&config, origin()).unwrap_err();
+    let expected = "deny.csv:3: \"perhaps\" is no action";
+    assert!(error.to_string().contains(expected), "{error}");
+    std::fs::remove_dir_all(&dir).unwrap();
 }
