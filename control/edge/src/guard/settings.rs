@@ -33,7 +33,7 @@ pub struct ScreenConfig {
     pub ban: Option<Duration>,
     /// Length of the first ban on other evidence; it doubles with each. Default 60 s.
     pub unverified_ban: Option<Duration>,
-    /// Floods; `None`: not looked at.
+    /// Messages of one address that are too many.
     pub flood: FloodConfig,
     /// Software that scans.
     pub fingerprints: FingerprintConfig,
