@@ -7,6 +7,11 @@ use windlass_ng::Family;
 
 use crate::guard::{CdrConfig, ScreenConfig, SecurityLogConfig};
 pub use crate::message::limits::Limits;
+pub(crate) use crate::resolve::DnsConfig;
+pub(crate) use crate::target::{
+    Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
+    RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
+};
 pub use crate::transaction::timer::Timers;
 pub use crate::transport::Protocol;
 pub use crate::transport::config::{
@@ -20,10 +25,14 @@ pub use crate::transport::config::{
 pub struct Config {
     /// The networks that the edge stands between. A listener belongs to one of them.
     pub zones: Vec<Zone>,
-    /// Groups of next hops.
-    pub upstreams: Vec<Upstream>,
-    /// Where initial requests go; the first rule that matches counts.
-    pub routes: Vec<Rule>,
+    /// Groups of next hops. If the zone of one has no listeners, requests from the address of a
+    /// target come from it, whatever the listener; of a target with a name, from the addresses that
+    /// the name had when it was last sent to.
+    pub upstreams: Vec<PoolConfig>,
+    /// Where initial requests go (spec §14).
+    pub routes: Vec<RouteConfig>,
+    /// How names of targets are looked up.
+    pub dns: DnsConfig,
     /// The ng control address of the media relay.
     pub ng: SocketAddr,
     /// Items of the `flags` list of every offer and answer.
@@ -36,8 +45,6 @@ pub struct Config {
     pub limits: Limits,
     /// Bounds of tables.
     pub tables: Tables,
-    /// Silence of a target after which the next one is tried.
-    pub answer_timeout: Duration,
     /// Longest call; both sides are told BYE then.
     pub max_call: Duration,
     /// Max-Forwards added to requests without one, and the highest value let through.
@@ -107,41 +114,6 @@ pub struct Listen {
     pub bind: SocketAddr,
     /// `host[:port]` written in Via, Record-Route, Path and Contact, for 1:1 NAT.
     pub advertise: Option<String>,
-}
-
-/// Next hops that serve the same requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Name in rules.
-    pub name: String,
-    /// Index of its zone. If that has no listeners, requests from the address of a target come from
-    /// it, whatever the listener.
-    pub zone: usize,
-    /// In the order they are tried: the next one when one is silent, cannot be reached or answers
-    /// 408 or 5xx before there was early media (spec §14).
-    pub targets: Vec<Target>,
-}
-
-/// One next hop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its address.
-    pub address: SocketAddr,
-    /// How it is reached.
-    pub protocol: Protocol,
-    /// The SIP domain that its certificate must be for (RFC 5922); by default the address.
-    pub server_name: Option<String>,
-}
-
-/// Where initial requests go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rule {
-    /// Index of the zone they come from; any by default.
-    pub from_zone: Option<usize>,
-    /// Host of the Request-URI in any case; any by default.
-    pub domain: Option<String>,
-    /// Index of the upstream.
-    pub to: usize,
 }
 
 /// Media of a zone (spec §11).
@@ -253,6 +225,9 @@ pub struct OneUpstream {
     pub address_family: (Option<Family>, Option<Family>),
 }
 
+/// Longer than any transaction waits.
+const NEVER: Duration = Duration::from_secs(86_400);
+
 /// Index of the zone `public` of [`Config::new`].
 pub const PUBLIC: usize = 0;
 /// Index of the zone `core` of [`Config::new`].
@@ -270,13 +245,13 @@ impl Config {
             zones,
             upstreams: Vec::new(),
             routes: Vec::new(),
+            dns: DnsConfig::default(),
             ng,
             media_flags: Vec::new(),
             streams: StreamLimits::default(),
             timers: Timers::default(),
             limits: Limits::default(),
             tables: Tables::default(),
-            answer_timeout: Duration::from_secs(4),
             max_call: Duration::from_secs(43_200),
             max_forwards: 70,
             media_timeout: Duration::from_secs(3),
@@ -353,17 +328,6 @@ impl Profile {
     }
 }
 
-impl Target {
-    /// A next hop whose certificate, if any, is for its address.
-    pub fn new(protocol: Protocol, address: SocketAddr) -> Self {
-        Self {
-            address,
-            protocol,
-            server_name: None,
-        }
-    }
-}
-
 impl OneUpstream {
     /// The defaults.
     pub fn new(listen: Vec<SocketAddr>, upstream: SocketAddr, ng: SocketAddr) -> Self {
@@ -397,16 +361,20 @@ impl From<OneUpstream> for Config {
         (public.media_interface, core.media_interface) = short.direction.unzip();
         (public.address_family, core.address_family) = short.address_family;
         let mut config = Self::of_zones(vec![public, core], short.ng);
-        config.upstreams.push(Upstream {
-            name: "upstream".to_owned(),
-            zone: CORE,
-            targets: vec![Target::new(Protocol::Udp, short.upstream)],
-        });
-        config.routes.push(Rule {
-            from_zone: Some(PUBLIC),
-            domain: None,
-            to: 0,
-        });
+        let uri = format!("sip:{}", short.upstream);
+        let mut pool = PoolConfig::new("upstream", "core", &[&uri]);
+        pool.probe = Probe::Never;
+        config.upstreams.push(pool);
+        let matching = RouteMatch {
+            from_zone: Some("public".to_owned()),
+            ..RouteMatch::default()
+        };
+        let mut route = RouteConfig::new(matching, &["upstream"]);
+        // There is nobody else to try: the timers of transactions are the only ones.
+        route.failover.answer_timeout = NEVER;
+        route.failover.ring_timeout = NEVER;
+        route.failover.request_timeout = NEVER;
+        config.routes.push(route);
         config.register.mode = RegisterMode::Off;
         config.screen = None;
         config

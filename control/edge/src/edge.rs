@@ -16,9 +16,10 @@ use crate::config::{Config, Listen, ListenerKind};
 use crate::cookie::Key;
 use crate::guard::{Logs, settings};
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS};
-use crate::proxy::{Action, Call, CallFilter, Listener, Proxy};
+use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing};
 use crate::record::clock::Wall;
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
+use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
@@ -58,6 +59,10 @@ impl Edge {
     /// As [`Self::start`].
     #[expect(clippy::unused_async, reason = "resolving names will wait")]
     pub async fn start_with_relay(config: Config, relay: Arc<dyn MediaRelay>) -> io::Result<Self> {
+        let routing = Routing::new(&config)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let dns = dns(&config, &routing)?;
+        let routing = Arc::new(routing);
         let (zones, settings) = wanted(&config)?;
         let screen = settings::screen(&config, clock())?;
         let logs = Arc::new(Logs::open(&config)?);
@@ -85,11 +90,23 @@ impl Edge {
             all_stats.push(stats.clone());
             let (stop, stopped) = oneshot::channel();
             let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
-            let listeners = listeners.clone();
+            let (lookups, found) = mpsc::channel(QUEUED_ANSWERS);
+            let mut proxy = Proxy::new(
+                config.clone(),
+                listeners.clone(),
+                routing.clone(),
+                index,
+                secret,
+                stats.clone(),
+            );
+            if index == 0 {
+                proxy.start_probing(clock());
+            }
             let shard = Shard {
-                proxy: Proxy::new(config.clone(), listeners, index, secret, stats.clone())
-                    .screened(screen.clone()),
+                proxy: proxy.screened(screen.clone()),
                 logs: logs.clone(),
+                dns: dns.clone(),
+                lookups,
                 config: config.clone(),
                 sender: transports.sender(index.into()),
                 relay: relay.clone(),
@@ -98,7 +115,7 @@ impl Edge {
                 holds: HashMap::default(),
             };
             let (commands, commanded) = mpsc::channel(QUEUED_COMMANDS);
-            let task = tokio::spawn(shard.run(inbox, answered, commanded, stopped));
+            let task = tokio::spawn(shard.run(inbox, (answered, found), commanded, stopped));
             let stop = Some(stop);
             tasks.push((task, Handle { stop, commands }));
         }
@@ -260,6 +277,9 @@ struct Shard {
     relay: Arc<dyn MediaRelay>,
     stats: Arc<Stats>,
     answers: mpsc::Sender<Answer>,
+    /// `None`: no name server is known, and no name configured.
+    dns: Option<Dns>,
+    lookups: mpsc::Sender<(Query, Found)>,
     holds: HashMap<Flow, Hold, foldhash::quality::RandomState>,
 }
 
@@ -267,7 +287,7 @@ impl Shard {
     async fn run(
         mut self,
         mut inbox: Inbox,
-        mut answered: mpsc::Receiver<Answer>,
+        (mut answered, mut found): (mpsc::Receiver<Answer>, mpsc::Receiver<(Query, Found)>),
         mut commanded: mpsc::Receiver<Command>,
         mut stop: oneshot::Receiver<()>,
     ) {
@@ -286,6 +306,9 @@ impl Shard {
             tokio::select! {
                 Some((token, result)) = answered.recv() => {
                     self.proxy.handle_media(clock(), token, result);
+                }
+                Some((query, answer)) = found.recv() => {
+                    self.proxy.handle_lookup(clock(), query, answer);
                 }
                 Some(list) = inbox.recv() => {
                     let now = clock();
@@ -366,6 +389,7 @@ impl Shard {
                     Action::Alert(alerted) => self.logs.alert(&alerted, now, wall()),
                     Action::Record(finished) => self.logs.record(*finished, now, wall()),
                     Action::Close { flow } => self.sender.close(flow),
+                    Action::Lookup(query) => self.look_up(query),
                 }
             }
             self.sender.flush(&mut failed);
@@ -376,6 +400,18 @@ impl Shard {
                 self.hear(now, arrived);
             }
         }
+    }
+
+    fn look_up(&self, query: Query) {
+        let (dns, lookups) = (self.dns.clone(), self.lookups.clone());
+        tokio::spawn(async move {
+            let answer = match dns {
+                Some(dns) => dns.ask(&query).await,
+                None => Found::Failed,
+            };
+            // The shard may have stopped meanwhile.
+            let _ = lookups.send((query, answer)).await;
+        });
     }
 
     fn ask(&self, token: u64, request: crate::relay::MediaRequest) {
@@ -445,9 +481,23 @@ fn wanted(config: &Config) -> io::Result<(Vec<(usize, Listen)>, transport::Confi
     Ok((wanted, settings))
 }
 
+/// The client of name servers. Without names in the configuration it may be missing.
+fn dns(config: &Config, routing: &Routing) -> io::Result<Option<Dns>> {
+    match Dns::new(&config.dns.servers) {
+        Ok(dns) => Ok(Some(dns)),
+        Err(error) if routing.needs_dns(config) => Err(io::Error::other(error)),
+        Err(error) => {
+            tracing::warn!(%error, "names cannot be looked up");
+            Ok(None)
+        }
+    }
+}
+
+/// The first target with an address.
 fn first_target(config: &Config) -> Option<SocketAddr> {
-    let upstream = config.upstreams.first()?;
-    Some(upstream.targets.first()?.address)
+    let targets = config.upstreams.iter().flat_map(|pool| &pool.targets);
+    let mut destinations = targets.filter_map(|t| Destination::parse(t.uri.as_bytes()).ok());
+    Some(destinations.find_map(|to| to.direct())?.peer)
 }
 
 /// What a listener shows instead of the address it is bound to.

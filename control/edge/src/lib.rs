@@ -43,8 +43,8 @@ mod transport;
 
 pub use config::{
     CORE, CertificateConfig, ClientCertificates, Config, Limits, Listen, ListenerKind, OneUpstream,
-    PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, Rule, ServerVerification,
-    SessionTimer, StreamLimits, Tables, Target, Timers, TlsConfig, Trust, Upstream, WsConfig, Zone,
+    PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, ServerVerification,
+    SessionTimer, StreamLimits, Tables, Timers, TlsConfig, Trust, WsConfig, Zone,
 };
 
 /// What must hold for every input, for the fuzz targets.

@@ -64,6 +64,9 @@ pub(crate) const DNS_PARKED: usize = 2048;
 /// Bytes of a domain name in text (RFC 1035 §2.3.4: 255 on the wire).
 pub(crate) const DNS_NAME_BYTES: usize = 253;
 
+/// Addresses known as those of targets: each configured one, and those that names had.
+pub(crate) const KNOWN_TARGETS: usize = 16_384;
+
 /// Targets of a pool: a choice looks at each of them.
 pub(crate) const POOL_TARGETS: usize = 1024;
 

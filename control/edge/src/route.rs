@@ -16,8 +16,6 @@ pub(crate) struct Route {
     pub(crate) uri: Option<Box<[u8]>>,
     /// How many leading Route values are ours and leave.
     pub(crate) strip: usize,
-    /// Where the request goes next if that fails, in this order.
-    pub(crate) others: Vec<Self>,
 }
 
 impl Route {

@@ -16,6 +16,7 @@ use crate::message::{HeaderId, Message};
 use crate::record::cdr::EndedBy;
 use crate::route::Hop;
 use crate::side::Side;
+use crate::target::Held;
 use crate::transport::Flow;
 use media::MediaState;
 
@@ -61,6 +62,8 @@ pub(crate) struct Dialog {
     pub(crate) answered: bool,
     /// The source that it counts for as a call in set-up.
     pub(crate) in_setup: Option<IpAddr>,
+    /// Its place on the target that it was answered by.
+    pub(crate) slot: Option<Held>,
     /// Flows that it keeps open.
     pub(crate) held: Vec<Flow>,
     /// Tags of the callees that answered.
@@ -121,6 +124,7 @@ impl Dialog {
             media_id: media_id(invite.call_id(), id),
             answered: false,
             in_setup: None,
+            slot: None,
             held: Vec::new(),
             callee_tags: Vec::new(),
             cseq: [invite.parsed.cseq, 0],
@@ -184,9 +188,10 @@ impl Dialog {
     }
 
     /// The call goes to another target.
-    pub(crate) fn redirect(&mut self, flow: Flow, zone: usize) {
+    pub(crate) fn redirect(&mut self, flow: Flow, zone: usize, trusted: bool) {
         self.callee.flow = flow;
         self.callee.zone = zone;
+        self.callee.trusted = trusted;
     }
 
     /// The last CSeq that `side` was seen to use.

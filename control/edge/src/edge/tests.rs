@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
-use crate::config::{Protocol, Rule, Target, Trust, Upstream, Zone};
+use crate::config::{PoolConfig, Protocol, RouteConfig, RouteMatch, TargetConfig, Trust, Zone};
 use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
 
 #[derive(Default)]
@@ -134,6 +134,14 @@ fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
     )
 }
 
+fn from_public(pool: &str) -> RouteConfig {
+    let matching = RouteMatch {
+        from_zone: Some("public".to_owned()),
+        ..RouteMatch::default()
+    };
+    RouteConfig::new(matching, &[pool])
+}
+
 /// A phone registers over a connection, is called over it, and cannot be once it is closed (E04).
 #[tokio::test]
 async fn registered_phone_is_called_over_its_connection() {
@@ -144,15 +152,11 @@ async fn registered_phone_is_called_over_its_connection() {
     let core = Zone::new("core", Trust::Inside)
         .listening(ListenerKind::Udp, "127.0.0.2:0".parse().unwrap());
     let mut config = Config::of_zones(vec![public, core], "127.0.0.1:9".parse().unwrap());
-    config.upstreams.push(Upstream {
-        name: "registrar".to_owned(),
-        zone: 1,
-        targets: vec![Target::new(Protocol::Udp, pbx)],
-    });
-    config.routes.push(Rule {
-        from_zone: Some(0),
-        ..Rule::default()
-    });
+    let uri = format!("sip:{pbx}");
+    config
+        .upstreams
+        .push(PoolConfig::new("registrar", "core", &[&uri]));
+    config.routes.push(from_public("registrar"));
     let relay = Arc::new(Marker::default());
     let edge = Edge::start_with_relay(config, relay).await.unwrap();
     let (to_edge, inner) = (edge.local_addr(), edge.local_addrs()[1]);
@@ -260,15 +264,11 @@ async fn place_call(caller: Protocol, mut callee: Phone) {
     let core = Zone::new("core", Trust::Inside).listening(kind(callee.protocol()), listen);
     let mut config = Config::of_zones(vec![public, core], "127.0.0.1:9".parse().unwrap());
     config.shards = 3;
-    config.upstreams.push(Upstream {
-        name: "pbx".to_owned(),
-        zone: 1,
-        targets: vec![Target::new(callee.protocol(), callee.address())],
-    });
-    config.routes.push(Rule {
-        from_zone: Some(0),
-        ..Rule::default()
-    });
+    let uri = format!("sip:{};transport={}", callee.address(), callee.protocol());
+    config
+        .upstreams
+        .push(PoolConfig::new("pbx", "core", &[&uri]));
+    config.routes.push(from_public("pbx"));
     let relay = Arc::new(Marker::default());
     let edge = Edge::start_with_relay(config, relay.clone()).await.unwrap();
     let to_edge = edge.local_addr();
@@ -434,4 +434,41 @@ async fn scanner_is_written_to_the_security_log() {
     );
     edge.stop().await;
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// The first target is silent: the call goes to the second one, by its name, over real sockets
+/// (E11).
+#[tokio::test]
+async fn silent_target_is_followed_by_one_with_a_name() {
+    let silent = Phone::new("127.0.0.2:0");
+    let mut pbx = Phone::new("127.0.0.1:0");
+    let mut config = Config::new(
+        "127.0.0.1:0".parse().unwrap(),
+        silent.address(),
+        "127.0.0.1:9".parse().unwrap(),
+    );
+    let port = pbx.address().port();
+    let named = format!("sip:localhost:{port};transport=udp");
+    config.upstreams[0].targets.push(TargetConfig::new(&named));
+    let failover = &mut config.routes[0].failover;
+    failover.answer_timeout = Duration::from_millis(300);
+    // Nobody is asked: the name is one of the hosts of this machine.
+    config.dns.servers.addresses = vec!["127.0.0.1:9".parse().unwrap()];
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    let to_edge = edge.local_addr();
+    let mut caller = Phone::new("127.0.0.1:0");
+    let us = caller.address();
+    let invite = format!(
+        "INVITE sip:b@{to_edge} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKn1\r\n\
+         From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: {us}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:a@{us}>\r\nContent-Length: 0\r\n\r\n"
+    );
+    caller.send(&invite, to_edge).await;
+    let (got, from) = pbx.recv("INVITE").await;
+    let contact = pbx.address().to_string();
+    pbx.send(&reply(&got, "200 OK", &contact, "v=0\r\n"), from)
+        .await;
+    caller.recv("SIP/2.0 200").await;
+    edge.stop().await;
 }

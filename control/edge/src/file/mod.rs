@@ -178,17 +178,7 @@ fn read_register(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Register {
     register
 }
 
-/// The index of the zone that a key names.
-fn zone_index(
-    reader: &mut Reader<'_>,
-    table: &DeTable<'_>,
-    key: &str,
-    zones: &[Zone],
-) -> Option<usize> {
-    let name = reader.string(table, key)?;
-    named_zone(reader, &name, zones)
-}
-
+/// The index of the zone with a name.
 fn named_zone(reader: &mut Reader<'_>, name: &Placed<String>, zones: &[Zone]) -> Option<usize> {
     let index = zones.iter().position(|zone| zone.name == name.value);
     if index.is_none() {

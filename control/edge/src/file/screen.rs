@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, LOG_KEYS, refuse_double, set, zone_index};
+use super::{DAY, LOG_KEYS, named_zone, refuse_double, set};
 use crate::config::Config;
 use crate::guard::settings::{self, LogFormat};
 use crate::guard::{
@@ -173,9 +173,11 @@ fn read_peers(
             continue;
         };
         refuse_double(reader, &name, "peer", peers.iter().map(|peer| &*peer.name));
+        let zone = reader.string(table, "zone");
+        let zone = zone.and_then(|zone| named_zone(reader, &zone, &config.zones));
         let mut peer = PeerConfig {
             name: name.value,
-            zone: zone_index(reader, table, "zone", &config.zones),
+            zone,
             source: texts(reader, table, "source", NETWORK),
             ..PeerConfig::default()
         };

@@ -6,7 +6,9 @@ use windlass_toml::{Place, Reader};
 
 use super::{Read, read};
 use crate::config::{
-    ClientCertificates, ListenerKind, PingMethod, Profile, Protocol, RegisterMode, Trust,
+    Algorithm, ClientCertificates, CodeRange, Failover, HashKey, ListenerKind, PingMethod,
+    PoolConfig, Probe, Profile, Protocol, Redirects, RegisterMode, RouteConfig, RouteMatch,
+    RouteTo, TargetConfig, Trust,
 };
 
 const WHOLE: &str = r#"
@@ -127,21 +129,15 @@ fn a_whole_file_is_read() {
     let [pbx] = &*config.upstreams else {
         panic!("{config:?}");
     };
-    let targets: Vec<_> = pbx
-        .targets
-        .iter()
-        .map(|target| (target.address.to_string(), target.protocol))
-        .collect();
-    let expected = [
-        ("10.0.0.21:5060".to_owned(), Protocol::Udp),
-        ("10.0.0.22:5070".to_owned(), Protocol::Tcp),
-    ];
-    assert_eq!((pbx.zone, &*targets), (1, &expected[..]));
-    let rule = &config.routes[0];
-    assert_eq!(
-        (rule.from_zone, rule.domain.as_deref(), rule.to),
-        (Some(0), Some("example.com"), 0)
-    );
+    let targets: Vec<_> = pbx.targets.iter().map(|target| &*target.uri).collect();
+    let expected = ["sip:10.0.0.21", "sip:10.0.0.22:5070;transport=tcp"];
+    assert_eq!((&*pbx.zone, &*targets), ("core", &expected[..]));
+    let matching = RouteMatch {
+        domain: Some("example.com".to_owned()),
+        from_zone: Some("public".to_owned()),
+        ..RouteMatch::default()
+    };
+    assert_eq!(config.routes, [RouteConfig::new(matching, &["pbx"])]);
     let register = &config.register;
     assert_eq!(register.mode, RegisterMode::Alias);
     assert_eq!(register.domains, ["example.com", "sip.example.com"]);
@@ -163,8 +159,8 @@ fn complaint(old: &str, new: &str) -> String {
     let (_, problems) = reading(&text);
     let at = WHOLE.find(old).unwrap_or_default();
     let line = text[..at].matches('\n').count() + 1;
-    // What a table lacks is said at its head.
-    let lines = line - 1..=line + new.matches('\n').count() + 3;
+    // What lacks in a table is said at its head.
+    let lines = line.saturating_sub(2)..=line + new.matches('\n').count() + 3;
     // What follows from it is told as well.
     let Some((place, message)) = problems.first() else {
         panic!("{new}: nothing is said");
@@ -219,9 +215,10 @@ fn each_mistake_is_named_with_its_place() {
         ),
         (
             "uri = \"sip:10.0.0.21\"",
-            "uri = \"sip:pbx.example.com\"",
-            "`uri` is \"sip:pbx.example.com\", expected a SIP URI with an address such as \
-             \"sip:192.0.2.1:5060\" or \"sip:192.0.2.1;transport=tcp\"",
+            "uri = \"sip:pbx.example.com;transport=x\"",
+            "`uri` is \"sip:pbx.example.com;transport=x\", expected a SIP URI such as \
+             \"sip:192.0.2.1:5060\" or \"sip:pbx.example.com;transport=tls\"; its transport is \
+             unknown, or unknown for sips",
         ),
         (
             "to = [\"pbx\"]",
@@ -407,4 +404,113 @@ calls = 1
     }
     let screen = read.unwrap().config.screen.unwrap();
     assert!(!screen.lists[0].caller);
+}
+
+#[test]
+fn pools_and_routes_are_read_whole() {
+    let pool = r#"name = "pbx"
+zone = "core"
+algorithm = "hash:user"
+probe = "always"
+probing = { interval = "20s", misses = 2, alive = ["200-499", 503] }
+[[upstream.target]]
+uri = "sip:pbx.example.com;transport=tls"
+group = 1
+weight = 3
+resources = { channels = 300 }
+probe = "never"
+"#;
+    let text = WHOLE.replacen("name = \"pbx\"\nzone = \"core\"\n", pool, 1);
+    let route = r#"match = { domain = "*.example.com", methods = ["INVITE"], prefix = "49" }
+to = ["pbx"]
+resources = ["channels"]
+failover = { codes = [408, "500-503"], answer_timeout = "2s", ringing_timeout = "9s", redirects = "follow" }
+[[route]]
+match = { from_zone = "core" }
+to = ["request_uri"]
+"#;
+    let before = "match = { domain = \"example.com\", from_zone = \"public\" }\nto = [\"pbx\"]\n";
+    let text = text.replacen(before, route, 1);
+    let (found, problems) = reading(&text);
+    assert_eq!(problems, []);
+    let config = found.unwrap().config;
+    let mut pool = PoolConfig::new("pbx", "core", &[]);
+    pool.algorithm = Algorithm::Hash(HashKey::User);
+    pool.probe = Probe::Always;
+    pool.probing.interval = Duration::from_secs(20);
+    pool.probing.misses = 2;
+    pool.probing.alive = vec![CodeRange(200, 499), CodeRange(503, 503)];
+    let mut named = TargetConfig::new("sip:pbx.example.com;transport=tls");
+    named.group = 1;
+    named.weight = 3;
+    named.resources = vec![("channels".to_owned(), 300)];
+    named.probe = Some(Probe::Never);
+    pool.targets = vec![
+        named,
+        TargetConfig::new("sip:10.0.0.21"),
+        TargetConfig::new("sip:10.0.0.22:5070;transport=tcp"),
+    ];
+    assert_eq!(config.upstreams, [pool]);
+    let matching = RouteMatch {
+        domain: Some("*.example.com".to_owned()),
+        methods: vec!["INVITE".to_owned()],
+        prefix: Some("49".to_owned()),
+        ..RouteMatch::default()
+    };
+    let mut first = RouteConfig::new(matching, &["pbx"]);
+    first.resources = Some(vec!["channels".to_owned()]);
+    first.failover = Failover {
+        codes: vec![CodeRange(408, 408), CodeRange(500, 503)],
+        answer_timeout: Duration::from_secs(2),
+        ringing_timeout: Some(Duration::from_secs(9)),
+        redirects: Redirects::Follow,
+        ..Failover::default()
+    };
+    let matching = RouteMatch {
+        from_zone: Some("core".to_owned()),
+        ..RouteMatch::default()
+    };
+    let second = RouteConfig {
+        to: RouteTo::RequestUri,
+        ..RouteConfig::new(matching, &[])
+    };
+    assert_eq!(config.routes, [first, second]);
+}
+
+#[test]
+fn mistakes_of_pools_and_routes_are_named() {
+    let to = "to = [\"pbx\"]";
+    for (old, new, expected) in [
+        (
+            "zone = \"core\"\n[[upstream",
+            "zone = \"core\"\nalgorithm = \"hash:usr\"\n[[upstream",
+            "`algorithm` is \"hash:usr\", expected one of first, hash:aor, hash:callid, hash:ruri, \
+             hash:user, least_calls, resource, resource:relative, weight; did you mean \
+             \"hash:user\"?",
+        ),
+        (
+            "uri = \"sip:10.0.0.21\"",
+            "uri = \"sip:10.0.0.22:5070;transport=tcp\"",
+            "the upstream has two targets \"sip:10.0.0.22:5070;transport=tcp\"",
+        ),
+        (
+            to,
+            "to = [\"pbx\"]\nfailover = { codes = [486] }",
+            "failover code 486 is an answer: no other target is tried after it",
+        ),
+        (
+            to,
+            "to = [\"pbx\"]\nfailover = { codes = [99] }",
+            "an entry of `codes` is wrong, expected a list of final status codes such as [408, \
+             \"500-599\"]",
+        ),
+        (
+            to,
+            "to = [\"pbx\"]\nresources = [\"chanels\"]",
+            "no resource is called \"chanels\"; there is none",
+        ),
+        (to, "to = []", "`to` of a route names no upstream"),
+    ] {
+        assert_eq!(complaint(old, new), expected);
+    }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, Trust};
 use crate::limit::{Categories, Limit, Pace, Template};
 pub use crate::record::security::Format as LogFormat;
+use crate::resolve::Destination;
 use crate::screen::Screen;
 use crate::screen::address::{Network, NetworkError};
 use crate::screen::ban::Durations;
@@ -315,8 +316,13 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
     let durations = Durations::default();
     let mut never_ban = networks(&settings.never_ban, wrong);
     let targets = config.upstreams.iter().flat_map(|u| &u.targets);
-    never_ban.extend(targets.map(|target| Network::from(target.address.ip())));
-    let named = config.routes.iter().filter_map(|rule| rule.domain.clone());
+    // Those of names are known by what they answer, as any other party.
+    let addresses = targets.filter_map(|target| {
+        let destination = Destination::parse(target.uri.as_bytes()).ok()?;
+        Some(destination.direct()?.peer.ip())
+    });
+    never_ban.extend(addresses.map(Network::from));
+    let named = config.routes.iter().filter_map(|rule| rule.matching.domain.clone());
     let mut domains = config.register.domains.clone();
     if !domains.is_empty() {
         domains.extend(named.map(|domain| domain.to_ascii_lowercase()));

@@ -325,7 +325,7 @@ impl Proxy {
             return;
         };
         let method = transit.request.method();
-        if transit.server.is_open() {
+        if transit.server.is_open() && transit.branch.is_none() {
             let answering = method == Method::Prack
                 && transit.dialog.is_some_and(|d| {
                     self.dialogs
@@ -358,15 +358,13 @@ impl Proxy {
             };
             let carrier = self.carrier(transit.route.listener());
             let client = Client::start_over(carrier, kind, packet.clone(), &timers, now);
-            let may_move = !transit.route.others.is_empty();
-            transit.answer_by = may_move.then(|| now + self.config.answer_timeout);
             transit.branch = Some(Branch {
                 client,
                 own: None,
                 ringing: None,
                 cancel_by: None,
             });
-            self.request(id, transit.route.to.clone(), packet);
+            self.request(transit.number, transit.route.to.clone(), packet);
         }
         self.transits.insert(id, transit);
         self.schedule(id);

@@ -12,12 +12,15 @@
 mod failover;
 mod forward;
 mod guard;
+mod lookup;
 mod media;
 mod memory;
+mod probe;
 mod register;
 mod request;
 mod response;
 mod route;
+mod routing;
 mod teardown;
 mod timeout;
 mod transit;
@@ -28,10 +31,13 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use crate::config::Config;
 use crate::cookie::Key;
@@ -40,6 +46,7 @@ use crate::guard::{Alerted, Finished};
 use crate::message::{Message, Parsed, Splices};
 use crate::register::Bindings;
 use crate::relay::MediaRequest;
+use crate::resolve::{Query, Resolve};
 use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
@@ -49,6 +56,7 @@ use memory::Memory;
 pub(crate) use register::Registering;
 pub(crate) use route::Listener;
 use route::request_uri;
+pub(crate) use routing::Routing;
 pub use teardown::{Call, CallFilter, CallState};
 use transit::Transit;
 use uses::Uses;
@@ -64,6 +72,8 @@ pub(crate) enum Action {
     },
     /// A connection is needed from now on though nothing is sent, or not any more.
     Use { flow: Flow, is_needed: bool },
+    /// To be answered by exactly one [`Proxy::handle_lookup`].
+    Lookup(Query),
     Media {
         token: u64,
         request: Box<MediaRequest>,
@@ -83,9 +93,13 @@ pub(crate) struct Proxy {
     stats: Arc<Stats>,
     shard: u8,
     listeners: Vec<Listener>,
-    /// Zones of the targets of upstreams, by their address, and by their host if over a stream.
-    datagram_targets: HashMap<SocketAddr, usize, foldhash::quality::RandomState>,
-    stream_targets: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
+    routing: Arc<Routing>,
+    targets: routing::KnownTargets,
+    resolve: Resolve,
+    /// Who waits for names, by the token of the look-up.
+    waiting: HashMap<u64, lookup::Waiting, foldhash::fast::RandomState>,
+    probes: probe::Probes,
+    rng: StdRng,
     key: Key,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
@@ -172,27 +186,22 @@ impl Proxy {
     pub(crate) fn new(
         config: Arc<Config>,
         listeners: Vec<Listener>,
+        routing: Arc<Routing>,
         shard: u8,
         secret: [u64; 2],
         stats: Arc<Stats>,
     ) -> Self {
-        let mut datagram_targets = HashMap::default();
-        let mut stream_targets = HashMap::default();
-        for upstream in &config.upstreams {
-            for target in &upstream.targets {
-                match target.protocol.is_stream() {
-                    true => stream_targets.insert(target.address.ip(), upstream.zone),
-                    false => datagram_targets.insert(target.address, upstream.zone),
-                };
-            }
-        }
-        Self {
+        let mut proxy = Self {
             config,
             stats,
             shard,
             listeners,
-            datagram_targets,
-            stream_targets,
+            routing,
+            targets: routing::KnownTargets::default(),
+            resolve: Resolve::default(),
+            waiting: HashMap::default(),
+            probes: probe::Probes::default(),
+            rng: StdRng::seed_from_u64(Key(secret[0], secret[1]).hash([&[shard][..], b"rng"])),
             key: Key(secret[0], secret[1]),
             sequence: 0,
             by_branch: HashMap::default(),
@@ -212,7 +221,10 @@ impl Proxy {
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
             guard: None,
-        }
+        };
+        proxy.learn_configured();
+        proxy.configure_lookups();
+        proxy
     }
 
     /// Takes one message.
@@ -276,6 +288,9 @@ impl Proxy {
         }
         if let Some((flow, is_needed)) = self.uses.poll() {
             return Some(Action::Use { flow, is_needed });
+        }
+        if let Some(lookup) = self.poll_lookup() {
+            return Some(lookup);
         }
         self.actions.pop_front()
     }

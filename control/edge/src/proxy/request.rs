@@ -16,6 +16,7 @@ use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Start, V
 use crate::route::Route;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
+use crate::target::Pick;
 use crate::transaction::{Client, Kind, Packet, Server, ServerAction};
 use crate::transport::Flow;
 
@@ -115,7 +116,7 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
             return;
         }
-        let (route, belongs) = match self.route(message, source) {
+        let (route, belongs, pick) = match self.route(now, message, source) {
             Ok(found) => found,
             Err(refusal) => {
                 self.reply_stateless(source, message, refusal, b"");
@@ -203,6 +204,7 @@ impl Proxy {
             self.reply(id, reply_to, trying);
         }
         self.by_server_key.insert(key.clone(), id);
+        let is_picked = pick.is_some();
         let mut held = 0;
         self.memory.change(source.peer.ip(), &mut held, weight);
         self.transits.insert(
@@ -220,8 +222,10 @@ impl Proxy {
                 branch: None,
                 number: id,
                 spent: Vec::new(),
-                answer_by: None,
-                had_early_media: false,
+                pick,
+                attempt: None,
+                resolving: None,
+                failures: Vec::new(),
                 dialog,
                 side,
                 initial: opens_call,
@@ -235,7 +239,10 @@ impl Proxy {
                 weight: held,
             },
         );
-        self.run(now, dialog, Job::Request { transit: id });
+        match is_picked {
+            true => self.start_pick(now, id),
+            false => self.run(now, dialog, Job::Request { transit: id }),
+        }
     }
 
     /// A strict router put our Record-Route in the Request-URI, and the Request-URI behind the last
@@ -350,11 +357,11 @@ impl Proxy {
         self.key.hash(fixed.into_iter().chain(routes))
     }
 
-    fn route(&mut self, message: &Message, source: Flow) -> Result<Routed, Refusal> {
+    fn route(&mut self, now: Instant, message: &Message, source: Flow) -> Result<Routed, Refusal> {
         if message.to_tag().is_none() {
             return self
-                .route_initial(message, source)
-                .map(|route| (route, None));
+                .route_initial(now, message, source)
+                .map(|(route, pick)| (route, None, pick));
         }
         let set = self.route_set(message);
         let found = self.find_dialog(message, &set, source);
@@ -362,11 +369,11 @@ impl Proxy {
         match known {
             Some((dialog, side)) => {
                 let route = self.route_in_dialog(message, &set, dialog, side)?;
-                Ok((route, found))
+                Ok((route, found, None))
             }
             None => {
                 let route = self.route_unknown_dialog(message, &set, source)?;
-                Ok((route, None))
+                Ok((route, None, None))
             }
         }
     }
@@ -414,6 +421,9 @@ impl Proxy {
                 || self.transits.get(&dialog.invite).is_some_and(live)
             {
                 return Err((482, "Merged Request"));
+            }
+            if let Some(slot) = dialog.slot.take() {
+                slot.release();
             }
             dialog.restart(invite, transit, (caller, callee), (now, expires));
             enter_setup(&mut self.in_setup, dialog);
@@ -464,6 +474,13 @@ impl Proxy {
 
     /// Sends our CANCEL if it is wanted and may be sent: once, and not before a provisional response.
     pub(super) fn cancel_branch(&mut self, now: Instant, id: u64) {
+        if self
+            .transits
+            .get(&id)
+            .is_some_and(|t| t.cancelled.is_some())
+        {
+            self.cancel_pick(now, id);
+        }
         let timers = self.config.timers;
         let listener = self.transits.get(&id).map_or(0, |t| t.route.listener());
         let carrier = self.carrier(listener);
@@ -497,10 +514,10 @@ impl Proxy {
         self.repair_strict_route(message);
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
         let routed = self
-            .route(message, source)
+            .route(now, message, source)
             .ok()
             .filter(|_| message.to_tag().is_some() && !spent);
-        let Some((route, belongs)) = routed else {
+        let Some((route, belongs, _)) = routed else {
             self.stats.drop_for(DropReason::StrayAck);
             return;
         };
@@ -594,5 +611,5 @@ impl Proxy {
     }
 }
 
-/// The way of a request, and the call it belongs to with its sender's side.
-type Routed = (Route, Option<(u64, Side)>);
+/// The way of a request, the call it belongs to with its sender's side, and the targets it may go to.
+type Routed = (Route, Option<(u64, Side)>, Option<Box<Pick>>);

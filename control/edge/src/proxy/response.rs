@@ -68,8 +68,9 @@ impl Proxy {
             return;
         }
         let action = branch.client.on_response(status, &timers, now);
-        transit.answer_by = None;
-        transit.had_early_media |= status < 200 && !message.parsed.body.is_empty();
+        if let Some(pick) = transit.pick.as_mut().filter(|_| status < 200) {
+            pick.progress(status, !message.parsed.body.is_empty());
+        }
         let to = transit.route.to.clone();
         match action {
             ClientAction::Resend(packet) => {
@@ -96,7 +97,7 @@ impl Proxy {
         if status >= 200 {
             branch.ringing = None;
             branch.cancel_by = None;
-            if (status == 408 || (500..600).contains(&status)) && self.try_next(now, id) {
+            if self.on_target_answer(now, id, source, message) {
                 return;
             }
         } else if method == Method::Invite {
@@ -190,7 +191,7 @@ impl Proxy {
     }
 
     /// A response new to the call.
-    fn carry_back(
+    pub(super) fn carry_back(
         &mut self,
         now: Instant,
         id: u64,
@@ -334,6 +335,9 @@ impl Proxy {
     }
 
     fn answer(&mut self, now: Instant, id: u64, status: u16, packet: Packet) {
+        if status >= 200 {
+            self.cancel_pick(now, id);
+        }
         let timers = self.config.timers;
         let source = self.transits.get(&id).map(|transit| transit.source);
         let is_stranger = source.is_some_and(|source| !self.is_known(self.zone_of(source)));
@@ -399,6 +403,9 @@ impl Proxy {
             return;
         };
         dialog.state = State::Ended;
+        if let Some(slot) = dialog.slot.take() {
+            slot.release();
+        }
         leave_setup(&mut self.in_setup, dialog);
         dialog.expires = now + self.config.timers.t4;
         self.schedule_dialog(id);

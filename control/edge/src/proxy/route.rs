@@ -1,9 +1,11 @@
 //! Destination of a request (RFC 3261 §16.4–16.6, spec §6), and the edge's own addresses.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::Proxy;
-use crate::config::{Target, Trust};
+use super::routing::hop_of;
+use crate::config::Trust;
 use crate::cookie::{CookieCheck, DialogCookie};
 use crate::dialog::{self, Dialog, Party};
 use crate::message::uri::host_to_ip;
@@ -11,6 +13,7 @@ use crate::message::{HeaderId, Message, NameAddr, Span, Start, Uri};
 use crate::register::{FlowToken, TokenCheck};
 use crate::route::{Hop, Route};
 use crate::side::Side;
+use crate::target::Pick;
 use crate::transaction::Carrier;
 use crate::transport::{Destination, Flow, Protocol};
 
@@ -144,13 +147,13 @@ impl Proxy {
     /// has no sockets of its own. Elsewhere an address proves nothing.
     pub(super) fn zone_of(&self, flow: Flow) -> usize {
         let protocol = self.protocol_of(flow.listener);
-        let known = match protocol.is_stream() {
-            // It connects from any port.
-            true => self.stream_targets.get(&flow.peer.ip()),
-            false => self.datagram_targets.get(&flow.peer),
-        };
+        // Over a stream it connects from any port.
+        let known = self.targets.zone_of(Hop {
+            address: flow.peer,
+            protocol,
+        });
         let has_none = |zone: &usize| self.listeners.iter().all(|l| l.zone != *zone);
-        known.copied().filter(has_none).unwrap_or_else(|| {
+        known.filter(has_none).unwrap_or_else(|| {
             self.listener(flow.listener)
                 .map_or(usize::MAX, |listener| listener.zone)
         })
@@ -245,9 +248,14 @@ impl Proxy {
         None
     }
 
-    /// The way of a request outside a dialog: by the first rule that matches, and from a zone inside
-    /// to the address in its Route or Request-URI.
-    pub(super) fn route_initial(&self, request: &Message, source: Flow) -> Result<Route, Refusal> {
+    /// The way of a request outside a dialog: by the first rule that matches, which leads to targets,
+    /// and from a zone inside to the address in its Route or Request-URI.
+    pub(super) fn route_initial(
+        &self,
+        now: Instant,
+        request: &Message,
+        source: Flow,
+    ) -> Result<(Route, Option<Box<Pick>>), Refusal> {
         let set = self.route_set(request);
         let zone = self.zone_of(source);
         if set.next.is_some() && !self.is_inside(zone) {
@@ -255,24 +263,18 @@ impl Proxy {
             return Err((403, "Forbidden"));
         }
         if let Some(route) = self.route_to_phone(request, &set, zone)? {
-            return Ok(route);
+            return Ok((route, None));
         }
-        let host = request_uri(request).host.of(&request.bytes);
-        let rule = self.config.routes.iter().find(|rule| {
-            let named = rule.domain.as_ref();
-            rule.from_zone.is_none_or(|from| from == zone)
-                && named.is_none_or(|domain| host.eq_ignore_ascii_case(domain.as_bytes()))
-        });
-        if let Some(rule) = rule.filter(|_| set.next.is_none()) {
-            let upstream = self.config.upstreams.get(rule.to);
-            let upstream = upstream.ok_or(NO_SOCKET)?;
-            let mut ways = upstream.targets.iter().filter_map(|target| {
-                self.toward_target(upstream.zone, target, source, set.own)
-                    .ok()
-            });
-            let first = ways.next().ok_or(NO_SOCKET)?;
-            let others = ways.collect();
-            return Ok(Route { others, ..first });
+        if set.next.is_none()
+            && let Some((pick, toward)) = self.decide(now, request, zone)?
+        {
+            let route = Route {
+                to: Destination::Flow(self.provisional(toward, source)),
+                zone: toward,
+                uri: None,
+                strip: set.own,
+            };
+            return Ok((route, Some(pick)));
         }
         let calls_out = self.config.zones.get(zone).is_some_and(|z| z.calls_out);
         if !calls_out {
@@ -283,7 +285,8 @@ impl Proxy {
         if self.is_own(&request.bytes, uri.host, uri.port) || is_unroutable(hop.address) {
             return Err((404, "Not Found"));
         }
-        self.toward_named(hop, zone, &set, source)
+        let route = self.toward_named(hop, zone, &set, source)?;
+        Ok((route, None))
     }
 
     /// The way to an address that a sender inside `zone` names. A pair of our Route values tells the
@@ -305,7 +308,6 @@ impl Proxy {
                 zone: listener.zone,
                 uri: None,
                 strip: set.own,
-                others: Vec::new(),
             });
         }
         self.toward(self.zone_toward(hop, zone), hop, source, set.own)
@@ -335,30 +337,17 @@ impl Proxy {
             to: Destination::Flow(flow),
             uri,
             strip: set.own,
-            others: Vec::new(),
         }))
     }
 
-    fn toward_target(
+    /// The way to an address in a zone.
+    pub(super) fn toward(
         &self,
         zone: usize,
-        target: &Target,
+        hop: Hop,
         source: Flow,
         strip: usize,
     ) -> Result<Route, Refusal> {
-        let hop = Hop {
-            address: target.address,
-            protocol: target.protocol,
-        };
-        let mut route = self.toward(zone, hop, source, strip)?;
-        if let Destination::Open { server_name, .. } = &mut route.to {
-            *server_name = target.server_name.as_deref().map(Box::from);
-        }
-        Ok(route)
-    }
-
-    /// The way to an address in a zone.
-    fn toward(&self, zone: usize, hop: Hop, source: Flow, strip: usize) -> Result<Route, Refusal> {
         let listener = self
             .listener_toward(zone, hop, source.listener)
             .ok_or(NO_SOCKET)?;
@@ -367,12 +356,11 @@ impl Proxy {
             zone,
             uri: None,
             strip,
-            others: Vec::new(),
         })
     }
 
     /// A datagram just leaves; a stream is opened unless there is one.
-    fn destination(&self, listener: u16, peer: SocketAddr) -> Destination {
+    pub(super) fn destination(&self, listener: u16, peer: SocketAddr) -> Destination {
         if self.protocol_of(listener).is_stream() {
             return Destination::Open {
                 listener,
@@ -389,14 +377,10 @@ impl Proxy {
 
     /// The zone that an address named by the zone `from` belongs to: that of the upstream it is a
     /// target of, else the first other one with strangers, else any other one.
-    fn zone_toward(&self, hop: Hop, from: usize) -> usize {
-        let known = match hop.protocol.is_stream() {
-            true => self.stream_targets.get(&hop.address.ip()),
-            false => self.datagram_targets.get(&hop.address),
-        };
+    pub(super) fn zone_toward(&self, hop: Hop, from: usize) -> usize {
+        let known = self.targets.zone_of(hop);
         let others = || (0..self.config.zones.len()).filter(|zone| *zone != from);
         known
-            .copied()
             .or_else(|| others().find(|zone| !self.is_known(*zone)))
             .or_else(|| others().next())
             .unwrap_or(from)
@@ -451,7 +435,6 @@ impl Proxy {
             zone: party.zone,
             uri: None,
             strip,
-            others: Vec::new(),
         })
     }
 
@@ -479,7 +462,6 @@ impl Proxy {
                     to: Destination::Flow(flow),
                     uri: None,
                     strip: set.own,
-                    others: Vec::new(),
                 });
             }
             Some(Err(())) => return Err((403, "Bad Token")),
@@ -506,28 +488,18 @@ impl Proxy {
         source: Flow,
         strip: usize,
     ) -> Result<Route, Refusal> {
-        let serves = |rule: &&crate::config::Rule| rule.from_zone.is_none_or(|from| from == zone);
-        let mut upstreams = self
-            .config
-            .routes
-            .iter()
-            .filter(serves)
-            .filter_map(|rule| self.config.upstreams.get(rule.to));
-        let of = |upstream: &'_ crate::config::Upstream| {
-            let target = upstream
-                .targets
-                .iter()
-                .find(|target| hop.is_some_and(|hop| hop.address == target.address));
-            target.map(|target| (upstream.zone, target.clone()))
-        };
-        let first = |upstream: &crate::config::Upstream| {
-            Some((upstream.zone, upstream.targets.first()?.clone()))
-        };
-        let named = upstreams.clone().find_map(of);
-        let (zone, target) = named
-            .or_else(|| upstreams.find_map(first))
-            .ok_or(NO_SOCKET)?;
-        self.toward_target(zone, &target, source, strip)
+        let named = hop.and_then(|hop| {
+            let mut served = self.served(zone);
+            let (zone, address) = served.find(|(_, address)| address.peer == hop.address)?;
+            Some((zone, address))
+        });
+        let first = || self.served(zone).next();
+        let (zone, address) = named.or_else(first).ok_or(NO_SOCKET)?;
+        let mut route = self.toward(zone, hop_of(&address), source, strip)?;
+        if let Destination::Open { server_name, .. } = &mut route.to {
+            *server_name = address.server_name;
+        }
+        Ok(route)
     }
 
     /// The socket of a zone from which `hop` is reached, given the one the request came by. A zone

@@ -230,7 +230,7 @@ impl Proxy {
         };
         self.own.insert(transaction, own);
         self.schedule_own(transaction);
-        self.send(to, packet);
+        self.request(transaction, to, packet);
     }
 
     /// Acknowledges a 2xx that nobody wants any more, and ends what it began.
@@ -300,6 +300,9 @@ impl Proxy {
         own.client
             .on_response(message.parsed.status(), &timers, now);
         self.schedule_own(id);
+        if message.parsed.status() >= 200 {
+            self.on_probe_answer(id, message.parsed.status());
+        }
         true
     }
 
@@ -329,7 +332,10 @@ impl Proxy {
             Some(at) if !own.client.is_terminated() => {
                 self.timers.push(std::cmp::Reverse((at, Timed::Own(id))));
             }
-            _ => drop(self.own.remove(&id)),
+            _ => {
+                self.own.remove(&id);
+                self.forget_probe(id);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod checks;
 mod failover;
 mod guard;
 mod media;
+mod pools;
 mod registrations;
 mod strangers;
 mod teardown;
@@ -82,6 +83,8 @@ pub(super) struct World {
     pub(super) refuse: bool,
     pub(super) alerts: Vec<Alerted>,
     pub(super) records: Vec<Finished>,
+    /// Names that were asked for.
+    pub(super) lookups: Vec<Query>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
@@ -107,7 +110,9 @@ impl World {
     pub(super) fn of(config: Config, listeners: Vec<Listener>) -> Self {
         let now = origin();
         let screen = crate::guard::settings::screen(&config, now).unwrap();
-        let proxy = Proxy::new(Arc::new(config), listeners, 0, [1, 2], Arc::default());
+        let routing = Arc::new(Routing::new(&config).unwrap());
+        let config = Arc::new(config);
+        let proxy = Proxy::new(config, listeners, routing, 0, [1, 2], Arc::default());
         Self {
             proxy: proxy.screened(screen),
             now,
@@ -119,6 +124,7 @@ impl World {
             uses: Vec::new(),
             hold: None,
             refuse: false,
+            lookups: Vec::new(),
         }
     }
 
@@ -184,6 +190,7 @@ impl World {
                 Action::Alert(alerted) => self.alerts.push(*alerted),
                 Action::Record(finished) => self.records.push(*finished),
                 Action::Close { .. } => {}
+                Action::Lookup(query) => self.lookups.push(query),
                 Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
                     let name = match request.command {
@@ -228,6 +235,10 @@ impl World {
         assert!(self.proxy.by_branch.is_empty());
         assert!(self.proxy.own.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
+        assert!(self.proxy.waiting.is_empty());
+        for target in self.proxy.routing.pools.targets() {
+            assert_eq!(target.live().calls(), 0, "{}", target.uri);
+        }
     }
 }
 

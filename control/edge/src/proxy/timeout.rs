@@ -10,6 +10,7 @@ use crate::message::Method;
 use crate::record::cdr::EndedBy;
 use crate::screen::standing::Bond;
 use crate::stats::Stats;
+use crate::target::Outcome;
 use crate::transaction::{ClientAction, ServerAction};
 use crate::transport::Destination;
 
@@ -17,12 +18,19 @@ impl Proxy {
     /// Time by which [`Self::handle_timeout`] has to be called.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let own = self.timers.peek().map(|Reverse((at, _))| *at);
-        own.into_iter().chain(self.bindings.next_timeout()).min()
+        let others = [
+            self.bindings.next_timeout(),
+            self.resolve.next_timeout(),
+            self.probes.next_timeout(),
+        ];
+        own.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Fires everything that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.on_bindings_timeout(now);
+        self.on_lookup_timeout(now);
+        self.on_probes_timeout(now);
         while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -59,7 +67,11 @@ impl Proxy {
             }
         }
         if transit.is_over() {
+            self.forget_lookup(id);
             if let Some(mut transit) = self.transits.remove(&id) {
+                if let Some(pick) = transit.pick.as_mut() {
+                    pick.give_up();
+                }
                 self.memory
                     .change(transit.source.peer.ip(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
@@ -116,6 +128,9 @@ impl Proxy {
             self.run_delete_once(now, id);
         } else if let Some(mut dialog) = self.dialogs.remove(&id) {
             leave_setup(&mut self.in_setup, &mut dialog);
+            if let Some(slot) = dialog.slot.take() {
+                slot.release();
+            }
             self.by_call.remove(&dialog.key);
             for flow in dialog.held {
                 self.protect(flow, Bond::Dialog, false);
@@ -169,7 +184,6 @@ impl Proxy {
             }
         }
         let method = transit.request.method();
-        let silent_target = transit.answer_by.take_if(|at| *at <= now).is_some();
         let gave_up = transit.give_up.take_if(|at| *at <= now).is_some();
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
@@ -183,9 +197,10 @@ impl Proxy {
         if rang_out {
             self.cancel_branch(now, id);
         }
-        if silent_target && self.try_next(now, id) {
+        if unanswered && self.on_target_lost(now, id, Outcome::NoResponse) {
             return;
         }
+        self.on_target_timeout(now, id);
         if gave_up {
             self.respond(now, id, (480, "Temporarily Unavailable"), b"");
         }
@@ -215,6 +230,7 @@ impl Proxy {
     pub(crate) fn handle_unsendable(&mut self, now: Instant, token: u64) {
         let id = token & !(REQUEST | RESPONSE);
         if token & REQUEST != 0 {
+            self.on_probe_lost(now, id);
             self.fail_branch(now, id);
         } else if token & RESPONSE != 0 {
             self.reopen_reply(id);
@@ -224,8 +240,11 @@ impl Proxy {
 
     /// A branch that cannot be sent ends like one answered 503 (RFC 3261 §16.9), and one whose
     /// flow is gone with 430 (RFC 5626 §5.3).
-    fn fail_branch(&mut self, now: Instant, id: u64) {
-        let Some(transit) = self.transits.get_mut(&id) else {
+    fn fail_branch(&mut self, now: Instant, number: u64) {
+        let id = self.by_branch.get(&number).copied().unwrap_or(number);
+        // One that was given up says nothing about the branch in use.
+        let transit = self.transits.get_mut(&id);
+        let Some(transit) = transit.filter(|t| t.number == number) else {
             return;
         };
         let Some(branch) = transit.branch.as_mut() else {
@@ -235,7 +254,7 @@ impl Proxy {
             return;
         }
         branch.ringing = None;
-        if self.try_next(now, id) {
+        if self.on_target_lost(now, id, Outcome::Unreachable) {
             return;
         }
         let Some(transit) = self.transits.get_mut(&id) else {

@@ -7,10 +7,11 @@ use super::Registering;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
+use crate::target::{Attempt, Pick};
 use crate::transaction::{Client, Packet, Server};
 use crate::transport::{Destination, Flow};
 
-/// A relayed request. Serial failover and own forking will make `branch` a list.
+/// A relayed request.
 #[derive(Debug)]
 pub(crate) struct Transit {
     pub(crate) request: Message,
@@ -31,10 +32,15 @@ pub(crate) struct Transit {
     pub(crate) number: u64,
     /// Branches that were given up for another target.
     pub(crate) spent: Vec<Spent>,
-    /// The next target is tried then, unless something was heard of this one.
-    pub(crate) answer_by: Option<Instant>,
-    /// A provisional response with a body has passed.
-    pub(crate) had_early_media: bool,
+    /// The targets that it may go to, if a route names them.
+    pub(crate) pick: Option<Box<Pick>>,
+    /// The target it was sent to.
+    pub(crate) attempt: Option<Attempt>,
+    /// The look-up it waits for.
+    pub(crate) resolving: Option<u64>,
+    /// Failures of targets: number of the attempt, sender, response. One of them goes back if no
+    /// target is left.
+    pub(crate) failures: Vec<(usize, Flow, Message)>,
     pub(crate) dialog: Option<u64>,
     /// Sender, if the request belongs to a call.
     pub(crate) side: Side,
@@ -84,7 +90,7 @@ impl Transit {
         [
             self.server.next_timeout(),
             self.give_up,
-            self.answer_by,
+            self.pick_timeout(),
             branch.and_then(|b| b.client.next_timeout()),
             branch.and_then(|b| b.own.as_ref()?.next_timeout()),
             branch.and_then(|b| b.ringing),
@@ -93,6 +99,12 @@ impl Transit {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Times of the target in use. While the media relay is asked they wait: its own limit is short.
+    pub(crate) fn pick_timeout(&self) -> Option<Instant> {
+        let waits = self.branch.is_some() || self.resolving.is_some();
+        self.pick.as_ref().filter(|_| waits)?.next_timeout()
     }
 
     /// Reduces an answered request to the part that matches late responses: a transaction stays for

@@ -132,6 +132,7 @@ impl Resolve {
     }
 
     /// Forgets all answers, so that changed names count at once.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a reload"))]
     pub(crate) fn clear(&mut self) {
         self.cache.clear();
     }
@@ -183,6 +184,7 @@ impl Resolve {
     }
 
     /// Answers kept, for metrics.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn cached(&self) -> usize {
         self.cache.len()
     }

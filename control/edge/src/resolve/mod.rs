@@ -15,12 +15,6 @@
 //! After each call: drain [`Resolve::poll_query`] and [`Resolve::poll_done`], then ask
 //! [`Resolve::next_timeout`]. Each query is answered by exactly one [`Resolve::handle_answer`].
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the core takes it up together with routes"
-)]
-
 mod cache;
 mod destination;
 mod driver;
@@ -37,8 +31,8 @@ use std::time::Duration;
 use crate::transport::Protocol;
 pub use cache::Lifetimes;
 pub(crate) use destination::{Destination, DestinationError, Host};
+pub(crate) use driver::Dns;
 pub use driver::DnsServers;
-pub(crate) use driver::{Dns, DnsError};
 pub use machine::DnsConfig;
 pub(crate) use machine::{Families, Resolve, ResolveConfig, Resolved};
 

@@ -17,7 +17,7 @@ pub(crate) struct Config {
     pub(crate) peers: Vec<Peer>,
     /// Never banned and never dropped as a flood: `never_ban`, and the addresses of upstreams.
     pub(crate) never_ban: Vec<Network>,
-    /// Domains that are served, lower case. Empty: all.
+    /// Domains that are served, lower case; `*.` and a domain for all below it. Empty: all.
     pub(crate) domains: Vec<String>,
     pub(crate) bans: Durations,
     pub(crate) auth_failures: AuthFailures,

@@ -183,7 +183,14 @@ impl Screen {
     fn ask_domain(&self, seen: &Seen<'_>) -> Opinion {
         let serves = |host: &[u8]| {
             let mut domains = self.config.domains.iter();
-            domains.any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
+            domains.any(|domain| match domain.strip_prefix('*') {
+                // Everything below, as in a route.
+                Some(below) => {
+                    let end = host.len().saturating_sub(below.len());
+                    end > 0 && host.split_at(end).1.eq_ignore_ascii_case(below.as_bytes())
+                }
+                None => domain.as_bytes().eq_ignore_ascii_case(host),
+            })
         };
         if self.config.domains.is_empty() || matches!(seen.method, b"ACK" | b"CANCEL") {
             Opinion::Skip

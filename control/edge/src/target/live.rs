@@ -121,6 +121,7 @@ impl Target {
         &self.live
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn resources(&self) -> &[Arc<Resource>] {
         &self.resources
     }
@@ -364,6 +365,7 @@ impl Resource {
 }
 
 impl Held {
+    #[expect(dead_code, reason = "for the admin interface")]
     pub(crate) fn target(&self) -> &Arc<Target> {
         &self.target
     }
@@ -377,6 +379,10 @@ impl Held {
     }
 
     /// For [`super::Pools::hold`] after a restart.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for calls that outlive the process")
+    )]
     pub(crate) fn save(&self) -> HeldState {
         HeldState {
             pool: self.target.pool.as_ref().to_owned(),

@@ -21,14 +21,9 @@
 //! counters of targets that stay ([`Pools::new`]), and a call that outlives its target gives back to
 //! a counter that nobody reads. There is no `Drop`: a slot is free where the code says so.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the core takes it up together with routes"
-)]
-
 mod choose;
 mod config;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
 mod explain;
 mod live;
 mod pick;
@@ -44,9 +39,8 @@ pub use config::{
     Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
     RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
 };
-pub(crate) use explain::Explanation;
-pub(crate) use live::{Admin, Cause, Health, Held, HeldState, Live, Resource, Target, TargetEvent};
+pub(crate) use live::{Held, Target};
 pub(crate) use pick::{Attempt, Contact, End, Kind, Outcome, Pick, Step};
-pub(crate) use pools::{Change, ChangeError, Pools, TargetView};
+pub(crate) use pools::Pools;
 pub(crate) use probe::{ProbeResult, Prober, ToProbe};
-pub(crate) use routes::{Decision, Routes, Rule, Seen};
+pub(crate) use routes::{Decision, Routes, Seen};

@@ -330,6 +330,15 @@ impl Pick {
         self.answered.take()
     }
 
+    /// The request is forgotten, whatever became of it: nothing stays taken.
+    pub(crate) fn give_up(&mut self) {
+        self.release();
+        if let Some(held) = self.answered.take() {
+            held.release();
+        }
+        self.end.get_or_insert(End::Cancelled);
+    }
+
     fn on_final(&mut self, now: Instant, code: u16, rng: &mut impl Rng) -> Step {
         if (200..300).contains(&code) {
             let current = self.current.take();

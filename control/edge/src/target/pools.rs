@@ -13,6 +13,7 @@ use crate::resolve::{Destination, DestinationError};
 /// A pool of a snapshot.
 #[derive(Debug)]
 pub(super) struct Pool {
+    #[expect(dead_code, reason = "for the admin interface")]
     pub(super) name: Arc<str>,
     pub(super) algorithm: Algorithm,
     pub(super) targets: Vec<Arc<Target>>,
@@ -86,6 +87,7 @@ impl Pools {
 
     /// Whether a pool has a target that takes requests. Without one, OPTIONS of peers get 503, so
     /// that they fail over (spec §18).
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn is_available(&self, pool: &str) -> bool {
         let pool = self.index(pool).and_then(|at| self.pool(at));
         pool.is_some_and(|pool| pool.targets.iter().any(|t| t.is_usable()))
@@ -104,6 +106,7 @@ impl Pools {
     }
 
     /// All targets with their states, for an operator.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn list(&self) -> Vec<TargetView> {
         self.targets()
             .map(|target| TargetView::of(target))
@@ -114,6 +117,7 @@ impl Pools {
     ///
     /// # Errors
     /// When there is no such target or resource, or the weight is too large. Nothing has changed then.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn set(&self, id: &str, change: &Change) -> Result<TargetView, ChangeError> {
         let target = self.targets().find(|target| *target.id == *id);
         let target = target.ok_or_else(|| ChangeError::NoSuchTarget { id: id.to_owned() })?;
@@ -141,6 +145,10 @@ impl Pools {
 
     /// Takes again what a call held before a restart, even above the limit. `None`: the target has
     /// left the configuration.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for calls that outlive the process")
+    )]
     pub(crate) fn hold(&self, state: &HeldState) -> Option<Held> {
         let pool = self.pool(self.index(&state.pool)?)?;
         let target = pool.targets.iter().find(|t| *t.uri == *state.uri)?;

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
+use super::live::{Admin, Cause, Health, HeldState};
+use super::pools::Change;
+use super::routes::Rule;
 use super::*;
 
 /// Shards are tasks, and share pools and routes.

@@ -340,7 +340,7 @@ fn call_from_the_upstream_goes_to_its_request_uri() {
 fn two_families_get_two_record_routes() {
     let (edge6, bob6) = ("[2001:db8::1]:5060", "[2001:db8::9]:5070");
     let mut world = World::with(
-        |c| c.upstreams[0].targets[0].address = addr(bob6),
+        |c| c.upstreams[0].targets[0].uri = format!("sip:{bob6}"),
         &[EDGE, edge6],
     );
     let sent = world.recv(ALICE, &invite("alice"));

@@ -1,15 +1,16 @@
 //! Targets tried one after the other (E11).
 
 use super::*;
-use crate::config::Target;
+use crate::config::{Failover, TargetConfig};
 
 const CAROL: &str = "203.0.113.10:5070";
 
 fn two_targets() -> World {
     World::with(
         |c| {
-            let second = Target::new(Protocol::Udp, addr(CAROL));
+            let second = TargetConfig::new(&format!("sip:{CAROL}"));
             c.upstreams[0].targets.push(second);
+            c.routes[0].failover = Failover::default();
         },
         &[EDGE],
     )
@@ -90,7 +91,7 @@ fn target_that_cannot_be_reached_is_followed() {
 }
 
 #[test]
-fn answers_and_the_last_failure_go_back() {
+fn answers_and_the_best_failure_go_back() {
     for (status, passes) in [
         ("486 Busy Here", true),
         ("603 Decline", true),
@@ -105,7 +106,8 @@ fn answers_and_the_last_failure_go_back() {
         if !passes {
             let second = forwarded(&sent);
             let sent = world.recv(CAROL, &response(&second, "504 Slow", "c", "", ""));
-            assert!(sent[1].line().starts_with("SIP/2.0 504") && sent[1].to == addr(ALICE));
+            // The best one goes back: of one class, the first.
+            assert!(sent[1].line().starts_with("SIP/2.0 500") && sent[1].to == addr(ALICE));
         }
         world.assert_forgotten();
     }

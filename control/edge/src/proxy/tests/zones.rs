@@ -9,7 +9,7 @@ const INNER: &str = "10.0.0.1:5060";
 fn zoned(bob: Protocol) -> World {
     let short = OneUpstream::new(vec![addr(EDGE)], addr(BOB), addr("127.0.0.1:2223"));
     let mut config = Config::from(short);
-    config.upstreams[0].targets[0].protocol = bob;
+    config.upstreams[0].targets[0].uri = format!("sip:{BOB};transport={bob}");
     let shown = Some("edge.example:5070");
     World::of(
         config,

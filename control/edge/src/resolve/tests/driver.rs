@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
 use super::super::*;
+use crate::resolve::driver::DnsError;
 
 fn name(text: &str) -> Name {
     Name::from_ascii(text).unwrap()
