@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::config::{
-    Algorithm, Failover, HashKey, PoolConfig, Probe, Redirects, RouteConfig, TargetConfig,
+    Algorithm, Failover, HashKey, PoolConfig, Probe, Redirects, RouteConfig, RouteMatch, RouteTo,
+    TargetConfig,
 };
 use crate::resolve::{Answer, RecordKind, Records};
 
@@ -308,4 +309,37 @@ fn target_of_another_family_gets_an_offer_of_its_own() {
     assert_eq!(world.relay, ["offer a>", "offer a>"]);
     let families: Vec<_> = world.requests.iter().map(|r| r.address_family).collect();
     assert_eq!(families, [None, Some(windlass_ng::Family::Ip6)]);
+}
+
+#[test]
+fn own_machines_call_by_name_and_strangers_do_not() {
+    let mut world = World::with(
+        |c| {
+            let route = RouteConfig {
+                to: RouteTo::RequestUri,
+                ..RouteConfig::new(RouteMatch::default(), &[])
+            };
+            c.routes = vec![route];
+        },
+        &[EDGE],
+    );
+    let to = |uri: &str, n: usize| nth(n).replace("sip:bob@edge.example", uri);
+    let named = "sip:dave@sip.example.net:5070;transport=udp";
+    let sent = world.recv(ALICE, &to(named, 1));
+    assert!(sent[0].line().starts_with("SIP/2.0 403"));
+    let sent = world.recv(BOB, &to("sip:x@192.0.2.1:5060", 2));
+    assert!(sent[0].line().starts_with("SIP/2.0 404"));
+    world.recv(BOB, &to(named, 3));
+    let query = world.lookups.pop().unwrap();
+    // The answer of a name server may lead nowhere.
+    let answer = addresses(&["224.0.0.1", "203.0.113.77"]);
+    world.proxy.handle_lookup(world.now, query, answer);
+    let sent = world.pull();
+    let invites = || sent.iter().filter(|s| s.line().starts_with("INVITE"));
+    assert_eq!(invites().count(), 1);
+    let invite = forwarded(&sent);
+    assert_eq!(
+        (invite.to, invite.line()),
+        (addr("203.0.113.77:5070"), format!("INVITE {named} SIP/2.0"))
+    );
 }
