@@ -66,6 +66,8 @@ pub(crate) enum DnsError {
 #[derive(Clone, Debug)]
 pub(crate) struct Dns {
     resolver: TokioResolver,
+    /// One for each server: the first failure among all ends a question of `resolver`.
+    each: Vec<TokioResolver>,
 }
 
 impl Dns {
@@ -90,15 +92,20 @@ impl Dns {
         }
         let search = system.get_last_search_or_domain();
         let search = search.filter_map(|domain| Name::from_utf8(domain).ok());
-        let config = ResolverConfig::from_parts(
-            None,
-            search.collect(),
-            addresses.iter().map(server).collect(),
-        );
-        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options(servers);
-        let resolver = builder.build().map_err(DnsError::Start)?;
-        Ok(Self { resolver })
+        let search: Vec<Name> = search.collect();
+        let client = |addresses: &[SocketAddr]| {
+            let addresses = addresses.iter().map(server).collect();
+            let config = ResolverConfig::from_parts(None, search.clone(), addresses);
+            let provider = TokioRuntimeProvider::default();
+            let mut builder = Resolver::builder_with_config(config, provider);
+            *builder.options_mut() = options(servers);
+            builder.build().map_err(DnsError::Start)
+        };
+        let each = addresses.chunks(1).filter(|_| addresses.len() > 1);
+        Ok(Self {
+            resolver: client(&addresses)?,
+            each: each.map(client).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Asks; ends after all servers had their time and retries.
@@ -114,7 +121,14 @@ impl Dns {
             RecordKind::Naptr => RecordType::NAPTR,
             RecordKind::Srv => RecordType::SRV,
         };
-        match self.resolver.lookup(name, kind).await {
+        let mut result = self.resolver.lookup(name.clone(), kind).await;
+        for one in &self.each {
+            if !result.as_ref().is_err_and(is_refusal) {
+                break;
+            }
+            result = one.lookup(name.clone(), kind).await;
+        }
+        match result {
             Ok(lookup) => answer(query.kind, lookup.query().name(), lookup.answers()),
             Err(NetError::Dns(NoAnswer::NoRecordsFound(none)))
                 if matches!(
@@ -157,6 +171,18 @@ fn server(address: &SocketAddr) -> NameServerConfig {
         connection.port = address.port();
     }
     server
+}
+
+/// Whether a server has answered that it cannot answer; another one may.
+fn is_refusal(error: &NetError) -> bool {
+    match error {
+        NetError::Dns(NoAnswer::NoRecordsFound(none)) => !matches!(
+            none.response_code,
+            ResponseCode::NXDomain | ResponseCode::NoError
+        ),
+        NetError::Dns(_) => true,
+        _ => false,
+    }
 }
 
 fn options(servers: &DnsServers) -> ResolverOpts {
