@@ -160,6 +160,15 @@ fn document(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Draft {
     if let Some(log) = reader.section(root, "log", &keys) {
         draft.log_level = reader.string(log, "level");
         draft.log_format = reader.word(log, "format", &LOG_FORMAT);
+        if !windlass_edge::file::has_zones(root) {
+            for key in windlass_edge::file::LOG_KEYS {
+                if let Some(value) = log.get(key) {
+                    let message =
+                        format!("`{key}` is of an edge with zones, and there is no [[zone]]");
+                    reader.problem(value, &message);
+                }
+            }
+        }
     }
     if let Some(workers) = reader.section(root, "workers", &["count"]) {
         draft.workers = reader.number(workers, "count", 1..=1024);

@@ -229,6 +229,9 @@ fn an_edge_of_zones_names_interfaces_of_the_relay() {
     };
     let expected = "6:19: no interface is called \"exr\"; did you mean \"ext\"?";
     assert_eq!(problem, expected);
+    let without = format!("{INTERFACE}[log]\nsecurity = {{ file = \"security.log\" }}\n");
+    let expected = "4:12: `security` is of an edge with zones, and there is no [[zone]]";
+    assert_eq!(problems(&without), [expected]);
     let taken = text.replace("127.0.0.1:5060", "127.0.0.1:2223");
     let said = problems(&taken);
     assert!(

@@ -35,6 +35,7 @@ fn calls_between_zones(proto: &str, carrier: Carrier) {
          [[zone.listen]]\nproto = \"udp\"\nbind = \"{inside}\"\n\
          [[upstream]]\nname = \"pbx\"\nzone = \"core\"\n\
          [[upstream.target]]\nuri = \"sip:{callee}\"\n\
+         [[peer]]\nname = \"sipp\"\nzone = \"public\"\nsource = [\"127.0.0.1/32\"]\n\
          [[route]]\nmatch = {{ from_zone = \"public\" }}\nto = [\"pbx\"]\n"
     ));
     calls::run(&relay, &outside.to_string(), callee.port(), carrier);

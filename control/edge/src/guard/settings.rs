@@ -322,7 +322,10 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
         Some(destination.direct()?.peer.ip())
     });
     never_ban.extend(addresses.map(Network::from));
-    let named = config.routes.iter().filter_map(|rule| rule.matching.domain.clone());
+    let named = config
+        .routes
+        .iter()
+        .filter_map(|rule| rule.matching.domain.clone());
     let mut domains = config.register.domains.clone();
     if !domains.is_empty() {
         domains.extend(named.map(|domain| domain.to_ascii_lowercase()));

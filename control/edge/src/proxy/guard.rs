@@ -39,6 +39,13 @@ pub(super) struct Admitted {
     peer: Option<String>,
 }
 
+impl Admitted {
+    /// The name of the peer that it comes from.
+    pub(super) fn peer(&self) -> Option<&str> {
+        self.peer.as_deref()
+    }
+}
+
 impl Proxy {
     /// Messages are screened from now on.
     pub(crate) fn screened(mut self, screen: Option<Arc<Screen>>) -> Self {

@@ -116,7 +116,7 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
             return;
         }
-        let (route, belongs, pick) = match self.route(now, message, source) {
+        let (route, belongs, pick) = match self.route(now, message, source, admitted.peer()) {
             Ok(found) => found,
             Err(refusal) => {
                 self.reply_stateless(source, message, refusal, b"");
@@ -357,10 +357,16 @@ impl Proxy {
         self.key.hash(fixed.into_iter().chain(routes))
     }
 
-    fn route(&mut self, now: Instant, message: &Message, source: Flow) -> Result<Routed, Refusal> {
+    fn route(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        source: Flow,
+        peer: Option<&str>,
+    ) -> Result<Routed, Refusal> {
         if message.to_tag().is_none() {
             return self
-                .route_initial(now, message, source)
+                .route_initial(now, message, source, peer)
                 .map(|(route, pick)| (route, None, pick));
         }
         let set = self.route_set(message);
@@ -514,7 +520,7 @@ impl Proxy {
         self.repair_strict_route(message);
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
         let routed = self
-            .route(now, message, source)
+            .route(now, message, source, None)
             .ok()
             .filter(|_| message.to_tag().is_some() && !spent);
         let Some((route, belongs, _)) = routed else {

@@ -255,6 +255,7 @@ impl Proxy {
         now: Instant,
         request: &Message,
         source: Flow,
+        peer: Option<&str>,
     ) -> Result<(Route, Option<Box<Pick>>), Refusal> {
         let set = self.route_set(request);
         let zone = self.zone_of(source);
@@ -266,7 +267,7 @@ impl Proxy {
             return Ok((route, None));
         }
         if set.next.is_none()
-            && let Some((pick, toward)) = self.decide(now, request, zone)?
+            && let Some((pick, toward)) = self.decide(now, request, zone, peer)?
         {
             let route = Route {
                 to: Destination::Flow(self.provisional(toward, source)),

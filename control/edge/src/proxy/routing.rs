@@ -115,6 +115,7 @@ impl Proxy {
         now: Instant,
         request: &Message,
         zone: usize,
+        peer: Option<&str>,
     ) -> Result<Option<(Box<Pick>, usize)>, Refusal> {
         let bytes = &request.bytes;
         let uri = request_uri(request);
@@ -143,7 +144,7 @@ impl Proxy {
         let from_zone = self.config.zones.get(zone).map_or("", |zone| &zone.name);
         let seen = Seen {
             from_zone,
-            peer: None,
+            peer,
             method: request.text(request.parsed.method_name),
             call_id: request.call_id(),
             ruri: Span::new(whole.from(), end.max(whole.from())).of(bytes),

@@ -114,6 +114,40 @@ fn user_keeps_the_target() {
 }
 
 #[test]
+fn rule_of_a_peer_is_for_that_peer() {
+    let of_peer = |source: &str| {
+        let mut world = World::with(
+            |c| {
+                c.upstreams
+                    .push(PoolConfig::new("trunk", "core", &[&format!("sip:{CAROL}")]));
+                let matching = RouteMatch {
+                    peer: Some("carrier".to_owned()),
+                    ..RouteMatch::default()
+                };
+                c.routes.push(RouteConfig::new(matching, &["trunk"]));
+                let peer = crate::PeerConfig {
+                    name: "carrier".to_owned(),
+                    source: vec![source.to_owned()],
+                    ..Default::default()
+                };
+                c.screen = Some(crate::ScreenConfig {
+                    peers: vec![peer],
+                    ..Default::default()
+                });
+            },
+            &[EDGE],
+        );
+        let sent = world.recv(ALICE, &nth(0));
+        sent.iter()
+            .find(|s| s.line().starts_with("INVITE"))
+            .unwrap()
+            .to
+    };
+    assert_eq!(of_peer(&addr(ALICE).ip().to_string()), addr(CAROL));
+    assert_eq!(of_peer("192.0.2.250"), addr(BOB));
+}
+
+#[test]
 fn registrations_of_one_address_meet_at_one_registrar() {
     let mut world = pool(|pool, _| pool.algorithm = Algorithm::Hash(HashKey::Aor));
     let mut all = BTreeSet::new();

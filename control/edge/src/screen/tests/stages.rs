@@ -420,6 +420,22 @@ fn foreign_domains_are_refused() {
         ..elsewhere
     };
     assert_eq!(bench.judge(&upper).action, Action::Pass);
+    let mut config = config();
+    config.domains = vec!["*.example.com".to_owned()];
+    let below = Bench::new(config);
+    for (host, passes) in [
+        (&b"a.b.EXAMPLE.com"[..], true),
+        (b"example.com", false),
+        (b".example.com", false),
+        (b"badexample.com", false),
+    ] {
+        let seen = Seen {
+            ruri_host: host,
+            ..elsewhere
+        };
+        let action = below.judge(&seen).action;
+        assert_eq!(action == Action::Pass, passes, "{}", host.escape_ascii());
+    }
     let register = Seen {
         to_host: b"elsewhere.example",
         to_us: true,
