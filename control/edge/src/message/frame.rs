@@ -178,32 +178,26 @@ impl Framer {
 
     /// Looks for the empty line. `None`: more bytes are needed.
     fn head(&mut self, mut scanned: usize, mut line: usize) -> Option<Option<Frame>> {
-        let most = self.limits.stream_head_bytes;
         loop {
-            let rest = self.rest();
-            let unseen = rest.get(scanned..).unwrap_or_default();
+            let seen = self.rest().len();
+            let unseen = self.rest().get(scanned..).unwrap_or_default();
             let found = memchr(b'\n', unseen);
             #[cfg(test)]
             {
                 self.examined += found.map_or(unseen.len(), |at| at + 1);
             }
-            let rest = self.rest();
             let Some(lf) = found.map(|at| scanned + at) else {
-                let scanned = rest.len();
+                let scanned = seen;
                 self.state = State::Head { scanned, line };
-                if scanned > most {
-                    return Some(Some(self.refuse(FrameError::HeadTooLarge(most), None)));
-                }
-                // A first line as long as no header may be is no start line, either.
-                if line == 0 && scanned > self.limits.header_bytes {
-                    return Some(Some(self.refuse(FrameError::NotSip, None)));
-                }
-                return None;
+                // The line ends behind these bytes.
+                return self.too_long(line, seen).map(Some);
             };
             scanned = lf + 1;
-            if scanned > most {
-                return Some(Some(self.refuse(FrameError::HeadTooLarge(most), None)));
+            // However the stream was split, the same bytes are refused for the same reason.
+            if let Some(refused) = self.too_long(line, lf) {
+                return Some(Some(refused));
             }
+            let rest = self.rest();
             let has_cr = lf > line && rest.get(lf - 1) == Some(&b'\r');
             if !has_cr && !self.limits.lenient_eol {
                 continue;
@@ -217,6 +211,16 @@ impl Framer {
                 return Some(self.measure(scanned));
             }
         }
+    }
+
+    /// Refuses a head of which `line` is the begin of the last line, which ends at `end` or behind.
+    fn too_long(&mut self, line: usize, end: usize) -> Option<Frame> {
+        let (most, first) = (self.limits.stream_head_bytes, self.limits.header_bytes);
+        // A first line as long as no header may be is no start line, either.
+        if line == 0 && end > first && first <= most {
+            return Some(self.refuse(FrameError::NotSip, None));
+        }
+        (end >= most).then(|| self.refuse(FrameError::HeadTooLarge(most), None))
     }
 
     /// The headers are complete: how long is the message?
