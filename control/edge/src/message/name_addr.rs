@@ -57,10 +57,11 @@ impl NameAddr {
         }
         cursor.skip_lws();
         let rest = cursor.rest();
-        let mut tag = None;
+        let (mut tag, mut is_tagged) = (None, false);
         let well_formed = params(cursor, |param| {
-            if param.name.of(bytes).eq_ignore_ascii_case(b"tag") {
-                tag = tag.or(param.value);
+            // The first one counts, as for every parameter.
+            if !is_tagged && param.name.of(bytes).eq_ignore_ascii_case(b"tag") {
+                (tag, is_tagged) = (param.value, true);
             }
         });
         well_formed.then_some(Self {
