@@ -1,6 +1,6 @@
 //! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
-use super::{Proxy, Registering};
+use super::{Listener, Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
 use crate::dialog::is_behind_nat;
 use crate::message::build::received_via;
@@ -22,6 +22,50 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Proxy {
+    /// Appends our Via of a request that leaves by `listener` (RFC 3261 §16.6 step 8, RFC 3581).
+    fn write_via(&self, listener: u16, branch: Branch, out: &mut String) {
+        let listener = self.listener(listener);
+        let protocol = listener.map_or("UDP", |l| l.protocol.via());
+        let sent_by = listener.map_or("", |l| &l.advertised);
+        out.extend(["Via: SIP/2.0/", protocol, " ", sent_by, ";rport;branch="]);
+        branch.write(self.key, out);
+        out.push_str("\r\n");
+    }
+
+    /// The Via of a request of our own.
+    pub(super) fn own_via(&self, listener: u16, transaction: u64) -> String {
+        let branch = Branch {
+            shard: self.shard,
+            transaction,
+            loop_hash: 0,
+        };
+        let mut via = String::new();
+        self.write_via(listener, branch, &mut via);
+        via
+    }
+
+    /// An OPTIONS of our own, whose answer is only that somebody is there; empty if there is no such
+    /// listener.
+    pub(super) fn options(
+        &mut self,
+        uri: &str,
+        max_forwards: u8,
+        listener: u16,
+        transaction: u64,
+    ) -> Vec<u8> {
+        let (call, tag) = (self.tag(), self.tag());
+        let via = self.own_via(listener, transaction);
+        let Some(Listener { advertised: us, .. }) = self.listener(listener) else {
+            return Vec::new();
+        };
+        format!(
+            "OPTIONS {uri} SIP/2.0\r\n{via}Max-Forwards: {max_forwards}\r\n\
+             From: <sip:{us}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {call}\r\n\
+             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
     pub(super) fn compose_request(&mut self, out: &Outgoing<'_>) -> Vec<u8> {
         let mut splices = std::mem::take(&mut self.scratch.splices);
         let mut text = std::mem::take(&mut self.scratch.text);
@@ -45,22 +89,8 @@ impl Proxy {
             splices.insert(at, &[text.as_bytes()]);
             text.clear();
         }
-        out.branch.write(self.key, &mut text);
-        let listener = self.listener(out.route.listener());
-        let sent_by = listener.map_or("", |l| &l.advertised);
-        let protocol = listener.map_or("UDP", |l| l.protocol.via());
-        splices.insert(
-            top,
-            &[
-                b"Via: SIP/2.0/",
-                protocol.as_bytes(),
-                b" ",
-                sent_by.as_bytes(),
-                b";rport;branch=",
-                text.as_bytes(),
-                b"\r\n",
-            ],
-        );
+        self.write_via(out.route.listener(), out.branch, &mut text);
+        splices.insert(top, &[text.as_bytes()]);
         let hops = match parsed.max_forwards {
             Some((_, n)) => n.saturating_sub(1).min(self.config.max_forwards),
             None => self.config.max_forwards,

@@ -460,16 +460,7 @@ impl Proxy {
             .take_while(|value| !own(value))
             .collect();
         routes.reverse();
-        let listener = self.listener(listener);
-        let sent_by = listener.map_or("", |l| &l.advertised);
-        let protocol = listener.map_or("UDP", |l| l.protocol.via());
-        let mut branch = String::new();
-        BranchId {
-            shard: self.shard,
-            transaction,
-            loop_hash: 0,
-        }
-        .write(self.key, &mut branch);
+        let via = self.own_via(listener, transaction);
         let mut out = Vec::with_capacity(512);
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         add(&[
@@ -478,16 +469,7 @@ impl Proxy {
             ok.text(contact.uri),
             b" SIP/2.0\r\n",
         ]);
-        add(&[
-            b"Via: SIP/2.0/",
-            protocol.as_bytes(),
-            b" ",
-            sent_by.as_bytes(),
-            b";rport;branch=",
-            branch.as_bytes(),
-            b"\r\n",
-        ]);
-        add(&[b"Max-Forwards: 70\r\n"]);
+        add(&[via.as_bytes(), b"Max-Forwards: 70\r\n"]);
         for route in routes {
             add(&[b"Route: ", ok.text(route), b"\r\n"]);
         }

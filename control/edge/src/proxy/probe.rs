@@ -8,7 +8,6 @@ use super::Proxy;
 use super::lookup::Waiting;
 use super::route::is_unroutable;
 use super::routing::hop_of;
-use crate::cookie::Branch;
 use crate::resolve::{Address, Resolved};
 use crate::target::{ProbeResult, Prober, Target, ToProbe};
 use crate::transport::Destination;
@@ -96,7 +95,7 @@ impl Proxy {
             if let Destination::Open { server_name, .. } = &mut to {
                 *server_name = address.server_name;
             }
-            let packet = self.options_to(&target.uri, listener, id);
+            let packet = self.options(&target.uri, 70, listener, id);
             self.targets.learn(hop, zone);
             self.begin_own(now, id, to, packet.into());
             return;
@@ -128,26 +127,5 @@ impl Proxy {
         if let Some((running, prober)) = running.zip(self.probes.prober.as_mut()) {
             prober.handle_result(running.number, result);
         }
-    }
-
-    fn options_to(&mut self, uri: &str, listener: u16, transaction: u64) -> Vec<u8> {
-        let (call, tag) = (self.tag(), self.tag());
-        let Some(listener) = self.listener(listener) else {
-            return Vec::new();
-        };
-        let mut branch = String::new();
-        Branch {
-            shard: self.shard,
-            transaction,
-            loop_hash: 0,
-        }
-        .write(self.key, &mut branch);
-        let (protocol, us) = (listener.protocol.via(), &listener.advertised);
-        format!(
-            "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/{protocol} {us};rport;branch={branch}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:{us}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {call}\r\n\
-             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
-        )
-        .into_bytes()
     }
 }

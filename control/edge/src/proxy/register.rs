@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::route::Refusal;
 use super::{Proxy, request_uri};
 use crate::config::{PingMethod, RegisterMode};
-use crate::cookie::Branch;
 use crate::dialog::is_behind_nat;
 use crate::limits;
 use crate::message::span::{Cursor, number, params};
@@ -248,7 +247,11 @@ impl Proxy {
                 Due::Ping(flow) => {
                     let packet = match self.config.register.nat_ping_method {
                         PingMethod::Crlf => b"\r\n\r\n".to_vec(),
-                        PingMethod::Options => self.options(flow),
+                        PingMethod::Options => {
+                            // The phone is the next hop.
+                            let uri = format!("sip:{}", flow.peer);
+                            self.options(&uri, 1, flow.listener, PING)
+                        }
                     };
                     self.send(flow.into(), packet.into());
                 }
@@ -257,29 +260,6 @@ impl Proxy {
                 }
             }
         }
-    }
-
-    /// An OPTIONS whose answer is only that the phone is there.
-    fn options(&mut self, flow: Flow) -> Vec<u8> {
-        let (call, tag) = (self.tag(), self.tag());
-        let Some(listener) = self.listener(flow.listener) else {
-            return Vec::new();
-        };
-        let mut branch = String::new();
-        Branch {
-            shard: self.shard,
-            transaction: PING,
-            loop_hash: 0,
-        }
-        .write(self.key, &mut branch);
-        let (protocol, us) = (listener.protocol.via(), &listener.advertised);
-        format!(
-            "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/{protocol} {us};rport;branch={branch}\r\n\
-             Max-Forwards: 1\r\nFrom: <sip:{us}>;tag={tag}\r\nTo: <sip:{}>\r\nCall-ID: {call}\r\n\
-             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-            flow.peer, flow.peer
-        )
-        .into_bytes()
     }
 }
 

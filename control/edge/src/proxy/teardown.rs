@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{Proxy, Timed};
-use crate::cookie::Branch as BranchId;
 use crate::dialog::{Dialog, Ended, State};
 use crate::limits;
 use crate::message::span::number;
@@ -250,28 +249,13 @@ impl Proxy {
             Side::Callee => (caller, callee),
             Side::Caller => (callee, caller),
         };
-        let listener = self.listener(listener)?;
+        self.listener(listener)?;
+        let via = self.own_via(listener, transaction);
         let cseq = dialog.last_cseq(side.other()).saturating_add(1).to_string();
-        let mut branch = String::new();
-        BranchId {
-            shard: self.shard,
-            transaction,
-            loop_hash: 0,
-        }
-        .write(self.key, &mut branch);
         let mut out = Vec::with_capacity(512);
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-        add(&[b"BYE ", &party.target, b" SIP/2.0\r\nVia: SIP/2.0/"]);
-        add(&[
-            listener.protocol.via().as_bytes(),
-            b" ",
-            listener.advertised.as_bytes(),
-        ]);
-        add(&[
-            b";rport;branch=",
-            branch.as_bytes(),
-            b"\r\nMax-Forwards: 70\r\n",
-        ]);
+        add(&[b"BYE ", &party.target, b" SIP/2.0\r\n"]);
+        add(&[via.as_bytes(), b"Max-Forwards: 70\r\n"]);
         for route in &party.routes {
             add(&[b"Route: ", route, b"\r\n"]);
         }
