@@ -121,13 +121,10 @@ impl Proxy {
         now: Instant,
         source: Flow,
         message: &Message,
+        known_dialog: bool,
     ) -> Option<Admitted> {
         let Some(screen) = self.screen() else {
             return Some(Admitted::default());
-        };
-        let known_dialog = message.to_tag().is_some() && {
-            let set = self.route_set(message);
-            self.find_dialog(message, &set, source).is_some()
         };
         let bytes = &message.bytes;
         let parts = |uri: Span| {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::forward::Outgoing;
-use super::route::{Refusal, request_uri};
+use super::route::{Refusal, RouteSet, request_uri};
 use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
@@ -78,7 +78,9 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, &extra);
             return;
         }
-        let Some(admitted) = self.admit(now, source, message) else {
+        let set = self.route_set(message);
+        let found = self.find_dialog(message, &set, source);
+        let Some(admitted) = self.admit(now, source, message, found.is_some()) else {
             return;
         };
         if self.is_ping(message, source) {
@@ -116,13 +118,14 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
             return;
         }
-        let (route, belongs, pick) = match self.route(now, message, source, admitted.peer()) {
-            Ok(found) => found,
-            Err(refusal) => {
-                self.reply_stateless(source, message, refusal, b"");
-                return;
-            }
-        };
+        let (route, belongs, pick) =
+            match self.route(now, message, source, (&set, found), admitted.peer()) {
+                Ok(found) => found,
+                Err(refusal) => {
+                    self.reply_stateless(source, message, refusal, b"");
+                    return;
+                }
+            };
         let registering = match message.method() {
             Method::Register => self.registering(message, source, route.listener()),
             _ => Ok(None),
@@ -362,23 +365,22 @@ impl Proxy {
         now: Instant,
         message: &Message,
         source: Flow,
+        (set, found): (&RouteSet, Option<(u64, Side)>),
         peer: Option<&str>,
     ) -> Result<Routed, Refusal> {
         if message.to_tag().is_none() {
             return self
-                .route_initial(now, message, source, peer)
+                .route_initial(now, message, source, set, peer)
                 .map(|(route, pick)| (route, None, pick));
         }
-        let set = self.route_set(message);
-        let found = self.find_dialog(message, &set, source);
         let known = found.and_then(|(id, side)| Some((self.dialogs.get(&id)?, side)));
         match known {
             Some((dialog, side)) => {
-                let route = self.route_in_dialog(message, &set, dialog, side)?;
+                let route = self.route_in_dialog(message, set, dialog, side)?;
                 Ok((route, found, None))
             }
             None => {
-                let route = self.route_unknown_dialog(message, &set, source)?;
+                let route = self.route_unknown_dialog(message, set, source)?;
                 Ok((route, None, None))
             }
         }
@@ -519,8 +521,10 @@ impl Proxy {
     fn on_ack(&mut self, now: Instant, source: Flow, message: &mut Message) {
         self.repair_strict_route(message);
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
+        let set = self.route_set(message);
+        let found = self.find_dialog(message, &set, source);
         let routed = self
-            .route(now, message, source, None)
+            .route(now, message, source, (&set, found), None)
             .ok()
             .filter(|_| message.to_tag().is_some() && !spent);
         let Some((route, belongs, _)) = routed else {

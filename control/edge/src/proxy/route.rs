@@ -255,15 +255,15 @@ impl Proxy {
         now: Instant,
         request: &Message,
         source: Flow,
+        set: &RouteSet,
         peer: Option<&str>,
     ) -> Result<(Route, Option<Box<Pick>>), Refusal> {
-        let set = self.route_set(request);
         let zone = self.zone_of(source);
         if set.next.is_some() && !self.is_inside(zone) {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
         }
-        if let Some(route) = self.route_to_phone(request, &set, zone)? {
+        if let Some(route) = self.route_to_phone(request, set, zone)? {
             return Ok((route, None));
         }
         if set.next.is_none()
@@ -286,7 +286,7 @@ impl Proxy {
         if self.is_own(&request.bytes, uri.host, uri.port) || is_unroutable(hop.address) {
             return Err((404, "Not Found"));
         }
-        let route = self.toward_named(hop, zone, &set, source)?;
+        let route = self.toward_named(hop, zone, set, source)?;
         Ok((route, None))
     }
 
