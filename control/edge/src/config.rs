@@ -93,8 +93,8 @@ pub struct Zone {
     pub calls_out: bool,
 }
 
-/// Trust in the senders of a zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Trust in the senders of a zone, from the least to the most (spec §19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
     /// Anybody: bounds per source hold, identities are removed, nobody names a way behind the edge.
     Untrusted,

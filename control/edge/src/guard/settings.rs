@@ -450,12 +450,7 @@ fn networks(texts: &[String], wrong: &mut Vec<String>) -> Vec<Network> {
 }
 
 fn zone_of(zone: &crate::config::Zone, settings: &ScreenConfig) -> rules::Zone {
-    let trust = match zone.trust {
-        Trust::Untrusted => rules::Trust::Untrusted,
-        Trust::Peer => rules::Trust::Peer,
-        Trust::Inside => rules::Trust::Inside,
-    };
-    let mut rules = rules::Zone::new(&zone.name, trust);
+    let mut rules = rules::Zone::new(&zone.name, zone.trust);
     let mut change = |stage, enabled: bool, action: Option<Do>| {
         let mut policy = rules.stages.of(stage);
         policy.enabled &= enabled;
@@ -478,7 +473,7 @@ fn zone_of(zone: &crate::config::Zone, settings: &ScreenConfig) -> rules::Zone {
         ..Flood::default()
     };
     if let Some(methods) = &settings.methods.allow
-        && trust == rules::Trust::Untrusted
+        && zone.trust == Trust::Untrusted
     {
         rules.methods.clone_from(methods);
     }

@@ -7,6 +7,7 @@ use super::ban::Durations;
 use super::fingerprint::Patterns;
 use super::flood::Flood;
 use super::verdict::{Do, Stage};
+pub(crate) use crate::config::Trust;
 use crate::limit::{Limit, Template};
 
 /// The whole screen. One snapshot; a reload makes another screen over the same tables.
@@ -30,14 +31,6 @@ pub(crate) struct Config {
     /// Share of a busy shard's time for untrusted messages, in percent. Default 30.
     pub(crate) untrusted_share: u8,
     pub(crate) tables: Tables,
-}
-
-/// How much a zone is believed (spec §19, `trust`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
-    Untrusted,
-    Peer,
-    Inside,
 }
 
 /// The policy of one zone.
@@ -232,7 +225,7 @@ impl Stages {
                 Stage::Limits => (Trust::Inside, Do::Reject(403)),
             };
             StagePolicy {
-                enabled: trust as u8 <= enabled_in as u8,
+                enabled: trust <= enabled_in,
                 action,
                 log: !matches!(stage, Stage::Bans | Stage::Options | Stage::Dialog),
             }
