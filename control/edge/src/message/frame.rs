@@ -187,8 +187,10 @@ impl Framer {
                 self.examined += found.map_or(unseen.len(), |at| at + 1);
             }
             let Some(lf) = found.map(|at| scanned + at) else {
-                let scanned = seen;
-                self.state = State::Head { scanned, line };
+                self.state = State::Head {
+                    scanned: seen,
+                    line,
+                };
                 // The line ends behind these bytes.
                 return self.too_long(line, seen).map(Some);
             };
