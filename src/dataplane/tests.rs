@@ -12,7 +12,7 @@ mod secure;
 mod shared_ports;
 mod simulation;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -115,8 +115,9 @@ impl Bench {
                 return None;
             }
         };
-        let phone = || {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // A phone of the family of its port.
+        let phone = |local: SocketAddr| {
+            let socket = UdpSocket::bind((local.ip(), 0)).unwrap();
             socket.set_read_timeout(Some(PATIENCE)).unwrap();
             socket
         };
@@ -124,7 +125,7 @@ impl Bench {
             dataplane,
             events,
             returned: Arc::default(),
-            phones: [phone(), phone()],
+            phones: locals.map(phone),
             locals,
             started,
         })
@@ -229,11 +230,15 @@ fn plan(changes: Vec<FlowChange>) -> Plan {
     }
 }
 
-/// An address below those that the system gives to the sockets of other tests.
 fn free_address() -> SocketAddr {
+    free_address_of(Ipv4Addr::LOCALHOST.into())
+}
+
+/// An address below those that the system gives to the sockets of other tests.
+fn free_address_of(ip: IpAddr) -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(22_000);
     loop {
-        let local = (Ipv4Addr::LOCALHOST, NEXT.fetch_add(1, Relaxed)).into();
+        let local = SocketAddr::new(ip, NEXT.fetch_add(1, Relaxed));
         if UdpSocket::bind(local).is_ok() {
             return local;
         }

@@ -8,8 +8,9 @@ use serde_json::Value;
 use crate::common::process::Process;
 use crate::common::{TempDir, lock_machine};
 
-/// Seconds that the phones talk: 50 packets each way per second.
-const SECONDS: u64 = 2;
+/// Seconds that the phones talk: 50 packets each way per second. Longer than a source may be replaced
+/// by a better one (3 s): then ports are bound to their peers.
+const SECONDS: u64 = 5;
 
 /// Runs the demo with these arguments; what it printed.
 fn demo(more: &[&str]) -> String {

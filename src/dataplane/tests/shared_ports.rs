@@ -110,6 +110,34 @@ pub(super) fn what_a_flow_has_learned_goes_with_its_port(bench: Bench) {
     );
 }
 
+/// Gated ports of both families share a queue.
+#[test]
+fn settled_media_of_ipv4_and_ipv6_is_bridged() {
+    let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+    if UdpSocket::bind((v6, 0)).is_err() {
+        println!("skipped: this host has no IPv6");
+        return;
+    }
+    let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    // The first port is gated.
+    for (first, second) in [(v4, v6), (v6, v4)] {
+        for is_steered in [false, true] {
+            let locals = [first, second].map(free_address_of);
+            let Some(bench) = Bench::at(locals, Services::default(), is_steered) else {
+                continue;
+            };
+            bench.install(signalled_long_ago);
+            for sequence in 0..10 {
+                for side in [0, 1] {
+                    bench.send(side, &rtp(sequence));
+                    assert_eq!(bench.hear(1 - side).0, rtp(sequence));
+                }
+                assert!(is_gated(&bench));
+            }
+        }
+    }
+}
+
 /// Of two processes, as with one that is being replaced.
 #[test]
 fn a_steered_port_is_held_for_others_while_its_gate_is_closed() {

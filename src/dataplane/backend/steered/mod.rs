@@ -11,7 +11,7 @@ mod opener;
 mod share;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -147,8 +147,10 @@ enum Hears {
 /// A socket that hears nothing but what is steered to it, and what this host sends to itself.
 fn open_queue(hears: Hears, bytes: usize, ranges: &[(IpAddr, u16, u16)]) -> io::Result<UdpSocket> {
     let address: SocketAddr = match hears {
-        Hears::V4 => (std::net::Ipv4Addr::LOCALHOST, 0).into(),
-        Hears::V6 | Hears::Both => (std::net::Ipv6Addr::LOCALHOST, 0).into(),
+        Hears::V4 => (Ipv4Addr::LOCALHOST, 0).into(),
+        Hears::V6 => (Ipv6Addr::LOCALHOST, 0).into(),
+        // Bound to an address of IPv6 alone, the system would let it hear nothing of IPv4.
+        Hears::Both => (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 0).into(),
     };
     let mut unfit = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -159,7 +161,7 @@ fn open_queue(hears: Hears, bytes: usize, ranges: &[(IpAddr, u16, u16)]) -> io::
         let port = socket.local_addr()?.port();
         // The same port of another address is another port.
         let is_media = |&(own, min, max): &(IpAddr, u16, u16)| {
-            own == address.ip() && (min..=max).contains(&port)
+            own == address.ip().to_canonical() && (min..=max).contains(&port)
         };
         if ranges.iter().any(is_media) {
             unfit.push(socket);
