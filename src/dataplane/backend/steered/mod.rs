@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_raw_socket_keeps_next_to_nothing_that_it_hears() {
-        let address = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         match Sender::open(address, 0xb8) {
             Ok(sender) => assert!(sender.socket.recv_buffer_size().unwrap() < 8192),
             Err(error) => {
