@@ -163,6 +163,23 @@ fn no_arrow_leads_back() {
     }
 }
 
+/// The model of a call is read without the service around it.
+#[test]
+fn the_model_of_a_call_names_no_service() {
+    let mut files = Vec::new();
+    files_below(&root().join("src/call/model"), &mut files);
+    assert!(files.len() > 10, "{files:?}");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let uses = text.lines().filter(|line| line.starts_with("use "));
+        let outside = uses.filter(|line| line.contains("super::super") || line.contains("call::"));
+        let outside =
+            outside.filter(|line| !line.contains(" super::") && !line.contains("call::ports::"));
+        let outside: Vec<_> = outside.collect();
+        assert!(outside.is_empty(), "{}: {outside:?}", file.display());
+    }
+}
+
 #[test]
 fn lines_name_rooms_and_crates() {
     let lib = |line: &str| named(line, false);

@@ -8,11 +8,11 @@ use windlass_ng::CallId;
 use windlass_sdp::{HashFunction, Setup};
 
 use super::flows::{Defaults, head_of};
-use super::leg::Leg;
-use super::media::{Dtls, EndpointMap, Media, Port};
+use super::model::call::{Call, Now};
+use super::model::leg::Leg;
+use super::model::media::{Dtls, EndpointMap, Media, Port};
 use super::print::host_priority;
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::lock;
 use crate::flow::Component;
 use crate::flow::agent::{
@@ -142,7 +142,7 @@ fn mode(lite: bool) -> Mode {
 }
 
 /// Credentials as the agent takes them; `None`: no agent could use them.
-fn credentials(of: &super::media::Credentials) -> Option<windlass_ice::Credentials> {
+fn credentials(of: &super::model::media::Credentials) -> Option<windlass_ice::Credentials> {
     let text = |text: &windlass_sdp::Text| String::from_utf8(text.as_bytes().to_vec()).ok();
     windlass_ice::Credentials::new(&text(&of.ufrag)?, &text(&of.pwd)?).ok()
 }
@@ -276,31 +276,6 @@ impl<'a> AgentView<'a> {
     }
 }
 
-impl Call {
-    /// What an agent has found.
-    pub(super) fn found(&self, agent: AgentNumber) -> Option<&Found> {
-        let found = &self.extras.as_deref()?.found;
-        let known = found.iter().find(|(number, _)| *number == agent)?;
-        Some(&known.1)
-    }
-
-    fn set_found(&mut self, agent: AgentNumber, found: Found) {
-        let all = &mut self.extras_mut().found;
-        match all.iter_mut().find(|(number, _)| *number == agent) {
-            Some((_, known)) => *known = Arc::new(found),
-            None => all.push((agent, Arc::new(found))),
-        }
-    }
-
-    /// Forgets what agents found that there are no more.
-    pub(super) fn keep_found(&mut self, agents: &[AgentSpec]) {
-        if let Some(extras) = self.extras.as_deref_mut() {
-            let is_there = |number: AgentNumber| agents.iter().any(|agent| agent.number == number);
-            extras.found.retain(|(number, _)| is_there(*number));
-        }
-    }
-}
-
 impl Calls {
     /// An agent has found something: the flows of its call follow. Gives back the call's id, for the
     /// log; `None` if nothing of it is in force: the call has become part of another or is over, or
@@ -315,7 +290,7 @@ impl Calls {
         let entry = self.numbered(number)?;
         let mut slot = lock(&entry);
         let call = slot.as_mut()?;
-        if !call.has_agent(agent) {
+        if !call.in_force.has_agent(agent) {
             return None;
         }
         if call.found(agent).cloned().unwrap_or_default() != found {

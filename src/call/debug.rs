@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use windlass_ng::CallId;
 
+use super::model::call::Call;
 use super::serve::Calls;
-use super::state::Call;
 
 /// The calls that are debugged; only running ones, so their number is bounded.
 #[derive(Debug, Default)]

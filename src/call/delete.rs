@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use windlass_ng::{CallId, Request};
 
-use super::leg::{LegIndex, Presence};
+use super::model::call::Call;
+use super::model::leg::{LegIndex, Presence};
 use super::query::Selection;
-use super::state::Call;
 use crate::limits::DELETE_DELAY;
 
 /// Effect of a `delete`.
@@ -67,7 +67,7 @@ impl Call {
 
     /// Takes out the parties that came with one of the call-ids of a merged call.
     fn delete_merged(&mut self, id: &CallId, delay: Duration, now: Instant) -> Deletion {
-        let is_of = |leg: &super::leg::Leg| {
+        let is_of = |leg: &super::model::leg::Leg| {
             let own = leg
                 .extras
                 .as_deref()

@@ -1,12 +1,14 @@
 //! Digits that parties pressed, and their observers (spec: media-behaviour §11).
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use windlass_ng::{CallId, Label, Request, Tag};
 
-use super::media::{EndpointMap, Media};
+use super::model::call::{Call, Now};
+use super::model::leg::LegIndex;
+use super::model::media::{EndpointMap, Media};
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::lock;
 use crate::media::dtmf::Digit;
 
@@ -75,5 +77,35 @@ impl Calls {
             }
         }
         self.take_codes(call, request);
+    }
+
+    /// A party's digit may begin or end a block.
+    pub(super) fn trigger_blocks(
+        &self,
+        call: &mut Call,
+        index: LegIndex,
+        digit: Digit,
+        now: Instant,
+    ) {
+        let leg = call.legs.get_mut(index);
+        let extras = leg.and_then(|leg| leg.extras.as_deref_mut());
+        let of_leg = extras.and_then(|extras| {
+            extras.muted.dtmf = extras.trigger.as_mut()?.on_digit(index, digit, now)?;
+            Some(extras.muted.dtmf)
+        });
+        let extras = call.extras.as_deref_mut();
+        let of_call = extras.and_then(|extras| {
+            extras.muted.dtmf = extras.trigger.as_mut()?.on_digit(index, digit, now)?;
+            Some(extras.muted.dtmf)
+        });
+        for block in of_leg.iter().chain(&of_call) {
+            let mode = block.rule.name();
+            tracing::info!(call_id = %call.id, mode, "DTMF trigger");
+        }
+        if (of_leg.is_some() || of_call.is_some())
+            && let Err(error) = self.carry_out(call, Vec::new())
+        {
+            tracing::error!(call_id = %call.id, %error, "DTMF not blocked");
+        }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use windlass_ng::CallId;
 
-use super::leg::Leg;
-use super::media::Media;
+use super::model::call::{Call, Now};
+use super::model::leg::Leg;
+use super::model::media::Media;
 use super::query::{PacketClock, heard, ports_of};
-use super::state::{Call, Now};
 use super::timeouts::EndReason;
 use crate::flow::Component;
 use crate::observe::cdr::{

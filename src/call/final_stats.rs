@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::leg::Leg;
-use super::media::{Media, Port};
+use super::model::call::{Call, Now};
+use super::model::leg::Leg;
+use super::model::media::{Media, Port};
 use super::query::{PacketClock, codec_in_use, heard, ports_of};
-use super::state::{Call, Now};
 use crate::flow::Component;
 
 /// Marks around addresses and tags in the log, so that they can be masked later

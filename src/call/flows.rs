@@ -9,9 +9,9 @@ use windlass_ng::request::VscCodes;
 use super::agents::AgentView;
 use super::exchange::mid_of;
 use super::final_stats::Marks;
-use super::leg::{Leg, LegIndex, Muted};
-use super::media::{Endpoint, EndpointMap, Media, Port, PortSet};
-use super::state::Call;
+use super::model::call::Call;
+use super::model::leg::{Leg, LegIndex, Muted};
+use super::model::media::{Endpoint, EndpointMap, Media, Port, PortSet};
 use super::voiced::Voiced;
 use super::voip::Measure;
 use crate::flow::bundle::{Bundle, BundledLine};
@@ -22,6 +22,7 @@ use crate::flow::{
     Carries, Change, Component, FlowSpec, Guards, Payload, PayloadTypes, Reports, Sink, SinkRules,
     Taps, Withhold,
 };
+use crate::media::dtmf;
 use crate::media::g711;
 use crate::media::latch::{Learning, PeerSpec};
 use crate::media::reach::{self, Reach};
@@ -57,6 +58,16 @@ pub struct Defaults {
     pub measure: Measure,
     /// Marks around addresses and tags in the log.
     pub log_marks: Marks,
+}
+
+impl Defaults {
+    /// A longer pause between digits ends a code.
+    pub(crate) fn digit_gap(&self) -> Duration {
+        match self.digit_gap {
+            Duration::ZERO => dtmf::DIGIT_GAP,
+            gap => gap,
+        }
+    }
 }
 
 /// Places of single sources in `query` (`--ssrc-reporting`).

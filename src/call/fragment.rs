@@ -5,9 +5,9 @@ use std::time::Instant;
 use windlass_ng::Tag;
 use windlass_sdp::SessionDescription;
 
-use super::leg::LegIndex;
-use super::media::{Media, read_again};
-use super::state::Call;
+use super::model::call::Call;
+use super::model::leg::LegIndex;
+use super::model::media::{Media, read_again};
 use super::timeouts::FRAGMENT_PATIENCE;
 use crate::limits::EARLY_FRAGMENTS;
 

@@ -107,8 +107,8 @@ const UFRAG_LENGTH: usize = 8;
 const PASSWORD_LENGTH: usize = 26;
 
 /// New ICE credentials.
-pub(crate) fn credentials(rng: &mut dyn rand::RngCore) -> super::media::Credentials {
-    super::media::Credentials {
+pub(crate) fn credentials(rng: &mut dyn rand::RngCore) -> super::model::media::Credentials {
+    super::model::media::Credentials {
         ufrag: Alphanumeric.sample_string(rng, UFRAG_LENGTH).into(),
         pwd: Alphanumeric.sample_string(rng, PASSWORD_LENGTH).into(),
     }

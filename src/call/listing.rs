@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use windlass_ng::errors;
 use windlass_ng::{Dict, Reply, Request, Tag, Value};
 
+use super::model::call::Now;
 use super::query::{PacketClock, Selection};
 use super::serve::{Calls, Loss};
-use super::state::Now;
 use super::table::lock;
 
 /// Default of `list`'s limit (ng-protocol §5).

@@ -9,14 +9,6 @@ use super::serve::Calls;
 use super::table::{Entry, lock};
 use crate::media::latch::Event;
 
-/// Events already logged for a call's sources: each once per call, however many of its ports see
-/// strangers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
-    unexpected: bool,
-    contested: bool,
-}
-
 impl Calls {
     /// The call that an event of a source is to be told of; `None` if it is over, or this was told
     /// already.
@@ -24,13 +16,7 @@ impl Calls {
         let entry = self.numbered(number)?;
         let mut slot = lock(&entry);
         let call = slot.as_mut()?;
-        let told = match event {
-            Event::Unexpected(_) => Some(&mut call.told.unexpected),
-            Event::Contested(_) => Some(&mut call.told.contested),
-            Event::AgainstSignalling(_) | Event::Moved { .. } | Event::Settled(_) => None,
-        };
-        let is_news = told.is_none_or(|told| !std::mem::replace(told, true));
-        is_news.then(|| call.id.clone())
+        call.told.is_news(event).then(|| call.id.clone())
     }
 
     /// The call that a flow's event is about; `None` if it is over.

@@ -10,15 +10,16 @@ use windlass_ng::request::SipMessageType;
 use windlass_ng::{CallId, Command, Dict, Reply, Request};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
-use super::dialogue::{Dialogue, Role};
 use super::exchange::{Context, ExchangeError, Host};
+use super::model::call::{Call, Now};
+use super::model::dialogue::{Dialogue, Role};
 use super::ports::LeaseError;
 use super::print::Printing;
 use super::serve::{Calls, RecordedSdp};
-use super::state::{Call, Now};
 use super::table::{Entry, lock};
 use super::timeouts::EndReason;
 use crate::flow::PlanError;
+use crate::observe::log;
 
 impl Calls {
     pub(super) fn offer(
@@ -159,7 +160,8 @@ impl Calls {
             }
             let number = self.next_number.fetch_add(1, Relaxed);
             let worker = self.forwarding.pick_worker();
-            *slot = Some(Call::new(id.clone(), number, worker, source, now));
+            let is_quiet = log::is_quiet();
+            *slot = Some(Call::new(id.clone(), number, worker, source, now, is_quiet));
             self.statistics.call_created();
             tracing::info!(call_id = %id, "Creating new call");
             drop(slot);

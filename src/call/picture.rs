@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use windlass_ng::CallId;
 
-use super::leg::{Leg, Presence};
-use super::media::Media;
+use super::model::call::{Call, Now};
+use super::model::leg::{Leg, Presence};
+use super::model::media::Media;
 use super::ports::Family;
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::lock;
 
 /// A call.

@@ -89,6 +89,15 @@ impl Interfaces {
         }
     }
 
+    /// Position of the interface of a port; several may have one address. `usize::MAX`: none has it.
+    pub(crate) fn position(&self, name: &str, address: IpAddr) -> usize {
+        let is_there = |local: &LocalAddress| local.address == address;
+        let exactly = |local: &LocalAddress| is_there(local) && &*local.name == name;
+        let found = self.addresses.iter().position(exactly);
+        let found = found.or_else(|| self.addresses.iter().position(is_there));
+        found.unwrap_or(usize::MAX)
+    }
+
     /// All addresses, in the order of the configuration.
     pub fn addresses(&self) -> &[LocalAddress] {
         &self.addresses

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use windlass_ng::{Command, Dict, Value};
 
-use super::media::PortSet;
+use super::model::call::Call;
+use super::model::media::PortSet;
+use super::model::traffic::Traffic;
 use super::ports::Interfaces;
-use super::state::Call;
 use super::timeouts::EndReason;
 use super::turn::Turn;
-use super::voip::{self, Traffic, interface_index};
+use super::voip;
 use crate::limits::COUNTED_PROXIES;
 
 /// Counters of the whole relay.
@@ -118,7 +119,7 @@ impl Statistics {
         for media in call.legs.iter().flat_map(|leg| &leg.medias) {
             for map in &media.maps {
                 for port in map.ports() {
-                    let index = interface_index(interfaces, &map.interface, port.local.ip());
+                    let index = interfaces.position(&map.interface, port.local.ip());
                     if let Some(traffic) = ended.get_mut(index) {
                         traffic.count(&port.stats);
                     }

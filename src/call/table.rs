@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 use windlass_ng::CallId;
 
-use super::state::Call;
+use super::model::call::Call;
 use super::watched::Watch;
 
 /// Shards of the table: several control threads meet on one lock seldom.

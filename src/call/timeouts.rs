@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::leg::{Leg, LegIndex, Presence};
-use super::media::{EndpointMap, Media};
-use super::state::Call;
+use super::model::call::Call;
+use super::model::leg::{Leg, LegIndex, Presence};
+use super::model::media::{EndpointMap, Media};
 
 /// Longest durations of the states of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

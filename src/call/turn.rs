@@ -3,14 +3,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
-use super::media::EndpointMap;
+use super::model::call::{Call, Now};
+use super::model::media::EndpointMap;
+use super::model::share::Share;
+use super::model::traffic::Traffic;
 use super::ports::Interfaces;
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::{lock, lock_to_look};
 use super::timeouts::Timeouts;
-use super::voip::{Measure, Quality, Traffic, interface_index};
-use super::watched::{Share, Watch};
+use super::voip::{Measure, Quality};
+use super::watched::Watch;
 
 /// Observations of the timers at their last turn.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +58,7 @@ impl Turn {
                     if port.stats.last_packet_ms.load(Relaxed) <= since_ms + 1 {
                         continue;
                     }
-                    let index = interface_index(interfaces, &map.interface, port.local.ip());
+                    let index = interfaces.position(&map.interface, port.local.ip());
                     if let Some(quality) = self.quality.get_mut(index) {
                         quality.measure(&port.stats, media.formats.clock_rate, measure);
                     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use windlass_ng::CallId;
 
-use super::leg::{Leg, LegIndex};
-use super::media::{Media, Port};
+use super::model::call::{Call, Now};
+use super::model::leg::{Leg, LegIndex};
+use super::model::media::{Media, Port};
 use super::query::{PacketClock, codec_in_use, heard, ports_of};
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::lock;
 use super::timeouts::EndReason;
 use super::voip::FamilyCounts;

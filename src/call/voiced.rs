@@ -1,6 +1,6 @@
 //! Audio that the relay can make for a media without a codec engine.
 
-use super::media::Media;
+use super::model::media::Media;
 use crate::flow::PayloadTypes;
 use crate::flow::digits::Voice;
 use crate::media::g711::Law;
@@ -20,7 +20,10 @@ pub(crate) struct Voiced {
 impl Voiced {
     /// The audio for a media, by the party's SDP.
     pub(crate) fn of(media: &Media) -> Self {
-        let said = media.said.as_ref().and_then(super::media::Said::read);
+        let said = media
+            .said
+            .as_ref()
+            .and_then(super::model::media::Said::read);
         let mut voiced = Self::default();
         for codec in said.iter().flat_map(|said| &said.codecs) {
             if codec.name.eq_ignore_ascii_case("red") {

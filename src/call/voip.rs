@@ -9,65 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use windlass_ng::{Dict, Value};
 
+use super::model::traffic::sources;
 use super::ports::{Family, Interfaces, LocalAddress};
 use super::turn::Turn;
 use crate::flow::quality::{Sum, Sums};
 use crate::flow::stats::{FlowStats, SsrcStats};
 use crate::media::report::{Sample, Scoring, whole_ms};
-
-/// Counters of the ports of one interface.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    /// Received: packets, bytes, errors.
-    pub(crate) ingress: [u64; 3],
-    /// Sent: packets, bytes, errors.
-    pub(crate) egress: [u64; 3],
-    pub(crate) lost: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) reordered: u64,
-}
-
-impl Traffic {
-    /// Takes in one port.
-    pub(crate) fn count(&mut self, stats: &FlowStats) {
-        let mut more = Self {
-            ingress: [&stats.packets_in, &stats.bytes_in, &stats.errors_in]
-                .map(|counter| counter.load(Relaxed)),
-            egress: [&stats.packets_out, &stats.bytes_out, &stats.errors_out]
-                .map(|counter| counter.load(Relaxed)),
-            ..Self::default()
-        };
-        for source in sources(stats) {
-            more.lost += source.lost.load(Relaxed);
-            more.duplicates += source.duplicates.load(Relaxed);
-            more.reordered += source.reordered.load(Relaxed);
-        }
-        self.add(&more);
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        let sums = self.ingress.iter_mut().chain(&mut self.egress);
-        for (sum, more) in sums.zip(other.ingress.iter().chain(&other.egress)) {
-            *sum += more;
-        }
-        self.lost += other.lost;
-        self.duplicates += other.duplicates;
-        self.reordered += other.reordered;
-    }
-}
-
-impl Traffic {
-    /// Takes what was added before out again.
-    pub(crate) fn take_back(&mut self, other: &Self) {
-        let sums = self.ingress.iter_mut().chain(&mut self.egress);
-        for (sum, less) in sums.zip(other.ingress.iter().chain(&other.egress)) {
-            *sum = sum.saturating_sub(*less);
-        }
-        self.lost = self.lost.saturating_sub(other.lost);
-        self.duplicates = self.duplicates.saturating_sub(other.duplicates);
-        self.reordered = self.reordered.saturating_sub(other.reordered);
-    }
-}
 
 /// Five entries of a sum, `NAME_total` and so on.
 fn describe_sum(sum: &Sum, name: &str, dict: &mut Dict) {
@@ -253,16 +200,6 @@ fn counters([packets, bytes, errors]: [u64; 3]) -> Dict {
         .with("errors", errors)
 }
 
-/// Interface of a port; several may have one address.
-pub(crate) fn interface_index(interfaces: &Interfaces, name: &str, address: IpAddr) -> usize {
-    let addresses = interfaces.addresses();
-    let is_there = |local: &LocalAddress| local.address == address;
-    let exactly = |local: &LocalAddress| is_there(local) && &*local.name == name;
-    let found = addresses.iter().position(exactly);
-    let found = found.or_else(|| addresses.iter().position(is_there));
-    found.unwrap_or(usize::MAX)
-}
-
 /// The families that the ports of running calls are of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FamilyCounts {
@@ -291,11 +228,6 @@ impl FamilyCounts {
             (false, false) => {}
         }
     }
-}
-
-/// The sources that were heard on a port.
-fn sources(stats: &FlowStats) -> impl Iterator<Item = &SsrcStats> {
-    stats.ssrcs.iter().filter(|source| source.is_known())
 }
 
 fn loss_percent(source: &SsrcStats) -> u8 {

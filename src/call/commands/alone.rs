@@ -13,15 +13,15 @@ use windlass_sdp::{
 
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::dialogue::{Dialogue, Role};
 use crate::call::exchange::{Context, ExchangeError, Host, MediaExchange};
-use crate::call::leg::LegIndex;
-use crate::call::media::{Endpoint, Media, Said};
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Dialogue, Role};
+use crate::call::model::leg::LegIndex;
+use crate::call::model::media::{Endpoint, Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::print::Printing;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 
 impl Call {
     /// The leg with this tag, made if there is none.

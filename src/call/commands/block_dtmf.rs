@@ -5,10 +5,10 @@ use windlass_ng::{Command, Dict, Reply};
 
 use super::select::Selected;
 use super::{Refused, Scene};
-use crate::call::digit_block::{DigitOrder, NO_VOICE};
-use crate::call::leg::Leg;
+use crate::call::model::call::Call;
+use crate::call::model::digit_block::{DigitOrder, NO_VOICE};
+use crate::call::model::leg::Leg;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::call::voiced::Voiced;
 use crate::flow::digits::DigitRule;
 use crate::media::g711::Law;

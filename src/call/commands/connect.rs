@@ -5,9 +5,9 @@ use windlass_ng::{CallId, Command, Dict, Reply, Request, Tag, errors};
 use super::merge::Words;
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::leg::{Leg, LegIndex};
+use crate::call::model::call::Call;
+use crate::call::model::leg::{Leg, LegIndex};
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 
 impl Calls {
     pub(super) fn connect(&self, scene: Scene<'_>) -> Reply {

@@ -9,14 +9,14 @@ use windlass_sdp::{Codec, MediaKind, Transport};
 use super::alone::{Alone, Like, anywhere, unsaid};
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::dialogue::Role;
 use crate::call::exchange::offered_codecs;
-use crate::call::leg::LegIndex;
-use crate::call::media::Media;
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::Role;
+use crate::call::model::leg::LegIndex;
+use crate::call::model::media::Media;
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::limits::LINES_PER_CALL;
 
 /// First dynamic payload type (RFC 3551 §6).

@@ -7,8 +7,8 @@ use windlass_ng::{CallId, Dict, Reply, Tag};
 
 use super::{GENERATED_BYTES, Refused, Scene};
 use crate::call::identity::hex;
+use crate::call::model::call::{Call, Now};
 use crate::call::serve::Calls;
-use crate::call::state::{Call, Now};
 use crate::call::table::{Entry, lock};
 use crate::call::timeouts::EndReason;
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, MutexGuard};
 use windlass_ng::{CallId, Reply, Request, errors};
 
 use super::{Refused, Scene};
-use crate::call::leg::{Leg, LegIndex};
+use crate::call::model::call::{Call, Now};
+use crate::call::model::leg::{Leg, LegIndex};
 use crate::call::offer::Refusal;
 use crate::call::serve::Calls;
-use crate::call::state::{Call, Now};
 use crate::call::table::{Entry, lock};
 use crate::call::timeouts::EndReason;
 use crate::flow::PlanRefused;
@@ -104,7 +104,9 @@ impl Calls {
         now: Now,
     ) {
         let Some(call) = slot.as_ref() else { return };
-        let own = flows.extract_if(.., |flow| call.has_in_force(flow.lease.local()));
+        let own = flows.extract_if(.., |flow| {
+            call.in_force.digest(flow.lease.local()).is_some()
+        });
         let own = own.collect();
         let plan = call.installation(&self.defaults);
         if let Err(error) = self.forwarding.apply(plan, own) {

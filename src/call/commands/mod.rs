@@ -21,9 +21,9 @@ use std::net::SocketAddr;
 use rand::RngCore;
 use windlass_ng::{CallId, Command, Reply, Request, errors};
 
+use super::model::call::{Call, Now};
 use super::offer::Refusal;
 use super::serve::Calls;
-use super::state::{Call, Now};
 use super::table::lock;
 use crate::flow::port::PortLease;
 

@@ -5,10 +5,10 @@ use windlass_ng::{Command, Dict, Reply};
 
 use super::select::{PartyFlow, Selected};
 use super::{Refused, Scene};
-use crate::call::leg::{Leg, Muted};
-use crate::call::media::Media;
+use crate::call::model::call::Call;
+use crate::call::model::leg::{Leg, Muted};
+use crate::call::model::media::Media;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 
 impl Calls {
     pub(super) fn mute(&self, call: &mut Call, scene: &mut Scene<'_>) -> Result<Reply, Refused> {

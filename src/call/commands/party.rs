@@ -7,11 +7,11 @@ use windlass_ng::{Dict, Reply, errors};
 use super::select::Selected;
 use super::{Refused, Scene};
 use crate::call::agents::AgentView;
-use crate::call::digit_block::digit;
-use crate::call::leg::LegIndex;
-use crate::call::media::{Extras, Media};
+use crate::call::model::call::Call;
+use crate::call::model::digit_block::digit;
+use crate::call::model::leg::LegIndex;
+use crate::call::model::media::{Extras, Media};
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::flow::Injection;
 
 /// Length of a digit and of the pause after it, in ms, where the request says nothing.

@@ -9,13 +9,13 @@ use windlass_sdp::{Codec, Direction};
 use super::alone::{Alone, Word, anywhere, bare};
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::dialogue::Role;
 use crate::call::exchange::{ExchangeError, endpoints, published_codecs, sip_source};
-use crate::call::media::{Media, Said};
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{Media, Said};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::limits::LINES_PER_CALL;
 
 impl Calls {
@@ -106,7 +106,7 @@ impl Calls {
             };
             opened.push((index, endpoint));
             // The relay takes mux where it is offered: it has no other party to ask.
-            media.mux.policy = crate::call::media::MuxPolicy::Accept;
+            media.mux.policy = crate::call::model::media::MuxPolicy::Accept;
             media.mux.single = media.mux.theirs;
             let near = anywhere(Family::of(endpoint.rtp.ip()));
             alone.tell(Role::Answer, media, &mut other, answer, near, scene.rng);

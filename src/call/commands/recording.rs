@@ -4,8 +4,8 @@ use windlass_ng::request::RecordCall;
 use windlass_ng::{Command, Dict, Reply, Request};
 
 use super::{Refused, Scene};
+use crate::call::model::call::{Call, Now, Recording, RecordingStatus};
 use crate::call::serve::Calls;
-use crate::call::state::{Call, Now, Recording, RecordingStatus};
 use crate::observe::pcap::NotRecorded;
 
 impl Calls {

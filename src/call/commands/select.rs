@@ -4,9 +4,9 @@ use windlass_ng::request::{AllSelection, PartyAddress};
 use windlass_ng::{Command, Label, Request, Tag, errors};
 
 use super::Refused;
-use crate::call::leg::LegIndex;
+use crate::call::model::call::Call;
+use crate::call::model::leg::LegIndex;
 use crate::call::query::Kind;
-use crate::call::state::Call;
 
 /// Selection of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Call {
             let PartyAddress::At(address) = address else {
                 return Err(errors::ADDRESS_UNPARSABLE);
             };
-            let is_at = |leg: &crate::call::leg::Leg| {
+            let is_at = |leg: &crate::call::model::leg::Leg| {
                 let endpoint = leg.medias.first().and_then(|media| media.endpoint);
                 leg.is_here() && endpoint.is_some_and(|endpoint| endpoint.rtp.ip() == address)
             };
@@ -74,7 +74,7 @@ impl Call {
 
     pub(crate) fn leg_by_label(&self, label: &Label) -> Option<LegIndex> {
         let bears =
-            |leg: &crate::call::leg::Leg| leg.is_here() && leg.label.as_ref() == Some(label);
+            |leg: &crate::call::model::leg::Leg| leg.is_here() && leg.label.as_ref() == Some(label);
         self.legs.iter().position(bears)
     }
 
@@ -126,7 +126,7 @@ impl Call {
         let sinks = (0..self.legs.len()).filter(|&sink| {
             self.legs
                 .get(sink)
-                .is_some_and(crate::call::leg::Leg::is_here)
+                .is_some_and(crate::call::model::leg::Leg::is_here)
         });
         sinks.flat_map(|sink| {
             let sources = self.sources_of(sink).into_iter();

@@ -5,7 +5,7 @@ use windlass_ng::{Dict, Value};
 use windlass_sdp::{Direction, Text};
 
 use super::sources::SourceMedia;
-use crate::call::state::Call;
+use crate::call::model::call::Call;
 
 /// The label of a media.
 pub(super) fn label(call: &Call, source: SourceMedia) -> Option<Text> {

@@ -9,9 +9,9 @@ use super::Refused;
 use super::alone::{bare, unsaid};
 use super::select::Selected;
 use crate::call::exchange::common_codecs;
-use crate::call::leg::{Leg, LegIndex};
-use crate::call::media::{Media, read_again};
-use crate::call::state::Call;
+use crate::call::model::call::Call;
+use crate::call::model::leg::{Leg, LegIndex};
+use crate::call::model::media::{Media, read_again};
 use crate::flow::PayloadTypes;
 
 /// A media, by positions.

@@ -9,15 +9,15 @@ use windlass_sdp::Direction;
 use super::alone::{Alone, Like, Word, anywhere};
 use super::sources::{SourceMedia, as_sent};
 use super::{GENERATED_BYTES, Refused, Scene, siprec};
-use crate::call::dialogue::Role;
 use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
-use crate::call::leg::LegIndex;
-use crate::call::media::{Media, Said, Subscription};
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::Role;
+use crate::call::model::leg::LegIndex;
+use crate::call::model::media::{Media, Said, Subscription};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::limits::{LINES_PER_CALL, SOURCES_PER_MEDIA};
 
 impl Calls {

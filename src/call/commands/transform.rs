@@ -13,11 +13,11 @@ use super::alone::Alone;
 use super::create::described;
 use super::sources::SourceMedia;
 use super::{Refused, Scene};
-use crate::call::dialogue::Role;
-use crate::call::media::{Endpoint, Formats, Media};
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{Endpoint, Formats, Media};
 use crate::call::offer::Refusal;
 use crate::call::serve::Calls;
-use crate::call::state::Call;
 use crate::limits::LINES_PER_CALL;
 
 impl Calls {

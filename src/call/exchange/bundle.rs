@@ -6,10 +6,10 @@ use windlass_sdp::{SessionDescription, Text};
 
 use super::extensions::mid_of;
 use super::{Context, Endpoint};
-use crate::call::dialogue::{Parties, Role};
-use crate::call::leg::Leg;
-use crate::call::media::Media;
-use crate::call::state::Call;
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Parties, Role};
+use crate::call::model::leg::Leg;
+use crate::call::model::media::Media;
 
 impl Call {
     /// Decides which medias of both legs share ports after this exchange.

@@ -7,7 +7,7 @@ use windlass_sdp::Codec;
 
 use super::MediaExchange;
 use super::extensions::is_named;
-use crate::call::dialogue::Role;
+use crate::call::model::dialogue::Role;
 use crate::flow::PayloadTypes;
 
 impl MediaExchange<'_> {

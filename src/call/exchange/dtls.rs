@@ -4,9 +4,9 @@ use windlass_ng::request::{DtlsRole, FingerprintHash};
 use windlass_sdp::{HashFunction, Setup};
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
 use crate::call::identity::hex;
-use crate::call::media::{Dtls, Extras, Media, OurCertificate};
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{Dtls, Extras, Media, OurCertificate};
 
 /// Bytes of a `tls-id`.
 const TLS_ID_BYTES: usize = 16;

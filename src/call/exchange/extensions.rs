@@ -9,10 +9,10 @@ use windlass_sdp::{Extmap, SessionDescription};
 
 use super::MediaExchange;
 use super::lines::Line;
-use crate::call::dialogue::{Parties, Role};
-use crate::call::leg::Leg;
-use crate::call::media::{Extensions, Media};
-use crate::call::state::Call;
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Parties, Role};
+use crate::call::model::leg::Leg;
+use crate::call::model::media::{Extensions, Media};
 
 /// URI of the MID header extension (RFC 9143 §15.1).
 pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";

@@ -4,9 +4,9 @@ use rand::RngCore;
 use windlass_ng::request::{IceLite, IceMode};
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
 use crate::call::identity;
-use crate::call::media::{Credentials, Endpoint, Ice, Media};
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{Credentials, Endpoint, Ice, Media};
 use crate::limits::ICE_CANDIDATES;
 
 impl MediaExchange<'_> {

@@ -4,10 +4,10 @@ use windlass_ng::Request;
 use windlass_sdp::{MediaKind, SessionDescription, Text};
 
 use super::{Context, ExchangeError};
-use crate::call::dialogue::{Parties, Role};
-use crate::call::leg::Leg;
-use crate::call::media::{LegacyPair, Media};
-use crate::call::state::Call;
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Parties, Role};
+use crate::call::model::leg::Leg;
+use crate::call::model::media::{LegacyPair, Media};
 use crate::limits::LINES_PER_CALL;
 
 /// One line of an exchange, by positions.

@@ -25,13 +25,13 @@ use windlass_ng::Request;
 use windlass_sdp::{SessionDescription, Text};
 
 use super::Now;
-use super::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
 use super::flows::Defaults;
 use super::identity::Identity;
-use super::media::{Endpoint, Extras, Formats, Media, PacketTime, Said};
+use super::model::call::Call;
+use super::model::dialogue::{Dialogue, InvalidDialogue, Parties, Role};
+use super::model::media::{Endpoint, Extras, Formats, Media, PacketTime, Said};
+use super::model::proposal::Proposal;
 use super::ports::{Family, Interfaces, LeaseError};
-use super::proposal::Proposal;
-use super::state::Call;
 use crate::flow::port::PortLease;
 use crate::limits::LINES_PER_CALL;
 

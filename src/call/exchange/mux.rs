@@ -1,8 +1,8 @@
 //! RTP and RTCP on one port (RFC 5761; spec: ng-protocol §8.3).
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
-use crate::call::media::{Endpoint, Mux, MuxPolicy};
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{Endpoint, Mux, MuxPolicy};
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_mux(&mut self, endpoint: Endpoint) {

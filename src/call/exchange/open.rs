@@ -8,12 +8,12 @@ use rand::RngCore;
 use super::dtls::tls_id;
 use super::lines::Line;
 use super::{Context, ExchangeError};
-use crate::call::dialogue::{Parties, Role};
 use crate::call::identity;
-use crate::call::leg::{Leg, LegIndex};
-use crate::call::media::{EndpointMap, Media, MuxPolicy, Port, PortSet};
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Parties, Role};
+use crate::call::model::leg::{Leg, LegIndex};
+use crate::call::model::media::{EndpointMap, Media, MuxPolicy, Port, PortSet};
 use crate::call::ports::{Family, Interfaces, LeaseError, LocalAddress};
-use crate::call::state::Call;
 use crate::flow::port::PortLease;
 use crate::limits::PORT_SETS_PER_MEDIA;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use windlass_ng::request::{AliasKey, DropTraffic, EndpointLearning, Tos};
 
 use super::Context;
-use crate::call::dialogue::{Parties, Role};
-use crate::call::leg::{Alias, Leg};
-use crate::call::media::Endpoint;
+use crate::call::model::call::Call;
+use crate::call::model::dialogue::{Parties, Role};
+use crate::call::model::leg::{Alias, Leg};
+use crate::call::model::media::Endpoint;
 use crate::call::ports::{Interfaces, LocalAddress, ROUND_ROBIN_CALLS};
-use crate::call::state::Call;
 use crate::limits::LEG_KEYS;
 use crate::media::latch::Learning;
 

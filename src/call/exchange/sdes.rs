@@ -5,9 +5,9 @@ use windlass_ng::request::SdesOptions;
 use windlass_sdp::{CryptoLine, Lifetime, SessionParameters, Suite, Text};
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
-use crate::call::keys::is_usable;
-use crate::call::media::Sdes;
+use crate::call::model::dialogue::Role;
+use crate::call::model::keys::is_usable;
+use crate::call::model::media::Sdes;
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_sdes(&mut self) {

@@ -5,8 +5,8 @@ use windlass_ng::request::{IceMode, TransportProtocol};
 use windlass_sdp::Transport;
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
-use crate::call::media::{LegacyPair, Media, Passthrough, TurnedDown};
+use crate::call::model::dialogue::Role;
+use crate::call::model::media::{LegacyPair, Media, Passthrough, TurnedDown};
 
 impl MediaExchange<'_> {
     pub(super) fn negotiate_transport(&mut self) {

@@ -3,9 +3,9 @@
 use windlass_sdp::{CryptoLine, Suite, Text};
 
 use super::MediaExchange;
-use crate::call::dialogue::Role;
-use crate::call::keys::is_usable;
-use crate::call::media::Sdes;
+use crate::call::model::dialogue::Role;
+use crate::call::model::keys::is_usable;
+use crate::call::model::media::Sdes;
 
 impl MediaExchange<'_> {
     /// Says why no media passes on this line, if that is for want of keys.

@@ -7,7 +7,7 @@ use windlass_sdp::{Candidate, CandidateKind, Text};
 
 use super::shown;
 use crate::call::identity::Identity;
-use crate::call::media::{EndpointMap, Passthrough, Port, PortSet};
+use crate::call::model::media::{EndpointMap, Passthrough, Port, PortSet};
 
 /// Type preference of host candidates (RFC 8445 §5.1.2.2).
 const HOST_PREFERENCE: u32 = 126;

@@ -8,11 +8,11 @@ use windlass_sdp::{Codec, Direction, Extmap, Text, Transport};
 
 use super::candidates::Source;
 use super::{Texts, shown};
-use crate::call::dialogue::Role;
 use crate::call::exchange::{Host, answered_codecs, is_extension_named, offered_codecs};
 use crate::call::identity::fingerprint;
-use crate::call::leg::Leg;
-use crate::call::media::{EndpointMap, LegacyPair, Media, Passthrough};
+use crate::call::model::dialogue::Role;
+use crate::call::model::leg::Leg;
+use crate::call::model::media::{EndpointMap, LegacyPair, Media, Passthrough};
 use crate::call::ports::Family;
 
 /// One m= line of the receiver, with the input for printing it.

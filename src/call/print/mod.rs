@@ -15,11 +15,11 @@ use windlass_ng::request::SdpSection;
 use windlass_sdp::write::{self, AttributeRules, Carry, Section, SectionRules};
 use windlass_sdp::{MediaKind, Origin, SessionDescription, Text};
 
-use super::dialogue::{Parties, Role};
 use super::exchange::Host;
-use super::leg::{Leg, LegIndex, Printed};
-use super::media::{Media, Said, read_again};
-use super::state::Call;
+use super::model::call::Call;
+use super::model::dialogue::{Parties, Role};
+use super::model::leg::{Leg, LegIndex, Printed};
+use super::model::media::{Media, Said, read_again};
 pub(super) use candidates::host_priority;
 use line::MediaLine;
 use origin::origin;

@@ -6,7 +6,7 @@ use rand::RngCore;
 use windlass_ng::Request;
 use windlass_sdp::{Origin, Text};
 
-use crate::call::leg::Printed;
+use crate::call::model::leg::Printed;
 
 pub(super) fn origin(
     received: Option<&Origin>,

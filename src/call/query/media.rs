@@ -9,8 +9,8 @@ use windlass_sdp::Setup;
 use super::{Egress, PacketClock, Totals, family, heard, ports_of, put_counters, put_endpoint};
 use crate::call::agents::AgentView;
 use crate::call::flows::SsrcReporting;
-use crate::call::leg::Leg;
-use crate::call::media::{LegacyPair, Media, PacketTime, Port};
+use crate::call::model::leg::Leg;
+use crate::call::model::media::{LegacyPair, Media, PacketTime, Port};
 use crate::flow::Component;
 use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::{FlowStats, SsrcStats};
@@ -81,7 +81,7 @@ pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
 fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
     let rules = &leg.source_rules;
     let extras = media.extras.as_deref();
-    let extra = |read: fn(&crate::call::media::Extras) -> bool| extras.is_some_and(read);
+    let extra = |read: fn(&crate::call::model::media::Extras) -> bool| extras.is_some_and(read);
     let dtls = extras.and_then(|extras| extras.dtls.as_ref());
     let listed = [
         (media.endpoint.is_some(), "initialized"),

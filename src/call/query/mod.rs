@@ -13,10 +13,10 @@ use windlass_ng::{Bencoded, Dict, DictWriter, ListWriter, Tag};
 
 use super::agents::AgentView;
 use super::flows::{Defaults, SsrcReporting};
-use super::leg::{Leg, LegExtras, LegIndex};
-use super::media::{Media, Port};
-use super::proposal::Proposal;
-use super::state::Call;
+use super::model::call::Call;
+use super::model::leg::{Leg, LegExtras, LegIndex};
+use super::model::media::{Media, Port};
+use super::model::proposal::Proposal;
 use crate::flow::Component;
 use crate::flow::stats::{SentStats, SsrcStats};
 

@@ -9,7 +9,7 @@ use windlass_sdp::{
     SessionDescription, Setup, Text, Transport,
 };
 
-use super::ports::Family;
+use crate::call::ports::Family;
 
 use crate::flow::PayloadTypes;
 use crate::flow::agent::AgentNumber;

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use windlass_ng::request::{DtmfOptions, DtmfSecurity};
 use windlass_ng::{Request, errors};
 
-use super::flows::Defaults;
+use super::call::Call;
 use super::leg::{Leg, LegIndex};
-use super::serve::Calls;
-use super::state::Call;
 use crate::flow::digits::{DigitBlock, DigitRule};
 use crate::limits::TONE_FREQUENCIES;
-use crate::media::dtmf::{DIGIT_GAP, Digit, Trigger};
+use crate::media::dtmf::{Digit, Trigger};
 use crate::media::g711::Tone;
 
 /// Silence and tones are made where no codec is needed for it.
@@ -190,7 +188,12 @@ impl DigitTrigger {
     }
 
     /// Takes a digit of a party; returns the rule for digits from now on, if it changes.
-    fn on_digit(&mut self, leg: LegIndex, digit: Digit, now: Instant) -> Option<DigitBlock> {
+    pub(crate) fn on_digit(
+        &mut self,
+        leg: LegIndex,
+        digit: Digit,
+        now: Instant,
+    ) -> Option<DigitBlock> {
         let is_over = |running: &Running| running.until.is_some_and(|until| until <= now);
         if self.running.as_ref().is_some_and(is_over) {
             self.running = None;
@@ -237,48 +240,6 @@ impl DigitTrigger {
         DigitBlock {
             rule: self.terms.during,
             until: until.map(|until| (until, self.terms.after)),
-        }
-    }
-}
-
-impl Defaults {
-    /// A longer pause between digits ends a code.
-    pub(crate) fn digit_gap(&self) -> Duration {
-        match self.digit_gap {
-            Duration::ZERO => DIGIT_GAP,
-            gap => gap,
-        }
-    }
-}
-
-impl Calls {
-    /// A party's digit may begin or end a block.
-    pub(super) fn trigger_blocks(
-        &self,
-        call: &mut Call,
-        index: LegIndex,
-        digit: Digit,
-        now: Instant,
-    ) {
-        let leg = call.legs.get_mut(index);
-        let extras = leg.and_then(|leg| leg.extras.as_deref_mut());
-        let of_leg = extras.and_then(|extras| {
-            extras.muted.dtmf = extras.trigger.as_mut()?.on_digit(index, digit, now)?;
-            Some(extras.muted.dtmf)
-        });
-        let extras = call.extras.as_deref_mut();
-        let of_call = extras.and_then(|extras| {
-            extras.muted.dtmf = extras.trigger.as_mut()?.on_digit(index, digit, now)?;
-            Some(extras.muted.dtmf)
-        });
-        for block in of_leg.iter().chain(&of_call) {
-            let mode = block.rule.name();
-            tracing::info!(call_id = %call.id, mode, "DTMF trigger");
-        }
-        if (of_leg.is_some() || of_call.is_some())
-            && let Err(error) = self.carry_out(call, Vec::new())
-        {
-            tracing::error!(call_id = %call.id, %error, "DTMF not blocked");
         }
     }
 }

@@ -15,11 +15,11 @@ use std::time::Instant;
 
 use windlass_sdp::Text;
 
+use super::call::{Call, Now};
 use super::dialogue::Parties;
 use super::leg::{Leg, LegIndex, SourceRules};
 use super::media::{Endpoint, EndpointMap, Media};
-use super::ports::Family;
-use super::state::{Call, Now};
+use crate::call::ports::Family;
 use crate::limits::PROPOSALS_PER_CALL;
 
 /// An offer that waits for its answer.

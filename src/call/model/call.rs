@@ -1,25 +1,21 @@
-//! A call: its legs, and the plan that brings the data plane in line with them.
+//! A call: its legs, and what goes for all of them.
 
-use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass_ng::{Branch, CallId, Tag, Value};
 
-use super::agents;
+use super::codes::Codes;
 use super::digit_block::DigitTrigger;
-use super::flows;
+use super::foreign::Foreign;
+use super::in_force::InForce;
 use super::leg::{Leg, LegIndex, Muted, Presence};
 use super::media::Media;
-use super::news::Told;
 use super::proposal::Proposal;
-use super::standby::Foreign;
-use super::vsc::Codes;
-use super::watched::Share;
+use super::share::Share;
+use super::told::Told;
 use crate::flow::agent::{AgentNumber, AgentSpec, Found};
-use crate::flow::{FlowChange, FlowSpec, Plan};
-use crate::observe::log;
 
 /// A moment, on the clock that timers use and on the one that people read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +29,7 @@ pub struct Now {
 /// One call: the state made by signalling. Its packets belong to the data plane.
 ///
 /// A command changes a copy, which takes the place of the call once everything has succeeded
-/// ([`Calls::commit`](super::serve::Calls::commit)): texts and counters are shared with it.
+/// ([`Calls::commit`](crate::call::serve::Calls::commit)): texts and counters are shared with it.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) id: CallId,
@@ -63,10 +59,8 @@ pub(crate) struct Call {
     pub(crate) share: Option<Arc<Share>>,
     /// It is left out of the log.
     pub(crate) is_quiet: bool,
-    /// The flows in force: local addresses in order, and digests of their descriptions.
-    in_force: Vec<(SocketAddr, u64)>,
-    /// The agents in force.
-    agents_in_force: Arc<[AgentSpec]>,
+    /// What the data plane has of it.
+    pub(crate) in_force: InForce,
 }
 
 /// State that only some calls have.
@@ -139,6 +133,7 @@ impl Call {
         worker: usize,
         created_from: SocketAddr,
         now: Now,
+        is_quiet: bool,
     ) -> Self {
         Self {
             id,
@@ -154,10 +149,9 @@ impl Call {
             tos: None,
             extras: None,
             told: Told::default(),
-            in_force: Vec::new(),
+            in_force: InForce::default(),
             share: None,
-            agents_in_force: Arc::default(),
-            is_quiet: log::is_quiet(),
+            is_quiet,
         }
     }
 
@@ -273,84 +267,36 @@ impl Call {
             .rposition(|leg| leg.is_here() && leg.sources.contains(&source))
     }
 
-    /// The flows that the legs ask for now, compared with those in force: the difference, and what
-    /// is in force once it is carried out ([`Self::set_in_force`]).
-    pub(crate) fn plan(&self, defaults: &flows::Defaults) -> (Plan, InForce) {
-        let flowing = self.flowing();
-        let wanted = flows::of_call(&flowing, defaults);
-        let agents = agents::of_call(&flowing, defaults);
-        let mut then_in_force = Vec::with_capacity(wanted.len());
-        let mut changes = Vec::new();
-        for spec in wanted {
-            let (local, digest) = (spec.local, digest(&spec));
-            match force_of(&self.in_force, local) {
-                None => changes.push(FlowChange::Install(spec)),
-                Some(before) if before != digest => changes.push(FlowChange::Change(spec)),
-                Some(_) => {}
-            }
-            then_in_force.push((local, digest));
-        }
-        then_in_force.sort_unstable_by_key(|(local, _)| *local);
-        let gone = self.in_force.iter().map(|(local, _)| *local);
-        let gone = gone.filter(|local| force_of(&then_in_force, *local).is_none());
-        changes.extend(gone.map(FlowChange::Remove));
-        let plan = Plan {
-            call: self.number,
-            worker: self.worker,
-            changes,
-            agents: (agents != *self.agents_in_force).then(|| agents.clone()),
-        };
-        (
-            plan,
-            InForce {
-                flows: then_in_force,
-                agents,
-            },
-        )
-    }
-
-    /// What takes all of its flows out of the data plane. Its agents go on.
-    pub(crate) fn removal(&self) -> Plan {
-        let in_force = self.in_force.iter();
-        Plan {
-            call: self.number,
-            worker: self.worker,
-            changes: in_force
-                .map(|(local, _)| FlowChange::Remove(*local))
-                .collect(),
-            agents: None,
-        }
-    }
-
-    /// What puts all of its flows into the data plane, where none of them is.
-    pub(crate) fn installation(&self, defaults: &flows::Defaults) -> Plan {
-        let wanted = flows::of_call(&self.flowing(), defaults).into_iter();
-        Plan {
-            call: self.number,
-            worker: self.worker,
-            changes: wanted.map(FlowChange::Install).collect(),
-            agents: None,
-        }
-    }
-
-    /// Whether a flow of this address is in force.
-    pub(crate) fn has_in_force(&self, local: SocketAddr) -> bool {
-        force_of(&self.in_force, local).is_some()
-    }
-
     /// A plan was carried out.
     pub(crate) fn set_in_force(&mut self, in_force: InForce) {
-        self.in_force = in_force.flows;
-        if *self.agents_in_force != *in_force.agents {
-            self.keep_found(&in_force.agents);
-            self.agents_in_force = in_force.agents.into();
+        if self.in_force.agents() != in_force.agents() {
+            self.keep_found(in_force.agents());
+        }
+        self.in_force = in_force;
+    }
+
+    /// What an agent has found.
+    pub(crate) fn found(&self, agent: AgentNumber) -> Option<&Found> {
+        let found = &self.extras.as_deref()?.found;
+        let known = found.iter().find(|(number, _)| *number == agent)?;
+        Some(&known.1)
+    }
+
+    /// An agent has found something.
+    pub(crate) fn set_found(&mut self, agent: AgentNumber, found: Found) {
+        let all = &mut self.extras_mut().found;
+        match all.iter_mut().find(|(number, _)| *number == agent) {
+            Some((_, known)) => *known = Arc::new(found),
+            None => all.push((agent, Arc::new(found))),
         }
     }
 
-    /// Whether an agent is in force.
-    pub(crate) fn has_agent(&self, number: AgentNumber) -> bool {
-        let mut agents = self.agents_in_force.iter();
-        agents.any(|agent| agent.number == number)
+    /// Forgets what agents found that there are no more.
+    fn keep_found(&mut self, agents: &[AgentSpec]) {
+        if let Some(extras) = self.extras.as_deref_mut() {
+            let is_there = |number: AgentNumber| agents.iter().any(|agent| agent.number == number);
+            extras.found.retain(|(number, _)| is_there(*number));
+        }
     }
 
     /// Joins two legs: deletion of one spreads to the other.
@@ -431,22 +377,4 @@ impl Call {
         self.last_signal = now;
         self.deletion = None;
     }
-}
-
-/// What is in force: local addresses of flows in order, with digests of their descriptions, and
-/// agents.
-pub(crate) struct InForce {
-    flows: Vec<(SocketAddr, u64)>,
-    agents: Vec<AgentSpec>,
-}
-
-/// The digest of the flow at an address, among flows in order of their addresses.
-fn force_of(in_force: &[(SocketAddr, u64)], local: SocketAddr) -> Option<u64> {
-    let found = in_force.binary_search_by_key(&local, |(local, _)| *local);
-    Some(in_force.get(found.ok()?)?.1)
-}
-
-/// Tells two descriptions of a flow apart; a call keeps these instead of the descriptions.
-fn digest(spec: &FlowSpec) -> u64 {
-    foldhash::quality::FixedState::default().hash_one(spec)
 }

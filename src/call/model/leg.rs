@@ -7,11 +7,11 @@ use std::time::Instant;
 use windlass_ng::{Branch, CallId, Label, Tag};
 use windlass_sdp::{Origin, Text};
 
-use super::Now;
+use super::call::Now;
 use super::digit_block::DigitTrigger;
 use super::keys::Protections;
 use super::media::Media;
-use super::ports::Family;
+use crate::call::ports::Family;
 use crate::flow::digits::DigitBlock;
 use crate::media::latch::Learning;
 

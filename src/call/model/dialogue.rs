@@ -2,9 +2,9 @@
 
 use windlass_ng::{Branch, Tag};
 
-use super::Now;
+use super::call::Call;
+use super::call::Now;
 use super::leg::{Alias, Leg, LegIndex, Presence};
-use super::state::Call;
 use crate::limits::{LEGS_PER_CALL, TAGS_PER_LEG};
 
 /// Whether an SDP is an offer or an answer (RFC 3264).

@@ -6,8 +6,8 @@ use std::time::Instant;
 use windlass_sdp::{CryptoLine, SessionParameters};
 use windlass_srtp::{Keys, Mki, Parameters, Suite};
 
+use super::call::Call;
 use super::media::{Media, Sdes};
-use super::state::Call;
 use crate::flow::secure::{Protection, Security};
 use crate::limits::{LATE_KEYS, PROTECTIONS_PER_LEG};
 
