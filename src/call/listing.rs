@@ -60,9 +60,9 @@ impl Calls {
         let turn = self.last_turn();
         let carried = self.carried();
         let sessions = [self.own_count(), self.foreign_count()];
-        let mut dict = self
-            .statistics
-            .describe(uptime, sessions, &self.interfaces, &turn, carried);
+        let mut dict =
+            self.statistics
+                .describe(uptime, sessions, &self.interfaces, &turn, &carried);
         let workers = self.forwarding.worker_stats();
         let workers = workers.iter().zip(0_u64..).map(|(worker, index)| {
             Dict::new()

@@ -65,6 +65,8 @@ pub(super) struct Live(Mutex<Sums>);
 pub(super) struct Sums {
     /// Medias of which something was heard.
     pub(super) medias: u64,
+    /// Those of them that the kernel forwards.
+    pub(super) medias_below: u64,
     /// By interface.
     pub(super) traffic: Vec<Traffic>,
 }
@@ -90,6 +92,7 @@ pub(crate) struct Share {
 #[derive(Debug, Default)]
 struct Part {
     medias: u64,
+    medias_below: u64,
     /// By number of the interface; a call has one or two.
     traffic: Vec<(usize, Traffic)>,
 }
@@ -109,6 +112,9 @@ impl Share {
             let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
             let is_heard = ports.any(|port| port.stats.packets_in.load(Relaxed) > 0);
             part.medias += u64::from(is_heard);
+            let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
+            let is_below = ports.any(|port| port.stats.path.get().is_kernel());
+            part.medias_below += u64::from(is_below);
             for map in &media.maps {
                 for port in map.ports() {
                     let index = interface_index(interfaces, &map.interface, port.local.ip());
@@ -144,6 +150,7 @@ impl Drop for Share {
 impl Part {
     fn join(&self, sums: &mut Sums) {
         sums.medias += self.medias;
+        sums.medias_below += self.medias_below;
         for (index, traffic) in &self.traffic {
             if let Some(sum) = sums.traffic.get_mut(*index) {
                 sum.add(traffic);
@@ -153,6 +160,7 @@ impl Part {
 
     fn leave(&self, sums: &mut Sums) {
         sums.medias = sums.medias.saturating_sub(self.medias);
+        sums.medias_below = sums.medias_below.saturating_sub(self.medias_below);
         for (index, traffic) in &self.traffic {
             if let Some(sum) = sums.traffic.get_mut(*index) {
                 sum.take_back(traffic);
