@@ -435,6 +435,14 @@ impl Dataplane {
         }
     }
 
+    /// Brings the counters of a call's flows up to date with the kernel's.
+    pub fn catch_up(&self, worker: usize, call: u64) {
+        let Some(worker) = self.workers.get(worker).filter(|_| self.settler.is_some()) else {
+            return;
+        };
+        worker.shared.flows.lock().catch_up(call, clock());
+    }
+
     /// Milliseconds since the start: the clock of `last_packet_ms`.
     pub fn clock_ms(&self) -> u64 {
         let uptime = clock().saturating_duration_since(self.started);

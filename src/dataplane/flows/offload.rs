@@ -184,6 +184,20 @@ impl<B: Backend> Flows<B> {
         }
     }
 
+    /// The same of all flows of a call.
+    pub(in crate::dataplane) fn catch_up(&mut self, call: u64, now: Instant) {
+        for index in self.lowered(call) {
+            self.take_in_figures(index, now);
+        }
+    }
+
+    /// The flows of a call that the kernel forwards.
+    fn lowered(&self, call: u64) -> Vec<usize> {
+        let flows = self.by_call.get(&call).map_or(&[][..], Vec::as_slice);
+        let is_lowered = |index: &&usize| self.entries.get(**index).is_some_and(|it| it.is_lowered);
+        flows.iter().filter(is_lowered).copied().collect()
+    }
+
     /// Has a worker forward a flow again: its next packet comes up.
     pub(in crate::dataplane) fn raise(&mut self, index: usize, why: WhyUp, now: Instant) {
         let Some(offloading) = &mut self.offloading else {
@@ -231,10 +245,7 @@ impl<B: Backend> Flows<B> {
         if self.offloading.is_none() {
             return;
         }
-        let flows = self.by_call.get(&call).map_or(&[][..], Vec::as_slice);
-        let is_lowered = |index: &&usize| self.entries.get(**index).is_some_and(|it| it.is_lowered);
-        let lowered: Vec<usize> = flows.iter().filter(is_lowered).copied().collect();
-        for index in lowered {
+        for index in self.lowered(call) {
             self.raise(index, why, now);
         }
     }

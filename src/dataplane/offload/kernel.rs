@@ -36,8 +36,14 @@ struct Inner {
     routes: Routes,
     /// How flows in force leave.
     hops: HashMap<SocketAddr, NextHop, RandomState>,
-    ways: HashMap<(IpAddr, IpAddr, bool), (Result<NextHop, WhyUp>, Instant), RandomState>,
+    ways: HashMap<Link, Way, RandomState>,
 }
+
+/// From, to, and whether the program is at tc, which needs less.
+type Link = (IpAddr, IpAddr, bool);
+
+/// What was found, and when.
+type Way = (Result<NextHop, WhyUp>, Instant);
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,10 +225,7 @@ impl Inner {
         found
     }
 
-    fn find_next_hop(
-        &mut self,
-        (from, to, is_tc): (IpAddr, IpAddr, bool),
-    ) -> Result<NextHop, WhyUp> {
+    fn find_next_hop(&mut self, (from, to, is_tc): Link) -> Result<NextHop, WhyUp> {
         let way = self.routes.way(from, to).map_err(|_| WhyUp::NoRoute)?;
         if is_tc {
             // tc asks for the neighbour itself, and packets wait for it.
