@@ -109,6 +109,14 @@ pub const SENDERS_PER_WORKER: usize = 512;
 /// are counted and lost.
 pub const FLOW_EVENTS: usize = 4096;
 
+/// Streams that the kernel has room for, at some 650 bytes each: those of 65,000 calls. A host with
+/// more ports has a worker for the rest.
+pub const KERNEL_FLOWS: u32 = 1 << 17;
+
+/// Ways out of this host that are kept in mind for a second, by their two addresses: those of all
+/// parties of a large host. Others are looked up again.
+pub const KNOWN_WAYS: usize = 65_536;
+
 /// Ports whose last call left a source behind that is remembered: a minute of 130 ends of calls per
 /// second, two ports each.
 pub const LEFT_SOURCES: usize = 16_384;

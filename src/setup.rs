@@ -15,8 +15,8 @@ use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
 use crate::config::topic;
 use crate::config::{Config, Interface, LogFormat};
-use crate::dataplane::{SteeredPorts, Steering};
-use crate::limits::SYSLOG_LINE_CHARS;
+use crate::dataplane::{Offload, OffloadMode, SteeredPorts, Steering};
+use crate::limits::{KERNEL_FLOWS, SYSLOG_LINE_CHARS};
 use crate::media::quality::Model;
 use crate::media::reach::{self, MediaPorts, Prefix};
 use crate::media::report::{Basis, Scoring};
@@ -105,6 +105,25 @@ pub(crate) fn steering(config: &Config) -> Steering {
         topic::Steering::Auto => Steering::Auto(ports()),
         topic::Steering::Off => Steering::Off,
         topic::Steering::Required => Steering::Required(ports()),
+    }
+}
+
+/// The streams that the kernel forwards.
+pub(crate) fn offload(config: &Config) -> Offload {
+    // A flow is a port for RTP: every other one.
+    let flows = config.interfaces.iter().map(|interface| {
+        let ports = &interface.ports;
+        u32::from(ports.max.saturating_sub(ports.min)) / 2 + 1
+    });
+    Offload {
+        mode: match config.offload.mode {
+            topic::OffloadMode::Auto => OffloadMode::Auto,
+            topic::OffloadMode::Off => OffloadMode::Off,
+            topic::OffloadMode::Tc => OffloadMode::Tc,
+            topic::OffloadMode::Xdp => OffloadMode::Xdp,
+        },
+        addresses: config.interfaces.iter().map(|one| one.address).collect(),
+        max_flows: flows.fold(0, u32::saturating_add).min(KERNEL_FLOWS),
     }
 }
 

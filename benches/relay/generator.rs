@@ -1,4 +1,4 @@
-//! Callers and callees: one side on 127.0.0.2, the other on 127.0.0.3, a few sockets each.
+//! Callers and callees: each side on an address of its own, a few sockets each.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,6 +10,7 @@ use windlass_ng::{Dict, Value};
 use windlass_srtp::{MAX_OVERHEAD, Open, Seal};
 
 use crate::mode::{Mode, Own};
+use crate::process::Place;
 
 /// Sockets per side. The relay tells calls apart by its own ports.
 const SOCKETS: usize = 8;
@@ -44,6 +45,7 @@ impl Heard {
 
 pub(crate) struct Load {
     mode: Mode,
+    relay: [u8; 4],
     sockets: Vec<UdpSocket>,
     streams: Vec<Stream>,
     /// What opens SRTP, by the port of the relay that it comes from.
@@ -54,17 +56,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn new(mode: Mode) -> Self {
-        let open = |host: &str| {
-            let socket = UdpSocket::bind(format!("{host}:0")).unwrap();
+    pub(crate) fn new(mode: Mode, place: &Place) -> Self {
+        let open = |host: [u8; 4]| {
+            let socket = UdpSocket::bind(SocketAddr::from((host, 0))).unwrap();
             socket.set_nonblocking(true).unwrap();
             let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(8 << 20);
             socket
         };
-        let callers = (0..SOCKETS).map(|_| open("127.0.0.2"));
-        let callees = (0..SOCKETS).map(|_| open("127.0.0.3"));
+        let callers = (0..SOCKETS).map(|_| open(place.parties[0]));
+        let callees = (0..SOCKETS).map(|_| open(place.parties[1]));
         Self {
             mode,
+            relay: place.relay,
             sockets: callers.chain(callees).collect(),
             streams: Vec::new(),
             open: HashMap::new(),
@@ -120,7 +123,7 @@ impl Load {
                 .find_map(|line| line.strip_prefix("m=audio "))
                 .unwrap();
             let port: u16 = line.split(' ').next().unwrap().parse().unwrap();
-            (SocketAddr::from(([127, 0, 0, 1], port)), sdp)
+            (SocketAddr::from((self.relay, port)), sdp)
         };
         let (shown_to_callee, offered) = ask("offer", sdp(sides[0], &own[0]));
         let mut open = Vec::new();

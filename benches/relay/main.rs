@@ -12,13 +12,15 @@
 mod generator;
 mod mode;
 mod process;
+mod veth;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 use generator::{Heard, Load};
 use mode::Mode;
-use process::{Kind, Relay};
+use process::{Kind, Place, Relay};
+use veth::Veth;
 
 /// What one relay did in one round.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ struct Round {
     memory_bytes: f64,
     kernel_bytes: f64,
     packet_ns: f64,
+    /// CPU of the whole machine, generator included.
+    machine_ns: f64,
     sent: u64,
     heard: Heard,
 }
@@ -42,6 +46,9 @@ struct Options {
     mode: Mode,
     /// Calls without media whose cost at rest is measured instead.
     idle: Option<usize>,
+    /// Relay and parties are at two ends of a cable, and Windlass has this `[offload] mode`.
+    offload: Option<String>,
+    place: Place,
 }
 
 fn main() {
@@ -50,10 +57,16 @@ fn main() {
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
-    let options = read_options(&arguments);
+    let mut options = read_options(&arguments);
     let lock = File::create(std::env::temp_dir().join("windlass-machine.lock")).unwrap();
     lock.lock().unwrap();
     process::raise_descriptor_limit();
+    let veth = options.offload.as_deref().map(Veth::enter);
+    if let (Some(veth), Some(offload)) = (&veth, &options.offload) {
+        options.place = veth.place(offload);
+        println!("over veth, kernel flows: {offload}");
+    }
+    let options = options;
     let generator_core = process::cores() - 1;
     process::pin(std::process::id(), generator_core);
     println!("relay on core 0, generator on core {generator_core}");
@@ -124,7 +137,7 @@ fn measure_idle(calls: usize, options: &Options) {
         };
         let relay = Relay::with_ports(*kind, 5_000, 49_999);
         let client = relay.client();
-        let mut load = Load::new(options.mode);
+        let mut load = Load::new(options.mode, &options.place);
         for index in 0..calls {
             load.set_up(&client, &format!("idle-{index}"));
         }
@@ -170,13 +183,15 @@ fn read_options(arguments: &[String]) -> Options {
         relays,
         mode: value("--mode").map_or(Mode::Rtp, |name| Mode::from_name(&name)),
         idle: value("--idle").map(|text| text.parse().expect("a number")),
+        offload: value("--offload"),
+        place: Place::loopback(),
     }
 }
 
 fn measure(kind: Kind, calls: usize, options: &Options) -> Round {
-    let relay = Relay::start(kind);
+    let relay = Relay::start(kind, &options.place);
     let client = relay.client();
-    let mut load = Load::new(options.mode);
+    let mut load = Load::new(options.mode, &options.place);
     // The first calls warm up what is allocated once.
     for index in 0..20 {
         load.set_up(&client, &format!("warm-{index}"));
@@ -193,13 +208,17 @@ fn measure(kind: Kind, calls: usize, options: &Options) -> Round {
     let count = calls as f64;
     let set_up_ns = (relay.cpu_ns() - cpu) as f64 / count;
     let transactions_per_s = 2.0 * count / took;
-    // A second of media settles every flow before anything is counted.
-    load.run(Duration::from_secs(1));
+    // A second of media settles every flow before anything is counted; into the kernel they go when
+    // signalling is three seconds over, and a trial.
+    let settling = if options.offload.is_some() { 7 } else { 1 };
+    load.run(Duration::from_secs(settling));
     let memory_bytes = relay.memory_bytes().saturating_sub(rss) as f64 / count;
     let kernel_bytes = process::kernel_bytes().saturating_sub(kernel) as f64 / count;
-    let cpu = relay.cpu_ns();
+    let (cpu, busy) = (relay.cpu_ns(), process::busy_ns());
     let (sent, heard) = load.run(Duration::from_secs(options.seconds));
-    let packet_ns = (relay.cpu_ns() - cpu) as f64 / heard.packets.max(1) as f64;
+    let packets = heard.packets.max(1) as f64;
+    let packet_ns = (relay.cpu_ns() - cpu) as f64 / packets;
+    let machine_ns = (process::busy_ns() - busy) as f64 / packets;
     let cpu = relay.cpu_ns();
     for index in 0..calls {
         load.delete(&client, &format!("call-{index}"));
@@ -212,6 +231,7 @@ fn measure(kind: Kind, calls: usize, options: &Options) -> Round {
         memory_bytes,
         kernel_bytes,
         packet_ns,
+        machine_ns,
         sent,
         heard,
     }
@@ -225,8 +245,11 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
 
 fn report(options: &Options, results: &[Vec<Round>]) {
     type Figure = (&'static str, fn(&Round) -> f64);
-    let figures: [Figure; 9] = [
+    let figures: [Figure; 10] = [
         ("relay CPU per packet, ns", |round| round.packet_ns),
+        ("whole machine's CPU per packet, ns", |round| {
+            round.machine_ns
+        }),
         ("loss, packets", |round| {
             round.sent as f64 - round.heard.packets as f64
         }),

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,42 @@ impl Kind {
     }
 }
 
+/// Where a relay and its parties are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Address of the relay.
+    pub(crate) relay: [u8; 4],
+    /// Addresses of callers and of callees.
+    #[allow(dead_code, reason = "not every benchmark needs it")]
+    pub(crate) parties: [[u8; 4]; 2],
+    /// Network namespace of the relay; `None`: that of the generator.
+    pub(crate) namespace: Option<String>,
+    /// More of Windlass's configuration.
+    pub(crate) more: String,
+}
+
+impl Place {
+    /// Everybody on loopback.
+    pub(crate) fn loopback() -> Self {
+        Self {
+            relay: [127, 0, 0, 1],
+            parties: [[127, 0, 0, 2], [127, 0, 0, 3]],
+            namespace: None,
+            more: String::new(),
+        }
+    }
+
+    /// A program at the relay's place.
+    fn command(&self, program: &str) -> Command {
+        let Some(namespace) = &self.namespace else {
+            return Command::new(program);
+        };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace, program]);
+        command
+    }
+}
+
 pub(crate) struct Relay {
     child: Child,
     ng: SocketAddr,
@@ -38,14 +74,22 @@ pub(crate) struct Relay {
 
 impl Relay {
     /// With media ports for 5,000 calls.
-    pub(crate) fn start(kind: Kind) -> Self {
-        Self::with_ports(kind, 10_000, 29_999)
+    #[allow(dead_code, reason = "not every benchmark needs it")]
+    pub(crate) fn start(kind: Kind, place: &Place) -> Self {
+        Self::at(place, kind, 10_000, 29_999)
     }
 
     pub(crate) fn with_ports(kind: Kind, min: u16, max: u16) -> Self {
+        Self::at(&Place::loopback(), kind, min, max)
+    }
+
+    fn at(place: &Place, kind: Kind, min: u16, max: u16) -> Self {
+        // In another namespace, what is free here is free there: nothing else runs in it.
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let ng = free.local_addr().unwrap();
+        let address = Ipv4Addr::from(place.relay);
+        let ng = SocketAddr::from((address, free.local_addr().unwrap().port()));
         drop(free);
+        let more = &place.more;
         let mut config = None;
         let mut command = match kind {
             Kind::Windlass => {
@@ -53,24 +97,25 @@ impl Relay {
                 let mut file = fs::File::create(&path).unwrap();
                 write!(
                     file,
-                    "[[interface]]\naddress = \"127.0.0.1\"\n[ports]\nmin = {min}\nmax = {max}\n\
-                     [ng]\nudp = [\"{ng}\"]\n[workers]\ncount = 1\n"
+                    "[[interface]]\naddress = \"{address}\"\n[ports]\nmin = {min}\nmax = {max}\n\
+                     [ng]\nudp = [\"{ng}\"]\n[workers]\ncount = 1\n{more}"
                 )
                 .unwrap();
-                let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+                let mut command = place.command(env!("CARGO_BIN_EXE_windlass"));
                 command.arg("run").arg("--config").arg(&path);
                 config = Some(path);
                 command
             }
             Kind::Rtpengine => {
-                let mut command = Command::new(RTPENGINE);
+                let mut command = place.command(RTPENGINE);
                 command.args([
                     "--config-file=none",
                     "--table=-1",
                     "--foreground",
                     "--log-stderr",
                 ]);
-                command.args(["--interface=127.0.0.1", "--num-threads=1"]);
+                command.arg(format!("--interface={address}"));
+                command.arg("--num-threads=1");
                 command.arg("--delete-delay=0");
                 command.args([format!("--port-min={min}"), format!("--port-max={max}")]);
                 command.arg(format!("--listen-ng={ng}"));
@@ -186,4 +231,15 @@ pub(crate) fn raise_descriptor_limit() -> u64 {
     };
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     hard
+}
+
+/// Time that all cores were busy so far (proc_stat(5)), to a tick of 10 ms.
+#[allow(dead_code, reason = "not every benchmark needs it")]
+pub(crate) fn busy_ns() -> u64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let ticks = stat.lines().next().unwrap().split_ascii_whitespace();
+    let ticks: Vec<u64> = ticks.skip(1).map(|it| it.parse().unwrap()).collect();
+    // user, nice, system, irq, softirq.
+    let busy: u64 = [0, 1, 2, 5, 6].iter().map(|at| ticks[*at]).sum();
+    busy * 10_000_000
 }

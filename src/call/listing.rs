@@ -30,6 +30,7 @@ impl Calls {
         let to_tag = request.to_tag.as_ref().filter(not_empty);
         let tag = to_tag.or(request.from_tag.as_ref());
         let selection = tag.map_or(Selection::All, |tag| call.selection_of(tag));
+        self.forwarding.catch_up(call.worker, call.number);
         let mut reply = call.describe(&selection, self.packet_clock(now), &self.defaults);
         if let Some((tag, live)) = tag.and_then(|tag| Some((tag, call.successor_of(tag)?))) {
             let ended = Dict::new().with("tag", tag).with("followed by", live);
@@ -60,9 +61,9 @@ impl Calls {
         let turn = self.last_turn();
         let carried = self.carried();
         let sessions = [self.own_count(), self.foreign_count()];
-        let mut dict = self
-            .statistics
-            .describe(uptime, sessions, &self.interfaces, &turn, carried);
+        let mut dict =
+            self.statistics
+                .describe(uptime, sessions, &self.interfaces, &turn, &carried);
         let workers = self.forwarding.worker_stats();
         let workers = workers.iter().zip(0_u64..).map(|(worker, index)| {
             Dict::new()

@@ -48,6 +48,9 @@ pub trait Forwarding: Send + Sync {
     /// Nothing of the plan is in force.
     fn apply(&self, plan: Plan, leases: Vec<LeasedFlow>) -> Result<Vec<LeasedFlow>, PlanRefused>;
 
+    /// Brings the counters of a call's flows up to date, where somebody counts beside the workers.
+    fn catch_up(&self, _worker: usize, _call: u64) {}
+
     /// The clock on which flows mark their last packet, in milliseconds.
     fn packet_clock_ms(&self) -> u64;
 
@@ -388,6 +391,7 @@ impl Calls {
         let Some(call) = slot.as_mut() else {
             return unknown();
         };
+        self.forwarding.catch_up(call.worker, call.number);
         let clock = self.packet_clock(now);
         let mut draft = call.clone();
         let (selection, ends) =
@@ -435,6 +439,7 @@ impl Calls {
         call.end_recording(false);
         self.settle_recording(&mut call, now);
         self.take_number(call.number);
+        self.forwarding.catch_up(call.worker, call.number);
         let duration = call.age(now);
         let clock = self.packet_clock(now);
         if tracing::enabled!(tracing::Level::INFO) && !call.is_quiet {

@@ -28,6 +28,8 @@ pub struct Statistics {
     packets: AtomicU64,
     bytes: AtomicU64,
     errors: AtomicU64,
+    /// Packets and bytes among them that the kernel forwarded.
+    below: [AtomicU64; 2],
     zero_way: AtomicU64,
     one_way: AtomicU64,
     /// Durations of ended calls, in microseconds, and their squares in seconds².
@@ -129,6 +131,9 @@ impl Statistics {
                         .fetch_add(port.stats.bytes_in.load(Relaxed), Relaxed);
                     self.errors
                         .fetch_add(port.stats.errors_in.load(Relaxed), Relaxed);
+                    for (sum, more) in self.below.iter().zip(port.stats.received_below()) {
+                        sum.fetch_add(more, Relaxed);
+                    }
                 }
                 streams += 1;
                 // With ICE the party chooses among several sets.
@@ -162,14 +167,14 @@ impl Statistics {
     }
 
     /// The `statistics` part of the reply. `sessions` are ours and those of others, `turn` is what the timers saw last, `running` what the
-    /// calls that go on have carried until now: packets, bytes, errors.
+    /// calls that go on have carried until now.
     pub(crate) fn describe(
         &self,
         uptime: Duration,
         sessions: [u64; 2],
         interfaces: &Interfaces,
         turn: &Turn,
-        running: [u64; 3],
+        running: &Traffic,
     ) -> Dict {
         Dict::new()
             .with("currentstatistics", describe_current(sessions, turn))
@@ -183,7 +188,7 @@ impl Statistics {
             .with("bufferpools", Dict::new())
     }
 
-    fn describe_totals(&self, uptime: Duration, running: [u64; 3]) -> Dict {
+    fn describe_totals(&self, uptime: Duration, running: &Traffic) -> Dict {
         let ended = |reason: EndReason| {
             int(self
                 .ended
@@ -205,16 +210,20 @@ impl Statistics {
         dict.push("offertimeoutsessions", ended(EndReason::OfferTimeout));
         dict.push("regularterminatedsessions", ended(EndReason::Regular));
         dict.push("forcedterminatedsessions", ended(EndReason::Forced));
-        let [packets, bytes, errors] = running;
+        let [packets, bytes, errors] = running.ingress;
         let sums = [
             self.packets.load(Relaxed) + packets,
             self.errors.load(Relaxed) + errors,
             self.bytes.load(Relaxed) + bytes,
         ];
-        for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
+        let [packets, bytes] = running.below;
+        let [ended_packets, ended_bytes] = self.below.each_ref().map(|sum| sum.load(Relaxed));
+        // What is an error is passed up.
+        let below = [ended_packets + packets, 0, ended_bytes + bytes];
+        for (suffix, sums) in by_path(sums, below) {
             let names = ["relayedpackets", "relayedpacketerrors", "relayedbytes"];
             for (name, sum) in names.into_iter().zip(sums) {
-                dict.push(format!("{name}{suffix}"), int(sum * factor));
+                dict.push(format!("{name}{suffix}"), int(sum));
             }
         }
         dict.push("zerowaystreams", int(self.zero_way.load(Relaxed)));
@@ -277,19 +286,30 @@ fn describe_current([own, foreign]: [u64; 2], turn: &Turn) -> Dict {
     dict.push("transcodedmedia", int(0));
     dict.push("mediacache", int(0));
     dict.push("playercache", int(0));
-    for (suffix, factor) in [("_user", 1), ("_kernel", 0), ("", 1)] {
-        for (name, rate) in [
-            ("packetrate", turn.packet_rate),
-            ("byterate", turn.byte_rate),
-            ("errorrate", turn.error_rate),
-        ] {
-            dict.push(format!("{name}{suffix}"), int(rate * factor));
+    let rates = [turn.packet_rate, turn.byte_rate, turn.error_rate];
+    let [packets, bytes] = turn.rates_below;
+    for (suffix, rates) in by_path(rates, [packets, bytes, 0]) {
+        for (name, rate) in ["packetrate", "byterate", "errorrate"]
+            .into_iter()
+            .zip(rates)
+        {
+            dict.push(format!("{name}{suffix}"), int(rate));
         }
     }
-    dict.push("media_userspace", int(turn.medias));
-    dict.push("media_kernel", int(0));
+    let by_workers = turn.medias.saturating_sub(turn.medias_below);
+    dict.push("media_userspace", int(by_workers));
+    dict.push("media_kernel", int(turn.medias_below));
     dict.push("media_mixed", int(0));
     dict
+}
+
+/// Sums by suffix of their names: by workers, by the kernel, and together.
+fn by_path(sums: [u64; 3], below: [u64; 3]) -> [(&'static str, [u64; 3]); 3] {
+    let mut user = sums;
+    for (sum, below) in user.iter_mut().zip(below) {
+        *sum = sum.saturating_sub(below);
+    }
+    [("_user", user), ("_kernel", below), ("", sums)]
 }
 
 /// An integer of a reply; values that do not fit are cut at the largest that does.

@@ -19,6 +19,10 @@ use super::watched::Watch;
 pub(crate) struct Turn {
     /// Medias of which something was heard.
     pub(crate) medias: u64,
+    /// Those of them that the kernel forwards.
+    pub(crate) medias_below: u64,
+    /// Packets and bytes over the last second that the kernel forwarded.
+    pub(crate) rates_below: [u64; 2],
     /// Over the last second.
     pub(crate) packet_rate: u64,
     /// Over the last second.
@@ -116,6 +120,7 @@ impl Calls {
         }
         let sums = self.live.sums();
         turn.medias = sums.medias;
+        turn.medias_below = sums.medias_below;
         turn.traffic = sums.traffic;
         turn.traffic.resize(count, Traffic::default());
         // Read last: what ended on the way is in here.
@@ -127,6 +132,11 @@ impl Calls {
         turn.packet_rate = packets.saturating_sub(last.ingress[0]);
         turn.byte_rate = bytes.saturating_sub(last.ingress[1]);
         turn.error_rate = errors.saturating_sub(last.ingress[2]);
+        let [packets, bytes] = sum.below;
+        turn.rates_below = [
+            packets.saturating_sub(last.below[0]),
+            bytes.saturating_sub(last.below[1]),
+        ];
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 
@@ -136,8 +146,8 @@ impl Calls {
         turn.whole_traffic().ingress[1]
     }
 
-    /// Packets, bytes and errors of the current calls so far.
-    pub(super) fn carried(&self) -> [u64; 3] {
+    /// What the current calls have carried so far.
+    pub(super) fn carried(&self) -> Traffic {
         let mut sum = Traffic::default();
         for (id, entry) in self.table.entries() {
             let slot = lock(&entry);
@@ -150,7 +160,7 @@ impl Calls {
             let ports = maps.flat_map(EndpointMap::ports);
             ports.for_each(|port| sum.count(&port.stats));
         }
-        sum.ingress
+        sum
     }
 
     /// Observations of the timers at their last turn.

@@ -127,7 +127,10 @@ impl Calls {
     pub fn view(&self, id: &CallId, now: Now) -> Option<CallView> {
         let clock = self.packet_clock(now);
         let tos = self.defaults.tos;
-        self.with_call(id, |call| call.view(now, clock, tos))
+        self.with_call(id, |call| {
+            self.forwarding.catch_up(call.worker, call.number);
+            call.view(now, clock, tos)
+        })
     }
 
     /// The address families of running calls.

@@ -70,6 +70,7 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
         quality: groups.quality,
         jitter_buffer: groups.jitter_buffer,
         dataplane: groups.dataplane,
+        offload: groups.offload,
         recording: groups.recording,
         dtmf: groups.dtmf,
         redis: groups.redis,

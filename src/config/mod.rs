@@ -39,8 +39,8 @@ use windlass_ng::Rule;
 use crate::media::latch::Learning;
 use names::Names;
 use topic::{
-    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, Ice, JitterBuffer, Mqtt, Process, Quality,
-    Recording, Redis, Signalling, Syslog,
+    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, Ice, JitterBuffer, Mqtt, Offload, Process,
+    Quality, Recording, Redis, Signalling, Syslog,
 };
 
 pub use flags::Flags;
@@ -74,6 +74,8 @@ pub struct Config {
     pub jitter_buffer: JitterBuffer,
     /// Transport of packets.
     pub dataplane: Dataplane,
+    /// Streams that the kernel forwards.
+    pub offload: Offload,
     /// Recording of calls.
     pub recording: Recording,
     /// DTMF events.
@@ -192,6 +194,7 @@ impl Default for Config {
             quality: Quality::default(),
             jitter_buffer: JitterBuffer::default(),
             dataplane: Dataplane::default(),
+            offload: Offload::default(),
             recording: Recording::default(),
             dtmf: Dtmf::default(),
             redis: Redis::default(),

@@ -59,6 +59,10 @@ impl Forwarding for Link {
         }
     }
 
+    fn catch_up(&self, worker: usize, call: u64) {
+        self.dataplane.catch_up(worker, call);
+    }
+
     fn packet_clock_ms(&self) -> u64 {
         self.dataplane.clock_ms()
     }

@@ -146,6 +146,7 @@ impl Daemon {
                 (false, false) => Recorded::Ingress,
             },
             scoring: setup::scoring(config),
+            offload: setup::offload(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
         };

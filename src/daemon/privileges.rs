@@ -18,7 +18,7 @@ use nix::unistd::{
 };
 
 use crate::config::Config;
-use crate::config::topic::Steering;
+use crate::config::topic::{OffloadMode, Steering};
 
 /// Why privileges are not given up. The process must end then: it may have less than it needs.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +82,18 @@ pub fn reduce(config: &Config) -> Result<Vec<String>, PrivilegeError> {
 /// The capabilities that serving takes, of those that there are.
 fn needed(config: &Config, permitted: &CapsHashSet) -> CapsHashSet {
     let mut needed = CapsHashSet::new();
-    if config.dataplane.steering != Steering::Off {
-        // Of the eBPF programs at the start, and of raw sockets for every new address and TOS.
+    let steers = config.dataplane.steering != Steering::Off;
+    if steers || config.offload.mode != OffloadMode::Off {
+        // Of the eBPF programs at the start, and of flows that go into the kernel.
         needed.extend([
             Capability::CAP_BPF,
             Capability::CAP_PERFMON,
             Capability::CAP_NET_ADMIN,
-            Capability::CAP_NET_RAW,
         ]);
+        if steers {
+            // Of raw sockets for every new address and TOS.
+            needed.insert(Capability::CAP_NET_RAW);
+        }
         // Before Linux 5.8, and in containers that know no better, this is what these two are.
         let new = [Capability::CAP_BPF, Capability::CAP_PERFMON];
         if !new.iter().all(|capability| permitted.contains(capability)) {
@@ -287,6 +291,9 @@ mod tests {
         );
         assert_eq!(needed(&config, &set(&[])), set(&[]));
         config.dataplane.steering = Steering::Off;
+        let kernel_flows = set(&[CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN]);
+        assert_eq!(needed(&config, &all()), kernel_flows);
+        config.offload.mode = OffloadMode::Off;
         assert_eq!(needed(&config, &all()), set(&[CAP_NET_ADMIN]));
         config.dataplane.reserve_ports = false;
         assert_eq!(needed(&config, &all()), set(&[]));

@@ -10,6 +10,7 @@ use super::now;
 use crate::call::{Calls, EndReason, EndedCall, Observer};
 use crate::config::Config;
 use crate::dataplane::{FlowEvent, Happening};
+use crate::flow::path::WhyUp;
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::observe::dtmf::DtmfReport;
@@ -107,6 +108,11 @@ pub(super) fn tell(calls: &Calls, reports: &DigitReports, flow: &FlowEvent) {
             }
         }
         Happening::Digit { pressed, from } => reports.report(calls, flow, pressed, from),
+        Happening::Path(path) => tracing::debug!(
+            call_id = calls.id_of(flow.call).map(tracing::field::display),
+            local = %flow.local, path = path.name(), why = path.why_up().map(WhyUp::text),
+            "media takes another path"
+        ),
         Happening::Shut => tracing::error!(
             call_id = calls.id_of(flow.call).map(tracing::field::display),
             local = %flow.local, "flow shut after a defect"

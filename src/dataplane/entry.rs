@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::elsewhere::Elsewhere;
 use super::guard::Guard;
 use super::hops::{Hop, Hops};
+use super::offload::descent::Descent;
 use super::tap::PacketTap;
 use super::timers::Pending;
 use crate::flow::agent::FlowAgent;
@@ -52,6 +53,10 @@ pub(super) struct Entry<P> {
     pub(super) discard: bool,
     /// The port is bound to its peer.
     pub(super) is_bound: bool,
+    /// The kernel forwards its RTP; what comes up is the rest.
+    pub(super) is_lowered: bool,
+    /// It is looked at once a second, whether the kernel may have it.
+    pub(super) is_watched: bool,
     /// The timers that are set for the flow.
     pub(super) pending: Pending,
     /// Tells it from earlier flows in its place.
@@ -83,6 +88,8 @@ pub(super) struct Entry<P> {
     pub(super) sinks: Vec<Sink>,
     pub(super) lease: PortLease,
     sibling_local: Option<SocketAddr>,
+    /// Its way into the kernel, made with its first RTP packet.
+    pub(super) descent: Option<Box<Descent>>,
     /// When binding the port to its peer failed last.
     pub(super) not_bound_at: Option<Instant>,
     tos: Option<u8>,
@@ -142,7 +149,7 @@ pub(super) struct Services {
     /// Tap of a recording.
     pub(super) recording: Option<Box<dyn PacketTap>>,
     /// What is refused of what arrives.
-    guard: Option<Box<Guard>>,
+    pub(super) guard: Option<Box<Guard>>,
     /// What goes with the port when the flow is taken out.
     pub(super) state: Box<ServiceState>,
 }
@@ -244,6 +251,8 @@ impl<P> Entry<P> {
             receive: spec.receive,
             discard: spec.discard,
             is_bound: false,
+            is_lowered: false,
+            is_watched: false,
             pending: Pending::default(),
             generation,
             sibling: None,
@@ -264,6 +273,7 @@ impl<P> Entry<P> {
             sinks: spec.sinks,
             lease,
             sibling_local: spec.rtp_sibling,
+            descent: None,
             not_bound_at: None,
             tos: spec.tos,
         };
@@ -517,7 +527,11 @@ impl<P> Entry<P> {
 
     /// Whether time acts on it once a second.
     pub(super) fn awaits_second(&self) -> bool {
-        self.is_bound || self.latch.awaits_time() || self.pierced().is_some()
+        self.is_bound
+            || self.is_watched
+            || self.is_lowered
+            || self.latch.awaits_time()
+            || self.pierced().is_some()
     }
 
     /// What arrived last on this flow, from its busiest source.

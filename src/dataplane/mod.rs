@@ -14,6 +14,7 @@ mod flows;
 mod guard;
 mod hops;
 mod left;
+mod offload;
 mod rewrite;
 mod sys;
 pub mod tap;
@@ -22,6 +23,7 @@ mod tests;
 mod timers;
 mod worker;
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -35,6 +37,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::flow::agent::{AgentInbox, Departure};
 use crate::flow::outgoing::NO_STREAM;
+use crate::flow::path::Path;
 use crate::flow::port::OpenPort;
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
@@ -45,7 +48,10 @@ use crate::media::report::Scoring;
 
 use backend::ladder::{Ladder, Rungs};
 use backend::{Closer, MediaQueue};
-use flows::{EventSink, Flows};
+use flows::{EventSink, Flows, Offloading};
+use offload::KernelClock;
+use offload::kernel::Kernel;
+pub use offload::{Offload, OffloadMode};
 use tap::{Recorded, Recordings};
 use worker::Shared;
 
@@ -71,6 +77,8 @@ pub struct Services {
     pub recorded: Recorded,
     /// Settings of the mean opinion score.
     pub scoring: Scoring,
+    /// Which streams the kernel forwards.
+    pub offload: Offload,
     /// Shortest interval of own reports.
     pub report_interval: Duration,
     /// Canonical name of the relay in them.
@@ -93,6 +101,7 @@ impl Default for Services {
             agents: Arc::new(()),
             recorded: Recorded::default(),
             scoring: Scoring::default(),
+            offload: Offload::default(),
             report_interval: Duration::from_secs(5),
             name: "windlass".into(),
         }
@@ -168,6 +177,8 @@ pub enum Happening {
         /// Source of the packet.
         from: SocketAddr,
     },
+    /// Its packets take another path from now on.
+    Path(Path),
     /// A defect shut it: what it receives is discarded from now on.
     Shut,
     /// The system refused the type of service of its port.
@@ -184,6 +195,21 @@ pub enum Happening {
     },
 }
 
+/// An error with what is behind it, as far as it does not say that itself: which right is missing
+/// is at the end of the chain.
+fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        behind = error.source();
+    }
+    words
+}
+
 fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(0)
 }
@@ -194,7 +220,18 @@ pub struct Dataplane {
     opener: Arc<dyn OpenPort>,
     started: Instant,
     lost_events: Arc<AtomicU64>,
+    /// Fetches the last figures of the kernel.
+    settler: Option<Settler>,
 }
+
+/// A thread that waits for the kernel's programs, so that no worker has to.
+struct Settler {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// How often it looks whether somebody waits for last figures.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl fmt::Debug for Dataplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,20 +277,27 @@ impl Dataplane {
             opener: rungs.opener(),
             started,
             lost_events,
+            settler: None,
         };
+        let kernel = Kernel::start(&services.offload).map(Arc::new);
+        let clock = KernelClock::now()?;
         let left = Arc::<left::LeftSources>::default();
         let hops = Arc::<hops::Hops>::default();
         for index in 0..workers {
             let stats = Arc::<WorkerStats>::default();
             let (backend, wait, waker) = rungs.worker(index, Arc::clone(&stats))?;
-            let flows = Mutex::new(Flows::new(
+            let mut flows = Flows::new(
                 backend,
                 sink.clone(),
                 services.clone(),
                 left.clone(),
                 hops.clone(),
                 started,
-            ));
+            );
+            if let Some(kernel) = &kernel {
+                flows.offloading = Some(Offloading::new(kernel.clone(), clock));
+            }
+            let flows = Mutex::new(flows);
             let media_stats = Arc::<WorkerStats>::default();
             let media = flows.lock().backend.media_queue(media_stats.clone())?;
             let closer = media.as_ref().map(MediaQueue::closer).transpose()?;
@@ -288,7 +332,31 @@ impl Dataplane {
                     })?);
             }
         }
+        if let Some(kernel) = kernel {
+            dataplane.settler = Some(dataplane.settle(kernel)?);
+        }
         Ok((dataplane, events))
+    }
+
+    /// Starts to hand last figures to the workers.
+    fn settle(&self, kernel: Arc<Kernel>) -> io::Result<Settler> {
+        let workers = self.workers.iter().map(|worker| worker.shared.clone());
+        let workers: Vec<_> = workers.collect();
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = stop.clone();
+        let thread = spawn("offload".to_owned(), None, move || {
+            while !stopped.load(Relaxed) {
+                std::thread::park_timeout(SETTLE_INTERVAL);
+                let settled = kernel.settle();
+                if settled.is_empty() {
+                    continue;
+                }
+                for worker in &workers {
+                    worker.flows.lock().take_in_last(&settled);
+                }
+            }
+        })?;
+        Ok(Settler { stop, thread })
     }
 
     /// The worker with the fewest flows.
@@ -367,6 +435,14 @@ impl Dataplane {
         }
     }
 
+    /// Brings the counters of a call's flows up to date with the kernel's.
+    pub fn catch_up(&self, worker: usize, call: u64) {
+        let Some(worker) = self.workers.get(worker).filter(|_| self.settler.is_some()) else {
+            return;
+        };
+        worker.shared.flows.lock().catch_up(call, clock());
+    }
+
     /// Milliseconds since the start: the clock of `last_packet_ms`.
     pub fn clock_ms(&self) -> u64 {
         let uptime = clock().saturating_duration_since(self.started);
@@ -388,6 +464,11 @@ impl Dataplane {
 impl Drop for Dataplane {
     /// Ends the workers; ports still in force are closed.
     fn drop(&mut self) {
+        if let Some(settler) = self.settler.take() {
+            settler.stop.store(true, Relaxed);
+            settler.thread.thread().unpark();
+            let _ = settler.thread.join();
+        }
         for worker in &self.workers {
             worker.shared.stop.store(true, Relaxed);
             let _ = worker.shared.waker.wake();

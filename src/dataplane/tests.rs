@@ -7,6 +7,7 @@ mod media_02_pipeline;
 mod media_08_reports;
 mod media_11_digits;
 mod media_13_recording;
+mod offload;
 mod quality;
 mod secure;
 mod shared_ports;

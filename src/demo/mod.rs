@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
-use crate::config::topic::Dataplane;
+use crate::config::topic::{Dataplane, Offload, OffloadMode};
 use crate::config::{Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, Tables};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
@@ -212,6 +212,9 @@ impl Place {
                 reserve_ports: false,
                 refuse_binds: false,
                 ..Dataplane::default()
+            },
+            offload: Offload {
+                mode: OffloadMode::Off,
             },
             ..Config::default()
         })

@@ -11,6 +11,7 @@ pub mod extensions;
 pub mod lines;
 pub mod outgoing;
 pub mod outgoing_digits;
+pub mod path;
 pub mod port;
 pub mod quality;
 pub mod reporter;

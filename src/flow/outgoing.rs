@@ -183,6 +183,23 @@ impl Outgoing {
         }
     }
 
+    /// Whether packets leave with the numbers that they came with, and nothing is put between them.
+    pub(crate) fn is_as_it_came(&self) -> bool {
+        let is_plain = |stream: &Stream| {
+            stream.shift == 0
+                && !stream.must_follow
+                && stream.ended_at.is_none()
+                && stream.not_before.is_none()
+        };
+        self.playing.is_none() && self.copies.is_none() && self.stream.as_ref().is_none_or(is_plain)
+    }
+
+    /// Packets pass elsewhere from now on: the last one that is known is not the last one. For
+    /// streams that are [as they came](Self::is_as_it_came).
+    pub(crate) fn forget(&mut self) {
+        self.stream = None;
+    }
+
     /// A packet of the source is taken out of the stream: what follows is numbered on.
     pub(crate) fn skip(&mut self, header: &RtpHeader) {
         let Some(stream) = self.stream_of(header).filter(|s| !s.must_follow) else {

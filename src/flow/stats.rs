@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
+use super::path::SharedPath;
 use super::quality::Quality;
 use crate::limits::SSRCS_PER_FLOW;
 use crate::media::latch::Refusal;
@@ -36,6 +37,10 @@ pub struct FlowStats {
     pub errors_out: AtomicU64,
     /// Drops by reason; index is `DropReason as usize`.
     pub drops: [AtomicU64; DropReason::COUNT],
+    /// What of all this the kernel forwarded; made when it begins to.
+    pub kernel: OnceLock<Box<KernelStats>>,
+    /// Where its packets are forwarded.
+    pub path: SharedPath,
     /// View of the source. It changes seldom, so a lock is fine; never locked per packet.
     pub peer: Mutex<PeerView>,
 }
@@ -91,6 +96,50 @@ impl FlowStats {
         }
     }
 
+    /// Counts RTP packets of one source that the kernel sent. `last`: number, and timestamp, of the
+    /// last.
+    pub fn count_sent_below(
+        &self,
+        ssrc: u32,
+        (packets, bytes): (u64, u64),
+        last: (u16, Option<u32>),
+    ) {
+        let of_source = |source: &&SentStats| {
+            source.packets.load(Relaxed) == 0 || source.ssrc.load(Relaxed) == ssrc
+        };
+        let mut slots = (0..SSRCS_PER_FLOW).map_while(|index| self.sent.slot(index));
+        if let Some(source) = slots.find(of_source) {
+            source.count_below(ssrc, (packets, bytes), last);
+        }
+    }
+
+    /// When the last datagram was accepted: by the kernel, and by a worker; as
+    /// [`Self::last_packet_ms`].
+    pub fn last_packets_ms(&self) -> [u64; 2] {
+        let last = self.last_packet_ms.load(Relaxed);
+        let Some(kernel) = self.kernel.get() else {
+            return [0, last];
+        };
+        let below = kernel.last_packet_ms.load(Relaxed);
+        let is_from_below = last == below;
+        let user = match is_from_below {
+            true => kernel.last_user_ms.load(Relaxed),
+            false => last,
+        };
+        [below, user]
+    }
+
+    /// Datagrams and bytes received that the kernel forwarded.
+    pub fn received_below(&self) -> [u64; 2] {
+        let kernel = self.kernel.get();
+        kernel.map_or([0; 2], |kernel| {
+            [
+                kernel.packets_in.load(Relaxed),
+                kernel.bytes_in.load(Relaxed),
+            ]
+        })
+    }
+
     /// Whether RTP of a source was sent.
     pub fn has_sent(&self, ssrc: u32) -> bool {
         let mut sources = self.sent.iter();
@@ -104,6 +153,20 @@ impl FlowStats {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// The part of a flow's counters that the kernel made: packets that no worker saw. One writer, as with
+/// [`FlowStats`], which has their sum.
+#[derive(Debug, Default)]
+pub struct KernelStats {
+    /// Datagrams received on the local port and forwarded.
+    pub packets_in: AtomicU64,
+    /// UDP payload bytes of them.
+    pub bytes_in: AtomicU64,
+    /// As [`FlowStats::last_packet_ms`].
+    pub last_packet_ms: AtomicU64,
+    /// The same of the last one that a worker saw, once the kernel has seen later ones.
+    pub last_user_ms: AtomicU64,
 }
 
 /// Counters of one worker thread. One writer, as with [`FlowStats`].
@@ -197,21 +260,40 @@ pub struct SentStats {
 }
 
 impl SentStats {
-    fn count(&self, packet: SentPacket) {
+    fn count_below(
+        &self,
+        ssrc: u32,
+        (packets, bytes): (u64, u64),
+        (sequence, timestamp): (u16, Option<u32>),
+    ) {
+        self.advance(sequence);
+        self.ssrc.store(ssrc, Relaxed);
+        if let Some(timestamp) = timestamp {
+            self.last_timestamp.store(timestamp, Relaxed);
+        }
+        FlowStats::add(&self.bytes, bytes);
+        FlowStats::add(&self.packets, packets);
+    }
+
+    /// The number of another packet.
+    fn advance(&self, sequence: u16) {
         let is_first = self.packets.load(Relaxed) == 0;
         let highest = self.last_sequence.load(Relaxed);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "the low half is what is compared"
         )]
-        let ahead = packet.sequence.wrapping_sub(highest as u16);
+        let ahead = sequence.wrapping_sub(highest as u16);
         if is_first {
-            self.last_sequence
-                .store(u32::from(packet.sequence), Relaxed);
+            self.last_sequence.store(u32::from(sequence), Relaxed);
         } else if ahead < 0x8000 {
             let highest = highest.wrapping_add(u32::from(ahead));
             self.last_sequence.store(highest, Relaxed);
         }
+    }
+
+    fn count(&self, packet: SentPacket) {
+        self.advance(packet.sequence);
         self.ssrc.store(packet.ssrc, Relaxed);
         self.last_timestamp.store(packet.timestamp, Relaxed);
         FlowStats::add(&self.bytes, packet.bytes as u64);

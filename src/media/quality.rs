@@ -49,6 +49,19 @@ impl PayloadTypes {
     }
 }
 
+/// Packets of a source that were counted elsewhere, by one who sees numbers and keeps none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Packets.
+    pub packets: u64,
+    /// Those among them that were not ahead of all before.
+    pub late: u64,
+    /// Extended highest sequence number, as in [`Reception::handed_down`].
+    pub highest: u32,
+    /// Interarrival jitter in timestamp units, times 16.
+    pub jitter_16: u32,
+}
+
 /// A jump of the sequence number beyond this is a restart of the source, not loss (RFC 3550
 /// §A.1, `MAX_DROPOUT`).
 const MAX_DROPOUT: u16 = 3000;
@@ -144,6 +157,60 @@ impl Reception {
                 self.jitter_16 = jitter.wrapping_add(difference) - ((jitter + 8) >> 4);
             }
         }
+    }
+
+    /// Where another count of the same source begins: the extended highest sequence number as that of
+    /// the kernel has it, one cycle above [`Self::highest`], and the jitter times 16. `None` before
+    /// the first packet.
+    pub fn handed_down(&self) -> Option<(u32, u32)> {
+        (self.window != 0).then_some((self.highest, self.jitter_16))
+    }
+
+    /// The source was first heard elsewhere: the extended number of its first packet, one cycle above
+    /// zero. Nothing changes if it is known.
+    pub fn begin_elsewhere(&mut self, first: u32) {
+        if self.window == 0 {
+            self.base = first;
+            self.highest = first.wrapping_sub(1);
+            // What is before the first packet may still come, and is not missing.
+            self.window = 1 << 63;
+        }
+    }
+
+    /// Takes in what was counted elsewhere since [`Self::handed_down`], or the last call.
+    pub fn absorb(&mut self, counted: &Counted) {
+        let Counted {
+            packets,
+            late,
+            highest,
+            jitter_16,
+        } = *counted;
+        if self.window == 0 {
+            return;
+        }
+        let ahead = packets.saturating_sub(late);
+        let step = highest.wrapping_sub(self.highest);
+        // Packets that were looked at here may be ahead of those.
+        let step = if step < 1 << 31 { step } else { 0 };
+        if step > 0 {
+            // Nobody knows which of them are missing: none that comes late is taken for a double.
+            let all_came = u64::from(step) <= ahead;
+            self.highest = self.highest.wrapping_add(step);
+            let before = self.window.checked_shl(step).unwrap_or(0);
+            let came = match all_came {
+                true => 1u64.checked_shl(step).unwrap_or(0).wrapping_sub(1),
+                false => 1,
+            };
+            self.window = before | came;
+        }
+        self.received += ahead;
+        // What came late fills what was missing; the rest came twice.
+        let filled = late.min(self.lost());
+        self.received += filled;
+        self.reordered += filled;
+        self.duplicates += late - filled;
+        self.jitter_16 = jitter_16;
+        self.transit = None;
     }
 
     /// Packets that arrived, duplicates not counted.
@@ -320,6 +387,55 @@ mod tests {
         assert_eq!((restarted.lost(), restarted.received()), (0, 5));
         let lossy = after(&[10, 12, 40_000]);
         assert_eq!(lossy.lost(), 1);
+    }
+
+    fn absorb(reception: &mut Reception, packets: u64, late: u64, step: u32) {
+        let (highest, jitter_16) = reception.handed_down().unwrap();
+        reception.absorb(&Counted {
+            packets,
+            late,
+            highest: highest.wrapping_add(step),
+            jitter_16,
+        });
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_is_part_of_the_stream() {
+        let mut reception = after(&[65_530, 65_531, 65_533]);
+        absorb(&mut reception, 100, 0, 100);
+        assert_eq!((reception.received(), reception.lost()), (103, 1));
+        assert_eq!(reception.highest(), 65_633);
+        // Two of ten are missing, and one of them was seen here, late.
+        absorb(&mut reception, 8, 0, 10);
+        assert_eq!(reception.lost(), 3);
+        reception.observe(104, 0, None);
+        assert_eq!((reception.lost(), reception.reordered()), (2, 1));
+        // One fills a gap, and the others came twice.
+        absorb(&mut reception, 4, 4, 0);
+        assert_eq!((reception.lost(), reception.reordered()), (0, 3));
+        assert_eq!(reception.duplicates(), 2);
+        // What all came is known to have come.
+        absorb(&mut reception, 5, 0, 5);
+        reception.observe(110, 0, None);
+        assert_eq!((reception.duplicates(), reception.lost()), (3, 0));
+        // Here is the next one, and the other count has not seen it.
+        reception.observe(113, 0, None);
+        let highest = reception.highest();
+        reception.absorb(&Counted {
+            highest: highest + 0x1_0000 - 1,
+            ..Counted::default()
+        });
+        assert_eq!((reception.highest(), reception.lost()), (highest, 0));
+        let mut unheard = Reception::unheard(1);
+        assert_eq!(unheard.handed_down(), None);
+        unheard.absorb(&Counted::default());
+        assert_eq!(unheard.received(), 0);
+        unheard.begin_elsewhere(0x1_0000 + 500);
+        absorb(&mut unheard, 3, 0, 4);
+        assert_eq!((unheard.received(), unheard.lost()), (3, 1));
+        assert_eq!(unheard.highest(), 503);
+        unheard.begin_elsewhere(7);
+        assert_eq!(unheard.highest(), 503);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct SourceFigures {
     pub order: Option<Order>,
     /// Interarrival jitter in units of the timestamps, times 16 (RFC 3550 §A.8).
     pub jitter_16: u32,
+    /// Arrival less timestamp of the last packet that was ahead of all before, in units of the
+    /// timestamps; `None` before the first, and without a clock.
+    pub transit: Option<u32>,
     /// Arrival of the last packet: CLOCK_MONOTONIC, ns; 0: none.
     pub last_ns: u64,
 }
@@ -65,6 +68,19 @@ impl SourceFigures {
         self.jitter_16 >> 4
     }
 
+    /// Timestamp of the last packet; of a late one, that of its place in time. `clock_rate` is that of
+    /// the flow.
+    pub fn timestamp(&self, clock_rate: u32) -> Option<u32> {
+        const SECOND: u64 = 1_000_000_000;
+        let rate = u64::from(clock_rate);
+        let (seconds, rest) = (self.last_ns / SECOND, self.last_ns % SECOND);
+        let units = seconds
+            .wrapping_mul(rate)
+            .wrapping_add(rest * rate / SECOND);
+        let (_, units) = halves(units);
+        Some(units.wrapping_sub(self.transit?))
+    }
+
     fn read(source: &layout::Source) -> Option<Self> {
         let owner = source.owner.load(Relaxed);
         if owner & TAKEN == 0 {
@@ -72,7 +88,8 @@ impl SourceFigures {
         }
         let (_, ssrc) = halves(owner);
         let (highest, first) = halves(source.order.load(Relaxed));
-        let (jitter, _) = halves(source.arrival.load(Relaxed) & !ARRIVAL_KNOWN);
+        let arrival = source.arrival.load(Relaxed);
+        let (jitter, transit) = halves(arrival & !ARRIVAL_KNOWN);
         Some(Self {
             ssrc,
             packets: source.packets.load(Relaxed),
@@ -80,6 +97,7 @@ impl SourceFigures {
             late: source.late.load(Relaxed),
             order: (highest != 0).then_some(Order { first, highest }),
             jitter_16: jitter,
+            transit: (arrival & ARRIVAL_KNOWN != 0).then_some(transit),
             last_ns: source.last.load(Relaxed),
         })
     }

@@ -15,6 +15,8 @@ mod figures;
 mod flow;
 pub mod handover;
 pub mod layout;
+mod routes;
+mod settling;
 mod slots;
 pub mod trial;
 
@@ -30,6 +32,8 @@ use aya::{Ebpf, EbpfLoader};
 pub use attach::{Attach, Attached, Point, Why};
 pub use figures::{Figures, Order, Reason, Reasons, SourceFigures};
 pub use flow::{Flow, FlowError, Fragmentation, HOP_LIMIT, Marker, NextHop, PayloadTypes};
+pub use routes::{Routes, Way};
+pub use settling::{Settling, Waiter};
 
 use self::attach::Attachment;
 use self::flow::{canonical, key};
@@ -368,6 +372,14 @@ impl Flows {
         Ok(())
     }
 
+    /// Figures of a flow that was withdrawn and is not settled: of several of one key, of the last.
+    pub fn read_withdrawn(&self, local: SocketAddr) -> Option<Figures> {
+        let local = canonical(local);
+        let mut withdrawn = self.withdrawn.iter().rev();
+        let (_, entry) = withdrawn.find(|(key, _)| *key == local)?;
+        self.stats(entry.spec.stats).map(Figures::read)
+    }
+
     /// The last figures of all flows that were withdrawn: every packet that the kernel forwarded is
     /// in them. Waits until no CPU is busy with a packet of theirs, which takes some milliseconds,
     /// however many there are.
@@ -380,6 +392,11 @@ impl Flows {
         }
         self.wait_for_programs()?;
         let withdrawn = std::mem::take(&mut self.withdrawn);
+        Ok(self.last_figures(withdrawn))
+    }
+
+    /// Figures of flows that no program can be busy with any more; their places are free.
+    fn last_figures(&mut self, withdrawn: Vec<(SocketAddr, Entry)>) -> Vec<(SocketAddr, Figures)> {
         let last = withdrawn.into_iter().map(|(local, entry)| {
             let stats = self.stats(entry.spec.stats);
             let figures = stats.map(Figures::read).unwrap_or_default();
@@ -387,7 +404,7 @@ impl Flows {
             self.free_figures.give_back(entry.spec.stats);
             (local, figures)
         });
-        Ok(last.collect())
+        last.collect()
     }
 
     /// [`Self::withdraw`] and [`Self::settle`] in one.

@@ -1,10 +1,10 @@
 //! Real packets from one host to another, past the sockets of the relay between them.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use windlass_kernel_assist::flows::{
-    Attach, Config, Figures, Flow, Flows, FlowsError, NextHop, Point, Reason, Why,
+    Attach, Config, Figures, Flow, Flows, FlowsError, NextHop, Point, Reason, Routes, Why,
 };
 
 use crate::frame::rtp;
@@ -189,6 +189,44 @@ fn an_unknown_neighbour_passes_up_until_it_is_known() {
 }
 
 /// At tc with an interface, no packet has to go another way while the neighbour is asked for.
+#[test]
+fn the_system_says_where_a_flow_leaves() {
+    let Some(network) = Network::new() else {
+        return;
+    };
+    let mut routes = network.inside("r", || Routes::open().unwrap());
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    for addresses in [V4, V6] {
+        let [_, _, from, callee] = addresses.map(ip);
+        let way = routes.way(from, callee).unwrap();
+        let interface = network.interface("r", "to-b");
+        assert_eq!((way.interface, way.neighbour), (interface, callee));
+        assert!(routes.way(from, from).is_err(), "it stays on the host");
+        let foreign = ip(if from.is_ipv4() {
+            "203.0.113.7"
+        } else {
+            "2001:db8:9::7"
+        });
+        assert!(routes.way(from, foreign).is_err(), "there is no route");
+        network.ip("r", &format!("route add {foreign} via {callee}"));
+        let through = routes.way(from, foreign).unwrap();
+        assert_eq!((through.interface, through.neighbour), (interface, callee));
+        assert_eq!(routes.neighbour(way).unwrap(), None);
+        let mac = network.mac("b", "to-r");
+        let text: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = text.join(":");
+        network.ip(
+            "r",
+            &format!("neigh replace {callee} lladdr {text} dev to-b"),
+        );
+        assert_eq!(routes.neighbour(way).unwrap(), Some(mac));
+        assert_eq!(
+            routes.ethernet(interface).unwrap(),
+            Some(network.mac("r", "to-b"))
+        );
+    }
+}
+
 #[test]
 fn packets_wait_for_a_neighbour_at_tc() {
     let Some(mut network) = Network::new() else {

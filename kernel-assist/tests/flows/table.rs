@@ -27,7 +27,11 @@ fn flow(number: u16, to: &str) -> Flow {
 }
 
 fn media(number: u16, sequence: u16) -> Vec<u8> {
-    let packet = [rtp(0x80, 8, sequence, 0, 0xaa), vec![0x55; 160]].concat();
+    let packet = [
+        rtp(0x80, 8, sequence, u32::from(sequence) * 160, 0xaa),
+        vec![0x55; 160],
+    ]
+    .concat();
     Frame::new(addr(PEER), local(number), packet).build()
 }
 
@@ -122,6 +126,7 @@ fn figures_go_on_from_those_of_user_space() {
             highest: 0x2_0000,
         }),
         jitter_16: 800,
+        transit: None,
         last_ns: 5,
     };
     flows
@@ -146,7 +151,12 @@ fn figures_go_on_from_those_of_user_space() {
         source.jitter_16, 800,
         "one packet has no distance to another"
     );
-    assert_eq!(figures.packets, 2);
+    // Whatever came late: the timestamp is that of the highest number.
+    let after = flows.try_packet(Program::Tc, &media(0, 4), 1).unwrap();
+    assert_eq!(after.verdict, Verdict::Forward);
+    let figures = flows.read(local(0)).unwrap();
+    assert_eq!(figures.sources[0].timestamp(8000), Some(640));
+    assert_eq!(figures.packets, 3);
     let too_many = [before; 5];
     let refused = flows.insert(&flow(1, "203.0.113.5:5000"), &too_many);
     assert!(matches!(refused, Err(FlowsError::Sources(5))));
@@ -164,6 +174,35 @@ fn what_nobody_renews_is_passed_up() {
     assert_eq!(verdict(&flows, &media(0, 3)), Verdict::Forward);
     let counted: Vec<_> = flows.passed_up().filter(|(_, count)| *count > 0).collect();
     assert_eq!(counted, [(Reason::Lease, 2)]);
+}
+
+/// An owner whose packets do not stop lets another thread wait.
+#[test]
+fn last_figures_can_be_waited_for_elsewhere() {
+    let Some(mut flows) = load(2) else { return };
+    let waiter = flows.waiter().unwrap();
+    for number in 0..2 {
+        flows
+            .insert(&flow(number, "203.0.113.5:5000"), &[])
+            .unwrap();
+        verdict(&flows, &media(number, 1));
+    }
+    flows.withdraw([local(0)]).unwrap();
+    assert_eq!(flows.read(local(0)), None);
+    assert_eq!(flows.read_withdrawn(local(0)).unwrap().packets, 2);
+    assert_eq!(flows.read_withdrawn(local(1)), None);
+    let settling = flows.settling();
+    waiter.wait().unwrap();
+    // What is withdrawn meanwhile was not waited for.
+    flows.withdraw([local(1)]).unwrap();
+    let last = flows.settled(settling);
+    assert_eq!(last.len(), 1);
+    assert_eq!((last[0].0, last[0].1.packets), (local(0), 2));
+    flows.insert(&flow(0, "203.0.113.5:5000"), &[]).unwrap();
+    let full = flows.insert(&flow(1, "203.0.113.5:5000"), &[]);
+    assert!(matches!(full, Err(FlowsError::Full(2))));
+    assert_eq!(flows.settle().unwrap().len(), 1);
+    flows.insert(&flow(1, "203.0.113.5:5000"), &[]).unwrap();
 }
 
 /// A flow whose packets are changed and removed while other CPUs are busy with them: each packet

@@ -16,6 +16,8 @@ pub(crate) struct Live(Mutex<Sums>);
 pub(crate) struct Sums {
     /// Medias of which something was heard.
     pub(crate) medias: u64,
+    /// Those of them that the kernel forwards.
+    pub(crate) medias_below: u64,
     /// By interface.
     pub(crate) traffic: Vec<Traffic>,
 }
@@ -41,6 +43,7 @@ pub(crate) struct Share {
 #[derive(Debug, Default)]
 struct Part {
     medias: u64,
+    medias_below: u64,
     /// By number of the interface; a call has one or two.
     traffic: Vec<(usize, Traffic)>,
 }
@@ -60,6 +63,9 @@ impl Share {
             let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
             let is_heard = ports.any(|port| port.stats.packets_in.load(Relaxed) > 0);
             part.medias += u64::from(is_heard);
+            let mut ports = media.maps.iter().flat_map(EndpointMap::ports);
+            let is_below = ports.any(|port| port.stats.path.get().is_kernel());
+            part.medias_below += u64::from(is_below);
             for map in &media.maps {
                 for port in map.ports() {
                     let index = interfaces.position(&map.interface, port.local.ip());
@@ -95,6 +101,7 @@ impl Drop for Share {
 impl Part {
     fn join(&self, sums: &mut Sums) {
         sums.medias += self.medias;
+        sums.medias_below += self.medias_below;
         for (index, traffic) in &self.traffic {
             if let Some(sum) = sums.traffic.get_mut(*index) {
                 sum.add(traffic);
@@ -104,6 +111,7 @@ impl Part {
 
     fn leave(&self, sums: &mut Sums) {
         sums.medias = sums.medias.saturating_sub(self.medias);
+        sums.medias_below = sums.medias_below.saturating_sub(self.medias_below);
         for (index, traffic) in &self.traffic {
             if let Some(sum) = sums.traffic.get_mut(*index) {
                 sum.take_back(traffic);

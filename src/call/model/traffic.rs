@@ -11,6 +11,8 @@ pub(crate) struct Traffic {
     pub(crate) ingress: [u64; 3],
     /// Sent: packets, bytes, errors.
     pub(crate) egress: [u64; 3],
+    /// Packets and bytes received that the kernel forwarded.
+    pub(crate) below: [u64; 2],
     pub(crate) lost: u64,
     pub(crate) duplicates: u64,
     pub(crate) reordered: u64,
@@ -24,6 +26,7 @@ impl Traffic {
                 .map(|counter| counter.load(Relaxed)),
             egress: [&stats.packets_out, &stats.bytes_out, &stats.errors_out]
                 .map(|counter| counter.load(Relaxed)),
+            below: stats.received_below(),
             ..Self::default()
         };
         for source in sources(stats) {
@@ -39,6 +42,9 @@ impl Traffic {
         for (sum, more) in sums.zip(other.ingress.iter().chain(&other.egress)) {
             *sum += more;
         }
+        for (sum, more) in self.below.iter_mut().zip(other.below) {
+            *sum += more;
+        }
         self.lost += other.lost;
         self.duplicates += other.duplicates;
         self.reordered += other.reordered;
@@ -49,6 +55,9 @@ impl Traffic {
         let sums = self.ingress.iter_mut().chain(&mut self.egress);
         for (sum, less) in sums.zip(other.ingress.iter().chain(&other.egress)) {
             *sum = sum.saturating_sub(*less);
+        }
+        for (sum, less) in self.below.iter_mut().zip(other.below) {
+            *sum = sum.saturating_sub(less);
         }
         self.lost = self.lost.saturating_sub(other.lost);
         self.duplicates = self.duplicates.saturating_sub(other.duplicates);

@@ -12,6 +12,7 @@ use crate::call::flows::SsrcReporting;
 use crate::call::model::leg::Leg;
 use crate::call::model::media::{LegacyPair, Media, PacketTime, Port};
 use crate::flow::Component;
+use crate::flow::path::{Path, WhyUp};
 use crate::flow::quality::{Look, Quality};
 use crate::flow::stats::{FlowStats, SsrcStats};
 use crate::media::report::Sample;
@@ -171,6 +172,10 @@ fn describe_stream(
         Component::Rtcp => endpoint.rtcp,
     });
     let last = clock.unix_seconds(counted(|stats| &stats.last_packet_ms));
+    let last_packets = stats.map_or([0; 2], FlowStats::last_packets_ms);
+    let [last_kernel, last_user] = last_packets.map(|mark| clock.unix_seconds(mark));
+    let path = stats.map(|stats| stats.path.get());
+    let why_up = path.and_then(Path::why_up);
     if let Some(set) = ports {
         // RTCP that shares the port of RTP has none of its own.
         let local = set.rtp.local.ip();
@@ -191,8 +196,8 @@ fn describe_stream(
         }
     }
     dict.put("last packet", last);
-    dict.put("last kernel packet", 0_u64);
-    dict.put("last user packet", last);
+    dict.put("last kernel packet", last_kernel);
+    dict.put("last user packet", last_user);
     if let Some(first) = ingress(media).next() {
         dict.put("SSRC", first.ssrc.load(Relaxed));
     }
@@ -203,6 +208,8 @@ fn describe_stream(
         (is_rtcp && media.mux.agreed, "fallback RTCP"),
         (signalled.is_some(), "filled"),
         (peer.settled, "confirmed"),
+        (path.is_some_and(Path::is_kernel), "kernelized"),
+        (why_up.is_some_and(WhyUp::needs_worker), "no kernel support"),
         (by_dtls.is_some(), "DTLS fingerprint verified"),
         (leg.source_rules.strict_source, "strict source address"),
         (leg.source_rules.media_handover, "media handover"),
@@ -220,6 +227,12 @@ fn describe_stream(
         counted(|stats| &stats.errors_out),
     ];
     put_counters(dict, "stats_out", sent);
+    if let Some(path) = path.filter(|_| !is_rtcp) {
+        dict.put("path", path.name());
+        if let Some(why) = why_up {
+            dict.put("path reason", why.text());
+        }
+    }
 }
 
 pub(super) fn describe_source(source: &SsrcStats, clock: PacketClock, dict: &mut DictWriter<'_>) {

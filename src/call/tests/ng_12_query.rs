@@ -227,7 +227,9 @@ fn a_media_and_its_streams() {
             "SSRC",
             "flags",
             "stats",
-            "stats_out"
+            "stats_out",
+            "path",
+            "path reason"
         ]
     );
     assert_eq!(text(&reply, &stream(0, "local address")), "203.0.113.1");

@@ -307,7 +307,7 @@ pub(super) static OPTIONS: [OptionRow; 226] = [
     flag("io-uring", "", "").unused(),
     number("io-uring-buffers", "", "").unused(),
     // Kernel module and firewall.
-    number("table", "", "").short('t').unused(),
+    number("table", "N", "-1: media is not forwarded in the kernel [0]").short('t'),
     flag("no-fallback", "", "").short('F').unused(),
     value("nftables-chain", "", "").unused(),
     value("nftables-base-chain", "", "").unused(),

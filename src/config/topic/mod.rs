@@ -5,6 +5,7 @@ mod control;
 mod dataplane;
 mod export;
 mod media;
+mod offload;
 mod output;
 mod recording;
 mod redis;
@@ -16,6 +17,7 @@ pub use media::{
     CertificateCipher, Destinations, Dtls, Ice, JitterBuffer, MosBasis, MosModel, Ports,
     PortsError, Quality, Signalling, Signature, SsrcReporting,
 };
+pub use offload::{Offload, OffloadMode};
 pub use output::{Process, Syslog};
 pub use recording::{Dtmf, Recording, RecordingFormat, RecordingMethod};
 pub use redis::{Redis, RedisFormat};
@@ -31,6 +33,7 @@ macro_rules! for_each_group {
             quality: Quality,
             jitter_buffer: JitterBuffer,
             dataplane: Dataplane,
+            offload: Offload,
             recording: Recording,
             dtmf: Dtmf,
             syslog: Syslog,

@@ -1,7 +1,6 @@
 //! The rungs of the ladder, and the highest one that this host allows (spec: dataplane §2):
 //! steered ports, or a socket per port. What a port got is told by its handle.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,8 +12,8 @@ use windlass_kernel_assist::steer::{Steering, cgroup_root};
 use super::epoll::{self, Epoll, EpollWait, SocketPort};
 use super::steered::{self, MediaQueue, Queues, Steered, SteeredPort};
 use super::{Backend, Unsent};
-use crate::dataplane::SteeredPorts;
 use crate::dataplane::sys::recv::RecvBatch;
+use crate::dataplane::{SteeredPorts, in_words};
 use crate::flow::port::{OpenPort, PortHandle};
 use crate::flow::stats::WorkerStats;
 
@@ -132,21 +131,6 @@ fn refuse_binds(steering: &mut Steering) -> Result<(), String> {
     let root = cgroup_root().ok_or("no control groups of version 2 are mounted")?;
     let kept = steering.keep_from_others(&root);
     kept.map_err(|error| in_words(&error))
-}
-
-/// An error with what is behind it, as far as it does not say that itself: which right is missing
-/// is at the end of the chain.
-fn in_words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut behind = error.source();
-    while let Some(error) = behind {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        behind = error.source();
-    }
-    words
 }
 
 /// A port on the rung that it got.

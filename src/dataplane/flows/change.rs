@@ -11,6 +11,7 @@ use crate::dataplane::entry::Entry;
 use crate::dataplane::tap::{PacketTap, Recordings};
 use crate::dataplane::timers::Due;
 use crate::dataplane::{Happening, errno};
+use crate::flow::path::{Path, WhyUp};
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::{DropReason, FlowStats};
 use crate::flow::{FlowChange, FlowSpec, Plan, PlanError, PlanRefused};
@@ -27,6 +28,10 @@ impl<B: Backend> Flows<B> {
     ) -> Result<Vec<LeasedFlow>, PlanRefused> {
         if let Err(reason) = self.check(&plan) {
             return Err(PlanRefused { reason, leases });
+        }
+        if !plan.changes.is_empty() {
+            // Before anything is not as the kernel knows it.
+            self.raise_call(plan.call, WhyUp::Signalled, now);
         }
         // What can fail comes first.
         let mut new = Vec::new();
@@ -127,6 +132,11 @@ impl<B: Backend> Flows<B> {
         };
         let mut flow = leases.swap_remove(place);
         let is_new = flow.state.is_none();
+        let path = self
+            .offloading
+            .as_ref()
+            .map_or(WhyUp::Off, |_| WhyUp::Learning);
+        flow.lease.stats().path.set(Path::UserSpace(path));
         if let Some(state) = &mut flow.state {
             let sources = self.sources.entry(call).or_default();
             sources.absorb(std::mem::take(&mut state.sources));

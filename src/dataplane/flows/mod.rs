@@ -2,6 +2,7 @@
 
 mod change;
 mod copies;
+mod offload;
 mod quality;
 mod reading;
 mod reports;
@@ -31,6 +32,7 @@ use super::tap::{Recorded, Recordings};
 use super::timers::{Due, Timer, Timers};
 use super::{FlowEvent, Happening, Services};
 use crate::flow::agent::{AgentInbox, Handed};
+use crate::flow::path::WhyUp;
 use crate::flow::reporter::Reporting;
 use crate::flow::secure::{Protection, Security};
 use crate::flow::stats::{DropReason, FlowStats};
@@ -39,6 +41,7 @@ use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
+pub(super) use offload::Offloading;
 use reading::{Reading, read};
 use time::SECOND;
 
@@ -102,6 +105,8 @@ pub(super) struct Flows<B: Backend> {
     /// A packet while it is changed for one sink.
     pub(in crate::dataplane) scratch: Vec<u8>,
     pub(in crate::dataplane) reporting: Reporting,
+    /// The kernel, if it forwards any streams.
+    pub(in crate::dataplane) offloading: Option<Offloading>,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
 }
@@ -153,6 +158,7 @@ impl<B: Backend> Flows<B> {
                 interval: services.report_interval,
             },
             sources: HashMap::default(),
+            offloading: None,
             started,
             entries: Slab::new(),
             by_local: ByLocal::default(),
@@ -178,7 +184,7 @@ impl<B: Backend> Flows<B> {
     ) -> Queue {
         let served = catch_unwind(AssertUnwindSafe(|| self.serve(index, batch, now)));
         served.unwrap_or_else(|_| {
-            self.shut(index);
+            self.shut(index, now);
             Queue::Drained
         })
     }
@@ -217,7 +223,7 @@ impl<B: Backend> Flows<B> {
             };
             let forward = || self.take_in(index, batch, position, now);
             if catch_unwind(AssertUnwindSafe(forward)).is_err() {
-                self.shut(index);
+                self.shut(index, now);
             }
         }
         self.batched = batched;
@@ -239,7 +245,8 @@ impl<B: Backend> Flows<B> {
         std::hint::black_box(read);
     }
 
-    fn shut(&mut self, index: usize) {
+    fn shut(&mut self, index: usize, now: Instant) {
+        self.raise(index, WhyUp::Shut, now);
         if let Some(entry) = self.entries.get_mut(index) {
             entry.discard = true;
             let (call, local) = (entry.call, entry.lease.local());
@@ -307,6 +314,8 @@ impl<B: Backend> Flows<B> {
         from: SocketAddr,
         now: Instant,
     ) {
+        // What the kernel passed up is judged by what it knows.
+        self.take_in_figures(index, now);
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
@@ -421,22 +430,26 @@ impl<B: Backend> Flows<B> {
         }
         if let Some((received, negotiated)) = &received {
             entry.account(received, datagram.len(), uptime_us);
-            if !entry.is_bound && entry.may_bind(now) && entry.latch.sole_source(now) == Some(from)
-            {
-                let bound = self.backend.bind_peer(&mut entry.port, Some(from));
-                entry.is_bound = bound.is_ok();
-                entry.not_bound_at = bound.is_err().then_some(now);
-                if entry.is_bound {
-                    let due = entry.gate_due();
-                    time::set(&mut self.timers, index, entry, Due::Gate, due);
-                    time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
-                }
-            }
             if !negotiated {
                 // Forwarded all the same: the parties may know better.
                 FlowStats::add(&entry.stats.errors_in, 1);
             }
+            let is_bindable = !entry.is_bound
+                && entry.may_bind(now)
+                && entry.latch.sole_source(now) == Some(from);
+            let (is_lowered, is_watched) = (entry.is_lowered, entry.is_watched);
+            if is_bindable {
+                self.bind(index, from, now);
+            }
+            if is_lowered {
+                self.note_stray(index, received, from, now);
+            } else if !is_watched && self.offloading.is_some() {
+                self.watch(index, now);
+            }
         }
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         if let Some(services) = entry.services.as_deref()
             && let Some(recording) = &services.recording
             && self.recorded.takes_ingress()
@@ -479,7 +492,9 @@ impl<B: Backend> Flows<B> {
             sibling,
         };
         let verdict = entry.latch.on_packet(now, &arrival, &mut event);
-        if event.is_some() || entry.wanted_destination() != entry.destination {
+        let call = entry.call;
+        let has_changed = event.is_some() || entry.wanted_destination() != entry.destination;
+        if has_changed {
             entry.publish_peer(&self.hops);
         }
         if let Some(event) = event {
@@ -489,7 +504,26 @@ impl<B: Backend> Flows<B> {
         if entry.awaits_second() {
             time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
         }
+        if has_changed {
+            // Where its media goes, or what comes from it.
+            self.raise_call(call, WhyUp::Moved, now);
+        }
         verdict
+    }
+
+    /// Binds a port to its peer, for as long as that talks.
+    fn bind(&mut self, index: usize, peer: SocketAddr, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let bound = self.backend.bind_peer(&mut entry.port, Some(peer));
+        entry.is_bound = bound.is_ok();
+        entry.not_bound_at = bound.is_err().then_some(now);
+        if entry.is_bound {
+            let due = entry.gate_due();
+            time::set(&mut self.timers, index, entry, Due::Gate, due);
+            time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
+        }
     }
 
     /// Settled source of the RTP that belongs to an RTCP flow.

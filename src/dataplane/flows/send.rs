@@ -14,6 +14,7 @@ use crate::dataplane::timers::Due;
 use crate::flow::Injection;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::outgoing_digits::Step;
+use crate::flow::path::WhyUp;
 use crate::flow::secure::{Numbering, Security};
 use crate::flow::stats::{DropReason, FlowStats, SentPacket};
 use crate::media::rtp::{Received, RtpHeader};
@@ -214,6 +215,10 @@ impl<B: Backend> Flows<B> {
         injection: Injection,
         now: Instant,
     ) -> Result<(), &'static str> {
+        let leaves = self.by_local.get(injection.via);
+        if let Some(call) = leaves.and_then(|index| Some(self.entries.get(index)?.call)) {
+            self.raise_call(call, WhyUp::Renumbered, now);
+        }
         let source = self.by_local.get(injection.from);
         let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
         let index = self.by_local.get(injection.via);

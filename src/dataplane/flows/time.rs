@@ -8,6 +8,7 @@ use crate::dataplane::Happening;
 use crate::dataplane::backend::Backend;
 use crate::dataplane::entry::Entry;
 use crate::dataplane::timers::{Due, Timer, Timers};
+use crate::flow::path::WhyUp;
 
 /// How often time acts on a flow that learns, and its gate is asked whom it kept out.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -69,6 +70,8 @@ impl<B: Backend> Flows<B> {
     /// Lets a flow hear everybody again, if its source fell silent
     /// (spec: media-behaviour §3.1, NAT rebinding).
     fn open_gate(&mut self, index: usize, now: Instant) {
+        // The kernel may have heard it since.
+        self.take_in_figures(index, now);
         let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.is_bound) else {
             return;
         };
@@ -88,10 +91,24 @@ impl<B: Backend> Flows<B> {
         }
         // A dummy that does not get out is sent again a second later.
         open_nat(&mut self.backend, entry);
-        if let Some(event) = entry.handle_timeout(&self.hops, now) {
+        let before = entry.destination;
+        let event = entry.handle_timeout(&self.hops, now);
+        let call = entry.call;
+        let has_changed = event.is_some() || entry.destination != before;
+        if let Some(event) = event {
             let event = Happening::Source(event);
-            self.events.tell(entry.call, entry.lease.local(), event);
+            self.events.tell(call, entry.lease.local(), event);
         }
+        let is_watched = entry.is_watched || entry.is_lowered;
+        if has_changed {
+            self.raise_call(call, WhyUp::Moved, now);
+        }
+        if is_watched {
+            self.consider(index, now);
+        }
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
         if entry.awaits_second() {
             set(&mut self.timers, index, entry, Due::Second, now + SECOND);
         }

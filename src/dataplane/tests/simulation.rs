@@ -6,6 +6,7 @@ use std::io;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::offload::Model;
 use super::*;
 use crate::dataplane::backend::{Backend, Unsent};
 use crate::dataplane::hops::Hops;
@@ -16,13 +17,13 @@ use crate::flow::secure::Security;
 use crate::media::reach::{MediaPorts, Rules};
 
 /// A datagram: from, to, and what it holds.
-type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
+pub(super) type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// A backend whose ports are addresses and whose network is a list.
 #[derive(Debug, Default)]
-struct Wire {
+pub(super) struct Wire {
     sent: Vec<Datagram>,
-    gates: Vec<(SocketAddr, SocketAddr)>,
+    pub(super) gates: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Backend for Wire {
@@ -70,29 +71,33 @@ impl Backend for Wire {
 }
 
 /// A worker and its network.
-struct World {
-    flows: Flows<Wire>,
-    start: Instant,
-    ms: u64,
+pub(super) struct World {
+    pub(super) flows: Flows<Wire>,
+    pub(super) start: Instant,
+    pub(super) ms: u64,
     rules: Arc<Rules>,
     /// Datagrams that reached nobody of the relay, that is: parties.
-    heard: Vec<Datagram>,
+    pub(super) heard: Vec<Datagram>,
+    /// Whoever forwards before a datagram reaches a port; gives what leaves.
+    pub(super) below: Option<Arc<Model>>,
+    /// Gates keep strangers out; else all come through, as before a gate is shut.
+    pub(super) is_gated: bool,
 }
 
-fn local(port: u16) -> SocketAddr {
+pub(super) fn local(port: u16) -> SocketAddr {
     ([203, 0, 113, 1], port).into()
 }
 
-fn party(port: u16) -> SocketAddr {
+pub(super) fn party(port: u16) -> SocketAddr {
     ([198, 51, 100, 1], port).into()
 }
 
-fn stranger(port: u16) -> SocketAddr {
+pub(super) fn stranger(port: u16) -> SocketAddr {
     ([192, 0, 2, 66], port).into()
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let start = clock();
         let (sender, receiver) = sync_channel(16);
         // Nobody listens: what finds no room is counted.
@@ -125,14 +130,16 @@ impl World {
             ms: 0,
             rules,
             heard: Vec::new(),
+            below: None,
+            is_gated: true,
         }
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.start + Duration::from_millis(self.ms)
     }
 
-    fn spec(&self, port: u16, other: u16, signalled: SocketAddr) -> FlowSpec {
+    pub(super) fn spec(&self, port: u16, other: u16, signalled: SocketAddr) -> FlowSpec {
         let mut types = PayloadTypes::default();
         types.insert(8);
         FlowSpec {
@@ -182,7 +189,7 @@ impl World {
     }
 
     /// A call between two addresses, on two ports of the relay.
-    fn call(
+    pub(super) fn call(
         &mut self,
         number: u64,
         ports: [u16; 2],
@@ -210,7 +217,7 @@ impl World {
         stats
     }
 
-    fn hang_up(&mut self, number: u64, ports: [u16; 2]) {
+    pub(super) fn hang_up(&mut self, number: u64, ports: [u16; 2]) {
         let changes = ports.map(|port| FlowChange::Remove(local(port)));
         let plan = Plan {
             call: number,
@@ -223,19 +230,25 @@ impl World {
     }
 
     /// A datagram arrives, and whatever it makes the relay send to itself. At most so many turns.
-    fn arrive(&mut self, datagram: Datagram) -> usize {
+    pub(super) fn arrive(&mut self, datagram: Datagram) -> usize {
         let mut queue = VecDeque::from([datagram]);
         let mut turns = 0;
         while let Some((from, to, data)) = queue.pop_front() {
             turns += 1;
             assert!(turns < 10_000, "packets go round for ever");
+            if let Some(below) = &self.below
+                && let Some((from, to)) = below.forward((from, to, &data), self.now_ns())
+            {
+                queue.push_back((from, to, data));
+                continue;
+            }
             let Some(index) = self.flows.by_local.get(to) else {
                 self.heard.push((from, to, data));
                 continue;
             };
             let gates = &self.flows.backend.gates;
             let gate = gates.iter().find(|(local, _)| *local == to);
-            if gate.is_some_and(|(_, peer)| *peer != from) {
+            if self.is_gated && gate.is_some_and(|(_, peer)| *peer != from) {
                 continue;
             }
             let now = self.now();
@@ -245,7 +258,7 @@ impl World {
         turns
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         self.ms += ms;
         let now = self.now();
         self.flows.handle_timers(now);

@@ -184,6 +184,32 @@ impl Guarded {
             .map(|current| current.address)
     }
 
+    /// The settled source, when nothing that it sends changes what is known of it.
+    pub(super) fn steady_source(&self, peer: &PeerSpec, now: Instant) -> Option<SocketAddr> {
+        let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
+        let is_steady = self.settled
+            && self.former.is_none()
+            && self.mover.is_none()
+            && window_over
+            && peer.proposed.is_none()
+            && peer.others_signalled.is_empty();
+        let current = self.current.filter(|_| is_steady);
+        current.map(|current| current.address)
+    }
+
+    /// Packets of the settled source were let pass elsewhere.
+    pub(super) fn heard_elsewhere(&mut self, at: Instant, ssrc: u32, sequence: u16) {
+        let Some(current) = self.current.as_mut().filter(|_| self.settled) else {
+            return;
+        };
+        if at > current.last_at {
+            current.last_at = at;
+            current.run.go_on(at, ssrc, sequence);
+            // It speaks: whoever goes on in its place does not.
+            self.mover = None;
+        }
+    }
+
     /// Signalling moved the party, or told its address for the first time.
     pub(super) fn reopen(&mut self, before: &PeerSpec, peer: &PeerSpec, now: Instant) {
         self.candidates.clear();

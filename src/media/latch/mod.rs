@@ -296,6 +296,24 @@ impl Latch {
         }
     }
 
+    /// The source whose packets pass whatever they are, as long as nothing else is heard and nothing is
+    /// signalled: learning is over.
+    pub fn steady_source(&self, now: Instant) -> Option<SocketAddr> {
+        match &self.mode {
+            Mode::Guarded(guarded) => guarded.steady_source(&self.peer, now),
+            Mode::Reference(reference) if reference.is_confirmed() => reference.source(),
+            Mode::Reference(_) | Mode::Validated | Mode::Authentic(_) => None,
+        }
+    }
+
+    /// Packets of the settled source passed elsewhere, the last one at `at`, of this SSRC and
+    /// number.
+    pub fn heard_elsewhere(&mut self, at: Instant, ssrc: u32, sequence: u16) {
+        if let Mode::Guarded(guarded) = &mut self.mode {
+            guarded.heard_elsewhere(at, ssrc, sequence);
+        }
+    }
+
     /// Silence of the sole source after which others may be heard.
     pub fn gate_silence(&self) -> Duration {
         match &self.mode {

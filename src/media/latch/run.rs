@@ -66,6 +66,13 @@ impl Run {
         self.last_at = now;
     }
 
+    /// The source sent on elsewhere, up to a packet of this SSRC and number.
+    pub(super) fn go_on(&mut self, at: Instant, ssrc: u32, sequence: u16) {
+        self.ssrc = Some(ssrc);
+        self.sequence = sequence;
+        self.last_at = at;
+    }
+
     /// The SSRC of the last packet; `None`: it was not RTP.
     pub(super) fn ssrc(&self) -> Option<u32> {
         self.ssrc

@@ -6,10 +6,10 @@ use super::*;
 
 #[test]
 fn import_names_what_it_leaves_out() {
-    let text = "[rtpengine]\ninterface = pub/any;old=pub\nlisten-ng = 2223\ntable = 0\n\
+    let text = "[rtpengine]\ninterface = pub/any;old=pub\nlisten-ng = 2223\nkernel-slots = 4\n\
                 log-mark-prefix = \\s\"'\ntemplates = t\nmax-load = 3\n[t]\nx y = a\n";
     let toml = import(text, "rtpengine").unwrap();
-    assert!(toml.contains("ignored: table"), "{toml}");
+    assert!(toml.contains("ignored: kernel-slots"), "{toml}");
     assert!(toml.contains("allow = [\"10.0.0.0/8\""), "{toml}");
     let config = file::parse(&toml, &Flags::default(), &names()).unwrap();
     assert_eq!(config.logical("old").count(), 3);

@@ -24,7 +24,7 @@ max-log-line-length - | log-format default | log-name rtpengine | log-mark-prefi
 log-mark-suffix | log-srtp-keys * | debug-srtp * | num-threads 0 | media-num-threads *
 poller-per-thread * | poller-size * | max-recv-iters * | socket-cpu-affinity *
 thread-stack * | scheduling * | priority * | idle-scheduling * | idle-priority *
-timer-accuracy * | io-uring * | io-uring-buffers * | table:t * | no-fallback:F *
+timer-accuracy * | io-uring * | io-uring-buffers * | table:t 0 | no-fallback:F *
 nftables-chain * | nftables-base-chain * | nftables-append * | nftables-family *
 nftables-start * | nftables-stop * | nftables-status * | xtables * | iptables-chain *
 kernel-slots * | kernel-num-threads * | redis:r - | redis-write:w - | redis-subscribe -

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{PortRange, config_of, read_line, without_habits};
 use crate::config::compat::options::{OPTIONS, Takes};
 use crate::config::topic::{
-    CertificateCipher, HomerProtocol, MosBasis, MosModel, MqttScope, Pmtu, RecordingFormat,
-    RecordingMethod, RedisFormat, Signature, SsrcReporting,
+    CertificateCipher, HomerProtocol, MosBasis, MosModel, MqttScope, OffloadMode, Pmtu,
+    RecordingFormat, RecordingMethod, RedisFormat, Signature, SsrcReporting,
 };
 use crate::config::{Config, LogFormat, compat};
 use crate::media::latch::Learning;
@@ -58,7 +58,8 @@ const ELSEWHERE: [&str; 11] = [
 ];
 
 #[rustfmt::skip]
-const TABLE: [(&str, &str, Landed); 116] = [
+const TABLE: [(&str, &str, Landed); 117] = [
+    ("table", "-1", |c| c.offload.mode == OffloadMode::Off),
     ("pidfile", "/run/x.pid", |c| is(c.process.pidfile.as_deref(), "/run/x.pid")),
     ("interface", "ext/192.0.2.1!198.51.100.1", |c| c.interfaces[0].name == "ext" && c.interfaces[0].advertised().to_string() == "198.51.100.1"),
     ("save-interface-ports", "true", |c| c.signalling.save_interface_ports),
@@ -226,7 +227,7 @@ fn every_used_option_is_in_the_table() {
     }
     assert_eq!(
         OPTIONS.iter().filter(|row| row.is_used).count(),
-        116 + 15 + 11
+        117 + 15 + 11
     );
 }
 
