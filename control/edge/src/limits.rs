@@ -40,6 +40,10 @@ pub(crate) const CANCEL_ANSWER: Duration = Duration::from_secs(2);
 /// What a session may be over its Session-Expires (spec §9).
 pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(32);
 
+/// Shortest and longest pause between two questions to the relay about the silence of a call: the
+/// relay counts in seconds, and ten thousand calls ask it less than a thousand times a second.
+pub(crate) const SILENCE_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
+
 /// Commands that may wait for a shard; who gives more waits.
 pub(crate) const QUEUED_COMMANDS: usize = 16;
 /// Addresses of one destination that are tried, one after the other. Each may cost a caller an

@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod media;
 mod route;
 mod screen;
 mod zone;
@@ -27,14 +28,18 @@ pub const SECTIONS: [&str; 9] = [
 /// Keys of `[log]` that are the edge's.
 pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 
+/// Keys of `[media]` that are the edge's.
+pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
+
 /// Keys of `[edge]`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "domains",
     "ng",
     "calls",
     "setups_per_source",
     "bytes_per_source",
     "max_call",
+    "max_call_header",
     "max_forwards",
     "media_timeout",
     "drain",
@@ -88,6 +93,14 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             &mut config.max_call,
             reader.duration(edge, "max_call", wait.clone()),
         );
+        if let Some(header) = reader.string(edge, "max_call_header") {
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+            if !header.value.bytes().all(is_token) {
+                let message = format!("\"{}\" is no name of a header", header.value);
+                reader.problem_at(header.at, message);
+            }
+            config.max_call_header = Some(header.value);
+        }
         set(
             &mut config.media_timeout,
             reader.duration(edge, "media_timeout", wait),
@@ -101,7 +114,16 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             reader.number(edge, "max_forwards", 1..=255),
         );
     }
-    zone::read_links(reader, root, &config.zones, &mut config.session_timer);
+    let backend = media::read(reader, root, &mut config.media);
+    if let Some(backend) = backend {
+        if ng.is_some() {
+            let message = "`ng` of [edge] names a relay as well".to_owned();
+            reader.problem_at(backend.at, message);
+        }
+        config.ng = backend.value;
+        ng = Some(backend);
+    }
+    config.crossings = zone::read_links(reader, root, &config.zones);
     route::read(reader, root, &mut config);
     config.register = read_register(reader, root);
     config.register.domains = domains

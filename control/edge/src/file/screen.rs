@@ -65,7 +65,8 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         }
     }
     read_peers(reader, root, config, &mut screen.peers);
-    for (at, table) in reader.tables(root, "limit", &["name", "key", "category", "calls", "cps"]) {
+    const LIMIT: [&str; 6] = ["name", "key", "category", "calls", "cps", "max_call"];
+    for (at, table) in reader.tables(root, "limit", &LIMIT) {
         let Some((name, key)) = named(reader, table, at, "a limit", "key") else {
             continue;
         };
@@ -79,6 +80,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
             category: category.map(|category| category.value),
             calls,
             cps,
+            max_call: max_call(reader, table),
         });
     }
     config.screen = Some(screen);
@@ -163,7 +165,8 @@ fn read_peers(
     config: &Config,
     peers: &mut Vec<PeerConfig>,
 ) {
-    for (at, table) in reader.tables(root, "peer", &["name", "zone", "source", "limits"]) {
+    const PEER: [&str; 5] = ["name", "zone", "source", "limits", "max_call"];
+    for (at, table) in reader.tables(root, "peer", &PEER) {
         for key in ["name", "source"] {
             if !table.contains_key(key) {
                 reader.missing(at, "a peer", key);
@@ -179,6 +182,7 @@ fn read_peers(
             name: name.value,
             zone,
             source: texts(reader, table, "source", NETWORK),
+            max_call: max_call(reader, table),
             ..PeerConfig::default()
         };
         if let Some(table) = reader.section(table, "limits", &["calls", "cps"]) {
@@ -251,6 +255,11 @@ fn bounds(reader: &mut Reader<'_>, table: &DeTable<'_>) -> (Option<u32>, Option<
     let calls = reader.number(table, "calls", most.clone());
     let cps = reader.number(table, "cps", most);
     (calls.map(|n| n.value), cps.map(|n| n.value))
+}
+
+fn max_call(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Duration> {
+    let longest = reader.duration(table, "max_call", SECOND..=DAY);
+    longest.map(|longest| longest.value)
 }
 
 fn texts(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str, what: &str) -> Vec<String> {

@@ -190,6 +190,8 @@ pub struct PeerConfig {
     pub calls: Option<u32>,
     /// Calls a second. `None`: any number.
     pub cps: Option<u32>,
+    /// Longest call. `None`: that of the edge.
+    pub max_call: Option<Duration>,
 }
 
 /// A class of calls (spec §19, `[[limit]]`). More calls at once are refused with 403, more calls a
@@ -206,6 +208,8 @@ pub struct CallLimit {
     pub calls: Option<u32>,
     /// Calls a second. `None`: any number.
     pub cps: Option<u32>,
+    /// Longest call. `None`: that of the edge.
+    pub max_call: Option<Duration>,
 }
 
 /// The security log (spec §16).
@@ -382,6 +386,7 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
                 category: limit.category.clone(),
                 calls: limit.calls,
                 cps: limit.cps.map(pace),
+                max_call: limit.max_call,
                 ..Limit::new(&limit.name, key)
             });
         }
@@ -409,7 +414,7 @@ fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String
             .collect(),
         users: Vec::new(),
     });
-    if (peer.calls, peer.cps) == (None, None) {
+    if (peer.calls, peer.cps, peer.max_call) == (None, None, None) {
         return;
     }
     if let Some(key) = template(&peer.name, "{peer}", wrong) {
@@ -419,6 +424,7 @@ fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String
             peer: Some(peer.name.clone()),
             calls: peer.calls,
             cps: peer.cps.map(pace),
+            max_call: peer.max_call,
             ..Limit::new(&name, key)
         });
     }

@@ -334,10 +334,16 @@ impl Proxy {
 
     /// The call that an admitted INVITE opened keeps its places until it is over.
     pub(super) fn keep_admitted(&mut self, dialog: u64, admitted: Admitted) {
-        if let Some(dialog) = self.dialogs.get_mut(&dialog) {
-            dialog.slots = admitted.slots;
-            dialog.user = admitted.user;
-            dialog.peer = admitted.peer;
+        let Some(call) = self.dialogs.get_mut(&dialog) else {
+            return;
+        };
+        let longest = admitted.slots.as_ref().and_then(Slots::longest);
+        call.slots = admitted.slots;
+        call.user = admitted.user;
+        call.peer = admitted.peer;
+        if let Some(longest) = longest {
+            call.shorten(longest);
+            self.schedule_dialog(dialog);
         }
     }
 
@@ -402,6 +408,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
         code: *code,
         reason: reason.to_vec(),
         ended_by: dialog.ended_by.unwrap_or_default(),
+        q850: dialog.ended.as_ref().map(|ended| ended.q850),
         ..Cdr::default()
     };
     Finished {

@@ -21,6 +21,8 @@ mod request;
 mod response;
 mod route;
 mod routing;
+mod session;
+mod silence;
 mod teardown;
 mod timeout;
 mod transit;
@@ -111,6 +113,8 @@ pub(crate) struct Proxy {
     /// BYEs of our own.
     own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
+    /// Calls whose silence the relay is asked about, by the token of the question.
+    questions: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
     actions: VecDeque<Action>,
     draining: bool,
@@ -157,6 +161,8 @@ enum Timed {
     Dialog(u64),
     Own(u64),
     Transit(u64),
+    /// The media of a call.
+    Watch(u64),
 }
 
 /// Buffers that are reused from message to message.
@@ -211,6 +217,7 @@ impl Proxy {
             by_call: HashMap::default(),
             own: HashMap::default(),
             media_tokens: HashMap::default(),
+            questions: HashMap::default(),
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),
             draining: false,

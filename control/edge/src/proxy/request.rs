@@ -150,7 +150,7 @@ impl Proxy {
             self.reply_stateless(source, message, answer, b"");
             return;
         }
-        if let Some(min_se) = self.too_short(message) {
+        if let Some(min_se) = self.too_short(message, (zone, route.zone)) {
             self.reply_stateless(
                 source,
                 message,
@@ -233,6 +233,7 @@ impl Proxy {
                 side,
                 initial: opens_call,
                 offered: false,
+                session: None,
                 cancelled: None,
                 is_ended: false,
                 give_up: None,
@@ -417,7 +418,7 @@ impl Proxy {
             target: Box::default(),
             routes: Vec::new(),
         };
-        let expires = now + self.config.max_call;
+        let expires = now + self.longest_call(invite, trusted);
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
         if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
             let live = |t: &Transit| t.server.is_open();
@@ -575,6 +576,7 @@ impl Proxy {
             },
             record: None,
             registering: None,
+            rows: "",
             sdp,
         });
         self.send(route.to, packet.into());

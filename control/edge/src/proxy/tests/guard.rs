@@ -36,6 +36,7 @@ fn limited(calls: u32) -> World {
             category: None,
             calls: Some(calls),
             cps: None,
+            max_call: None,
         });
     })
 }
@@ -352,6 +353,7 @@ fn denied_numbers_and_limits_of_categories_come_from_files() {
             category: Some("RISKY".to_owned()),
             calls: Some(1),
             cps: None,
+            max_call: None,
         });
     });
     let mut dial = |n, number: &str| {
