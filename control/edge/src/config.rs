@@ -1,6 +1,7 @@
 //! Configuration of an edge: plain data. The caller reads files and flags.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use windlass_ng::Family;
@@ -70,6 +71,11 @@ pub struct Config {
     /// [`Config::of_zones`] begins with its defaults. [`Config::new`] and [`OneUpstream`] have none:
     /// an edge that stands before an existing server relays what that got before, at any rate.
     pub screen: Option<ScreenConfig>,
+    /// Directory for what is to outlive the process: bans, trust, failures of authentication. `None`:
+    /// nothing does.
+    pub state_dir: Option<PathBuf>,
+    /// When a shard that does not keep up refuses what is new.
+    pub overload: Overload,
     /// The security log (spec §16).
     pub security_log: Option<SecurityLogConfig>,
     /// Call records (spec §15).
@@ -234,6 +240,16 @@ pub enum SilentSides {
     One,
 }
 
+/// When a shard that does not keep up refuses what is new (spec §5, §12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Messages wait longer than this before they are read, for a second: then registrations are
+    /// refused with 503, and a second later new calls, messages and subscriptions. Zero: never.
+    pub shed_after: Duration,
+    /// Users of Request-URIs that are served always, such as emergency numbers.
+    pub priority: Vec<String>,
+}
+
 /// Bounds of the tables of one edge (spec: new INVITEs get 503 when full; calls are never evicted).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -321,6 +337,8 @@ impl Config {
                 ..MediaPolicy::default()
             },
             screen: Some(ScreenConfig::default()),
+            state_dir: None,
+            overload: Overload::default(),
             security_log: None,
             cdr: None,
         }
@@ -482,6 +500,15 @@ impl Default for SessionTimer {
             insert: false,
             // RFC 4028 §4 recommends it.
             interval: Duration::from_secs(1800),
+        }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            shed_after: Duration::from_millis(20),
+            priority: Vec::new(),
         }
     }
 }

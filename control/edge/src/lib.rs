@@ -43,9 +43,9 @@ mod transport;
 
 pub use config::{
     CORE, CertificateConfig, ClientCertificates, Config, Crossing, Limits, Listen, ListenerKind,
-    MediaPolicy, OnMediaError, OneUpstream, PUBLIC, PingMethod, Profile, Protocol, Register,
-    RegisterMode, ServerVerification, SessionTimer, SilentSides, StreamLimits, Tables, Timers,
-    TlsConfig, Trust, WsConfig, Zone,
+    MediaPolicy, OnMediaError, OneUpstream, Overload, PUBLIC, PingMethod, Profile, Protocol,
+    Register, RegisterMode, ServerVerification, SessionTimer, SilentSides, StreamLimits, Tables,
+    Timers, TlsConfig, Trust, WsConfig, Zone,
 };
 
 /// What must hold for every input, for the fuzz targets.

@@ -140,3 +140,21 @@ pub(crate) const SPOOL_BYTES: usize = 16 << 20;
 
 /// Events that a slow subscriber may lag behind before it loses the oldest.
 pub(crate) const QUEUED_EVENTS: usize = 4096;
+
+/// Entries of the saved state of a screen: its tables are not larger.
+pub(crate) const SAVED_LINES: usize = 4_000_000;
+
+/// Bytes of the file of the saved state. Its longest line has some hundred.
+pub(crate) const SAVED_BYTES: u64 = 1 << 30;
+
+/// Pause between two writings of the saved state: what happened since is lost with a crash.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long messages wait too long, or do not, before a shard refuses more, or less (spec §5).
+pub(crate) const SHED_STEP: Duration = Duration::from_secs(1);
+
+/// Seconds after which a client may ask again that was refused by a shard with too much to do.
+pub(crate) const SHED_RETRY: std::ops::RangeInclusive<u32> = 5..=30;
+
+/// Messages of strangers that wait for a busy shard; more are dropped. They are read within seconds.
+pub(crate) const WAITING_STRANGERS: usize = 4096;

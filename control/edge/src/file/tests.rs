@@ -16,6 +16,9 @@ const WHOLE: &str = r#"
 domains = ["example.com", "SIP.example.com"]
 max_call = "12h"
 max_call_header = "X-Max-Call"
+state_dir = "state"
+shed_after = "30ms"
+priority = ["112", "110"]
 calls = 2000
 
 [media]
@@ -157,6 +160,10 @@ fn a_whole_file_is_read() {
     assert_eq!((timer.insert, timer.interval.as_secs()), (true, 3600));
     assert!(!config.anchors(0, 1));
     assert_eq!(config.max_call_header.as_deref(), Some("X-Max-Call"));
+    let state_dir = PathBuf::from("/etc/windlass/state");
+    assert_eq!(config.state_dir, Some(state_dir));
+    assert_eq!(config.overload.shed_after, Duration::from_millis(30));
+    assert_eq!(config.overload.priority, ["112", "110"]);
     let policy = MediaPolicy {
         on_error: OnMediaError::Bypass,
         silence: Some(Duration::from_secs(90)),
@@ -426,15 +433,18 @@ calls = 1
 name = "b"
 key = "{user}"
 "#;
-    let (_, problems) = reading(&format!("{WHOLE}{text}"));
-    let told = |what: &str| problems.iter().any(|(_, message)| message.contains(what));
-    for what in [
-        "10.0.0.0/40",
-        "user_agent",
-        "\"who\" is no field",
-        "limit \"b\": neither",
+    let whole = format!("{WHOLE}{text}");
+    let (_, problems) = reading(&whole);
+    for (what, beside) in [
+        ("10.0.0.0/40", "never_ban ="),
+        ("user_agent", "user_agent ="),
+        ("\"who\" is no field", "name = \"a\""),
+        ("limit \"b\": neither", "name = \"b\""),
     ] {
-        assert!(told(what), "{what}: {problems:?}");
+        let before = &whole[..whole.find(beside).unwrap()];
+        let line = before.matches('\n').count() + 1;
+        let told = |(at, message): &(usize, String)| *at == line && message.contains(what);
+        assert!(problems.iter().any(told), "{line}: {what}: {problems:?}");
     }
 }
 

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use windlass_ng::Family;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, SOCKET_ADDRESS, named_zone, refuse_double, set};
+use super::{DAY, SOCKET_ADDRESS, is_host_port, named_zone, refuse_double, set};
 use crate::config::{
     CertificateConfig, ClientCertificates, Crossing, Listen, ListenerKind, Profile, Protocol,
     ServerVerification, SessionTimer, TlsConfig, Trust, WsConfig, Zone,
@@ -283,16 +283,6 @@ fn interval(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<P
         value: Duration::from_secs(seconds.value),
         at: seconds.at,
     })
-}
-
-/// `host` or `host:port`.
-fn is_host_port(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
-    port.is_none_or(is_port) && super::is_domain(host)
 }
 
 const TRUST: [(&str, Trust); 3] = [

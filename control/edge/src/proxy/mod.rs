@@ -15,7 +15,9 @@ mod guard;
 mod lookup;
 mod media;
 mod memory;
+mod overload;
 mod probe;
+mod refused;
 mod register;
 mod request;
 mod response;
@@ -127,6 +129,9 @@ pub(crate) struct Proxy {
     unacknowledged: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     scratch: Scratch,
     guard: Option<guard::Guard>,
+    shedding: overload::Shedding,
+    /// INVITEs that the screen refused.
+    refused: HashMap<u64, refused::Refused, foldhash::fast::RandomState>,
 }
 
 type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
@@ -160,6 +165,7 @@ const RESPONSE: u64 = 2;
 enum Timed {
     Dialog(u64),
     Own(u64),
+    Refused(u64),
     Transit(u64),
     /// The media of a call.
     Watch(u64),
@@ -228,6 +234,8 @@ impl Proxy {
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
             guard: None,
+            shedding: overload::Shedding::default(),
+            refused: HashMap::default(),
         };
         proxy.learn_configured();
         proxy.configure_lookups();

@@ -173,7 +173,10 @@ impl Proxy {
         let plan = dialog
             .media
             .plan_response(message, true, |parts| key.hash(parts.iter().copied()));
-        let plan = id.map_or(plan.clone(), |id| self.plan_of(id, plan));
+        let plan = match id {
+            Some(id) => self.plan_of(id, plan),
+            None => plan,
+        };
         let sdp = match &plan {
             Plan::Pass => None,
             Plan::Known(span, sdp) => Some((*span, &sdp[..])),

@@ -6,6 +6,7 @@ mod checks;
 mod failover;
 mod guard;
 mod media;
+mod overload;
 mod pools;
 mod registrations;
 mod sessions;
@@ -249,6 +250,7 @@ impl World {
         assert!(self.proxy.by_branch.is_empty());
         assert!(self.proxy.own.is_empty());
         assert!(self.proxy.questions.is_empty());
+        assert!(self.proxy.refused.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
         assert!(self.proxy.waiting.is_empty());
         for target in self.proxy.routing.pools.targets() {

@@ -173,9 +173,10 @@ fn class_of_a_call_shortens_it() {
     };
     let mut world = World::with(
         |c| {
-            let mut screen = crate::guard::ScreenConfig::default();
-            screen.limits = vec![limit(700), limit(500)];
-            c.screen = Some(screen);
+            c.screen = Some(crate::guard::ScreenConfig {
+                limits: vec![limit(700), limit(500)],
+                ..crate::guard::ScreenConfig::default()
+            });
         },
         &[EDGE],
     );
