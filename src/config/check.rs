@@ -291,20 +291,7 @@ impl Checker<'_> {
 
     fn check_host_port(&mut self, advertise: &Placed<String>) {
         let text = advertise.value.as_str();
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-            _ => (text, None),
-        };
-        let name_ok = !host.is_empty()
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        let v6_ok = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-        let port_ok = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-        if !(name_ok || v6_ok) || !port_ok {
+        if !file::is_host_port(text) {
             let message = format!(
                 "`advertise` is \"{text}\", expected a host such as \"sip.example.com\" or \
                  \"[2001:db8::1]\", with or without \":5060\""

@@ -133,8 +133,11 @@ fn document(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Draft {
         draft.ng_udp = reader.list(ng, "udp", SOCKET_ADDRESS);
         draft.ng_tcp = reader.list(ng, "tcp", SOCKET_ADDRESS);
     }
-    let media = [&["learning", "signalling_hops", "tos"], Destinations::KEYS].concat();
+    let own = &["learning", "signalling_hops", "tos"][..];
+    let of_edge = &windlass_edge::file::MEDIA_KEYS;
+    let media = [own, Destinations::KEYS, of_edge].concat();
     if let Some(media) = reader.section(root, "media", &media) {
+        refuse_without_zones(reader, root, media, of_edge);
         draft.destinations.read(reader, media);
         draft.learning = reader.word(media, "learning", &LEARNING);
         draft.signalling_hops = reader.list(media, "signalling_hops", ADDRESS);
@@ -160,15 +163,7 @@ fn document(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Draft {
     if let Some(log) = reader.section(root, "log", &keys) {
         draft.log_level = reader.string(log, "level");
         draft.log_format = reader.word(log, "format", &LOG_FORMAT);
-        if !windlass_edge::file::has_zones(root) {
-            for key in windlass_edge::file::LOG_KEYS {
-                if let Some(value) = log.get(key) {
-                    let message =
-                        format!("`{key}` is of an edge with zones, and there is no [[zone]]");
-                    reader.problem(value, &message);
-                }
-            }
-        }
+        refuse_without_zones(reader, root, log, &windlass_edge::file::LOG_KEYS);
     }
     if let Some(workers) = reader.section(root, "workers", &["count"]) {
         draft.workers = reader.number(workers, "count", 1..=1024);
@@ -178,6 +173,24 @@ fn document(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Draft {
         false => draft.edge = edge(reader, root),
     }
     draft
+}
+
+/// Keys of a table that only an edge with zones has.
+fn refuse_without_zones(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    table: &DeTable<'_>,
+    keys: &[&str],
+) {
+    if windlass_edge::file::has_zones(root) {
+        return;
+    }
+    for key in keys {
+        if let Some(value) = table.get(*key) {
+            let message = format!("`{key}` is of an edge with zones, and there is no [[zone]]");
+            reader.problem(value, &message);
+        }
+    }
 }
 
 fn interfaces(reader: &mut Reader<'_>, value: &Value<'_>) -> Vec<DraftInterface> {

@@ -1,6 +1,7 @@
 //! Configuration of an edge: plain data. The caller reads files and flags.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use windlass_ng::Family;
@@ -47,6 +48,9 @@ pub struct Config {
     pub tables: Tables,
     /// Longest call; both sides are told BYE then.
     pub max_call: Duration,
+    /// Header of an INVITE from a zone that is trusted, with the seconds that its call may take at
+    /// most. It never makes a call longer.
+    pub max_call_header: Option<String>,
     /// Max-Forwards added to requests without one, and the highest value let through.
     pub max_forwards: u8,
     /// Longest wait for one answer of the media relay.
@@ -57,12 +61,21 @@ pub struct Config {
     pub shards: u8,
     /// Registrations that pass through.
     pub register: Register,
-    /// Session timers (RFC 4028).
+    /// Session timers (RFC 4028) of calls between zones that have no [`Crossing`].
     pub session_timer: SessionTimer,
+    /// What holds between two zones.
+    pub crossings: Vec<Crossing>,
+    /// What becomes of calls whose media cannot be anchored, or falls silent.
+    pub media: MediaPolicy,
     /// Screening of what comes from zones that are not trusted (spec §12), and limits on calls (§13).
     /// [`Config::of_zones`] begins with its defaults. [`Config::new`] and [`OneUpstream`] have none:
     /// an edge that stands before an existing server relays what that got before, at any rate.
     pub screen: Option<ScreenConfig>,
+    /// Directory for what is to outlive the process: bans, trust, failures of authentication. `None`:
+    /// nothing does.
+    pub state_dir: Option<PathBuf>,
+    /// When a shard that does not keep up refuses what is new.
+    pub overload: Overload,
     /// The security log (spec §16).
     pub security_log: Option<SecurityLogConfig>,
     /// Call records (spec §15).
@@ -178,6 +191,63 @@ pub enum PingMethod {
 pub struct SessionTimer {
     /// A Session-Expires below this is refused with 422.
     pub min_se: Duration,
+    /// Requests of user agents that know the extension get a Session-Expires if they have none, and
+    /// so does a 2xx that ignored it.
+    pub insert: bool,
+    /// The Session-Expires that is added.
+    pub interval: Duration,
+}
+
+/// What holds for calls between two zones, whichever of them they come from (spec §19, `[[link]]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// Indices of the zones.
+    pub zones: [usize; 2],
+    /// The relay stands between their media; else SDP passes untouched.
+    pub anchor_media: bool,
+    /// Their session timers.
+    pub session_timer: SessionTimer,
+}
+
+/// What becomes of calls whose media cannot be anchored, or falls silent (spec §9, §11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MediaPolicy {
+    /// Offers that no relay takes.
+    pub on_error: OnMediaError,
+    /// A call whose parties send no media for this long is ended. `None`: it goes on.
+    pub silence: Option<Duration>,
+    /// Whose silence counts.
+    pub silent_sides: SilentSides,
+}
+
+/// What becomes of an offer when the media relay fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMediaError {
+    /// 503 to an INVITE; 500 within a call, which goes on as it was.
+    #[default]
+    Reject,
+    /// Its SDP passes untouched, and so does its answer: the parties send to each other.
+    Bypass,
+}
+
+/// Whose silence ends a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SilentSides {
+    /// That of both parties. One that is muted sends nothing, and hears.
+    #[default]
+    Both,
+    /// That of either.
+    One,
+}
+
+/// When a shard that does not keep up refuses what is new (spec §5, §12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Messages wait longer than this before they are read, for a second: then registrations are
+    /// refused with 503, and a second later new calls, messages and subscriptions. Zero: never.
+    pub shed_after: Duration,
+    /// Users of Request-URIs that are served always, such as emergency numbers.
+    pub priority: Vec<String>,
 }
 
 /// Bounds of the tables of one edge (spec: new INVITEs get 503 when full; calls are never evicted).
@@ -253,16 +323,43 @@ impl Config {
             limits: Limits::default(),
             tables: Tables::default(),
             max_call: Duration::from_secs(43_200),
+            max_call_header: None,
             max_forwards: 70,
             media_timeout: Duration::from_secs(3),
             drain: Duration::from_millis(500),
             shards: 1,
             register: Register::default(),
             session_timer: SessionTimer::default(),
+            crossings: Vec::new(),
+            media: MediaPolicy {
+                // When a relay gives up by itself (rtpengine `timeout`).
+                silence: Some(Duration::from_secs(60)),
+                ..MediaPolicy::default()
+            },
             screen: Some(ScreenConfig::default()),
+            state_dir: None,
+            overload: Overload::default(),
             security_log: None,
             cdr: None,
         }
+    }
+}
+
+impl Config {
+    /// The session timers of calls between two zones.
+    pub(crate) fn session_timer(&self, from: usize, to: usize) -> SessionTimer {
+        let own = self.crossing(from, to).map(|link| link.session_timer);
+        own.unwrap_or(self.session_timer)
+    }
+
+    /// Whether the relay stands between the media of two zones.
+    pub(crate) fn anchors(&self, from: usize, to: usize) -> bool {
+        self.crossing(from, to).is_none_or(|link| link.anchor_media)
+    }
+
+    fn crossing(&self, from: usize, to: usize) -> Option<&Crossing> {
+        let is_of = |link: &&Crossing| link.zones == [from, to] || link.zones == [to, from];
+        self.crossings.iter().find(is_of)
     }
 }
 
@@ -377,6 +474,7 @@ impl From<OneUpstream> for Config {
         config.routes.push(route);
         config.register.mode = RegisterMode::Off;
         config.screen = None;
+        config.media.silence = None;
         config
     }
 }
@@ -399,6 +497,18 @@ impl Default for SessionTimer {
     fn default() -> Self {
         Self {
             min_se: Duration::from_secs(90),
+            insert: false,
+            // RFC 4028 §4 recommends it.
+            interval: Duration::from_secs(1800),
+        }
+    }
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self {
+            shed_after: Duration::from_millis(20),
+            priority: Vec::new(),
         }
     }
 }

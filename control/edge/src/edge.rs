@@ -3,6 +3,8 @@
 //! One task per shard owns a [`Proxy`]; transports give it the messages of its calls, by the hash of
 //! their Call-ID.
 
+mod turns;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -14,16 +16,18 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, Listen, ListenerKind};
 use crate::cookie::Key;
-use crate::guard::{Logs, settings};
-use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS};
+use crate::guard::{Logs, Store, settings};
+use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing};
 use crate::record::clock::Wall;
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
+use crate::screen::standing::Level;
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
 use crate::transport::{Arrived, Flow, Hold, Inbox, Sender, Shards, Transports, shard_of, udp};
+use turns::{Turn, Turns};
 
 /// A running edge. Dropping it ends its tasks at once; [`Edge::stop`] ends them in order.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub struct Edge {
     stats: Vec<Arc<Stats>>,
     shards: Vec<(JoinHandle<()>, Handle)>,
     sweeper: JoinHandle<()>,
+    saved: Option<Saved>,
     /// Closes the sockets when dropped.
     transports: Transports,
 }
@@ -65,6 +70,7 @@ impl Edge {
         let routing = Arc::new(routing);
         let (zones, settings) = wanted(&config)?;
         let screen = settings::screen(&config, clock())?;
+        let saved = store(&config, screen.as_ref())?;
         let logs = Arc::new(Logs::open(&config)?);
         let count = usize::from(config.shards.max(1));
         let (secret, choice): ([u64; 2], [u64; 2]) = rand::random();
@@ -113,6 +119,7 @@ impl Edge {
                 stats,
                 answers,
                 holds: HashMap::default(),
+                turns: Turns::new(share_of(screen.as_deref()), clock()),
             };
             let (commands, commanded) = mpsc::channel(QUEUED_COMMANDS);
             let task = tokio::spawn(shard.run(inbox, (answered, found), commanded, stopped));
@@ -124,7 +131,8 @@ impl Edge {
             asks_from: None,
             stats: all_stats,
             shards: tasks,
-            sweeper: tokio::spawn(sweep(screen, logs)),
+            sweeper: tokio::spawn(sweep(screen, logs, saved.clone())),
+            saved,
             transports,
         })
     }
@@ -230,6 +238,9 @@ impl Edge {
         for (task, _) in std::mem::take(&mut self.shards) {
             let _ = task.await;
         }
+        if let Some(saved) = self.saved.take() {
+            saved.save().await;
+        }
     }
 }
 
@@ -238,6 +249,24 @@ impl Drop for Edge {
         self.sweeper.abort();
         for (task, _) in &self.shards {
             task.abort();
+        }
+    }
+}
+
+/// The screen, and where its state is kept.
+#[derive(Clone, Debug)]
+struct Saved {
+    store: Store,
+    screen: Arc<Screen>,
+}
+
+impl Saved {
+    async fn save(self) {
+        let (now, wall) = (clock(), wall());
+        // A disk may be slow.
+        let saving = tokio::task::spawn_blocking(move || self.store.save(&self.screen, now, wall));
+        if let Ok(Err(error)) = saving.await {
+            tracing::error!(%error, "the state cannot be saved");
         }
     }
 }
@@ -281,6 +310,7 @@ struct Shard {
     dns: Option<Dns>,
     lookups: mpsc::Sender<(Query, Found)>,
     holds: HashMap<Flow, Hold, foldhash::quality::RandomState>,
+    turns: Turns,
 }
 
 impl Shard {
@@ -293,10 +323,14 @@ impl Shard {
     ) {
         let mut stop_by: Option<Instant> = None;
         loop {
-            let wake = [self.proxy.next_timeout(), stop_by]
-                .into_iter()
-                .flatten()
-                .min();
+            let wake = [
+                self.proxy.next_timeout(),
+                stop_by,
+                self.turns.next_timeout(),
+            ]
+            .into_iter()
+            .flatten()
+            .min();
             let timer = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -312,9 +346,9 @@ impl Shard {
                 }
                 Some(list) = inbox.recv() => {
                     let now = clock();
-                    for arrived in list {
-                        self.hear(now, arrived);
-                    }
+                    let waited = inbox.waited(now);
+                    self.proxy.handle_delay(now, waited);
+                    self.read(now, waited, list);
                 }
                 Some(command) = commanded.recv() => self.obey(clock(), command),
                 _ = &mut stop, if stop_by.is_none() => {
@@ -323,7 +357,11 @@ impl Shard {
                 }
                 () = timer => {}
             }
-            let now = clock();
+            let mut now = clock();
+            while let Some((flow, bytes)) = self.turns.next(now) {
+                self.hear_stranger(now, Arrived::Message { flow, bytes });
+                now = clock();
+            }
             self.proxy.handle_timeout(now);
             self.act(now);
             if stop_by.is_some_and(|at| at <= now || self.proxy.is_idle()) {
@@ -350,6 +388,50 @@ impl Shard {
                 let _ = tell.send(ended);
             }
         }
+    }
+
+    /// Reads a list that waited so long: if that is too long, who is trusted comes first.
+    fn read(&mut self, now: Instant, waited: Duration, list: Vec<Arrived>) {
+        let most = self.config.overload.shed_after;
+        self.turns.set_busy(!most.is_zero() && waited > most);
+        if !self.turns.are_taken() {
+            for arrived in list {
+                self.hear(now, arrived);
+            }
+            return;
+        }
+        let level = |arrived: &Arrived| match arrived {
+            Arrived::Message { flow, .. } => self.proxy.level_of(*flow, now),
+            _ => Level::Trusted,
+        };
+        let (trusted, strangers): (Vec<_>, Vec<_>) = list
+            .into_iter()
+            .partition(|arrived| level(arrived) == Level::Trusted);
+        for arrived in trusted {
+            self.hear(now, arrived);
+        }
+        for arrived in strangers {
+            let Arrived::Message { flow, bytes } = &arrived else {
+                continue;
+            };
+            let now = clock();
+            match self.turns.take(Level::Untrusted, *flow, bytes, now) {
+                Turn::Now => self.hear_stranger(now, arrived),
+                Turn::Later => {}
+                Turn::Never => {
+                    self.stats.drop_for(DropReason::Overload);
+                    // Its peer would wait for an answer in vain; a datagram is sent again.
+                    self.sender.close(*flow);
+                }
+            }
+        }
+    }
+
+    fn hear_stranger(&mut self, now: Instant, arrived: Arrived) {
+        self.hear(now, arrived);
+        let end = clock();
+        let spent = end.saturating_duration_since(now);
+        self.turns.spend(Level::Untrusted, spent, end);
     }
 
     fn hear(&mut self, now: Instant, arrived: Arrived) {
@@ -427,8 +509,9 @@ impl Shard {
 }
 
 /// Forgets what is over in the tables that shards share, each second.
-async fn sweep(screen: Option<Arc<Screen>>, logs: Arc<Logs>) {
+async fn sweep(screen: Option<Arc<Screen>>, logs: Arc<Logs>, saved: Option<Saved>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    let mut save_at = clock() + SAVE_EVERY;
     loop {
         seconds.tick().await;
         let now = clock();
@@ -438,7 +521,27 @@ async fn sweep(screen: Option<Arc<Screen>>, logs: Arc<Logs>) {
             });
         }
         logs.handle_timeout(now, wall());
+        if let Some(saved) = saved.as_ref().filter(|_| save_at <= now) {
+            saved.clone().save().await;
+            save_at = now + SAVE_EVERY;
+        }
     }
+}
+
+/// The percentage of a busy shard's time that strangers get.
+fn share_of(screen: Option<&Screen>) -> u8 {
+    screen.map_or(100, |screen| screen.config().untrusted_share)
+}
+
+/// The state that is kept, taken up by the screen.
+fn store(config: &Config, screen: Option<&Arc<Screen>>) -> io::Result<Option<Saved>> {
+    let (Some(dir), Some(screen)) = (&config.state_dir, screen) else {
+        return Ok(None);
+    };
+    let store = Store::open(dir)?;
+    store.restore(screen, clock(), wall());
+    let screen = screen.clone();
+    Ok(Some(Saved { store, screen }))
 }
 
 /// What the configuration wants to listen on, with the zone of each, and one socket more if none

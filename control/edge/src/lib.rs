@@ -42,9 +42,10 @@ mod transaction;
 mod transport;
 
 pub use config::{
-    CORE, CertificateConfig, ClientCertificates, Config, Limits, Listen, ListenerKind, OneUpstream,
-    PUBLIC, PingMethod, Profile, Protocol, Register, RegisterMode, ServerVerification,
-    SessionTimer, StreamLimits, Tables, Timers, TlsConfig, Trust, WsConfig, Zone,
+    CORE, CertificateConfig, ClientCertificates, Config, Crossing, Limits, Listen, ListenerKind,
+    MediaPolicy, OnMediaError, OneUpstream, Overload, PUBLIC, PingMethod, Profile, Protocol,
+    Register, RegisterMode, ServerVerification, SessionTimer, SilentSides, StreamLimits, Tables,
+    Timers, TlsConfig, Trust, WsConfig, Zone,
 };
 
 /// What must hold for every input, for the fuzz targets.

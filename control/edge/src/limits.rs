@@ -40,6 +40,10 @@ pub(crate) const CANCEL_ANSWER: Duration = Duration::from_secs(2);
 /// What a session may be over its Session-Expires (spec §9).
 pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(32);
 
+/// Shortest and longest pause between two questions to the relay about the silence of a call: the
+/// relay counts in seconds, and ten thousand calls ask it less than a thousand times a second.
+pub(crate) const SILENCE_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
+
 /// Commands that may wait for a shard; who gives more waits.
 pub(crate) const QUEUED_COMMANDS: usize = 16;
 /// Addresses of one destination that are tried, one after the other. Each may cost a caller an
@@ -136,3 +140,21 @@ pub(crate) const SPOOL_BYTES: usize = 16 << 20;
 
 /// Events that a slow subscriber may lag behind before it loses the oldest.
 pub(crate) const QUEUED_EVENTS: usize = 4096;
+
+/// Entries of the saved state of a screen: its tables are not larger.
+pub(crate) const SAVED_LINES: usize = 4_000_000;
+
+/// Bytes of the file of the saved state. Its longest line has some hundred.
+pub(crate) const SAVED_BYTES: u64 = 1 << 30;
+
+/// Pause between two writings of the saved state: what happened since is lost with a crash.
+pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long messages wait too long, or do not, before a shard refuses more, or less (spec §5).
+pub(crate) const SHED_STEP: Duration = Duration::from_secs(1);
+
+/// Seconds after which a client may ask again that was refused by a shard with too much to do.
+pub(crate) const SHED_RETRY: std::ops::RangeInclusive<u32> = 5..=30;
+
+/// Messages of strangers that wait for a busy shard; more are dropped. They are read within seconds.
+pub(crate) const WAITING_STRANGERS: usize = 4096;

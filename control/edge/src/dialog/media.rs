@@ -32,6 +32,8 @@ pub(crate) enum Job {
     },
     /// No message: the relay is to delete the call.
     Delete,
+    /// No message: one callee of several has left, and the relay is to delete its branch.
+    Leave { tag: Box<[u8]> },
     /// No message: a change was refused, and the relay is given the agreed session again.
     Restore(VecDeque<MediaRequest>),
 }
@@ -61,6 +63,8 @@ pub(crate) struct MediaState {
     answered: Option<MediaRequest>,
     /// The offer and the answer that are in force (RFC 3261 §14.1: a refused change leaves them).
     agreed: Option<Box<[MediaRequest; 2]>>,
+    /// The last offer passed the relay by, and its answer does.
+    is_bypassed: bool,
     /// Results for repeated messages.
     seen: VecDeque<(u64, Arc<[u8]>)>,
 }
@@ -83,7 +87,7 @@ pub(crate) enum Plan {
     /// Nothing to ask; forward as it is.
     Pass,
     /// Signed or encrypted: it cannot be anchored.
-    Sealed,
+    Sealed(MediaCommand),
     /// Forward with this SDP, which the relay gave earlier for the same message.
     Known(Span, Arc<[u8]>),
     Ask(Query),
@@ -140,7 +144,7 @@ impl MediaState {
     ) -> Plan {
         let sdp = match body::find(message) {
             Body::None => return Plan::Pass,
-            Body::Sealed => return Plan::Sealed,
+            Body::Sealed => return Plan::Sealed(command),
             Body::Sdp(sdp) => sdp,
         };
         let fingerprint = hash(&[
@@ -161,8 +165,38 @@ impl MediaState {
         }
     }
 
+    /// The relay does not serve an offer, which passes as it is.
+    pub(crate) fn bypass(&mut self) {
+        self.is_bypassed = true;
+        self.proposed = None;
+        self.answered = None;
+    }
+
+    /// Whether the answer to the last offer passes as it is.
+    pub(crate) fn is_bypassed(&self) -> bool {
+        self.is_bypassed
+    }
+
+    /// Whether the relay stands between the parties.
+    pub(crate) fn is_agreed(&self) -> bool {
+        self.active && self.agreed.is_some()
+    }
+
+    /// Whether media of both parties is to be expected at the relay: they agreed on it, and none
+    /// holds.
+    pub(crate) fn expects_both(&self) -> bool {
+        let sdps = self.agreed.as_deref().map(|agreed| {
+            let sdp = |request: &MediaRequest| request.sdp.clone().unwrap_or_default();
+            agreed.each_ref().map(sdp)
+        });
+        self.active && sdps.is_some_and(|sdps| !sdps.iter().any(|sdp| body::holds(sdp)))
+    }
+
     /// The relay served `query`.
     pub(crate) fn settle(&mut self, query: &Query, result: Arc<[u8]>) {
+        if query.command == MediaCommand::Offer {
+            self.is_bypassed = false;
+        }
         if self.seen.len() >= REMEMBERED_SDP {
             self.seen.pop_front();
         }
@@ -181,12 +215,16 @@ impl MediaState {
                 self.answered = None;
             }
             MediaCommand::Answer => self.answered = Some(request.clone()),
-            MediaCommand::Delete => {}
+            MediaCommand::Delete | MediaCommand::Query => {}
         }
     }
 
     /// Puts the last offer and answer in force.
     pub(crate) fn agree(&mut self) {
+        if self.is_bypassed {
+            // The relay has nothing of what is in force.
+            self.agreed = None;
+        }
         if let (Some(offer), Some(answer)) = (self.proposed.take(), self.answered.take()) {
             self.agreed = Some(Box::new([offer, answer]));
         }
@@ -197,6 +235,7 @@ impl MediaState {
     pub(crate) fn restore(&mut self) -> Option<VecDeque<MediaRequest>> {
         self.proposed = None;
         self.answered = None;
+        self.is_bypassed &= self.agreed.is_none();
         // Had it been the same message again, it would be known.
         self.seen.clear();
         Some(self.agreed.as_deref()?.to_vec().into())
@@ -210,6 +249,7 @@ impl MediaState {
     /// A new session begins under the same call.
     pub(crate) fn forget_session(&mut self) {
         self.late_offer = false;
+        self.is_bypassed = false;
         self.proposed = None;
         self.answered = None;
         self.agreed = None;

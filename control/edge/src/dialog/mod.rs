@@ -5,10 +5,11 @@
 //! only and share the call's media.
 
 pub(crate) mod media;
+pub(crate) mod silence;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::limit::Slots;
 use crate::limits;
@@ -19,6 +20,7 @@ use crate::side::Side;
 use crate::target::Held;
 use crate::transport::Flow;
 use media::MediaState;
+use silence::Silence;
 
 /// How far a call has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +68,10 @@ pub(crate) struct Dialog {
     pub(crate) slot: Option<Held>,
     /// Flows that it keeps open.
     pub(crate) held: Vec<Flow>,
-    /// Tags of the callees that answered.
+    /// Tags of the callees that responded.
     callee_tags: Vec<Box<[u8]>>,
+    /// Those of them that accepted the call and have not left it.
+    accepted: Vec<Box<[u8]>>,
     /// The highest CSeq of requests of the caller and of the callee.
     cseq: [u32; 2],
     caller: Party,
@@ -90,6 +94,8 @@ pub(crate) struct Dialog {
     pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
     pub(crate) media: MediaState,
+    /// When its parties were last heard, if anybody asks.
+    pub(crate) silence: Option<Silence>,
     /// Places that it holds in the limits.
     pub(crate) slots: Option<Slots>,
     /// Who it belongs to, and the peer it came from, as far as the screen knows.
@@ -105,6 +111,8 @@ pub(crate) struct Dialog {
 /// A call that the edge ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
+    /// The cause in the Reason row, of Q.850.
+    pub(crate) q850: u8,
     /// The Reason row of its BYEs and its CANCEL (RFC 3326).
     pub(crate) reason: Box<[u8]>,
     /// The caller gets no BYE before it acknowledged the 2xx (RFC 3261 §15).
@@ -127,6 +135,7 @@ impl Dialog {
             slot: None,
             held: Vec::new(),
             callee_tags: Vec::new(),
+            accepted: Vec::new(),
             cseq: [invite.parsed.cseq, 0],
             key: key.into(),
             caller_tag: invite.sender_tag().to_vec(),
@@ -148,6 +157,7 @@ impl Dialog {
             end_by: expires,
             expires,
             media: MediaState::default(),
+            silence: None,
             slots: None,
             user: Vec::new(),
             peer: None,
@@ -170,6 +180,7 @@ impl Dialog {
         self.outcome = (0, Box::default());
         self.ended_by = None;
         self.callee_tags.clear();
+        self.accepted.clear();
         self.cseq = [invite.parsed.cseq, 0];
         (self.caller, self.callee) = parties;
         self.invite = transit;
@@ -178,6 +189,12 @@ impl Dialog {
         self.end_by = expires;
         self.expires = expires;
         self.media.forget_session();
+    }
+
+    /// The call takes no longer than this from its last INVITE on.
+    pub(crate) fn shorten(&mut self, longest: Duration) {
+        self.end_by = self.end_by.min(self.attempted + longest);
+        self.expires = self.expires.min(self.end_by);
     }
 
     pub(crate) fn party(&self, side: Side) -> &Party {
@@ -208,6 +225,26 @@ impl Dialog {
         let is_known = self.callee_tags.iter().any(|known| **known == *tag);
         if !is_known && !tag.is_empty() && self.callee_tags.len() < limits::CALLEE_TAGS {
             self.callee_tags.push(tag.into());
+        }
+    }
+
+    /// A callee sent a 2xx with this tag.
+    pub(crate) fn accept(&mut self, tag: &[u8]) {
+        let is_known = self.accepted.iter().any(|known| **known == *tag);
+        if !is_known && self.accepted.len() < limits::CALLEE_TAGS {
+            self.accepted.push(tag.into());
+        }
+    }
+
+    /// The callee with this tag, or the caller in its dialog with it, has hung up. Whether others go
+    /// on with the call.
+    pub(crate) fn leave(&mut self, tag: &[u8]) -> bool {
+        self.callee_tags.retain(|known| **known != *tag);
+        self.accepted.retain(|known| **known != *tag);
+        match self.state {
+            State::Early => !self.callee_tags.is_empty(),
+            State::Confirmed => !self.accepted.is_empty(),
+            State::Ended => false,
         }
     }
 

@@ -19,7 +19,11 @@ impl MediaRelay for Marker {
         let sdp = request
             .sdp
             .map_or_else(Vec::new, |sdp| [b"relayed ", &sdp[..]].concat());
-        Box::pin(async { Ok(MediaReply { sdp }) })
+        let reply = MediaReply {
+            sdp,
+            ..MediaReply::default()
+        };
+        Box::pin(async { Ok(reply) })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod media;
 mod route;
 mod screen;
 mod zone;
@@ -27,14 +28,21 @@ pub const SECTIONS: [&str; 9] = [
 /// Keys of `[log]` that are the edge's.
 pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 
+/// Keys of `[media]` that are the edge's.
+pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
+
 /// Keys of `[edge]`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 13] = [
     "domains",
+    "state_dir",
+    "shed_after",
+    "priority",
     "ng",
     "calls",
     "setups_per_source",
     "bytes_per_source",
     "max_call",
+    "max_call_header",
     "max_forwards",
     "media_timeout",
     "drain",
@@ -88,6 +96,23 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             &mut config.max_call,
             reader.duration(edge, "max_call", wait.clone()),
         );
+        let state_dir = reader.string(edge, "state_dir");
+        config.state_dir = state_dir.map(|state| dir.join(state.value));
+        set(
+            &mut config.overload.shed_after,
+            reader.duration(edge, "shed_after", Duration::ZERO..=DAY),
+        );
+        let priority = reader.list::<String>(edge, "priority", "a number");
+        let priority = priority.unwrap_or_default().into_iter();
+        config.overload.priority = priority.map(|number| number.value).collect();
+        if let Some(header) = reader.string(edge, "max_call_header") {
+            let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&b);
+            if !header.value.bytes().all(is_token) {
+                let message = format!("\"{}\" is no name of a header", header.value);
+                reader.problem_at(header.at, message);
+            }
+            config.max_call_header = Some(header.value);
+        }
         set(
             &mut config.media_timeout,
             reader.duration(edge, "media_timeout", wait),
@@ -101,7 +126,16 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             reader.number(edge, "max_forwards", 1..=255),
         );
     }
-    zone::read_links(reader, root, &config.zones, &mut config.session_timer);
+    let backend = media::read(reader, root, &mut config.media);
+    if let Some(backend) = backend {
+        if ng.is_some() {
+            let message = "`ng` of [edge] names a relay as well".to_owned();
+            reader.problem_at(backend.at, message);
+        }
+        config.ng = backend.value;
+        ng = Some(backend);
+    }
+    config.crossings = zone::read_links(reader, root, &config.zones);
     route::read(reader, root, &mut config);
     config.register = read_register(reader, root);
     config.register.domains = domains
@@ -236,6 +270,16 @@ fn is_domain(text: &str) -> bool {
         .and_then(|text| text.strip_suffix(']'));
     let is_v6 = inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
     is_v6 || text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// Whether a text is a host, or a host and a port, as it stands in Via: `sip.example.com:5061`.
+pub fn is_host_port(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    port.is_none_or(is_port) && is_domain(host)
 }
 
 const SOCKET_ADDRESS: &str = "an address and port such as \"127.0.0.1:2223\" or \"[::1]:2223\"";

@@ -14,9 +14,25 @@ use crate::guard::{
     ScreenConfig, SecurityLogConfig,
 };
 
+/// Where the texts stand that something may be wrong about.
+#[derive(Debug, Default)]
+struct Places(Vec<(String, Place)>);
+
+impl Places {
+    fn note(&mut self, text: &str, at: Place) {
+        self.0.push((text.to_owned(), at));
+    }
+
+    fn of(&self, text: &str) -> Place {
+        let found = self.0.iter().find(|(other, _)| other == text);
+        found.map_or(Place::Whole, |(_, at)| *at)
+    }
+}
+
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 11] = [
         "on_banned",
+        "untrusted_share",
         "never_ban",
         "ban",
         "unverified_ban",
@@ -28,22 +44,26 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         "list",
     ];
     let mut screen = ScreenConfig::default();
+    let mut places = Places::default();
     if let Some(table) = reader.section(root, "screen", &KEYS) {
         set(
             &mut screen.on_banned,
             reader.word(table, "on_banned", &ON_BANNED),
         );
-        screen.never_ban = texts(reader, table, "never_ban", NETWORK);
+        screen.never_ban = texts(reader, table, "never_ban", NETWORK, &mut places);
         let ban = reader.duration(table, "ban", SECOND..=DAY * 365);
         screen.ban = ban.map(|ban| ban.value);
         let ban = reader.duration(table, "unverified_ban", SECOND..=DAY);
         screen.unverified_ban = ban.map(|ban| ban.value);
-        read_stages(reader, table, &mut screen);
-        read_rates(reader, table, &mut screen.rates);
+        let share = reader.number(table, "untrusted_share", 0..=100);
+        screen.untrusted_share = share.map(|share| share.value);
+        read_stages(reader, table, &mut screen, &mut places);
+        read_rates(reader, table, &mut screen.rates, &mut places);
         for (at, table) in reader.tables(table, "list", &["name", "file", "side"]) {
             let Some((name, file)) = named(reader, table, at, "a list", "file") else {
                 continue;
             };
+            places.note(&dir.join(&file).display().to_string(), at);
             let before = screen.lists.iter().map(|list| &*list.name);
             refuse_double(reader, &name, "list", before);
             let caller = reader.word(table, "side", &[("called", false), ("caller", true)]);
@@ -56,6 +76,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
     }
     for (at, table) in reader.tables(root, "category", &["name", "file"]) {
         if let Some((name, file)) = named(reader, table, at, "a category", "file") {
+            places.note(&dir.join(&file).display().to_string(), at);
             let before = screen.categories.iter().map(|category| &*category.name);
             refuse_double(reader, &name, "category", before);
             screen.categories.push(NumberCategory {
@@ -64,11 +85,13 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
             });
         }
     }
-    read_peers(reader, root, config, &mut screen.peers);
-    for (at, table) in reader.tables(root, "limit", &["name", "key", "category", "calls", "cps"]) {
+    read_peers(reader, root, config, &mut screen.peers, &mut places);
+    const LIMIT: [&str; 6] = ["name", "key", "category", "calls", "cps", "max_call"];
+    for (at, table) in reader.tables(root, "limit", &LIMIT) {
         let Some((name, key)) = named(reader, table, at, "a limit", "key") else {
             continue;
         };
+        places.note(&name.value, name.at);
         let before = screen.limits.iter().map(|limit| &*limit.name);
         refuse_double(reader, &name, "limit", before);
         let (calls, cps) = bounds(reader, table);
@@ -79,16 +102,23 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
             category: category.map(|category| category.value),
             calls,
             cps,
+            max_call: max_call(reader, table),
         });
     }
     config.screen = Some(screen);
     for problem in settings::problems(config) {
-        reader.problem_at(Place::Whole, format!("screening: {problem}"));
+        let at = places.of(&problem.about);
+        reader.problem_at(at, format!("screening: {}", problem.text));
     }
     read_logs(reader, root, config, dir);
 }
 
-fn read_stages(reader: &mut Reader<'_>, table: &DeTable<'_>, screen: &mut ScreenConfig) {
+fn read_stages(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    screen: &mut ScreenConfig,
+    places: &mut Places,
+) {
     let counts = 1..=1_000_000;
     let keys = ["enabled", "limit", "window", "hold"];
     if let Some(table) = reader.section(table, "flood", &keys) {
@@ -116,9 +146,9 @@ fn read_stages(reader: &mut Reader<'_>, table: &DeTable<'_>, screen: &mut Screen
         let prints = &mut screen.fingerprints;
         set(&mut prints.enabled, reader.flag(table, "enabled"));
         set(&mut prints.use_shipped, reader.flag(table, "use_shipped"));
-        prints.user_agent = texts(reader, table, "user_agent", "a regular expression");
-        prints.from_host = texts(reader, table, "from_host", "a host");
-        prints.from_user = texts(reader, table, "from_user", "a user");
+        prints.user_agent = texts(reader, table, "user_agent", "a regular expression", places);
+        prints.from_host = texts(reader, table, "from_host", "a host", places);
+        prints.from_user = texts(reader, table, "from_user", "a user", places);
     }
     if let Some(table) = reader.section(table, "methods", &["deny_code", "allow"]) {
         let code = reader.number(table, "deny_code", 400..=699);
@@ -134,17 +164,23 @@ fn read_stages(reader: &mut Reader<'_>, table: &DeTable<'_>, screen: &mut Screen
     }
 }
 
-fn read_rates(reader: &mut Reader<'_>, table: &DeTable<'_>, rates: &mut Vec<RateLimit>) {
+fn read_rates(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    rates: &mut Vec<RateLimit>,
+    places: &mut Places,
+) {
     const KEYS: [&str; 5] = ["name", "key", "methods", "rate", "burst"];
     for (at, table) in reader.tables(table, "rate", &KEYS) {
         let Some((name, key)) = named(reader, table, at, "a rate", "key") else {
             continue;
         };
+        places.note(&name.value, name.at);
         refuse_double(reader, &name, "rate", rates.iter().map(|rate| &*rate.name));
         let mut rate = RateLimit {
             name: name.value,
             key,
-            methods: texts(reader, table, "methods", METHOD),
+            methods: texts(reader, table, "methods", METHOD, places),
             rate: 50,
             burst: 50,
         };
@@ -162,8 +198,10 @@ fn read_peers(
     root: &DeTable<'_>,
     config: &Config,
     peers: &mut Vec<PeerConfig>,
+    places: &mut Places,
 ) {
-    for (at, table) in reader.tables(root, "peer", &["name", "zone", "source", "limits"]) {
+    const PEER: [&str; 5] = ["name", "zone", "source", "limits", "max_call"];
+    for (at, table) in reader.tables(root, "peer", &PEER) {
         for key in ["name", "source"] {
             if !table.contains_key(key) {
                 reader.missing(at, "a peer", key);
@@ -172,13 +210,15 @@ fn read_peers(
         let Some(name) = reader.string(table, "name") else {
             continue;
         };
+        places.note(&name.value, name.at);
         refuse_double(reader, &name, "peer", peers.iter().map(|peer| &*peer.name));
         let zone = reader.string(table, "zone");
         let zone = zone.and_then(|zone| named_zone(reader, &zone, &config.zones));
         let mut peer = PeerConfig {
             name: name.value,
             zone,
-            source: texts(reader, table, "source", NETWORK),
+            source: texts(reader, table, "source", NETWORK, places),
+            max_call: max_call(reader, table),
             ..PeerConfig::default()
         };
         if let Some(table) = reader.section(table, "limits", &["calls", "cps"]) {
@@ -253,9 +293,24 @@ fn bounds(reader: &mut Reader<'_>, table: &DeTable<'_>) -> (Option<u32>, Option<
     (calls.map(|n| n.value), cps.map(|n| n.value))
 }
 
-fn texts(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str, what: &str) -> Vec<String> {
+fn max_call(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Duration> {
+    let longest = reader.duration(table, "max_call", SECOND..=DAY);
+    longest.map(|longest| longest.value)
+}
+
+fn texts(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    key: &str,
+    what: &str,
+    places: &mut Places,
+) -> Vec<String> {
     let list = reader.list::<String>(table, key, what).unwrap_or_default();
-    list.into_iter().map(|text| text.value).collect()
+    let texts = list.into_iter().map(|text| {
+        places.note(&text.value, text.at);
+        text.value
+    });
+    texts.collect()
 }
 
 const SECOND: Duration = Duration::from_secs(1);

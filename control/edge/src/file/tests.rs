@@ -6,16 +6,26 @@ use windlass_toml::{Place, Reader};
 
 use super::{Read, read};
 use crate::config::{
-    Algorithm, ClientCertificates, CodeRange, Failover, HashKey, ListenerKind, PingMethod,
-    PoolConfig, Probe, Profile, Protocol, Redirects, RegisterMode, RouteConfig, RouteMatch,
-    RouteTo, TargetConfig, Trust,
+    Algorithm, ClientCertificates, CodeRange, Failover, HashKey, ListenerKind, MediaPolicy,
+    OnMediaError, PingMethod, PoolConfig, Probe, Profile, Protocol, Redirects, RegisterMode,
+    RouteConfig, RouteMatch, RouteTo, SilentSides, TargetConfig, Trust,
 };
 
 const WHOLE: &str = r#"
 [edge]
 domains = ["example.com", "SIP.example.com"]
 max_call = "12h"
+max_call_header = "X-Max-Call"
+state_dir = "state"
+shed_after = "30ms"
+priority = ["112", "110"]
 calls = 2000
+
+[media]
+backend = "local"
+on_error = "bypass"
+silence = "90s"
+silent_sides = "one"
 
 [[zone]]
 name = "public"
@@ -49,7 +59,8 @@ bind = "10.0.0.10:5060"
 
 [[link]]
 zones = ["public", "core"]
-session_timer = { min_se = "2m" }
+anchor_media = false
+session_timer = { min_se = 120, insert = true, interval = "1h" }
 
 [[upstream]]
 name = "pbx"
@@ -144,7 +155,21 @@ fn a_whole_file_is_read() {
     assert_eq!(register.nat_ping, Duration::from_secs(30));
     assert_eq!(register.nat_ping_method, PingMethod::Options);
     assert_eq!(register.max_contacts_per_aor, 3);
-    assert_eq!(config.session_timer.min_se, Duration::from_secs(120));
+    let timer = config.session_timer(1, 0);
+    assert_eq!(timer.min_se, Duration::from_secs(120));
+    assert_eq!((timer.insert, timer.interval.as_secs()), (true, 3600));
+    assert!(!config.anchors(0, 1));
+    assert_eq!(config.max_call_header.as_deref(), Some("X-Max-Call"));
+    let state_dir = PathBuf::from("/etc/windlass/state");
+    assert_eq!(config.state_dir, Some(state_dir));
+    assert_eq!(config.overload.shed_after, Duration::from_millis(30));
+    assert_eq!(config.overload.priority, ["112", "110"]);
+    let policy = MediaPolicy {
+        on_error: OnMediaError::Bypass,
+        silence: Some(Duration::from_secs(90)),
+        silent_sides: SilentSides::One,
+    };
+    assert_eq!(config.media, policy);
     assert_eq!(config.tables.dialogs, 2000);
     assert_eq!(config.max_call, Duration::from_secs(43_200));
     let interfaces: Vec<_> = found.interfaces.iter().map(|name| &*name.value).collect();
@@ -231,9 +256,35 @@ fn each_mistake_is_named_with_its_place() {
             "no zone is called \"publik\"; did you mean \"public\"?",
         ),
         (
-            "min_se = \"2m\"",
+            "min_se = 120",
             "min_se = \"30s\"",
             "`min_se` is \"30s\", expected a time from 90s to 1d, such as \"90s\"",
+        ),
+        (
+            "interval = \"1h\"",
+            "interval = 90",
+            "`interval` of a session timer is shorter than its `min_se`",
+        ),
+        (
+            "silent_sides = \"one\"",
+            "silent_sides = \"caller\"",
+            "`silent_sides` is \"caller\", expected one of both, one",
+        ),
+        (
+            "backend = \"local\"",
+            "backend = [\"udp:127.0.0.1:2223\", \"udp:127.0.0.1:2224\"]",
+            "`backend` names 2 relays; the edge asks one",
+        ),
+        (
+            "backend = \"local\"",
+            "backend = [\"127.0.0.1:2223\"]",
+            "`backend` is \"127.0.0.1:2223\", expected \"local\" or one ng daemon such as \
+             [\"udp:127.0.0.1:2223\"]",
+        ),
+        (
+            "max_call_header = \"X-Max-Call\"",
+            "max_call_header = \"X Max\"",
+            "\"X Max\" is no name of a header",
         ),
         (
             "domains = [\"example.com\"",
@@ -254,6 +305,22 @@ fn each_mistake_is_named_with_its_place() {
 fn streams_and_datagrams_share_an_address() {
     let text = WHOLE.replace("bind = \"192.0.2.10:5061\"", "bind = \"192.0.2.10:5060\"");
     assert_eq!(reading(&text).1, []);
+}
+
+#[test]
+fn another_daemon_may_be_the_backend() {
+    let daemon = "backend = [\"udp:127.0.0.1:2223\"]\nsilence = \"0s\"";
+    let text = WHOLE.replace("backend = \"local\"", daemon);
+    let text = text.replace("silence = \"90s\"\n", "");
+    let (found, problems) = reading(&text);
+    assert_eq!(problems, []);
+    let found = found.unwrap();
+    let ng = "127.0.0.1:2223".parse().unwrap();
+    assert_eq!(
+        (found.config.ng, found.ng.map(|ng| ng.value)),
+        (ng, Some(ng))
+    );
+    assert_eq!(found.config.media.silence, None);
 }
 
 #[test]
@@ -293,6 +360,7 @@ rate = 7
 
 [[peer]]
 name = "carrier"
+max_call = "2h"
 zone = "public"
 source = ["203.0.113.0/29"]
 limits = { calls = 400, cps = 40 }
@@ -365,15 +433,18 @@ calls = 1
 name = "b"
 key = "{user}"
 "#;
-    let (_, problems) = reading(&format!("{WHOLE}{text}"));
-    let told = |what: &str| problems.iter().any(|(_, message)| message.contains(what));
-    for what in [
-        "10.0.0.0/40",
-        "user_agent",
-        "\"who\" is no field",
-        "limit \"b\": neither",
+    let whole = format!("{WHOLE}{text}");
+    let (_, problems) = reading(&whole);
+    for (what, beside) in [
+        ("10.0.0.0/40", "never_ban ="),
+        ("user_agent", "user_agent ="),
+        ("\"who\" is no field", "name = \"a\""),
+        ("limit \"b\": neither", "name = \"b\""),
     ] {
-        assert!(told(what), "{what}: {problems:?}");
+        let before = &whole[..whole.find(beside).unwrap()];
+        let line = before.matches('\n').count() + 1;
+        let told = |(at, message): &(usize, String)| *at == line && message.contains(what);
+        assert!(problems.iter().any(told), "{line}: {what}: {problems:?}");
     }
 }
 

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use windlass_ng::Family;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, SOCKET_ADDRESS, named_zone, refuse_double, set};
+use super::{DAY, SOCKET_ADDRESS, is_host_port, named_zone, refuse_double, set};
 use crate::config::{
-    CertificateConfig, ClientCertificates, Listen, ListenerKind, Profile, Protocol,
+    CertificateConfig, ClientCertificates, Crossing, Listen, ListenerKind, Profile, Protocol,
     ServerVerification, SessionTimer, TlsConfig, Trust, WsConfig, Zone,
 };
 
@@ -222,39 +222,67 @@ pub(super) fn read_links(
     reader: &mut Reader<'_>,
     root: &DeTable<'_>,
     zones: &[Zone],
-    session_timer: &mut SessionTimer,
-) {
-    for (at, table) in reader.tables(root, "link", &["zones", "session_timer"]) {
-        match reader.list::<String>(table, "zones", "the name of a zone") {
-            Some(names) => {
-                for name in &names {
-                    named_zone(reader, name, zones);
-                }
-                if names.len() != 2 {
-                    reader.problem_at(at, "`zones` of a link are two".to_owned());
-                }
+) -> Vec<Crossing> {
+    let mut links: Vec<Crossing> = Vec::new();
+    let keys = ["zones", "session_timer", "anchor_media"];
+    for (at, table) in reader.tables(root, "link", &keys) {
+        let Some(names) = reader.list::<String>(table, "zones", "the name of a zone") else {
+            if !table.contains_key("zones") {
+                reader.missing(at, "a link", "zones");
             }
-            None if !table.contains_key("zones") => reader.missing(at, "a link", "zones"),
-            None => {}
+            continue;
+        };
+        let named = names.iter().map(|name| named_zone(reader, name, zones));
+        let named: Vec<_> = named.collect();
+        if names.len() != 2 {
+            reader.problem_at(at, "`zones` of a link are two".to_owned());
         }
-        if let Some(timer) = reader.section(table, "session_timer", &["min_se"]) {
-            let range = Duration::from_secs(90)..=DAY;
-            set(
-                &mut session_timer.min_se,
-                reader.duration(timer, "min_se", range),
-            );
+        let [Some(from), Some(to)] = named[..] else {
+            continue;
+        };
+        let is_double = |link: &Crossing| link.zones == [from, to] || link.zones == [to, from];
+        if links.iter().any(is_double) {
+            reader.problem_at(at, "these zones have a link already".to_owned());
         }
+        let anchors = reader.flag(table, "anchor_media");
+        links.push(Crossing {
+            zones: [from, to],
+            anchor_media: anchors.is_none_or(|anchors| anchors.value),
+            session_timer: read_session_timer(reader, table),
+        });
     }
+    links
 }
 
-/// `host` or `host:port`.
-fn is_host_port(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
+fn read_session_timer(reader: &mut Reader<'_>, link: &DeTable<'_>) -> SessionTimer {
+    let mut timer = SessionTimer::default();
+    let keys = ["min_se", "insert", "interval"];
+    let Some(table) = reader.section(link, "session_timer", &keys) else {
+        return timer;
     };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
-    port.is_none_or(is_port) && super::is_domain(host)
+    set(&mut timer.min_se, interval(reader, table, "min_se"));
+    set(&mut timer.insert, reader.flag(table, "insert"));
+    let said = interval(reader, table, "interval");
+    if let Some(said) = said.filter(|said| said.value < timer.min_se) {
+        let message = "`interval` of a session timer is shorter than its `min_se`";
+        reader.problem_at(said.at, message.to_owned());
+    } else {
+        set(&mut timer.interval, said);
+    }
+    timer
+}
+
+/// A session interval: a time, or seconds as in SIP. None is shorter than 90 s (RFC 4028 §5).
+fn interval(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<Placed<Duration>> {
+    let is_number = table.get(key)?.get_ref().as_integer().is_some();
+    if !is_number {
+        return reader.duration(table, key, Duration::from_secs(90)..=DAY);
+    }
+    let seconds = reader.number(table, key, 90..=DAY.as_secs())?;
+    Some(Placed {
+        value: Duration::from_secs(seconds.value),
+        at: seconds.at,
+    })
 }
 
 const TRUST: [(&str, Trust); 3] = [

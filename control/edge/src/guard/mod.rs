@@ -5,9 +5,11 @@
 
 pub(crate) mod logs;
 pub(crate) mod settings;
+pub(crate) mod store;
 
 pub(crate) use logs::{Alerted, Finished, Logs};
 pub use settings::{
     AuthFailureLimits, CallLimit, CdrConfig, FingerprintConfig, FloodConfig, MethodPolicy,
     NumberCategory, NumberList, OnBanned, PeerConfig, RateLimit, ScreenConfig, SecurityLogConfig,
 };
+pub(crate) use store::Store;

@@ -14,7 +14,7 @@ use crate::screen::address::{Network, NetworkError};
 use crate::screen::ban::Durations;
 use crate::screen::check::ConfigError;
 use crate::screen::config as rules;
-use crate::screen::fingerprint::Patterns;
+use crate::screen::fingerprint::{Fingerprints, Patterns};
 use crate::screen::flood::Flood;
 use crate::screen::list::List;
 use crate::screen::verdict::{Do, Stage};
@@ -34,6 +34,8 @@ pub struct ScreenConfig {
     pub ban: Option<Duration>,
     /// Length of the first ban on other evidence; it doubles with each. Default 60 s.
     pub unverified_ban: Option<Duration>,
+    /// Of 100: the time of a busy shard that sources get which are not trusted. Default 30.
+    pub untrusted_share: Option<u8>,
     /// Messages of one address that are too many.
     pub flood: FloodConfig,
     /// Software that scans.
@@ -190,6 +192,8 @@ pub struct PeerConfig {
     pub calls: Option<u32>,
     /// Calls a second. `None`: any number.
     pub cps: Option<u32>,
+    /// Longest call. `None`: that of the edge.
+    pub max_call: Option<Duration>,
 }
 
 /// A class of calls (spec §19, `[[limit]]`). More calls at once are refused with 403, more calls a
@@ -206,6 +210,8 @@ pub struct CallLimit {
     pub calls: Option<u32>,
     /// Calls a second. `None`: any number.
     pub cps: Option<u32>,
+    /// Longest call. `None`: that of the edge.
+    pub max_call: Option<Duration>,
 }
 
 /// The security log (spec §16).
@@ -232,6 +238,22 @@ pub struct CdrConfig {
     pub failed: bool,
 }
 
+/// Something that is wrong, and the text in the file that it is about: a name, a network, a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) about: String,
+    pub(crate) text: String,
+}
+
+impl Wrong {
+    fn new(about: &str, text: impl Into<String>) -> Self {
+        Self {
+            about: about.to_owned(),
+            text: text.into(),
+        }
+    }
+}
+
 /// The screen of a configuration; `None` if it has none.
 ///
 /// # Errors
@@ -243,7 +265,7 @@ pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Scr
     };
     let mut wrong = Vec::new();
     let rules = rules_of(config, settings, &mut wrong);
-    wrong.extend(rules.check().iter().map(ToString::to_string));
+    wrong.extend(rules.check().iter().map(ConfigError::told));
     let (categories, lists) = load(settings, &mut wrong);
     if wrong.is_empty() {
         match Screen::new(rules, Arc::new(categories), now) {
@@ -255,64 +277,76 @@ pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Scr
                 }
                 return Ok(Some(Arc::new(screen)));
             }
-            Err(error) => wrong.push(error.to_string()),
+            Err(error) => wrong.push(Wrong::new("", error.to_string())),
         }
     }
+    let texts: Vec<String> = wrong.into_iter().map(|wrong| wrong.text).collect();
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!("screening: {}", wrong.join("; ")),
+        format!("screening: {}", texts.join("; ")),
     ))
 }
 
-/// What is wrong with the settings of the screen, each in a sentence; empty if nothing is. Names
+/// What is wrong with the settings of the screen; empty if nothing is. Names
 /// that are there twice are for the reader of the file, who knows their place.
-pub(crate) fn problems(config: &Config) -> Vec<String> {
+pub(crate) fn problems(config: &Config) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     if let Some(settings) = &config.screen {
         let rules = rules_of(config, settings, &mut wrong);
         let mut errors = rules.check();
         errors.retain(|error| !matches!(error, ConfigError::Twice { .. }));
-        wrong.extend(errors.iter().map(ToString::to_string));
+        wrong.extend(errors.iter().map(ConfigError::told));
         load(settings, &mut wrong);
-        let patterns = crate::screen::fingerprint::Fingerprints::compile(rules.fingerprints);
-        wrong.extend(patterns.err().map(|error| error.to_string()));
+        // One by one, to know which of them it is.
+        for pattern in &settings.fingerprints.user_agent {
+            let alone = Patterns {
+                user_agent: vec![pattern.clone()],
+                ..Patterns::default()
+            };
+            let error = Fingerprints::compile(alone).err();
+            wrong.extend(error.map(|error| Wrong::new(pattern, error.to_string())));
+        }
+        if wrong.is_empty() {
+            let error = Fingerprints::compile(rules.fingerprints).err();
+            wrong.extend(error.map(|error| Wrong::new("", error.to_string())));
+        }
     }
     wrong
 }
 
 /// The files of lists and categories.
-fn load(settings: &ScreenConfig, wrong: &mut Vec<String>) -> (Categories, Vec<(String, List)>) {
+fn load(settings: &ScreenConfig, wrong: &mut Vec<Wrong>) -> (Categories, Vec<(String, List)>) {
     let mut categories = Categories::default();
     let mut lists = Vec::new();
     for category in &settings.categories {
         if let Some((file, text)) = text_of(&category.file, wrong) {
             let added = categories.add(&category.name, &file, &text, false);
-            wrong.extend(added.err().map(|errors| errors.to_string()));
+            wrong.extend(added.err().map(|e| Wrong::new(&file, e.to_string())));
         }
     }
     for list in &settings.lists {
         if let Some((file, text)) = text_of(&list.file, wrong) {
             match List::read(&file, &text, false) {
                 Ok((read, _)) => lists.push((list.name.clone(), read)),
-                Err(errors) => wrong.push(errors.to_string()),
+                Err(errors) => wrong.push(Wrong::new(&file, errors.to_string())),
             }
         }
     }
     (categories, lists)
 }
 
-fn text_of(file: &Path, wrong: &mut Vec<String>) -> Option<(String, String)> {
+fn text_of(file: &Path, wrong: &mut Vec<Wrong>) -> Option<(String, String)> {
     let name = file.display().to_string();
     match std::fs::read_to_string(file) {
         Ok(text) => Some((name, text)),
         Err(error) => {
-            wrong.push(format!("{name}: {error}"));
+            wrong.push(Wrong::new(&name, format!("{name}: {error}")));
             None
         }
     }
 }
 
-fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -> rules::Config {
+fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<Wrong>) -> rules::Config {
     let durations = Durations::default();
     let mut never_ban = networks(&settings.never_ban, wrong);
     let targets = config.upstreams.iter().flat_map(|u| &u.targets);
@@ -352,6 +386,7 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
         },
         ..rules::Config::default()
     };
+    rules.untrusted_share = settings.untrusted_share.unwrap_or(rules.untrusted_share);
     for rate in &settings.rates {
         if let Some(key) = template(&rate.name, &rate.key, wrong) {
             rules.rates.push(rules::Rate {
@@ -375,13 +410,15 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
     for limit in &settings.limits {
         let is_known = |name: &String| settings.categories.iter().any(|c| c.name == *name);
         if let Some(name) = limit.category.as_ref().filter(|name| !is_known(name)) {
-            wrong.push(format!("{:?}: no category is called {name:?}", limit.name));
+            let text = format!("{:?}: no category is called {name:?}", limit.name);
+            wrong.push(Wrong::new(&limit.name, text));
         }
         if let Some(key) = template(&limit.name, &limit.key, wrong) {
             rules.limits.push(Limit {
                 category: limit.category.clone(),
                 calls: limit.calls,
                 cps: limit.cps.map(pace),
+                max_call: limit.max_call,
                 ..Limit::new(&limit.name, key)
             });
         }
@@ -392,7 +429,7 @@ fn rules_of(config: &Config, settings: &ScreenConfig, wrong: &mut Vec<String>) -
     rules
 }
 
-fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String>) {
+fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<Wrong>) {
     let sources = networks(&peer.source, wrong).into_iter();
     rules.peers.push(rules::Peer {
         name: peer.name.clone(),
@@ -409,7 +446,7 @@ fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String
             .collect(),
         users: Vec::new(),
     });
-    if (peer.calls, peer.cps) == (None, None) {
+    if (peer.calls, peer.cps, peer.max_call) == (None, None, None) {
         return;
     }
     if let Some(key) = template(&peer.name, "{peer}", wrong) {
@@ -419,8 +456,25 @@ fn add_peer(peer: &PeerConfig, rules: &mut rules::Config, wrong: &mut Vec<String
             peer: Some(peer.name.clone()),
             calls: peer.calls,
             cps: peer.cps.map(pace),
+            max_call: peer.max_call,
             ..Limit::new(&name, key)
         });
+    }
+}
+
+impl ConfigError {
+    fn told(&self) -> Wrong {
+        let about = match self {
+            Self::Action { zone, .. } | Self::Code { zone, .. } | Self::FloodWindow { zone } => {
+                zone
+            }
+            Self::Limit { name, .. } | Self::Rate { name } | Self::Twice { name, .. } => name,
+            Self::Zone { peer } => peer,
+            Self::Share(_) => "",
+        };
+        // Those of a peer have its name with a word before it.
+        let about = about.strip_prefix("peer ").unwrap_or(about);
+        Wrong::new(about, self.to_string())
     }
 }
 
@@ -428,21 +482,21 @@ fn pace(rate: u32) -> Pace {
     Pace { rate, burst: rate }
 }
 
-fn template(name: &str, text: &str, wrong: &mut Vec<String>) -> Option<Template> {
+fn template(name: &str, text: &str, wrong: &mut Vec<Wrong>) -> Option<Template> {
     let parsed = Template::parse(text);
     parsed
-        .map_err(|error| wrong.push(format!("{name:?}: {error}")))
+        .map_err(|error| wrong.push(Wrong::new(name, format!("{name:?}: {error}"))))
         .ok()
 }
 
-fn networks(texts: &[String], wrong: &mut Vec<String>) -> Vec<Network> {
+fn networks(texts: &[String], wrong: &mut Vec<Wrong>) -> Vec<Network> {
     let mut networks = Vec::new();
     for text in texts {
         match text.parse() {
             Ok(network) => networks.push(network),
             Err(error) => {
                 let error: NetworkError = error;
-                wrong.push(format!("{text:?}: {error}"));
+                wrong.push(Wrong::new(text, format!("{text:?}: {error}")));
             }
         }
     }

@@ -44,6 +44,8 @@ pub(crate) struct Limit {
     pub(crate) calls: Option<u32>,
     /// Calls a second. `None`: any number.
     pub(crate) cps: Option<Pace>,
+    /// Longest call. `None`: any.
+    pub(crate) max_call: Option<Duration>,
     /// 403, 486 or 503. Default 403 for calls at once; calls a second are refused with 503.
     pub(crate) code: u16,
 }
@@ -58,6 +60,7 @@ impl Limit {
             peer: None,
             calls: None,
             cps: None,
+            max_call: None,
             code: 403,
         }
     }
@@ -92,6 +95,7 @@ struct Counts {
 pub(crate) struct Slots {
     counts: Arc<Mutex<Counts>>,
     keys: SmallVec<[Arc<[u8]>; 2]>,
+    longest: Option<Duration>,
 }
 
 impl Limits {
@@ -124,6 +128,7 @@ impl Limits {
         let now = self.nanos(now);
         let mut counts = self.counts.lock();
         let paces = Self::check(&counts, &of, now)?;
+        let longest = of.iter().filter_map(|(limit, _)| limit.max_call).min();
         let mut keys = SmallVec::new();
         for ((limit, key), next) in of.into_iter().zip(paces) {
             // The oldest is forgotten for it, so there is a place.
@@ -138,7 +143,7 @@ impl Limits {
                 keys.push(key);
             }
         }
-        Ok(self.slots(keys))
+        Ok(self.slots(keys, longest))
     }
 
     /// Whether [`Self::admit`] would admit the call now.
@@ -154,7 +159,7 @@ impl Limits {
         for key in &keys {
             *counts.calls.entry(key.clone()).or_default() += 1;
         }
-        self.slots(keys)
+        self.slots(keys, None)
     }
 
     /// Calls at once of one key of a class.
@@ -176,10 +181,11 @@ impl Limits {
         usage
     }
 
-    fn slots(&self, keys: SmallVec<[Arc<[u8]>; 2]>) -> Slots {
+    fn slots(&self, keys: SmallVec<[Arc<[u8]>; 2]>, longest: Option<Duration>) -> Slots {
         Slots {
             counts: self.counts.clone(),
             keys,
+            longest,
         }
     }
 
@@ -242,6 +248,11 @@ impl Slots {
     /// For the state that outlives the process, and for [`Limits::restore`].
     pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
         self.keys.iter().map(|key| &key[..])
+    }
+
+    /// What the call may take at most, by its classes.
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        self.longest
     }
 
     /// The classes that the call is in, by name.

@@ -220,3 +220,15 @@ fn is_type(bytes: &[u8], value: Span, wanted: &[u8]) -> bool {
     let text = cursor.take_while(|b| b != b';').trim(bytes);
     text.of(bytes).eq_ignore_ascii_case(wanted)
 }
+
+/// Whether an SDP says that media does not go both ways, as that of a party that holds (RFC 3264
+/// §8.4).
+pub(crate) fn holds(sdp: &[u8]) -> bool {
+    let lines = sdp.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.into_iter().any(|line| {
+        matches!(
+            line,
+            b"a=inactive" | b"a=sendonly" | b"a=recvonly" | b"c=IN IP4 0.0.0.0" | b"c=IN IP6 ::"
+        )
+    })
+}

@@ -18,6 +18,8 @@ pub(super) struct Outgoing<'a> {
     /// Record-Route it: the socket it came by and the dialog number in the cookie.
     pub(super) record: Option<(u16, u64)>,
     pub(super) registering: Option<&'a Registering>,
+    /// Rows that are added at the end.
+    pub(super) rows: &'a str,
     pub(super) sdp: Option<(Span, &'a [u8])>,
 }
 
@@ -121,6 +123,7 @@ impl Proxy {
             out.route.strip,
             &mut splices,
         );
+        splices.insert(parsed.headers_end, &[out.rows.as_bytes()]);
         replace_sdp(message, out.sdp, &mut splices);
         let packet = splices.render(bytes, parsed.body.to());
         self.scratch.splices = splices;
@@ -171,11 +174,12 @@ impl Proxy {
         }
     }
 
-    /// A response without our Via. A 503 of the upstream speaks of the upstream, not of us, and
+    /// A response without our Via, with more rows. A 503 of the upstream speaks of the upstream, not of us, and
     /// becomes 500 (RFC 3261 §16.7 step 6).
     pub(super) fn compose_response(
         &mut self,
         message: &Message,
+        rows: &str,
         sdp: Option<(Span, &[u8])>,
     ) -> Vec<u8> {
         let mut splices = std::mem::take(&mut self.scratch.splices);
@@ -198,6 +202,7 @@ impl Proxy {
         if message.method() == Method::Register {
             self.restore_contacts(message, &mut splices);
         }
+        splices.insert(parsed.headers_end, &[rows.as_bytes()]);
         replace_sdp(message, sdp, &mut splices);
         let packet = splices.render(&message.bytes, parsed.body.to());
         self.scratch.splices = splices;

@@ -16,7 +16,7 @@ use crate::message::digest::Digest;
 use crate::message::{HeaderId, Message, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
 use crate::screen::fingerprint::header_order;
-use crate::screen::standing::Bond;
+use crate::screen::standing::{Bond, Level};
 use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
 use crate::side::Side;
 use crate::stats::DropReason;
@@ -67,6 +67,17 @@ impl Proxy {
             zone: u16::try_from(self.zone_of(source)).unwrap_or(u16::MAX),
             protocol: protocol.via(),
             is_stream: protocol.is_stream(),
+        }
+    }
+
+    /// How much a sender is believed, for the order in which a busy shard reads. Without a screen all
+    /// are equal.
+    pub(crate) fn level_of(&self, source: Flow, now: Instant) -> Level {
+        match &self.guard {
+            Some(guard) if !self.is_known(self.zone_of(source)) => {
+                guard.screen.level(source.peer, now)
+            }
+            _ => Level::Trusted,
         }
     }
 
@@ -207,7 +218,7 @@ impl Proxy {
                     extra.push_str(&format!("Allow: {}\r\n", methods.join(", ")));
                 }
                 let answer = (refusal.code, refusal.reason);
-                self.reply_stateless(source, message, answer, extra.as_bytes());
+                self.refuse_screened(now, source, message, answer, extra.as_bytes());
                 return None;
             }
             screen::Action::Fake200 => self.fake(source, message),
@@ -334,10 +345,16 @@ impl Proxy {
 
     /// The call that an admitted INVITE opened keeps its places until it is over.
     pub(super) fn keep_admitted(&mut self, dialog: u64, admitted: Admitted) {
-        if let Some(dialog) = self.dialogs.get_mut(&dialog) {
-            dialog.slots = admitted.slots;
-            dialog.user = admitted.user;
-            dialog.peer = admitted.peer;
+        let Some(call) = self.dialogs.get_mut(&dialog) else {
+            return;
+        };
+        let longest = admitted.slots.as_ref().and_then(Slots::longest);
+        call.slots = admitted.slots;
+        call.user = admitted.user;
+        call.peer = admitted.peer;
+        if let Some(longest) = longest {
+            call.shorten(longest);
+            self.schedule_dialog(dialog);
         }
     }
 
@@ -402,6 +419,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
         code: *code,
         reason: reason.to_vec(),
         ended_by: dialog.ended_by.unwrap_or_default(),
+        q850: dialog.ended.as_ref().map(|ended| ended.q850),
         ..Cdr::default()
     };
     Finished {

@@ -8,7 +8,7 @@ use windlass_ng::Family;
 use super::forward::Outgoing;
 use super::transit::Branch;
 use super::{Action, Proxy};
-use crate::config::Zone;
+use crate::config::{OnMediaError, Zone};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Busy, Job, Plan, Query};
 use crate::dialog::{Dialog, Party};
@@ -27,6 +27,9 @@ impl Proxy {
         token: u64,
         result: Result<MediaReply, MediaError>,
     ) {
+        if self.on_media_heard(now, token, &result) {
+            return;
+        }
         let Some(id) = self.media_tokens.remove(&token) else {
             return;
         };
@@ -58,12 +61,16 @@ impl Proxy {
                 Stats::add(&self.stats.media_failures);
                 tracing::warn!(%error, "media relay failed");
                 // RFC 3261 §21.4.26: the same session would be refused elsewhere, too.
-                let is_of_offer = |query: Query| query.command == MediaCommand::Offer;
-                let refusal = match error.is_failover() || !query.is_some_and(is_of_offer) {
+                let is_offer = query.is_some_and(|query| query.command == MediaCommand::Offer);
+                let refusal = match error.is_failover() || !is_offer {
                     true => (503, "Media Unavailable"),
                     false => (488, "Not Acceptable Here"),
                 };
-                if query.is_some() {
+                let may_bypass = self.config.media.on_error == OnMediaError::Bypass;
+                if may_bypass && is_offer && error.is_failover() {
+                    dialog.media.bypass();
+                    self.finish(now, job, None);
+                } else if query.is_some() {
                     self.fail(now, id, job, refusal);
                 }
             }
@@ -94,7 +101,7 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(job, Job::Delete | Job::Restore(_))
+            || matches!(job, Job::Delete | Job::Leave { .. } | Job::Restore(_))
         {
             dialog.media.queue.push_back(job);
         } else {
@@ -125,11 +132,17 @@ impl Proxy {
                 self.delete(id);
                 return;
             }
+            Job::Leave { tag } => {
+                let from_tag = text(tag);
+                self.delete_branch(id, job, from_tag);
+                return;
+            }
             Job::Restore(_) => {
                 self.restore(id, job);
                 return;
             }
         };
+        let plan = self.plan_of(id, plan);
         let passes = matches!(plan, Plan::Pass | Plan::Known(..));
         if passes
             && completes(&job)
@@ -140,8 +153,35 @@ impl Proxy {
         match plan {
             Plan::Pass => self.finish(now, job, None),
             Plan::Known(span, sdp) => self.finish(now, job, Some((span, sdp))),
-            Plan::Sealed => self.fail(now, id, job, (493, "Undecipherable")),
+            Plan::Sealed(_) => self.fail(now, id, job, (493, "Undecipherable")),
             Plan::Ask(query) => self.ask(id, job, query),
+        }
+    }
+
+    /// What becomes of a message of the call: where the relay does not stand between the parties,
+    /// SDP passes.
+    pub(super) fn plan_of(&mut self, id: u64, plan: Plan) -> Plan {
+        let command = match &plan {
+            Plan::Pass | Plan::Known(..) => return plan,
+            Plan::Ask(query) => query.command,
+            Plan::Sealed(command) => *command,
+        };
+        let is_offer = command == MediaCommand::Offer;
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return plan;
+        };
+        let [from, to] = [Side::Caller, Side::Callee].map(|side| dialog.party(side).zone);
+        let may_bypass = self.config.media.on_error == OnMediaError::Bypass;
+        if !self.config.anchors(from, to) {
+            return Plan::Pass;
+        }
+        if is_offer && may_bypass && matches!(plan, Plan::Sealed(_)) {
+            dialog.media.bypass();
+            return Plan::Pass;
+        }
+        match dialog.media.is_bypassed() && !is_offer {
+            true => Plan::Pass,
+            false => plan,
         }
     }
 
@@ -159,7 +199,7 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete | Job::Restore(_) => None,
+            Job::Delete | Job::Leave { .. } | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
@@ -225,22 +265,34 @@ impl Proxy {
             job: Job::Delete,
             query: None,
         });
-        let request = MediaRequest {
-            command: MediaCommand::Delete,
-            call_id: dialog.media_id.clone(),
-            from_tag: text(&dialog.caller_tag),
-            to_tag: None,
-            sdp: None,
-            received_from: None,
-            direction: None,
-            address_family: None,
-            flags: Vec::new(),
+        let mut request = MediaRequest::bare(
+            MediaCommand::Delete,
+            &dialog.media_id,
+            text(&dialog.caller_tag),
+        );
+        if !dialog.answered {
             // Without an answer no packets for the call are in flight.
-            extra: match dialog.answered {
-                true => Vec::new(),
-                false => vec![("delete-delay".to_owned(), "0".to_owned())],
-            },
+            request.extra = vec![("delete-delay".to_owned(), "0".to_owned())];
+        }
+        self.media_tokens.insert(token, id);
+        self.actions.push_back(Action::Media {
+            token,
+            request: Box::new(request),
+        });
+    }
+
+    /// The relay forgets one callee of several.
+    fn delete_branch(&mut self, id: u64, job: Job, from_tag: String) {
+        let token = self.unique();
+        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
         };
+        dialog.media.busy = Some(Busy {
+            token,
+            job,
+            query: None,
+        });
+        let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
         self.media_tokens.insert(token, id);
         self.actions.push_back(Action::Media {
             token,
@@ -314,7 +366,7 @@ impl Proxy {
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete | Job::Restore(_) => {}
+            Job::Delete | Job::Leave { .. } | Job::Restore(_) => {}
         }
     }
 
@@ -332,10 +384,17 @@ impl Proxy {
                         .get(&d)
                         .is_some_and(|d| d.media.last_was_answer())
                 });
-            transit.offered = sdp.is_some() && !answering;
+            let dialog = transit.dialog.and_then(|d| self.dialogs.get(&d));
+            let is_bypassed = dialog.is_some_and(|dialog| dialog.media.is_bypassed());
+            transit.offered = (sdp.is_some() || is_bypassed) && !answering;
             let forms = method.forms_dialog() && transit.request.to_tag().is_none();
             let record = forms.then(|| (transit.source.listener, transit.dialog.unwrap_or(id)));
             let loop_hash = self.loop_hash(&transit.request);
+            let zone = self.zone_of(transit.source);
+            let timer = self.config.session_timer(zone, transit.route.zone);
+            transit.session = timer.ask(&transit.request);
+            let mut rows = String::new();
+            timer.request_rows(&transit.request, transit.session, &mut rows);
             let packet: Packet = self
                 .compose_request(&Outgoing {
                     message: &transit.request,
@@ -348,6 +407,7 @@ impl Proxy {
                     },
                     record,
                     registering: transit.registering.as_deref(),
+                    rows: &rows,
                     sdp,
                 })
                 .into();
@@ -375,7 +435,7 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. } | Job::Delete | Job::Restore(_) => {
+            Job::Ack { .. } | Job::Delete | Job::Leave { .. } | Job::Restore(_) => {
                 self.stats.drop_for(DropReason::Media)
             }
             Job::Response { response, .. } if response.parsed.status() < 200 => {
@@ -498,7 +558,7 @@ fn completes(job: &Job) -> bool {
             changes && (200..300).contains(&response.parsed.status())
         }
         Job::Ack { .. } => true,
-        Job::Request { .. } | Job::Delete | Job::Restore(_) => false,
+        Job::Request { .. } | Job::Delete | Job::Leave { .. } | Job::Restore(_) => false,
     }
 }
 

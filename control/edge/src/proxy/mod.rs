@@ -15,12 +15,16 @@ mod guard;
 mod lookup;
 mod media;
 mod memory;
+mod overload;
 mod probe;
+mod refused;
 mod register;
 mod request;
 mod response;
 mod route;
 mod routing;
+mod session;
+mod silence;
 mod teardown;
 mod timeout;
 mod transit;
@@ -111,6 +115,8 @@ pub(crate) struct Proxy {
     /// BYEs of our own.
     own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
+    /// Calls whose silence the relay is asked about, by the token of the question.
+    questions: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
     actions: VecDeque<Action>,
     draining: bool,
@@ -123,6 +129,9 @@ pub(crate) struct Proxy {
     unacknowledged: HashMap<IpAddr, usize, foldhash::quality::RandomState>,
     scratch: Scratch,
     guard: Option<guard::Guard>,
+    shedding: overload::Shedding,
+    /// INVITEs that the screen refused.
+    refused: HashMap<u64, refused::Refused, foldhash::fast::RandomState>,
 }
 
 type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
@@ -156,7 +165,10 @@ const RESPONSE: u64 = 2;
 enum Timed {
     Dialog(u64),
     Own(u64),
+    Refused(u64),
     Transit(u64),
+    /// The media of a call.
+    Watch(u64),
 }
 
 /// Buffers that are reused from message to message.
@@ -211,6 +223,7 @@ impl Proxy {
             by_call: HashMap::default(),
             own: HashMap::default(),
             media_tokens: HashMap::default(),
+            questions: HashMap::default(),
             timers: BinaryHeap::new(),
             actions: VecDeque::new(),
             draining: false,
@@ -221,6 +234,8 @@ impl Proxy {
             unacknowledged: HashMap::default(),
             scratch: Scratch::default(),
             guard: None,
+            shedding: overload::Shedding::default(),
+            refused: HashMap::default(),
         };
         proxy.learn_configured();
         proxy.configure_lookups();

@@ -33,6 +33,11 @@ impl Proxy {
         let opens = found.is_none() && !matches!(method, Method::Ack | Method::Cancel);
         let fresh_key: Option<Box<[u8]>> = opens.then(|| key[..].into());
         self.scratch.key = key;
+        if let Some(id) = found
+            && self.on_refused_repeat(now, id, source, message)
+        {
+            return;
+        }
         match (method, found, fresh_key) {
             (Method::Ack, Some(id), _) => {
                 let timers = self.config.timers;
@@ -76,6 +81,11 @@ impl Proxy {
         self.repair_strict_route(message);
         if let Err((refusal, extra)) = self.check(message) {
             self.reply_stateless(source, message, refusal, &extra);
+            return;
+        }
+        if let Some(retry_after) = self.shed(message) {
+            let refusal = (503, "Service Unavailable");
+            self.reply_stateless(source, message, refusal, retry_after.as_bytes());
             return;
         }
         let set = self.route_set(message);
@@ -150,7 +160,7 @@ impl Proxy {
             self.reply_stateless(source, message, answer, b"");
             return;
         }
-        if let Some(min_se) = self.too_short(message) {
+        if let Some(min_se) = self.too_short(message, (zone, route.zone)) {
             self.reply_stateless(
                 source,
                 message,
@@ -233,6 +243,7 @@ impl Proxy {
                 side,
                 initial: opens_call,
                 offered: false,
+                session: None,
                 cancelled: None,
                 is_ended: false,
                 give_up: None,
@@ -417,7 +428,7 @@ impl Proxy {
             target: Box::default(),
             routes: Vec::new(),
         };
-        let expires = now + self.config.max_call;
+        let expires = now + self.longest_call(invite, trusted);
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
         if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
             let live = |t: &Transit| t.server.is_open();
@@ -575,6 +586,7 @@ impl Proxy {
             },
             record: None,
             registering: None,
+            rows: "",
             sdp,
         });
         self.send(route.to, packet.into());
@@ -607,7 +619,7 @@ impl Proxy {
     /// Destination of the responses to a request: its connection, or of a datagram by RFC 3581 if the
     /// request asks for it, comes from behind a NAT or from strangers, else the port of its sent-by
     /// (RFC 3261 §18.2.2).
-    fn reply_target(&self, request: &Message, source: Flow) -> Flow {
+    pub(super) fn reply_target(&self, request: &Message, source: Flow) -> Flow {
         let via = &request.parsed.via;
         let from_there = self.protocol_of(source.listener).is_stream()
             || via.rport.is_some()

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::register::PING;
 use super::route::is_unroutable;
+use super::session::response_rows;
 use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::{Job, Plan};
@@ -154,8 +155,8 @@ impl Proxy {
             &mut self.scratch.key,
         );
         let is_known = self.is_known(self.zone_of(source));
-        let id = self.by_call.get(&self.scratch.key[..]);
-        let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(id)) else {
+        let id = self.by_call.get(&self.scratch.key[..]).copied();
+        let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(&id)) else {
             return false;
         };
         // Whoever is neither the upstream nor a party of the call has nothing to answer.
@@ -172,6 +173,10 @@ impl Proxy {
         let plan = dialog
             .media
             .plan_response(message, true, |parts| key.hash(parts.iter().copied()));
+        let plan = match id {
+            Some(id) => self.plan_of(id, plan),
+            None => plan,
+        };
         let sdp = match &plan {
             Plan::Pass => None,
             Plan::Known(span, sdp) => Some((*span, &sdp[..])),
@@ -180,7 +185,7 @@ impl Proxy {
         let Some(listener) = self.listener_toward(zone, hop, incoming) else {
             return false;
         };
-        let packet = self.compose_response(message, sdp);
+        let packet = self.compose_response(message, "", sdp);
         let flow = Flow {
             listener,
             peer: target,
@@ -236,6 +241,7 @@ impl Proxy {
         let routes = Some(self.routes_beyond(message));
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
         let changes_session = matches!(method, Method::Invite | Method::Update);
+        let filled = transit.session.and_then(|asked| asked.fills(message));
         let mut confirmed = None;
         if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
@@ -258,6 +264,9 @@ impl Proxy {
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
                 dialog.learn(side, &transit.request, transit.source, None, None);
             }
+            if initial && ok {
+                dialog.accept(message.to_tag().unwrap_or_default());
+            }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
                 confirmed = Some(d);
@@ -269,10 +278,15 @@ impl Proxy {
         }
         if let Some(dialog) = confirmed {
             self.hold_flows(dialog);
+            self.watch_media(now, dialog);
         }
         if ok && changes_session {
-            self.follow_session_timer(now, dialog_id, message);
+            self.follow_session_timer(now, dialog_id, message, filled);
         }
+        let left: Box<[u8]> = match side {
+            Side::Caller => message.to_tag().unwrap_or_default().into(),
+            Side::Callee => message.sender_tag().into(),
+        };
         let response = Message {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
@@ -289,15 +303,27 @@ impl Proxy {
         if initial && status >= 300 {
             self.end_failed_call(now, id);
         } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
-            let by = match side {
-                Side::Caller => EndedBy::Caller,
-                Side::Callee => EndedBy::Callee,
-            };
-            if let Some(dialog) = dialog_id.and_then(|d| self.dialogs.get_mut(&d)) {
-                dialog.ended_by.get_or_insert(by);
-            }
-            self.end_dialog(now, dialog_id);
+            self.leave(now, dialog_id, side, &left);
         }
+    }
+
+    /// A BYE of `side` was answered in the dialog with the callee of this tag. The call goes on if
+    /// another callee has accepted it as well (a fork, RFC 3261 §13.2.2.4).
+    fn leave(&mut self, now: Instant, dialog_id: Option<u64>, side: Side, tag: &[u8]) {
+        let Some((id, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?)))
+        else {
+            return;
+        };
+        if dialog.leave(tag) {
+            self.run(now, Some(id), Job::Leave { tag: tag.into() });
+            return;
+        }
+        let by = match side {
+            Side::Caller => EndedBy::Caller,
+            Side::Callee => EndedBy::Callee,
+        };
+        dialog.ended_by.get_or_insert(by);
+        self.end_dialog(now, Some(id));
     }
 
     pub(super) fn forward_response(
@@ -315,7 +341,9 @@ impl Proxy {
             503 => 500,
             other => other,
         };
-        let packet: Packet = self.compose_response(response, sdp).into();
+        let session = self.transits.get(&id).and_then(|t| t.session);
+        let rows = response_rows(session.and_then(|asked| asked.fills(response)));
+        let packet: Packet = self.compose_response(response, &rows, sdp).into();
         self.answer(now, id, status, packet);
     }
 
@@ -327,7 +355,7 @@ impl Proxy {
         let tag = Some(transit.own_tag.as_str());
         let by = match answer.0 {
             408 => EndedBy::Timeout,
-            _ => EndedBy::Callee,
+            _ => EndedBy::Screen,
         };
         let packet = build::response(&transit.request, transit.source.peer, answer, tag, extra);
         self.note_outcome(id, answer.0, answer.1.as_bytes(), by);

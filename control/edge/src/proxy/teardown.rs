@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Proxy, Timed};
 use crate::dialog::{Dialog, Ended, State};
 use crate::limits;
-use crate::message::span::number;
-use crate::message::{HeaderId, Message, Method, NameAddr, Uri, values};
+use crate::message::{HeaderId, Message, NameAddr, Uri, values};
 use crate::record::cdr::EndedBy;
 use crate::side::Side;
 use crate::stats::Stats;
@@ -141,9 +140,13 @@ impl Proxy {
             .chars()
             .filter(|c| !matches!(c, '"' | '\\') && !c.is_control())
             .collect();
-        let reason = format!("Reason: SIP;cause={cause};text=\"{text}\"\r\n").into_bytes();
+        let q850 = q850_of(cause);
+        let reason =
+            format!("Reason: SIP;cause={cause};text=\"{text}\"\r\nReason: Q.850;cause={q850}\r\n");
+        let reason = reason.into_bytes();
         let confirmed = dialog.state == State::Confirmed;
         dialog.ended = Some(Ended {
+            q850,
             reason: reason.clone().into(),
             caller_waits: confirmed && !dialog.acknowledged,
         });
@@ -343,47 +346,25 @@ impl Proxy {
         }
         routes
     }
+}
 
-    /// The Min-SE row of a 422 for a request whose session timer is too short (RFC 4028 §8.1).
-    pub(super) fn too_short(&self, message: &Message) -> Option<Vec<u8>> {
-        if !matches!(message.method(), Method::Invite | Method::Update) {
-            return None;
-        }
-        // Without the extension its sender would not understand the answer.
-        let asked =
-            session_expires(message).filter(|_| message.lists(HeaderId::Supported, "timer"))?;
-        let least = self.config.session_timer.min_se;
-        let row = || format!("Min-SE: {}\r\n", least.as_secs()).into_bytes();
-        (asked < least).then(row)
-    }
-
-    /// A call ends some time after the refresh that its parties agreed on did not come.
-    pub(super) fn follow_session_timer(&mut self, now: Instant, id: Option<u64>, ok: &Message) {
-        let Some((id, dialog)) = id.and_then(|id| Some((id, self.dialogs.get_mut(&id)?))) else {
-            return;
-        };
-        if dialog.state != State::Confirmed {
-            return;
-        }
-        let term = session_expires(ok).and_then(|se| now.checked_add(se + limits::SESSION_GRACE));
-        let expires = term.map_or(dialog.end_by, |at| at.min(dialog.end_by));
-        if expires != dialog.expires {
-            dialog.expires = expires;
-            self.schedule_dialog(id);
-        }
+/// The cause for the telephone network (Q.850, as RFC 3398 §8.2.6 and RFC 6432 map them).
+fn q850_of(cause: u16) -> u8 {
+    match cause {
+        200 => 16,
+        402 | 403 | 603 => 21,
+        404 => 1,
+        408 | 504 => 102,
+        480 => 18,
+        486 | 600 => 17,
+        503 => 41,
+        _ => 31,
     }
 }
 
 fn dialog_waits(dialog: Option<&Dialog>) -> bool {
     let ended = dialog.and_then(|dialog| dialog.ended.as_ref());
     ended.is_some_and(|ended| ended.caller_waits)
-}
-
-/// The seconds of a Session-Expires.
-fn session_expires(message: &Message) -> Option<Duration> {
-    let value = message.value(HeaderId::SessionExpires)?;
-    let digits = value.split(|b| *b == b';').next()?.trim_ascii();
-    Some(Duration::from_secs(number(digits, u32::MAX.into())?))
 }
 
 impl From<State> for CallState {

@@ -1,12 +1,16 @@
 //! The core in virtual time: a caller, the upstream and a relay that marks every SDP it touches.
 
 mod calls;
+mod carriers;
 mod checks;
 mod failover;
 mod guard;
 mod media;
+mod overload;
 mod pools;
 mod registrations;
+mod sessions;
+mod silence;
 mod strangers;
 mod teardown;
 mod torture;
@@ -81,6 +85,8 @@ pub(super) struct World {
     /// The relay does not answer by itself; its questions wait here.
     pub(super) hold: Option<Vec<u64>>,
     pub(super) refuse: bool,
+    /// When the relay heard the parties, for a query; `None`: it does not know the call.
+    pub(super) heard: Option<Vec<(String, u64)>>,
     pub(super) alerts: Vec<Alerted>,
     pub(super) records: Vec<Finished>,
     /// Names that were asked for.
@@ -124,6 +130,7 @@ impl World {
             uses: Vec::new(),
             hold: None,
             refuse: false,
+            heard: Some(Vec::new()),
             lookups: Vec::new(),
         }
     }
@@ -197,6 +204,7 @@ impl World {
                         MediaCommand::Offer => "offer",
                         MediaCommand::Answer => "answer",
                         MediaCommand::Delete => "delete",
+                        MediaCommand::Query => "query",
                     };
                     let to = request.to_tag.clone().unwrap_or_default();
                     self.relay.push(format!("{name} {}>{to}", request.from_tag));
@@ -207,12 +215,19 @@ impl World {
                     self.requests.push(*request);
                     if let Some(held) = &mut self.hold {
                         held.push(token);
+                    } else if self.requests.last().unwrap().command == MediaCommand::Query {
+                        let heard = self.heard.clone().map(|last_packets| MediaReply {
+                            last_packets,
+                            ..MediaReply::default()
+                        });
+                        let unknown = || MediaError::Refused("Unknown call-id".to_owned());
+                        let answer = heard.ok_or_else(unknown);
+                        self.proxy.handle_media(self.now, token, answer);
                     } else if self.refuse {
                         self.proxy
                             .handle_media(self.now, token, Err(MediaError::Timeout));
                     } else {
-                        self.proxy
-                            .handle_media(self.now, token, Ok(MediaReply { sdp }));
+                        self.proxy.handle_media(self.now, token, Ok(sdp_reply(sdp)));
                     }
                 }
             }
@@ -234,11 +249,20 @@ impl World {
         assert!(self.proxy.uses.is_empty());
         assert!(self.proxy.by_branch.is_empty());
         assert!(self.proxy.own.is_empty());
+        assert!(self.proxy.questions.is_empty());
+        assert!(self.proxy.refused.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
         assert!(self.proxy.waiting.is_empty());
         for target in self.proxy.routing.pools.targets() {
             assert_eq!(target.live().calls(), 0, "{}", target.uri);
         }
+    }
+}
+
+fn sdp_reply(sdp: Vec<u8>) -> MediaReply {
+    MediaReply {
+        sdp,
+        ..MediaReply::default()
     }
 }
 

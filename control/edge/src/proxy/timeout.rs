@@ -46,6 +46,8 @@ impl Proxy {
                 }
                 Timed::Dialog(id) => self.on_dialog_timeout(now, id),
                 Timed::Own(id) => self.on_own_timeout(now, id),
+                Timed::Refused(id) => self.on_refused_timeout(now, id),
+                Timed::Watch(id) => self.on_watch_timeout(now, id),
             }
         }
         self.publish_gauges();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Registering;
+use super::session::Asked;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
@@ -48,6 +49,8 @@ pub(crate) struct Transit {
     pub(crate) initial: bool,
     /// The request carried an SDP offer that the relay accepted.
     pub(crate) offered: bool,
+    /// What its 2xx gets for its session timer.
+    pub(super) session: Option<Asked>,
     /// A CANCEL came; these Reason rows go with ours.
     pub(crate) cancelled: Option<Vec<u8>>,
     /// The edge ended its call before it was answered.

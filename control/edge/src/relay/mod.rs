@@ -18,8 +18,10 @@ pub enum MediaCommand {
     Offer,
     /// The SDP answers the last offer.
     Answer,
-    /// The call is over.
+    /// The call is over; of a callee, its branch of the call.
     Delete,
+    /// When media last came. It may overtake other requests of its call.
+    Query,
 }
 
 /// One request to the relay, independent of its encoding.
@@ -30,7 +32,7 @@ pub struct MediaRequest {
     pub command: MediaCommand,
     /// Call-ID.
     pub call_id: String,
-    /// Tag of the offerer; of the caller in a delete.
+    /// Tag of the offerer; of the caller in a delete, or of one callee of several. Empty in a query.
     pub from_tag: String,
     /// Tag of the answerer, once known.
     pub to_tag: Option<String>,
@@ -59,11 +61,32 @@ impl fmt::Debug for MediaRequest {
     }
 }
 
-/// Reply of the relay: the SDP to forward; empty for a delete.
+impl MediaRequest {
+    /// A request that carries no SDP.
+    pub(crate) fn bare(command: MediaCommand, call_id: &str, from_tag: String) -> Self {
+        Self {
+            command,
+            call_id: call_id.to_owned(),
+            from_tag,
+            to_tag: None,
+            sdp: None,
+            received_from: None,
+            direction: None,
+            address_family: None,
+            flags: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// Reply of the relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaReply {
-    /// The rewritten SDP.
+    /// The rewritten SDP of an offer or answer.
     pub sdp: Vec<u8>,
+    /// For a query: the tag of each party, and when media last came from it, by the clock of the
+    /// relay, in seconds.
+    pub last_packets: Vec<(String, u64)>,
 }
 
 /// Reasons why the relay did not serve a request.
@@ -95,7 +118,7 @@ impl MediaError {
 pub type MediaFuture = Pin<Box<dyn Future<Output = Result<MediaReply, MediaError>> + Send>>;
 
 /// A media relay. The edge keeps the requests of one call in order: it never sends the next before
-/// the last was answered.
+/// the last was answered, but for queries.
 pub trait MediaRelay: Send + Sync + 'static {
     /// Starts one request.
     fn request(&self, request: MediaRequest) -> MediaFuture;

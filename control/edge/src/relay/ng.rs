@@ -40,6 +40,7 @@ impl MediaRelay for NgRelay {
             let sdp = reply.get("sdp").and_then(Value::as_bytes);
             Ok(MediaReply {
                 sdp: sdp.unwrap_or_default().to_vec(),
+                last_packets: last_packets(&reply),
             })
         })
     }
@@ -58,6 +59,26 @@ impl From<ClientError> for MediaError {
     }
 }
 
+/// When each party was last heard, in a reply to `query` (spec ng-protocol §12).
+fn last_packets(reply: &Dict) -> Vec<(String, u64)> {
+    let tags = reply.get("tags").and_then(Value::as_dict);
+    let heard = tags.into_iter().flat_map(Dict::iter).map(|(tag, party)| {
+        let of = |value: &Value, key: &str| value.as_dict().and_then(|dict| dict.get(key)).cloned();
+        let medias = of(party, "medias").unwrap_or_else(|| list([]));
+        let streams = medias.as_list().unwrap_or_default().iter();
+        let streams = streams.filter_map(|media| of(media, "streams"));
+        let last = streams.flat_map(|streams| {
+            let times = streams.as_list().unwrap_or_default().iter();
+            let times = times.filter_map(|stream| of(stream, "last packet")?.as_int());
+            times.collect::<Vec<_>>()
+        });
+        let last = last.max().unwrap_or(0);
+        let tag = String::from_utf8_lossy(tag).into_owned();
+        (tag, u64::try_from(last).unwrap_or(0))
+    });
+    heard.collect()
+}
+
 /// Spec ng-protocol §6. A delete names the caller: with that tag, the call ends with all its
 /// branches.
 fn dict(request: MediaRequest) -> Dict {
@@ -65,11 +86,16 @@ fn dict(request: MediaRequest) -> Dict {
         MediaCommand::Offer => "offer",
         MediaCommand::Answer => "answer",
         MediaCommand::Delete => "delete",
+        MediaCommand::Query => "query",
     };
     let mut dict = Dict::new()
         .with("command", command)
-        .with("call-id", request.call_id)
-        .with("from-tag", request.from_tag);
+        .with("call-id", request.call_id);
+    if request.command == MediaCommand::Query {
+        // Of all parties.
+        return dict;
+    }
+    dict.push("from-tag", request.from_tag);
     if request.command != MediaCommand::Delete {
         dict = dict
             .with_some("to-tag", request.to_tag)
@@ -174,10 +200,33 @@ mod tests {
         asked.await.unwrap()
     }
 
+    #[test]
+    fn query_tells_when_each_party_was_last_heard() {
+        let query = MediaRequest::bare(MediaCommand::Query, "c", String::new());
+        let expected = Dict::new().with("command", "query").with("call-id", "c");
+        assert_eq!(dict(query), expected);
+        let media = |times: &[i64]| {
+            let stream = |time: &i64| Value::from(Dict::new().with("last packet", *time));
+            let streams = Value::List(times.iter().map(stream).collect());
+            Value::from(Dict::new().with("streams", streams))
+        };
+        let party = |medias: Vec<Value>| Dict::new().with("medias", Value::List(medias));
+        let tags = Dict::new()
+            .with("a", party(vec![media(&[7, 9]), media(&[8])]))
+            .with("b", party(Vec::new()));
+        let reply = Dict::new().with("tags", tags);
+        let heard = [("a".to_owned(), 9), ("b".to_owned(), 0)];
+        assert_eq!(last_packets(&reply), heard);
+    }
+
     #[tokio::test]
     async fn replies_are_sdp_or_errors_that_say_whether_to_ask_another() {
         let sdp = replied(b"d7:createdi5e6:result2:ok3:sdp1:xe").await;
-        assert_eq!(sdp, Ok(MediaReply { sdp: b"x".to_vec() }));
+        let expected = MediaReply {
+            sdp: b"x".to_vec(),
+            ..MediaReply::default()
+        };
+        assert_eq!(sdp, Ok(expected));
         let full = replied(b"d12:error-reason16:Ran out of ports6:result5:errore").await;
         assert_eq!(full, Err(MediaError::Full("Ran out of ports".into())));
         let refused = replied(b"d12:error-reason2:no6:result5:errore").await;

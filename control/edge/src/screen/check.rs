@@ -54,8 +54,8 @@ impl Config {
         for limit in &self.limits {
             let reason = if limit.name.contains('\0') {
                 "its name has a NUL"
-            } else if limit.calls.is_none() && limit.cps.is_none() {
-                "neither calls at once nor calls a second"
+            } else if (limit.calls, limit.cps, limit.max_call) == (None, None, None) {
+                "neither calls at once, nor calls a second, nor a longest call"
             } else if !(400..700).contains(&limit.code) {
                 "its code is not 400 to 699"
             } else {

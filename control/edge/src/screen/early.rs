@@ -148,7 +148,7 @@ impl Screen {
         let is_known = self.is_peer_by_address(arrival) || self.never_bans(arrival);
         if is_known || part.standings.has_binding(port) {
             Class::Identified
-        } else if part.standings.is_protected(whole) {
+        } else if part.standings.has_binding(whole) {
             Class::Neighbour
         } else {
             Class::Unidentified

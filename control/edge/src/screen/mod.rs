@@ -35,6 +35,7 @@ mod part;
 pub(crate) mod persist;
 mod pipeline;
 pub(crate) mod prefix;
+pub(crate) mod saved;
 pub(crate) mod share;
 pub(crate) mod standing;
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! What of the screen outlives the process, as data (spec §9 "Restart"): bans, and authentication
-//! failures of sources and users. Floods, rates and standings are made anew within seconds.
+//! What of the screen outlives the process, as data (spec §9 "Restart"): bans, trust, and
+//! authentication failures of sources and users. Floods and rates are made anew within seconds, and
+//! bonds with the bindings and calls that they stand for.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,20 @@ use super::verdict::Stage;
 pub(crate) const VERSION: u16 = 1;
 
 /// What is saved. Times are ages, so they mean the same to a process with another origin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) version: u16,
     pub(crate) bans: Vec<SavedBan>,
     pub(crate) sources: Vec<SavedGuess>,
     pub(crate) users: Vec<SavedUser>,
+    pub(crate) trusted: Vec<SavedTrust>,
+}
+
+/// A source that is trusted because of what was accepted from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SavedTrust {
+    pub(crate) source: Source,
+    pub(crate) remaining: Duration,
 }
 
 /// One ban.
@@ -75,9 +84,11 @@ impl Screen {
             first: tick.since(ban.first),
             last: tick.since(ban.last),
         });
-        let mut sources = Vec::new();
+        let (mut sources, mut trusted) = (Vec::new(), Vec::new());
         for part in self.shared.parts() {
-            sources.extend(part.lock().guesses.save(window));
+            let part = part.lock();
+            sources.extend(part.guesses.save(window));
+            trusted.extend(part.standings.save(tick));
         }
         let users = self.shared.users.lock();
         let users = users.iter().map(|(user, failures, _)| SavedUser {
@@ -89,6 +100,7 @@ impl Screen {
             bans: bans.collect(),
             sources,
             users: users.filter(|u| u.failures != [0; 16]).collect(),
+            trusted,
         }
     }
 
@@ -139,6 +151,15 @@ impl Screen {
             let mut part = self.shared.part(source).lock();
             // A smaller table than before keeps what fits.
             let _ = part.bans.restore(saved.source, ban);
+        }
+        for saved in &state.trusted {
+            let left = saved.remaining.saturating_sub(down);
+            // A later configuration may trust for a shorter time.
+            let left = left.min(self.config.trust_for);
+            if !left.is_zero() {
+                let mut part = self.shared.part(Source::whole(saved.source.ip())).lock();
+                part.standings.promote(saved.source, tick.after(left));
+            }
         }
         let window = self.auth_part(now);
         for saved in &state.sources {

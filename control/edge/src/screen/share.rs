@@ -38,6 +38,11 @@ impl Share {
         !is_busy || level == Level::Trusted || self.untrusted < PERIOD * self.percent / 100
     }
 
+    /// When the period ends.
+    pub(crate) fn renews(&self) -> Instant {
+        self.began + PERIOD
+    }
+
     fn turn(&mut self, now: Instant) {
         if now.saturating_duration_since(self.began) >= PERIOD {
             self.began = now;

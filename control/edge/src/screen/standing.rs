@@ -3,6 +3,7 @@
 
 use super::address::Source;
 use super::aging::{Aging, Full, Rank};
+use super::persist::SavedTrust;
 use super::time::Tick;
 
 /// How much a source is believed.
@@ -119,6 +120,15 @@ impl Standings {
 
     pub(crate) fn is_trusted(&self, key: Source, now: Tick) -> bool {
         self.table.get(&key).is_some_and(|s| s.trusted_until > now)
+    }
+
+    /// The promotions that are in force.
+    pub(crate) fn save(&self, now: Tick) -> impl Iterator<Item = SavedTrust> {
+        let saved = self.table.iter().map(move |(key, standing, _)| SavedTrust {
+            source: *key,
+            remaining: standing.trusted_until.since(now),
+        });
+        saved.filter(|saved| !saved.remaining.is_zero())
     }
 
     /// Forgets promotions that ended.

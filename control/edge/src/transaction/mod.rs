@@ -4,8 +4,6 @@
 //! nothing of sockets, of other transactions, or of what is in a message. After every call the owner
 //! asks `next_timeout`, and drops the machine once it `is_terminated`.
 
-#[allow(dead_code, reason = "failover and own forking will use it")]
-pub(crate) mod choice;
 #[allow(
     dead_code,
     reason = "the stream transports and own forking will use all of it"

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::limits::QUEUED_BATCHES;
 use super::stats::{RefuseReason, TransportStats};
-use super::{Arrived, Flow};
+use super::{Arrived, Flow, clock};
 use crate::cookie::Key;
 use crate::transaction::Packet;
 
@@ -18,27 +19,39 @@ use crate::transaction::Packet;
 /// so that a flood over them would leave none for datagrams, which do not wait.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    datagrams: mpsc::Receiver<Vec<Arrived>>,
-    streams: mpsc::Receiver<Vec<Arrived>>,
+    datagrams: mpsc::Receiver<List>,
+    streams: mpsc::Receiver<List>,
+    arrived: Option<Instant>,
 }
+
+/// Messages in their order, and when they came.
+type List = (Instant, Vec<Arrived>);
 
 impl Inbox {
     /// The next list, in the order of arrival; `None` when the transports and all their
     /// senders are gone. Dropping the future loses nothing.
     pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
-        tokio::select! {
-            Some(list) = self.datagrams.recv() => Some(list),
-            Some(list) = self.streams.recv() => Some(list),
-            else => None,
-        }
+        let (arrived, list) = tokio::select! {
+            Some(list) = self.datagrams.recv() => list,
+            Some(list) = self.streams.recv() => list,
+            else => return None,
+        };
+        self.arrived = Some(arrived);
+        Some(list)
+    }
+
+    /// How long the last list waited, at `now`.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        let arrived = self.arrived.unwrap_or(now);
+        now.saturating_duration_since(arrived)
     }
 }
 
 /// The other end of an [`Inbox`].
 #[derive(Clone)]
 struct Outbox {
-    datagrams: mpsc::Sender<Vec<Arrived>>,
-    streams: mpsc::Sender<Vec<Arrived>>,
+    datagrams: mpsc::Sender<List>,
+    streams: mpsc::Sender<List>,
 }
 
 /// The shards, seen from the sockets.
@@ -71,6 +84,7 @@ impl Shards {
             let inbox = Inbox {
                 datagrams: from_datagrams,
                 streams: from_streams,
+                arrived: None,
             };
             (Outbox { datagrams, streams }, inbox)
         };
@@ -120,11 +134,12 @@ impl Shards {
     /// Gives each shard its list without waiting. A shard that does not keep up loses it, counted,
     /// rather than growing a queue: datagrams are sent again.
     pub(super) fn offer(&self, lists: Vec<Vec<Arrived>>, stats: &TransportStats) {
+        let now = clock();
         for (inbox, list) in self.inboxes.iter().zip(lists) {
             if list.is_empty() {
                 continue;
             }
-            if let Err(TrySendError::Full(list)) = inbox.datagrams.try_send(list) {
+            if let Err(TrySendError::Full((_, list))) = inbox.datagrams.try_send((now, list)) {
                 TransportStats::add_many(&stats.overload, list.len());
             }
         }
@@ -141,14 +156,14 @@ impl Shards {
     pub(super) async fn tell(&self, shard: usize, arrived: Arrived) {
         if let Some(inbox) = self.inboxes.get(shard) {
             // A shard that is gone has stopped.
-            let _ = inbox.streams.send(vec![arrived]).await;
+            let _ = inbox.streams.send((clock(), vec![arrived])).await;
         }
     }
 
     /// Tells one shard of a datagram, unless it does not keep up.
     pub(super) fn try_tell(&self, shard: usize, arrived: Arrived, stats: &TransportStats) {
         if let Some(inbox) = self.inboxes.get(shard)
-            && let Err(TrySendError::Full(_)) = inbox.datagrams.try_send(vec![arrived])
+            && let Err(TrySendError::Full(_)) = inbox.datagrams.try_send((clock(), vec![arrived]))
         {
             TransportStats::add(&stats.overload);
         }

@@ -36,6 +36,7 @@ fn limited(calls: u32) -> World {
             category: None,
             calls: Some(calls),
             cps: None,
+            max_call: None,
         });
     })
 }
@@ -352,6 +353,7 @@ fn denied_numbers_and_limits_of_categories_come_from_files() {
             category: Some("RISKY".to_owned()),
             calls: Some(1),
             cps: None,
+            max_call: None,
         });
     });
     let mut dial = |n, number: &str| {
@@ -376,4 +378,70 @@ fn denied_numbers_and_limits_of_categories_come_from_files() {
     let expected = "deny.csv:3: \"perhaps\" is no action";
     assert!(error.to_string().contains(expected), "{error}");
     std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn repeated_invite_that_was_refused_counts_once_and_its_ack_is_known() {
+    let mut world = limited(1);
+    world.recv(ALICE, &numbered(0));
+    let refused = world.recv(ALICE, &numbered(1));
+    assert_eq!(refused[0].line(), "SIP/2.0 403 Forbidden");
+    let alerts = world.alerts.len();
+    let again = world.recv(ALICE, &numbered(1));
+    assert_eq!(again[0].text(), refused[0].text(), "the same tag");
+    assert_eq!(world.alerts.len(), alerts);
+    let told = world.pass(Duration::from_secs(3));
+    assert!(
+        told.iter().all(|s| s.to != addr(ALICE)),
+        "a stranger asks again itself"
+    );
+    let tag = String::from_utf8(refused[0].message.to_tag().unwrap().to_vec()).unwrap();
+    let ack = numbered(1).replace("INVITE", "ACK");
+    let ack = ack.replace(
+        "To: <sip:t@x.example>",
+        &format!("To: <sip:t@x.example>;tag={tag}"),
+    );
+    let strays = |world: &World| world.proxy.stats.snapshot().dropped(DropReason::StrayAck);
+    let before = strays(&world);
+    assert!(world.recv(ALICE, &ack).is_empty());
+    assert_eq!(strays(&world), before);
+    world.pass(Duration::from_secs(6));
+    assert!(world.proxy.refused.is_empty());
+    assert!(world.proxy.unacknowledged.is_empty());
+}
+
+#[test]
+fn refused_invite_without_an_ack_is_forgotten() {
+    let mut world = limited(1);
+    world.recv(ALICE, &numbered(0));
+    world.recv(ALICE, &numbered(1));
+    let cancel = numbered(1).replace("INVITE", "CANCEL");
+    assert_eq!(world.recv(ALICE, &cancel)[0].line(), "SIP/2.0 200 OK");
+    world.pass(Duration::from_secs(33));
+    assert!(world.proxy.refused.is_empty());
+    world.assert_forgotten();
+}
+
+#[test]
+fn party_of_a_call_floods_as_anybody_does() {
+    let mut world = world(|_| {});
+    let sent = world.recv(ALICE, &invite("alice"));
+    answer(&mut world, &forwarded(&sent), "200 OK");
+    let count = (0..60).filter(|n| {
+        let text = scan(*n).replace("friendly-scanner", "phone");
+        world.recv("198.51.100.7:6000", &text);
+        world
+            .alerts
+            .iter()
+            .any(|alert| alert.event == Event::Flood && alert.action == "drop")
+    });
+    assert!(count.count() > 0);
+    // What comes after it is not read for the hold time, though few messages do.
+    world.now += Duration::from_secs(10);
+    let dropped_before = dropped(&world);
+    world.recv(
+        "198.51.100.7:6000",
+        &invite("alice").replace("bKinv", "bKlate"),
+    );
+    assert_eq!(dropped(&world), dropped_before + 1);
 }

@@ -1,6 +1,13 @@
 use super::*;
 use crate::config::{CORE, Profile};
 
+fn relayed(sdp: &[u8]) -> MediaReply {
+    MediaReply {
+        sdp: sdp.to_vec(),
+        ..MediaReply::default()
+    }
+}
+
 fn in_dialog(method: &str, number: u32, from_bob: bool, route: &str, body: &str) -> String {
     let (uri, via, tags) = if from_bob {
         (
@@ -156,7 +163,7 @@ fn messages_wait_for_the_relay_in_their_order() {
             .is_empty()
     );
     let token = world.hold.take().unwrap()[0];
-    let out = world.answer(token, Ok(MediaReply { sdp: b"x".to_vec() }));
+    let out = world.answer(token, Ok(relayed(b"x")));
     assert_eq!(
         out.iter().map(Sent::line).collect::<Vec<_>>(),
         ["SIP/2.0 183 Progress", "SIP/2.0 200 OK"]
@@ -182,11 +189,7 @@ fn cancel_while_the_offer_is_at_the_relay() {
         ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]
     );
     let token = world.hold.take().unwrap()[0];
-    assert!(
-        world
-            .answer(token, Ok(MediaReply { sdp: b"x".to_vec() }))
-            .is_empty()
-    );
+    assert!(world.answer(token, Ok(relayed(b"x"))).is_empty());
     assert_eq!(world.relay, ["offer a>", "delete a>"]);
     world.assert_forgotten();
 }

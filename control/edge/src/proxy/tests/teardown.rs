@@ -52,7 +52,7 @@ fn confirmed_call_is_ended_by_bye_to_both_sides() {
     );
     assert_eq!(
         callee.all(HeaderId::Reason),
-        ["SIP;cause=503;text=\"Out of credit\""]
+        ["SIP;cause=503;text=\"Out of credit\"", "Q.850;cause=41"]
     );
     assert_eq!(caller.line(), "BYE sip:alice@198.51.100.7:5060 SIP/2.0");
     assert_eq!(caller.all(HeaderId::From), ["<sip:t@x.example>;tag=b"]);
@@ -128,7 +128,7 @@ fn early_call_is_cancelled_and_the_caller_told() {
     world.recv(BOB, &response(&invite, "180 Ringing", "b", BOB_CONTACT, ""));
     let sent = end_all(&mut world);
     assert!(sent[0].line().starts_with("CANCEL"), "{sent:?}");
-    assert_eq!(sent[0].all(HeaderId::Reason).len(), 1);
+    assert_eq!(sent[0].all(HeaderId::Reason).len(), 2);
     assert!(
         world
             .pass(Duration::from_millis(1900))

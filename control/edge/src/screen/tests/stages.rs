@@ -227,7 +227,7 @@ fn all_that_is_wrong_with_a_configuration_is_told() {
             "zone public: stage lists rejects with 200, not with 400 to 699",
             "zone carriers: the window of a flood is zero",
             "peer \"carrier\" is in a zone that is not there",
-            "limit \"x\": neither calls at once nor calls a second",
+            "limit \"x\": neither calls at once, nor calls a second, nor a longest call",
             "untrusted_share is 101 percent of 100",
             "two zones are called \"public\"",
         ]
