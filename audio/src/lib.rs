@@ -6,7 +6,10 @@
 
 pub mod catalogue;
 pub mod codec;
+pub mod fmtp;
+pub mod format;
 mod limits;
+pub mod negotiate;
 pub mod resample;
 pub mod sample;
 #[cfg(test)]
