@@ -5,11 +5,16 @@
 #![deny(unsafe_code)]
 
 pub mod catalogue;
+pub mod chain;
 pub mod codec;
+pub mod dtmf;
 pub mod fmtp;
 pub mod format;
+pub mod input;
 mod limits;
 pub mod negotiate;
+pub mod output;
+pub mod packet;
 pub mod resample;
 pub mod sample;
 #[cfg(test)]

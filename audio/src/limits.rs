@@ -19,3 +19,19 @@ pub(crate) const MAX_FRAME_SAMPLES: usize =
 
 /// Filters between two clocks: 441, from 8 or 48 to 44.1 kHz, is the most among clocks in use; 57 kB.
 pub(crate) const MAX_PHASES: u32 = 480;
+
+/// Payload of a packet that is decoded: what an Ethernet frame carries. What is longer is cut.
+pub(crate) const MAX_PAYLOAD: usize = 1500;
+
+/// Packets that one packet may turn into: 120 ms cut to 10 ms, and a held one let go with it.
+pub(crate) const MAX_OUT: usize = 16;
+
+/// Sources (SSRCs) of one direction with state. A party sends one and now and then changes it; the
+/// least recently used goes.
+pub(crate) const MAX_SOURCES: usize = 4;
+
+/// Payload types of one direction with state.
+pub(crate) const MAX_ROUTES: usize = 16;
+
+/// Sequence numbers from the expected one at which a sender has begun anew, either way.
+pub(crate) const SEQUENCE_RESET: i16 = 128;
