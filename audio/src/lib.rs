@@ -11,6 +11,7 @@ pub mod dtmf;
 pub mod fmtp;
 pub mod format;
 pub mod input;
+pub mod library;
 mod limits;
 pub mod negotiate;
 pub mod output;

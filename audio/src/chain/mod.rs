@@ -20,6 +20,7 @@ use crate::codec::EncoderOptions;
 use crate::dtmf::{self, Change};
 use crate::format::Format;
 use crate::input::{Refused, Reorder};
+use crate::library::Libraries;
 use crate::limits::{MAX_ROUTES, MAX_SOURCES};
 use crate::negotiate::{Route, Treatment};
 use crate::packet::{Header, Out};
@@ -37,6 +38,8 @@ pub struct Setup {
     pub ptime_ms: u32,
     /// For the encoder.
     pub encoder: EncoderOptions,
+    /// The codecs of others.
+    pub libraries: Libraries,
     /// Timestamps jump over lost packets, too. The reference's do not.
     pub timestamp_gaps: bool,
     /// Audio that arrives during an event is not dropped (`dtmf-no-suppress`).
@@ -56,6 +59,7 @@ impl Setup {
             routes,
             ptime_ms,
             encoder: EncoderOptions::default(),
+            libraries: Libraries::default(),
             timestamp_gaps: false,
             keep_audio_in_events: false,
             detect: false,
@@ -89,6 +93,9 @@ pub struct Verdict {
     pub codec_errors: u32,
     /// A digit began or ended in the audio.
     pub digit: Option<Change>,
+    /// The mode of AMR that the sender asks for: the chain of the other direction is told by
+    /// [`Chain::request_mode`].
+    pub requested_mode: Option<u8>,
 }
 
 /// One direction of one media.
@@ -209,6 +216,13 @@ impl Chain {
             self.waiting.push_back(digit);
         }
         fits
+    }
+
+    /// Has AMR sent in a mode that the receiver asked for (RFC 4867 §4.3.1).
+    pub fn request_mode(&mut self, mode: u8) {
+        for stream in &mut self.streams {
+            stream.request_mode(mode);
+        }
     }
 
     /// The output's time of a time of the source, for its sender reports.

@@ -1,31 +1,69 @@
 //! From payloads of one codec to payloads of another.
 
 use super::Shared;
-use crate::codec::{CodecError, Decoder, Encoder};
+use crate::catalogue::CodecId;
+use crate::codec::{CodecError, Decoder, Encoder, Samples};
 use crate::dtmf::{Change, Detector, Tone};
+use crate::fmtp;
 use crate::format::Format;
-use crate::limits::{MAX_FRAME_MS, MAX_FRAME_SAMPLES, MAX_PAYLOAD};
+use crate::limits::{MAX_FRAME_MS, MAX_FRAME_SAMPLES, MAX_PAYLOAD, MAX_RATE};
 use crate::resample::Resampler;
 use crate::sample;
 
 /// The clock that digits are searched at.
 const DETECTOR_RATE: u32 = 8000;
 
-/// The clocks of samples that a conversion goes between.
+/// The clocks that a conversion goes between.
 pub(super) fn clocks(from: &Format, to: &Format, detect: bool) -> Vec<(u32, u32)> {
-    let (from, to) = (sample_rate(from), sample_rate(to));
+    let (from, to) = ends(from, to);
     let mut pairs = Vec::new();
-    if from != to {
-        pairs.push((from, to));
+    if from.rate != to.rate {
+        pairs.push((from.rate, to.rate));
     }
-    if detect && from != DETECTOR_RATE {
-        pairs.push((from, DETECTOR_RATE));
+    if detect && from.rate != DETECTOR_RATE {
+        pairs.push((from.rate, DETECTOR_RATE));
     }
     pairs
 }
 
+/// The samples at both ends of a conversion. Opus has several clocks: it takes the lowest that is
+/// not below that of the other end. And it takes stereo only if its receiver asks for it.
+fn ends(from: &Format, to: &Format) -> (Samples, Samples) {
+    let is_opus = |format: &Format| format.id() == Some(CodecId::Opus);
+    let rate = |format: &Format, other: &Format| {
+        if is_opus(format) && !is_opus(other) {
+            let other = sample_rate(other);
+            let mut rates = OPUS_RATES.into_iter();
+            return rates.find(|rate| *rate >= other).unwrap_or(MAX_RATE);
+        }
+        sample_rate(format)
+    };
+    let to_channels = if is_opus(to) {
+        1 + u8::from(fmtp::parameter(&to.fmtp, "stereo") == Some("1"))
+    } else {
+        to.channels.clamp(1, 2)
+    };
+    let from_channels = if is_opus(from) {
+        to_channels
+    } else {
+        from.channels.clamp(1, 2)
+    };
+    let from_samples = Samples {
+        rate: rate(from, to),
+        channels: from_channels,
+    };
+    let to_samples = Samples {
+        rate: rate(to, from),
+        channels: to_channels,
+    };
+    (from_samples, to_samples)
+}
+
+/// The clocks of RFC 6716 §2.
+const OPUS_RATES: [u32; 5] = [8000, 12_000, 16_000, 24_000, 48_000];
+
 /// The clock of a format's samples in Hz.
-pub(super) fn sample_rate(format: &Format) -> u32 {
+fn sample_rate(format: &Format) -> u32 {
     let rate = format.def().map(|def| def.sample_rate(format.clock));
     rate.unwrap_or(format.clock).max(1)
 }
@@ -67,7 +105,8 @@ struct Search {
 
 impl Path {
     pub(super) fn new(from: &Format, to: &Format, shared: &Shared) -> Result<Self, CodecError> {
-        let (from_rate, rate) = (sample_rate(from), sample_rate(to));
+        let (source, target) = ends(from, to);
+        let (from_rate, rate) = (source.rate, target.rate);
         let setup = &shared.setup;
         let def = to.def().ok_or(CodecError::Unsupported)?;
         let ptime_ms = def.fit_ptime(setup.ptime_ms.clamp(1, MAX_FRAME_MS));
@@ -81,15 +120,14 @@ impl Path {
             mono: Vec::new(),
             samples: Vec::new(),
         });
-        // Fewer channels first: one is converted sooner than two.
-        let channels = to.channels.clamp(1, 2);
+        let channels = target.channels;
         let frame = (rate * ptime_ms / 1000) as usize * usize::from(channels);
         Ok(Self {
-            decoder: Decoder::new(from)?,
-            encoder: Encoder::new(to, &setup.encoder)?,
+            decoder: Decoder::new(from, source, &setup.libraries)?,
+            encoder: Encoder::new(to, target, &setup.encoder, &setup.libraries)?,
             resampler: resampler(rate, channels),
             search,
-            from_channels: from.channels.clamp(1, 2),
+            from_channels: source.channels,
             decoded: Vec::with_capacity(MAX_PAYLOAD),
             folded: Vec::new(),
             pending: Vec::with_capacity(2 * frame),
@@ -166,6 +204,16 @@ impl Path {
         for (sample, tone) in self.pending.iter_mut().zip(tones) {
             *sample = tone;
         }
+    }
+
+    /// The mode that the sender asks the other direction for.
+    pub(super) fn requested_mode(&self) -> Option<u8> {
+        self.decoder.requested_mode()
+    }
+
+    /// A mode that the receiver asks for.
+    pub(super) fn request_mode(&mut self, mode: u8) {
+        self.encoder.request_mode(mode);
     }
 
     /// The digit that the search hears.

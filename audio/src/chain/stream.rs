@@ -93,6 +93,12 @@ impl Stream {
         self.body.output.as_ref()
     }
 
+    pub(super) fn request_mode(&mut self, mode: u8) {
+        if let Some((_, path)) = &mut self.body.path {
+            path.request_mode(mode);
+        }
+    }
+
     pub(super) fn save(&self) -> StreamState {
         StreamState {
             ssrc: self.ssrc,
@@ -388,7 +394,10 @@ impl Body {
         output.anchor(header.timestamp, path.from_clock, ahead);
         let digit = &mut verdict.digit;
         match path.decode(payload, |change| *digit = Some(change)) {
-            Ok(()) => self.faults = 0,
+            Ok(()) => {
+                self.faults = 0;
+                verdict.requested_mode = path.requested_mode();
+            }
             Err(_) => {
                 self.faults += 1;
                 verdict.codec_errors += 1;

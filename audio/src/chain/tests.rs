@@ -1,6 +1,7 @@
 //! The rows of docs/spec/media-services.md §4 and §7, packet by packet.
 
 use super::*;
+use crate::catalogue;
 use crate::codec::g711::Law;
 use crate::dtmf::{Event, Tone};
 use crate::testing::signal;
@@ -605,4 +606,53 @@ fn no_packet_panics() {
             prop_assert!(out.len() <= 16);
         }
     });
+}
+
+/// A chain with the library, if it is there.
+fn with_opus(route: Route) -> Option<Wire> {
+    let (libraries, results) = Libraries::open(&[catalogue::LibraryId::Opus]);
+    if let Some((_, Err(error))) = results.first() {
+        eprintln!("skipped: {error}");
+        return None;
+    }
+    let mut setup = Setup::new(vec![route], 20);
+    setup.libraries = libraries;
+    Some(Wire::new(setup))
+}
+
+#[test]
+fn opus_counts_at_48_khz_and_is_encoded_at_the_clock_of_its_source() {
+    let opus = format(96, "opus", 48_000, 2);
+    let Some(mut wire) = with_opus(convert(pcma(), opus.clone())) else {
+        return;
+    };
+    assert_eq!(wire.chain.cost(), Cost::Heavy);
+    let mut packets = Vec::new();
+    for _ in 0..5 {
+        let told = wire.send(20);
+        assert_eq!(told.len(), 1, "nothing is held back");
+        packets.push((
+            wire.out.packets().next().unwrap().0,
+            wire.payloads().concat(),
+        ));
+    }
+    let times: Vec<u32> = packets.iter().map(|(header, _)| header.timestamp).collect();
+    assert_eq!(times, [5000, 5960, 6920, 7880, 8840]);
+    // Narrow band, mono, 20 ms: no clock above 8 kHz was needed.
+    let (_, payload) = &packets[4];
+    assert_eq!(payload[0] >> 3, 1);
+
+    let back = with_opus(convert(
+        Format {
+            payload_type: 96,
+            ..opus
+        },
+        pcma(),
+    ));
+    let mut back = back.unwrap();
+    for (header, payload) in packets {
+        let told = back.push(header, &payload);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].ends_with("[160]"));
+    }
 }

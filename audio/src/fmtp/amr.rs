@@ -33,6 +33,17 @@ impl ModeSet {
         Self(modes.fold(0, |set, mode| set | 1 << mode))
     }
 
+    /// The modes below a number.
+    pub fn below(count: u8) -> Self {
+        Self((1 << count.min(9)) - 1)
+    }
+
+    /// The modes of both sets.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether the mode may be sent.
     pub fn contains(self, mode: u8) -> bool {
         mode <= 8 && self.0 >> mode & 1 == 1

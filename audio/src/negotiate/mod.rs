@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{Backend, CodecDef};
 use crate::fmtp;
 use crate::format::Format;
+use crate::library::{LIBRARIES, Libraries};
 
 pub use answer::{Agreement, AnswerOptions, answer};
 pub use offer::offer;
@@ -72,26 +73,27 @@ pub struct Before<'a> {
 
 /// Which codecs can be converted here: the libraries that are there.
 #[derive(Clone, Copy, Debug)]
-pub struct Support {
-    has_library: fn(crate::catalogue::LibraryId) -> bool,
-}
+pub struct Support([bool; LIBRARIES.len()]);
 
 impl Support {
-    /// Support by a look at the libraries.
-    pub fn new(has_library: fn(crate::catalogue::LibraryId) -> bool) -> Self {
-        Self { has_library }
+    /// What these libraries bring, beside what is computed here.
+    pub fn new(libraries: &Libraries) -> Self {
+        Self(LIBRARIES.map(|info| libraries.has(info.id)))
     }
 
     /// What is computed here, without any library.
     pub fn own() -> Self {
-        Self::new(|_| false)
+        Self([false; LIBRARIES.len()])
     }
 
     /// Whether the codec can be both encoded and decoded.
     pub fn has(&self, def: &CodecDef) -> bool {
         match def.backend {
             Backend::Own => true,
-            Backend::Library(library) => (self.has_library)(library),
+            Backend::Library(library) => {
+                let mut known = LIBRARIES.iter().zip(self.0);
+                known.any(|(info, is_there)| info.id == library && is_there)
+            }
             Backend::Nothing => false,
         }
     }
