@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// The crates of the workspace beside this one.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
+    "audio",
     "control/ng",
     "control/sdp",
     "control/edge",
