@@ -4,6 +4,7 @@
 //! time, and gives back what to send and what to ask; [`Edge`] is the driver around it.
 #![forbid(unsafe_code)]
 
+mod base64url;
 mod config;
 mod cookie;
 mod dialog;
