@@ -6,6 +6,9 @@ use std::time::Duration;
 use windlass_ng::Family;
 
 use crate::guard::{CdrConfig, ScreenConfig, SecurityLogConfig};
+pub use crate::hide::{Hiding, History, Link};
+pub use crate::hygiene::StripConfig;
+pub use crate::keys::TokenSecret;
 pub use crate::message::limits::Limits;
 pub(crate) use crate::resolve::DnsConfig;
 pub(crate) use crate::target::{
@@ -25,6 +28,14 @@ pub use crate::transport::config::{
 pub struct Config {
     /// The networks that the edge stands between. A listener belongs to one of them.
     pub zones: Vec<Zone>,
+    /// What holds between two of them.
+    pub links: Vec<Link>,
+    /// What hidden Call-IDs begin with. Two boxes in a chain have different ones, so that neither
+    /// takes those of the other for its own.
+    pub call_id_prefix: String,
+    /// Secrets of the tokens in URIs and of hidden Call-IDs: all is written with the first and read
+    /// with the first two. None: of a secret that ends with the process.
+    pub token_secrets: Vec<TokenSecret>,
     /// Groups of next hops. If the zone of one has no listeners, requests from the address of a
     /// target come from it, whatever the listener; of a target with a name, from the addresses that
     /// the name had when it was last sent to.
@@ -91,6 +102,20 @@ pub struct Zone {
     /// Initial requests from this zone that match no rule go to the address in their Request-URI, in
     /// another zone. Refused with 403 otherwise.
     pub calls_out: bool,
+    /// What a sender gets whose token is none of ours.
+    pub on_bad_token: OnBadToken,
+    /// Headers that are removed from what comes from the zone, and from what goes to it.
+    pub strip: StripConfig,
+}
+
+/// What a request gets that comes with a token which the edge did not write (spec §10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadToken {
+    /// 403.
+    #[default]
+    Reject,
+    /// Silence.
+    Drop,
 }
 
 /// Trust in the senders of a zone, from the least to the most (spec §19).
@@ -98,7 +123,7 @@ pub struct Zone {
 pub enum Trust {
     /// Anybody: bounds per source hold, identities are removed, nobody names a way behind the edge.
     Untrusted,
-    /// Known operators: as `Inside`, but their asserted identities are not believed further.
+    /// Known operators: as `Inside`, but they name no way of their requests.
     Peer,
     /// Own machines.
     Inside,
@@ -243,6 +268,9 @@ impl Config {
     pub fn of_zones(zones: Vec<Zone>, ng: SocketAddr) -> Self {
         Self {
             zones,
+            links: Vec::new(),
+            call_id_prefix: "wl-".to_owned(),
+            token_secrets: Vec::new(),
             upstreams: Vec::new(),
             routes: Vec::new(),
             dns: DnsConfig::default(),
@@ -278,6 +306,8 @@ impl Zone {
             address_family: None,
             media_options: Vec::new(),
             calls_out: trust == Trust::Inside,
+            on_bad_token: OnBadToken::default(),
+            strip: StripConfig::default(),
         }
     }
 

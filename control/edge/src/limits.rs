@@ -136,3 +136,20 @@ pub(crate) const SPOOL_BYTES: usize = 16 << 20;
 
 /// Events that a slow subscriber may lag behind before it loses the oldest.
 pub(crate) const QUEUED_EVENTS: usize = 4096;
+
+/// Secrets of tokens: the one in use, and the one before it (spec §6).
+pub(crate) const TOKEN_KEYS: usize = 2;
+
+/// Bytes of the way to a party in a Contact of ours: its URI and a few Route values. Encoded, it still
+/// fits a header, and a request with it a datagram.
+pub(crate) const WAY_BYTES: usize = 600;
+
+/// Bytes of a Call-ID that another one stands for. Each box that hides makes it a third longer.
+pub(crate) const HIDDEN_CALL_ID_BYTES: usize = 512;
+
+/// Letters of the prefix of hidden Call-IDs.
+pub(crate) const CALL_ID_PREFIX: usize = 16;
+
+/// Patterns of headers that a zone or peer strips one way: each header of each message is held against
+/// them.
+pub(crate) const STRIP_GLOBS: usize = 64;

@@ -11,6 +11,7 @@ use crate::message::body::{self, Body};
 use crate::message::{HeaderId, Message, Method, Span};
 use crate::relay::{MediaCommand, MediaRequest};
 use crate::route::Route;
+use crate::side::Side;
 use crate::transport::Flow;
 
 /// One message that passes through the edge.
@@ -23,6 +24,8 @@ pub(crate) enum Job {
         ack: Box<Message>,
         source: Flow,
         route: Route,
+        /// The call, and who acknowledges.
+        call: (u64, Side),
     },
     /// A response to a relayed request.
     Response {

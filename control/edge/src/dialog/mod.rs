@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use crate::hide::Hidden;
 use crate::limit::Slots;
 use crate::limits;
 use crate::message::{HeaderId, Message};
@@ -90,6 +91,8 @@ pub(crate) struct Dialog {
     pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
     pub(crate) media: MediaState,
+    /// Its sides are hidden from each other.
+    pub(crate) hidden: Option<Box<Hidden>>,
     /// Places that it holds in the limits.
     pub(crate) slots: Option<Slots>,
     /// Who it belongs to, and the peer it came from, as far as the screen knows.
@@ -148,6 +151,7 @@ impl Dialog {
             end_by: expires,
             expires,
             media: MediaState::default(),
+            hidden: None,
             slots: None,
             user: Vec::new(),
             peer: None,
@@ -184,6 +188,19 @@ impl Dialog {
         match side {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
+        }
+    }
+
+    /// The caller named another URI for requests to it.
+    pub(crate) fn move_caller(&mut self, target: &[u8]) {
+        self.caller.target = target.into();
+    }
+
+    /// The Call-ID as this side knows it.
+    pub(crate) fn call_id_of(&self, side: Side) -> &[u8] {
+        match (&self.hidden, side) {
+            (Some(hidden), Side::Callee) => &hidden.call_id,
+            _ => &self.call_id,
         }
     }
 

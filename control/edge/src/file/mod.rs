@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod link;
 mod route;
 mod screen;
 mod zone;
@@ -28,8 +29,10 @@ pub const SECTIONS: [&str; 9] = [
 pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "domains",
+    "token_keys",
+    "callid_prefix",
     "ng",
     "calls",
     "setups_per_source",
@@ -83,6 +86,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             config.ng = ng.value;
         }
         read_tables(reader, edge, &mut config.tables);
+        link::read_secrets(reader, edge, &mut config, dir);
         let wait = Duration::from_millis(1)..=DAY;
         set(
             &mut config.max_call,
@@ -101,14 +105,16 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             reader.number(edge, "max_forwards", 1..=255),
         );
     }
-    zone::read_links(reader, root, &config.zones, &mut config.session_timer);
+    link::read(reader, root, &mut config);
+    // Routes name them as upstreams.
+    let peers = screen::read_peers(reader, root, &mut config);
     route::read(reader, root, &mut config);
     config.register = read_register(reader, root);
     config.register.domains = domains
         .into_iter()
         .map(|domain| domain.value.to_ascii_lowercase())
         .collect();
-    screen::read(reader, root, &mut config, dir);
+    screen::read(reader, root, &mut config, (peers, dir));
     if config.zones.is_empty() {
         let message = "the edge needs at least one [[zone]]".to_owned();
         reader.problem_at(Place::Whole, message);

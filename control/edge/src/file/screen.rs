@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, LOG_KEYS, named_zone, refuse_double, set};
+use super::{DAY, LOG_KEYS, link, named_zone, refuse_double, route, set};
 use crate::config::Config;
 use crate::guard::settings::{self, LogFormat};
 use crate::guard::{
@@ -14,7 +14,12 @@ use crate::guard::{
     ScreenConfig, SecurityLogConfig,
 };
 
-pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    config: &mut Config,
+    (peers, dir): (Vec<PeerConfig>, &Path),
+) {
     const KEYS: [&str; 10] = [
         "on_banned",
         "never_ban",
@@ -64,7 +69,7 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
             });
         }
     }
-    read_peers(reader, root, config, &mut screen.peers);
+    screen.peers = peers;
     for (at, table) in reader.tables(root, "limit", &["name", "key", "category", "calls", "cps"]) {
         let Some((name, key)) = named(reader, table, at, "a limit", "key") else {
             continue;
@@ -157,13 +162,15 @@ fn read_rates(reader: &mut Reader<'_>, table: &DeTable<'_>, rates: &mut Vec<Rate
     }
 }
 
-fn read_peers(
+/// Reads `[[peer]]`. One with `targets` is an upstream of its name as well.
+pub(super) fn read_peers(
     reader: &mut Reader<'_>,
     root: &DeTable<'_>,
-    config: &Config,
-    peers: &mut Vec<PeerConfig>,
-) {
-    for (at, table) in reader.tables(root, "peer", &["name", "zone", "source", "limits"]) {
+    config: &mut Config,
+) -> Vec<PeerConfig> {
+    const KEYS: [&str; 6] = ["name", "zone", "source", "limits", "strip", "targets"];
+    let mut peers: Vec<PeerConfig> = Vec::new();
+    for (at, table) in reader.tables(root, "peer", &KEYS) {
         for key in ["name", "source"] {
             if !table.contains_key(key) {
                 reader.missing(at, "a peer", key);
@@ -184,8 +191,13 @@ fn read_peers(
         if let Some(table) = reader.section(table, "limits", &["calls", "cps"]) {
             (peer.calls, peer.cps) = bounds(reader, table);
         }
+        peer.strip = link::read_strip(reader, table);
+        if table.contains_key("targets") {
+            route::read_peer(reader, table, at, (&peer.name, zone), config);
+        }
         peers.push(peer);
     }
+    peers
 }
 
 fn read_logs(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {

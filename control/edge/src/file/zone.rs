@@ -1,17 +1,16 @@
-//! `[[zone]]`, its `[[zone.listen]]`, and `[[link]]`.
+//! `[[zone]]` and its `[[zone.listen]]`.
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use toml::de::DeTable;
 use windlass_ng::Family;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, SOCKET_ADDRESS, named_zone, refuse_double, set};
+use super::{SOCKET_ADDRESS, link, refuse_double, set};
 use crate::config::{
-    CertificateConfig, ClientCertificates, Listen, ListenerKind, Profile, Protocol,
-    ServerVerification, SessionTimer, TlsConfig, Trust, WsConfig, Zone,
+    CertificateConfig, ClientCertificates, Listen, ListenerKind, OnBadToken, Profile, Protocol,
+    ServerVerification, TlsConfig, Trust, WsConfig, Zone,
 };
 
 /// Zones, and what the rest of the file has to be held against.
@@ -23,8 +22,10 @@ pub(super) struct Zones {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Zones {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 9] = [
         "name",
+        "bad_token",
+        "strip",
         "trust",
         "media",
         "media_interface",
@@ -52,6 +53,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Z
         let mut zone = Zone::new(&name.value, trust);
         set(&mut zone.media, reader.word(table, "media", &PROFILE));
         set(&mut zone.calls_out, reader.flag(table, "calls_out"));
+        let bad_token = reader.word(table, "bad_token", &ON_BAD_TOKEN);
+        set(&mut zone.on_bad_token, bad_token);
+        zone.strip = link::read_strip(reader, table);
         let family = reader.word(table, "address_family", &FAMILY);
         zone.address_family = family.map(|family| family.value);
         if let Some(interface) = reader.string(table, "media_interface") {
@@ -217,36 +221,6 @@ fn read_tls(reader: &mut Reader<'_>, table: &DeTable<'_>, at: Place, dir: &Path)
     tls
 }
 
-/// Reads `[[link]]`: what holds between two zones.
-pub(super) fn read_links(
-    reader: &mut Reader<'_>,
-    root: &DeTable<'_>,
-    zones: &[Zone],
-    session_timer: &mut SessionTimer,
-) {
-    for (at, table) in reader.tables(root, "link", &["zones", "session_timer"]) {
-        match reader.list::<String>(table, "zones", "the name of a zone") {
-            Some(names) => {
-                for name in &names {
-                    named_zone(reader, name, zones);
-                }
-                if names.len() != 2 {
-                    reader.problem_at(at, "`zones` of a link are two".to_owned());
-                }
-            }
-            None if !table.contains_key("zones") => reader.missing(at, "a link", "zones"),
-            None => {}
-        }
-        if let Some(timer) = reader.section(table, "session_timer", &["min_se"]) {
-            let range = Duration::from_secs(90)..=DAY;
-            set(
-                &mut session_timer.min_se,
-                reader.duration(timer, "min_se", range),
-            );
-        }
-    }
-}
-
 /// `host` or `host:port`.
 fn is_host_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
@@ -262,6 +236,9 @@ const TRUST: [(&str, Trust); 3] = [
     ("peer", Trust::Peer),
     ("inside", Trust::Inside),
 ];
+
+const ON_BAD_TOKEN: [(&str, OnBadToken); 2] =
+    [("reject", OnBadToken::Reject), ("drop", OnBadToken::Drop)];
 
 const PROFILE: [(&str, Profile); 5] = [
     ("keep", Profile::Keep),

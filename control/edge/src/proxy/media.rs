@@ -310,7 +310,12 @@ impl Proxy {
         let sdp = sdp.as_ref().map(|(span, sdp)| (*span, &sdp[..]));
         match job {
             Job::Request { transit } => self.start_branch(now, transit, sdp),
-            Job::Ack { ack, source, route } => self.forward_ack(&ack, source, route, sdp),
+            Job::Ack {
+                ack,
+                source,
+                route,
+                call,
+            } => self.forward_ack(&ack, source, route, Some(call), sdp),
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
@@ -325,7 +330,14 @@ impl Proxy {
             return;
         };
         let method = transit.request.method();
-        if transit.server.is_open() && transit.branch.is_none() {
+        let is_wanted = transit.server.is_open() && transit.branch.is_none();
+        if is_wanted && let Err(refusal) = self.begin_hiding(&mut transit) {
+            self.transits.insert(id, transit);
+            self.respond(now, id, refusal, b"");
+            self.end_failed_call(now, id);
+            return;
+        }
+        if is_wanted {
             let answering = method == Method::Prack
                 && transit.dialog.is_some_and(|d| {
                     self.dialogs
@@ -348,6 +360,7 @@ impl Proxy {
                     },
                     record,
                     registering: transit.registering.as_deref(),
+                    call: transit.dialog.map(|dialog| (dialog, transit.side)),
                     sdp,
                 })
                 .into();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::forward::Outgoing;
-use super::route::{Refusal, RouteSet, request_uri};
+use super::route::{BAD_TOKEN, Refusal, RouteSet, request_uri};
 use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
@@ -121,6 +121,10 @@ impl Proxy {
         let (route, belongs, pick) =
             match self.route(now, message, source, (&set, found), admitted.peer()) {
                 Ok(found) => found,
+                Err(BAD_TOKEN) => {
+                    self.refuse_token(source, message);
+                    return;
+                }
                 Err(refusal) => {
                     self.reply_stateless(source, message, refusal, b"");
                     return;
@@ -232,6 +236,7 @@ impl Proxy {
                 dialog,
                 side,
                 initial: opens_call,
+                back: None,
                 offered: false,
                 cancelled: None,
                 is_ended: false,
@@ -267,7 +272,10 @@ impl Proxy {
         let (Some(first), Some(last)) = (rows().next(), rows().next_back()) else {
             return;
         };
-        if !is_recorded || !self.is_own(&bytes, uri.host, uri.port) {
+        if !is_recorded
+            || uri.param(&bytes, "lr").is_none()
+            || !self.is_own(&bytes, uri.host, uri.port)
+        {
             return;
         }
         let (mut before, mut target) = (None, Span::default());
@@ -523,10 +531,12 @@ impl Proxy {
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
         let set = self.route_set(message);
         let found = self.find_dialog(message, &set, source);
-        let routed = self
-            .route(now, message, source, (&set, found), None)
-            .ok()
-            .filter(|_| message.to_tag().is_some() && !spent);
+        let routed = self.route(now, message, source, (&set, found), None);
+        if matches!(routed, Err(BAD_TOKEN)) {
+            self.refuse_token(source, message);
+            return;
+        }
+        let routed = routed.ok().filter(|_| message.to_tag().is_some() && !spent);
         let Some((route, belongs, _)) = routed else {
             self.stats.drop_for(DropReason::StrayAck);
             return;
@@ -544,13 +554,14 @@ impl Proxy {
                         ack: Box::new(ack),
                         source,
                         route,
+                        call: (dialog, side),
                     },
                 );
                 if side == Side::Caller {
                     self.on_acknowledged(now, dialog);
                 }
             }
-            None => self.forward_ack(&ack, source, route, None),
+            None => self.forward_ack(&ack, source, route, None, None),
         }
     }
 
@@ -559,6 +570,7 @@ impl Proxy {
         ack: &Message,
         source: Flow,
         route: Route,
+        call: Option<(u64, Side)>,
         sdp: Option<(Span, &[u8])>,
     ) {
         // A repeated ACK gets the same branch (RFC 3261 §16.11).
@@ -575,6 +587,7 @@ impl Proxy {
             },
             record: None,
             registering: None,
+            call,
             sdp,
         });
         self.send(route.to, packet.into());

@@ -4,6 +4,8 @@ mod calls;
 mod checks;
 mod failover;
 mod guard;
+mod hiding;
+mod hygiene;
 mod media;
 mod pools;
 mod registrations;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Registering;
+use super::hide::Back;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
 use crate::side::Side;
@@ -46,6 +47,8 @@ pub(crate) struct Transit {
     pub(crate) side: Side,
     /// The request opens the call.
     pub(crate) initial: bool,
+    /// What its sender hears again, if it is hidden from who answers.
+    pub(crate) back: Option<Box<Back>>,
     /// The request carried an SDP offer that the relay accepted.
     pub(crate) offered: bool,
     /// A CANCEL came; these Reason rows go with ours.
