@@ -35,6 +35,8 @@ pub(crate) enum Job {
     },
     /// No message: the relay is to delete the call.
     Delete,
+    /// No message: the relay is to delete what it has for a target that was given up.
+    DeleteBranch(u32),
     /// No message: a change was refused, and the relay is given the agreed session again.
     Restore(VecDeque<MediaRequest>),
 }
@@ -64,6 +66,10 @@ pub(crate) struct MediaState {
     answered: Option<MediaRequest>,
     /// The offer and the answer that are in force (RFC 3261 §14.1: a refused change leaves them).
     agreed: Option<Box<[MediaRequest; 2]>>,
+    /// Number of the target that is tried (`via-branch`); 0: there is only one. And whether the relay
+    /// has an offer for it.
+    branch: u32,
+    is_offered: bool,
     /// Results for repeated messages.
     seen: VecDeque<(u64, Arc<[u8]>)>,
 }
@@ -170,6 +176,7 @@ impl MediaState {
             self.seen.pop_front();
         }
         self.seen.push_back((query.fingerprint, result));
+        self.is_offered |= self.branch > 0 && !query.swapped;
         self.answered_late = query.swapped && query.command == MediaCommand::Answer;
         if query.swapped {
             self.late_offer = query.command == MediaCommand::Offer;
@@ -186,6 +193,20 @@ impl MediaState {
             MediaCommand::Answer => self.answered = Some(request.clone()),
             MediaCommand::Delete => {}
         }
+    }
+
+    /// Another target is tried: it gets an offer of its own. The number of the one before, if the relay
+    /// knows it.
+    pub(crate) fn begin_branch(&mut self) -> Option<u32> {
+        let before = Some(self.branch).filter(|_| self.is_offered);
+        self.forget_session();
+        self.branch += 1;
+        before
+    }
+
+    /// What the relay knows the target by that `message` of the first INVITE goes to or comes from.
+    pub(crate) fn via_branch(&self, query: &Query) -> Option<String> {
+        (self.branch > 0 && !query.swapped).then(|| format!("b{}", self.branch))
     }
 
     /// Puts the last offer and answer in force.
@@ -212,6 +233,7 @@ impl MediaState {
 
     /// A new session begins under the same call.
     pub(crate) fn forget_session(&mut self) {
+        self.is_offered = false;
         self.late_offer = false;
         self.proposed = None;
         self.answered = None;

@@ -94,7 +94,7 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(job, Job::Delete | Job::Restore(_))
+            || matches!(job, Job::Delete | Job::DeleteBranch(_) | Job::Restore(_))
         {
             dialog.media.queue.push_back(job);
         } else {
@@ -123,6 +123,10 @@ impl Proxy {
             },
             Job::Delete => {
                 self.delete(id);
+                return;
+            }
+            Job::DeleteBranch(number) => {
+                self.delete_branch(id, *number);
                 return;
             }
             Job::Restore(_) => {
@@ -159,7 +163,7 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete | Job::Restore(_) => None,
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
@@ -220,27 +224,38 @@ impl Proxy {
             return;
         };
         dialog.media.active = false;
+        // Without an answer no packets for the call are in flight.
+        let extra = match dialog.answered {
+            true => Vec::new(),
+            false => vec![AT_ONCE.map(str::to_owned).into()],
+        };
+        let request = deletion(dialog, extra);
+        self.tell(id, token, Job::Delete, request);
+    }
+
+    /// Tells the relay that a target was given up (spec §11). Of the call it stays what the caller
+    /// has, and what was offered to the next one.
+    fn delete_branch(&mut self, id: u64, number: u32) {
+        let token = self.unique();
+        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
+        };
+        let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
+        let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
+        let request = deletion(dialog, extra);
+        self.tell(id, token, Job::DeleteBranch(number), request);
+    }
+
+    /// Tells the relay something that no message waits for.
+    fn tell(&mut self, id: u64, token: u64, job: Job, request: MediaRequest) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
         dialog.media.busy = Some(Busy {
             token,
-            job: Job::Delete,
+            job,
             query: None,
         });
-        let request = MediaRequest {
-            command: MediaCommand::Delete,
-            call_id: dialog.media_id.clone(),
-            from_tag: text(&dialog.caller_tag),
-            to_tag: None,
-            sdp: None,
-            received_from: None,
-            direction: None,
-            address_family: None,
-            flags: Vec::new(),
-            // Without an answer no packets for the call are in flight.
-            extra: match dialog.answered {
-                true => Vec::new(),
-                false => vec![("delete-delay".to_owned(), "0".to_owned())],
-            },
-        };
         self.media_tokens.insert(token, id);
         self.actions.push_back(Action::Media {
             token,
@@ -284,6 +299,10 @@ impl Proxy {
             .cloned()
             .chain(flags)
             .collect();
+        let of_invite =
+            message.method() == Method::Invite && message.parsed.cseq == dialog.invite_cseq;
+        let branch = dialog.media.via_branch(&query).filter(|_| of_invite);
+        let branch = branch.map(|branch| (VIA_BRANCH.to_owned(), branch));
         let is_explicit = |key: &str| explicit.iter().any(|(own, _)| own == key);
         let of_profile = profile.iter().filter(|(key, _)| !is_explicit(key));
         let of_profile = of_profile.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -301,6 +320,7 @@ impl Proxy {
             extra: of_profile
                 .chain(explicit.iter().cloned())
                 .filter(|(key, _)| offer || key != "transport-protocol")
+                .chain(branch)
                 .collect(),
         }
     }
@@ -319,7 +339,7 @@ impl Proxy {
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete | Job::Restore(_) => {}
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {}
         }
     }
 
@@ -388,7 +408,7 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. } | Job::Delete | Job::Restore(_) => {
+            Job::Ack { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {
                 self.stats.drop_for(DropReason::Media)
             }
             Job::Response { response, .. } if response.parsed.status() < 200 => {
@@ -503,6 +523,28 @@ impl Proxy {
     }
 }
 
+/// The key by which the relay tells the targets of an INVITE apart.
+const VIA_BRANCH: &str = "via-branch";
+
+/// The key that leaves no time to packets in flight.
+const AT_ONCE: [&str; 2] = ["delete-delay", "0"];
+
+/// Deletes the call at the relay, or what `extra` names of it.
+fn deletion(dialog: &Dialog, extra: Vec<(String, String)>) -> MediaRequest {
+    MediaRequest {
+        command: MediaCommand::Delete,
+        call_id: dialog.media_id.clone(),
+        from_tag: text(&dialog.caller_tag),
+        to_tag: None,
+        sdp: None,
+        received_from: None,
+        direction: None,
+        address_family: None,
+        flags: Vec::new(),
+        extra,
+    }
+}
+
 /// Whether an offer and its answer are in force once this message has passed.
 fn completes(job: &Job) -> bool {
     match job {
@@ -511,7 +553,7 @@ fn completes(job: &Job) -> bool {
             changes && (200..300).contains(&response.parsed.status())
         }
         Job::Ack { .. } => true,
-        Job::Request { .. } | Job::Delete | Job::Restore(_) => false,
+        Job::Request { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => false,
     }
 }
 
