@@ -7,6 +7,9 @@ use std::time::Duration;
 use windlass_ng::Family;
 
 use crate::guard::{CdrConfig, ScreenConfig, SecurityLogConfig};
+pub use crate::hide::{Hiding, History};
+pub use crate::hygiene::StripConfig;
+pub use crate::keys::TokenSecret;
 pub use crate::message::limits::Limits;
 pub(crate) use crate::resolve::DnsConfig;
 pub(crate) use crate::target::{
@@ -26,6 +29,14 @@ pub use crate::transport::config::{
 pub struct Config {
     /// The networks that the edge stands between. A listener belongs to one of them.
     pub zones: Vec<Zone>,
+    /// What holds between two of them.
+    pub links: Vec<Link>,
+    /// What hidden Call-IDs begin with. Two boxes in a chain have different ones, so that neither
+    /// takes those of the other for its own.
+    pub call_id_prefix: String,
+    /// Secrets of the tokens in URIs and of hidden Call-IDs: all is written with the first and read
+    /// with the first two. None: of a secret that ends with the process.
+    pub token_secrets: Vec<TokenSecret>,
     /// Groups of next hops. If the zone of one has no listeners, requests from the address of a
     /// target come from it, whatever the listener; of a target with a name, from the addresses that
     /// the name had when it was last sent to.
@@ -61,10 +72,8 @@ pub struct Config {
     pub shards: u8,
     /// Registrations that pass through.
     pub register: Register,
-    /// Session timers (RFC 4028) of calls between zones that have no [`Crossing`].
+    /// Session timers (RFC 4028) of calls between zones that have no [`Link`].
     pub session_timer: SessionTimer,
-    /// What holds between two zones.
-    pub crossings: Vec<Crossing>,
     /// What becomes of calls whose media cannot be anchored, or falls silent.
     pub media: MediaPolicy,
     /// Screening of what comes from zones that are not trusted (spec §12), and limits on calls (§13).
@@ -104,6 +113,20 @@ pub struct Zone {
     /// Initial requests from this zone that match no rule go to the address in their Request-URI, in
     /// another zone. Refused with 403 otherwise.
     pub calls_out: bool,
+    /// What a sender gets whose token is none of ours.
+    pub on_bad_token: OnBadToken,
+    /// Headers that are removed from what comes from the zone, and from what goes to it.
+    pub strip: StripConfig,
+}
+
+/// What a request gets that comes with a token which the edge did not write (spec §10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadToken {
+    /// 403.
+    #[default]
+    Reject,
+    /// Silence.
+    Drop,
 }
 
 /// Trust in the senders of a zone, from the least to the most (spec §19).
@@ -111,7 +134,7 @@ pub struct Zone {
 pub enum Trust {
     /// Anybody: bounds per source hold, identities are removed, nobody names a way behind the edge.
     Untrusted,
-    /// Known operators: as `Inside`, but their asserted identities are not believed further.
+    /// Known operators: as `Inside`, but they name no way of their requests.
     Peer,
     /// Own machines.
     Inside,
@@ -198,15 +221,29 @@ pub struct SessionTimer {
     pub interval: Duration,
 }
 
-/// What holds for calls between two zones, whichever of them they come from (spec §19, `[[link]]`).
+/// What holds between two zones, both ways (spec §19, `[[link]]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crossing {
-    /// Indices of the zones.
+pub struct Link {
+    /// Indices of its zones.
     pub zones: [usize; 2],
+    /// How they hide from each other. `None`: they do not.
+    pub hide: Option<Hiding>,
     /// The relay stands between their media; else SDP passes untouched.
     pub anchor_media: bool,
-    /// Their session timers.
+    /// Session timers of their calls.
     pub session_timer: SessionTimer,
+}
+
+impl Link {
+    /// Between two zones, as if it were not told.
+    pub fn new(zones: [usize; 2]) -> Self {
+        Self {
+            zones,
+            hide: None,
+            anchor_media: true,
+            session_timer: SessionTimer::default(),
+        }
+    }
 }
 
 /// What becomes of calls whose media cannot be anchored, or falls silent (spec §9, §11).
@@ -313,6 +350,9 @@ impl Config {
     pub fn of_zones(zones: Vec<Zone>, ng: SocketAddr) -> Self {
         Self {
             zones,
+            links: Vec::new(),
+            call_id_prefix: "wl-".to_owned(),
+            token_secrets: Vec::new(),
             upstreams: Vec::new(),
             routes: Vec::new(),
             dns: DnsConfig::default(),
@@ -330,7 +370,6 @@ impl Config {
             shards: 1,
             register: Register::default(),
             session_timer: SessionTimer::default(),
-            crossings: Vec::new(),
             media: MediaPolicy {
                 // When a relay gives up by itself (rtpengine `timeout`).
                 silence: Some(Duration::from_secs(60)),
@@ -348,18 +387,18 @@ impl Config {
 impl Config {
     /// The session timers of calls between two zones.
     pub(crate) fn session_timer(&self, from: usize, to: usize) -> SessionTimer {
-        let own = self.crossing(from, to).map(|link| link.session_timer);
+        let own = self.link(from, to).map(|link| link.session_timer);
         own.unwrap_or(self.session_timer)
     }
 
     /// Whether the relay stands between the media of two zones.
     pub(crate) fn anchors(&self, from: usize, to: usize) -> bool {
-        self.crossing(from, to).is_none_or(|link| link.anchor_media)
+        self.link(from, to).is_none_or(|link| link.anchor_media)
     }
 
-    fn crossing(&self, from: usize, to: usize) -> Option<&Crossing> {
-        let is_of = |link: &&Crossing| link.zones == [from, to] || link.zones == [to, from];
-        self.crossings.iter().find(is_of)
+    fn link(&self, from: usize, to: usize) -> Option<&Link> {
+        let is_of = |link: &&Link| link.zones == [from, to] || link.zones == [to, from];
+        self.links.iter().find(is_of)
     }
 }
 
@@ -375,6 +414,8 @@ impl Zone {
             address_family: None,
             media_options: Vec::new(),
             calls_out: trust == Trust::Inside,
+            on_bad_token: OnBadToken::default(),
+            strip: StripConfig::default(),
         }
     }
 

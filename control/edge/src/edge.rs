@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Listen, ListenerKind};
+use crate::config::{Config, Listen, ListenerKind, TokenSecret};
 use crate::cookie::Key;
 use crate::guard::{Logs, Store, settings};
+use crate::hide::call_id;
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing};
 use crate::record::clock::Wall;
@@ -75,7 +76,13 @@ impl Edge {
         let count = usize::from(config.shards.max(1));
         let (secret, choice): ([u64; 2], [u64; 2]) = rand::random();
         let choice = Key(choice[0], choice[1]);
-        let (shards, inboxes) = Shards::new(count, move |m| shard_of(m, choice, count));
+        let hidden = (
+            config.call_id_prefix.clone(),
+            call_id::mask_of(Key(secret[0], secret[1])),
+        );
+        let (shards, inboxes) = Shards::new(count, move |m| {
+            shard_of(m, choice, (&hidden.0, hidden.1), count)
+        });
         let transports = Transports::open(&settings, shards).map_err(io::Error::other)?;
         let addresses: Vec<_> = transports
             .locals()
@@ -213,6 +220,16 @@ impl Edge {
         }
     }
 
+    /// Writes tokens and hidden Call-IDs with the first of these secrets from now on, and reads those of
+    /// the first two: who keeps the one before as the second invalidates nothing.
+    pub async fn change_token_secrets(&self, secrets: &[TokenSecret]) {
+        for (_, handle) in &self.shards {
+            let command = Command::Secrets(secrets.to_vec());
+            // A shard that has stopped writes none.
+            let _ = handle.commands.send(command).await;
+        }
+    }
+
     /// Reads the certificates again, for handshakes from now on. Zones and listeners must be those of
     /// the start.
     ///
@@ -294,6 +311,7 @@ enum Command {
         text: String,
         tell: oneshot::Sender<usize>,
     },
+    Secrets(Vec<TokenSecret>),
 }
 
 type Answer = (u64, Result<MediaReply, MediaError>);
@@ -377,6 +395,7 @@ impl Shard {
                 let _ = tell.send(self.proxy.calls(now, &filter, most));
             }
             Command::Drain => self.proxy.drain(),
+            Command::Secrets(secrets) => self.proxy.change_secrets(&secrets),
             Command::End {
                 filter,
                 most,

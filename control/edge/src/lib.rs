@@ -4,12 +4,16 @@
 //! time, and gives back what to send and what to ask; [`Edge`] is the driver around it.
 #![forbid(unsafe_code)]
 
+mod base64url;
 mod config;
 mod cookie;
 mod dialog;
 mod edge;
 pub mod file;
 mod guard;
+mod hide;
+mod hygiene;
+mod keys;
 #[cfg_attr(
     not(test),
     expect(
@@ -42,15 +46,16 @@ mod transaction;
 mod transport;
 
 pub use config::{
-    CORE, CertificateConfig, ClientCertificates, Config, Crossing, Limits, Listen, ListenerKind,
-    MediaPolicy, OnMediaError, OneUpstream, Overload, PUBLIC, PingMethod, Profile, Protocol,
-    Register, RegisterMode, ServerVerification, SessionTimer, SilentSides, StreamLimits, Tables,
-    Timers, TlsConfig, Trust, WsConfig, Zone,
+    CORE, CertificateConfig, ClientCertificates, Config, Hiding, History, Limits, Link, Listen,
+    ListenerKind, MediaPolicy, OnBadToken, OnMediaError, OneUpstream, Overload, PUBLIC, PingMethod,
+    Profile, Protocol, Register, RegisterMode, ServerVerification, SessionTimer, SilentSides,
+    StreamLimits, StripConfig, Tables, Timers, TlsConfig, TokenSecret, Trust, WsConfig, Zone,
 };
 
 /// What must hold for every input, for the fuzz targets.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    use crate::hide;
     use crate::message::properties;
     use crate::register;
     use crate::transport::fuzzing as transport;
@@ -95,8 +100,9 @@ pub mod fuzzing {
         transport::datagram(data);
     }
 
-    /// A flow token.
+    /// A flow token, a hidden Call-ID, or a hidden way.
     pub fn sip_token(data: &[u8]) {
+        hide::any_text(data);
         register::token::any_text(data);
     }
 }

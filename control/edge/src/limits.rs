@@ -158,3 +158,19 @@ pub(crate) const SHED_RETRY: std::ops::RangeInclusive<u32> = 5..=30;
 
 /// Messages of strangers that wait for a busy shard; more are dropped. They are read within seconds.
 pub(crate) const WAITING_STRANGERS: usize = 4096;
+/// Secrets of tokens: the one in use, and the one before it (spec §6).
+pub(crate) const TOKEN_KEYS: usize = 2;
+
+/// Bytes of the way to a party in a Contact of ours: its URI and a few Route values. Encoded, it still
+/// fits a header, and a request with it a datagram.
+pub(crate) const WAY_BYTES: usize = 600;
+
+/// Bytes of a Call-ID that another one stands for. Each box that hides makes it a third longer.
+pub(crate) const HIDDEN_CALL_ID_BYTES: usize = 512;
+
+/// Letters of the prefix of hidden Call-IDs.
+pub(crate) const CALL_ID_PREFIX: usize = 16;
+
+/// Patterns of headers that a zone or peer strips one way: each header of each message is held against
+/// them.
+pub(crate) const STRIP_GLOBS: usize = 64;

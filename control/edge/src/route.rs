@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::hide::Way;
 use crate::message::uri::{Scheme, host_to_ip};
 use crate::message::{HeaderId, Message, NameAddr, Uri};
 use crate::transport::{Destination, Flow, Protocol};
@@ -16,6 +17,8 @@ pub(crate) struct Route {
     pub(crate) uri: Option<Box<[u8]>>,
     /// How many leading Route values are ours and leave.
     pub(crate) strip: usize,
+    /// The way that its Request-URI held; that names its URI and its Route values.
+    pub(crate) way: Option<Box<Way>>,
 }
 
 impl Route {

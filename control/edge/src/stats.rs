@@ -24,6 +24,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// It came with a token that the edge did not write, from a zone that is not told so.
+    BadToken => "bad_token",
     /// Nothing but line ends or NULs.
     Keepalive => "keepalive",
     /// Not SIP; no response can be built.

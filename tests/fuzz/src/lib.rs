@@ -18,7 +18,7 @@ pub use calls::calls;
 pub use secure::{dtls_record, ice_agent, srtp_unprotect, stun};
 // The edge keeps its messages to itself: what must hold for them is written there.
 pub use windlass_edge::fuzzing::{
-    sip_body, sip_digest, sip_message, sip_name_addr, sip_stream, sip_uri,
+    sip_body, sip_digest, sip_message, sip_name_addr, sip_stream, sip_token, sip_uri,
 };
 
 /// What decodes is written and decodes again to the same.

@@ -11,6 +11,7 @@ use crate::message::body::{self, Body};
 use crate::message::{HeaderId, Message, Method, Span};
 use crate::relay::{MediaCommand, MediaRequest};
 use crate::route::Route;
+use crate::side::Side;
 use crate::transport::Flow;
 
 /// One message that passes through the edge.
@@ -23,6 +24,8 @@ pub(crate) enum Job {
         ack: Box<Message>,
         source: Flow,
         route: Route,
+        /// The call, and who acknowledges.
+        call: (u64, Side),
     },
     /// A response to a relayed request.
     Response {
@@ -34,6 +37,8 @@ pub(crate) enum Job {
     Delete,
     /// No message: one callee of several has left, and the relay is to delete its branch.
     Leave { tag: Box<[u8]> },
+    /// No message: the relay is to delete what it has for a target that was given up.
+    DeleteBranch(u32),
     /// No message: a change was refused, and the relay is given the agreed session again.
     Restore(VecDeque<MediaRequest>),
 }
@@ -65,6 +70,10 @@ pub(crate) struct MediaState {
     agreed: Option<Box<[MediaRequest; 2]>>,
     /// The last offer passed the relay by, and its answer does.
     is_bypassed: bool,
+    /// Number of the target that is tried (`via-branch`); 0: there is only one. And whether the relay
+    /// has an offer for it.
+    branch: u32,
+    is_offered: bool,
     /// Results for repeated messages.
     seen: VecDeque<(u64, Arc<[u8]>)>,
 }
@@ -201,6 +210,7 @@ impl MediaState {
             self.seen.pop_front();
         }
         self.seen.push_back((query.fingerprint, result));
+        self.is_offered |= self.branch > 0 && !query.swapped;
         self.answered_late = query.swapped && query.command == MediaCommand::Answer;
         if query.swapped {
             self.late_offer = query.command == MediaCommand::Offer;
@@ -217,6 +227,20 @@ impl MediaState {
             MediaCommand::Answer => self.answered = Some(request.clone()),
             MediaCommand::Delete | MediaCommand::Query => {}
         }
+    }
+
+    /// Another target is tried: it gets an offer of its own. The number of the one before, if the relay
+    /// knows it.
+    pub(crate) fn begin_branch(&mut self) -> Option<u32> {
+        let before = Some(self.branch).filter(|_| self.is_offered);
+        self.forget_session();
+        self.branch += 1;
+        before
+    }
+
+    /// What the relay knows the target by that `message` of the first INVITE goes to or comes from.
+    pub(crate) fn via_branch(&self, query: &Query) -> Option<String> {
+        (self.branch > 0 && !query.swapped).then(|| format!("b{}", self.branch))
     }
 
     /// Puts the last offer and answer in force.
@@ -248,6 +272,7 @@ impl MediaState {
 
     /// A new session begins under the same call.
     pub(crate) fn forget_session(&mut self) {
+        self.is_offered = false;
         self.late_offer = false;
         self.is_bypassed = false;
         self.proposed = None;

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use crate::hide::Hidden;
 use crate::limit::Slots;
 use crate::limits;
 use crate::message::{HeaderId, Message};
@@ -96,6 +97,8 @@ pub(crate) struct Dialog {
     pub(crate) media: MediaState,
     /// When its parties were last heard, if anybody asks.
     pub(crate) silence: Option<Silence>,
+    /// Its sides are hidden from each other.
+    pub(crate) hidden: Option<Box<Hidden>>,
     /// Places that it holds in the limits.
     pub(crate) slots: Option<Slots>,
     /// Who it belongs to, and the peer it came from, as far as the screen knows.
@@ -158,6 +161,7 @@ impl Dialog {
             expires,
             media: MediaState::default(),
             silence: None,
+            hidden: None,
             slots: None,
             user: Vec::new(),
             peer: None,
@@ -201,6 +205,19 @@ impl Dialog {
         match side {
             Side::Caller => &self.caller,
             Side::Callee => &self.callee,
+        }
+    }
+
+    /// The caller named another URI for requests to it.
+    pub(crate) fn move_caller(&mut self, target: &[u8]) {
+        self.caller.target = target.into();
+    }
+
+    /// The Call-ID as this side knows it.
+    pub(crate) fn call_id_of(&self, side: Side) -> &[u8] {
+        match (&self.hidden, side) {
+            (Some(hidden), Side::Callee) => &hidden.call_id,
+            _ => &self.call_id,
         }
     }
 

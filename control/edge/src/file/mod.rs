@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod link;
 mod media;
 mod route;
 mod screen;
@@ -32,8 +33,10 @@ pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "domains",
+    "token_keys",
+    "callid_prefix",
     "state_dir",
     "shed_after",
     "priority",
@@ -91,6 +94,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             config.ng = ng.value;
         }
         read_tables(reader, edge, &mut config.tables);
+        link::read_secrets(reader, edge, &mut config, dir);
         let wait = Duration::from_millis(1)..=DAY;
         set(
             &mut config.max_call,
@@ -135,14 +139,16 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
         config.ng = backend.value;
         ng = Some(backend);
     }
-    config.crossings = zone::read_links(reader, root, &config.zones);
+    link::read(reader, root, &mut config);
+    // Routes name them as upstreams.
+    let peers = screen::read_peers(reader, root, &mut config);
     route::read(reader, root, &mut config);
     config.register = read_register(reader, root);
     config.register.domains = domains
         .into_iter()
         .map(|domain| domain.value.to_ascii_lowercase())
         .collect();
-    screen::read(reader, root, &mut config, dir);
+    screen::read(reader, root, &mut config, (peers, dir));
     if config.zones.is_empty() {
         let message = "the edge needs at least one [[zone]]".to_owned();
         reader.problem_at(Place::Whole, message);

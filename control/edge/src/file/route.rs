@@ -80,6 +80,60 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
     }
 }
 
+/// Reads `targets` of a peer: an upstream of its name, in its zone.
+pub(super) fn read_peer(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    at: Place,
+    (name, zone): (&str, Option<usize>),
+    config: &mut Config,
+) {
+    let zone = zone.and_then(|zone| config.zones.get(zone));
+    let Some(zone) = zone.map(|zone| zone.name.clone()) else {
+        if !table.contains_key("zone") {
+            let message = "a peer with `targets` has to say in which `zone` they are";
+            reader.problem_at(at, message.to_owned());
+        }
+        return;
+    };
+    let uris = reader.list::<String>(table, "targets", "a SIP URI");
+    let uris = uris.unwrap_or_default();
+    if let Some(first) = uris.first().filter(|_| uris.len() > limits::POOL_TARGETS) {
+        let message = format!("a peer has {} targets at most", limits::POOL_TARGETS);
+        reader.problem_at(first.at, message);
+    }
+    if uris.is_empty() {
+        reader.problem_at(at, "`targets` of a peer name none".to_owned());
+    }
+    let mut pool = PoolConfig::new(name, &zone, &[]);
+    for uri in uris {
+        pool.targets.extend(target_of(reader, &uri, &pool.targets));
+    }
+    config.upstreams.push(pool);
+}
+
+/// A target with this URI, unless it is none or is there.
+fn target_of(
+    reader: &mut Reader<'_>,
+    uri: &Placed<String>,
+    before: &[TargetConfig],
+) -> Option<TargetConfig> {
+    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
+        let message = format!(
+            "`uri` is \"{}\", expected a SIP URI such as \"sip:192.0.2.1:5060\" or \
+             \"sip:pbx.example.com;transport=tls\"; {error}",
+            uri.value
+        );
+        reader.problem_at(uri.at, message);
+        return None;
+    }
+    if before.iter().any(|target| target.uri == uri.value) {
+        let message = format!("the upstream has two targets \"{}\"", uri.value);
+        reader.problem_at(uri.at, message);
+    }
+    Some(TargetConfig::new(&uri.value))
+}
+
 fn read_probing(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ProbeConfig {
     const KEYS: [&str; 5] = ["interval", "timeout", "misses", "alive", "failed"];
     let mut probing = ProbeConfig::default();
@@ -138,20 +192,7 @@ fn read_target(
         reader.missing(at, "a target", "uri");
     }
     let uri = reader.string(table, "uri")?;
-    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
-        let message = format!(
-            "`uri` is \"{}\", expected a SIP URI such as \"sip:192.0.2.1:5060\" or \
-             \"sip:pbx.example.com;transport=tls\"; {error}",
-            uri.value
-        );
-        reader.problem_at(uri.at, message);
-        return None;
-    }
-    if before.iter().any(|target| target.uri == uri.value) {
-        let message = format!("the upstream has two targets \"{}\"", uri.value);
-        reader.problem_at(uri.at, message);
-    }
-    let mut target = TargetConfig::new(&uri.value);
+    let mut target = target_of(reader, &uri, before)?;
     set(&mut target.group, reader.number(table, "group", 0..=255));
     let weights = 0..=limits::TARGET_WEIGHT.into();
     set(&mut target.weight, reader.number(table, "weight", weights));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, LOG_KEYS, named_zone, refuse_double, set};
+use super::{DAY, LOG_KEYS, link, named_zone, refuse_double, route, set};
 use crate::config::Config;
 use crate::guard::settings::{self, LogFormat};
 use crate::guard::{
@@ -29,7 +29,19 @@ impl Places {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {
+/// Peers, and where their texts stand.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    peers: Vec<PeerConfig>,
+    places: Places,
+}
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    root: &DeTable<'_>,
+    config: &mut Config,
+    (peers, dir): (Peers, &Path),
+) {
     const KEYS: [&str; 11] = [
         "on_banned",
         "untrusted_share",
@@ -43,8 +55,11 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         "rate",
         "list",
     ];
-    let mut screen = ScreenConfig::default();
-    let mut places = Places::default();
+    let mut screen = ScreenConfig {
+        peers: peers.peers,
+        ..ScreenConfig::default()
+    };
+    let mut places = peers.places;
     if let Some(table) = reader.section(root, "screen", &KEYS) {
         set(
             &mut screen.on_banned,
@@ -85,7 +100,6 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
             });
         }
     }
-    read_peers(reader, root, config, &mut screen.peers, &mut places);
     const LIMIT: [&str; 6] = ["name", "key", "category", "calls", "cps", "max_call"];
     for (at, table) in reader.tables(root, "limit", &LIMIT) {
         let Some((name, key)) = named(reader, table, at, "a limit", "key") else {
@@ -193,15 +207,20 @@ fn read_rates(
     }
 }
 
-fn read_peers(
+/// Reads `[[peer]]`. One with `targets` is an upstream of its name as well.
+pub(super) fn read_peers(
     reader: &mut Reader<'_>,
     root: &DeTable<'_>,
-    config: &Config,
-    peers: &mut Vec<PeerConfig>,
-    places: &mut Places,
-) {
-    const PEER: [&str; 5] = ["name", "zone", "source", "limits", "max_call"];
-    for (at, table) in reader.tables(root, "peer", &PEER) {
+    config: &mut Config,
+) -> Peers {
+    const KEYS: [&str; 7] = [
+        "name", "zone", "source", "limits", "max_call", "strip", "targets",
+    ];
+    let Peers {
+        mut peers,
+        mut places,
+    } = Peers::default();
+    for (at, table) in reader.tables(root, "peer", &KEYS) {
         for key in ["name", "source"] {
             if !table.contains_key(key) {
                 reader.missing(at, "a peer", key);
@@ -217,15 +236,20 @@ fn read_peers(
         let mut peer = PeerConfig {
             name: name.value,
             zone,
-            source: texts(reader, table, "source", NETWORK, places),
+            source: texts(reader, table, "source", NETWORK, &mut places),
             max_call: max_call(reader, table),
             ..PeerConfig::default()
         };
         if let Some(table) = reader.section(table, "limits", &["calls", "cps"]) {
             (peer.calls, peer.cps) = bounds(reader, table);
         }
+        peer.strip = link::read_strip(reader, table);
+        if table.contains_key("targets") {
+            route::read_peer(reader, table, at, (&peer.name, zone), config);
+        }
         peers.push(peer);
     }
+    Peers { peers, places }
 }
 
 fn read_logs(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config, dir: &Path) {

@@ -1,3 +1,5 @@
+mod link;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

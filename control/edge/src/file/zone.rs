@@ -1,17 +1,16 @@
-//! `[[zone]]`, its `[[zone.listen]]`, and `[[link]]`.
+//! `[[zone]]` and its `[[zone.listen]]`.
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use toml::de::DeTable;
 use windlass_ng::Family;
 use windlass_toml::{Place, Placed, Reader};
 
-use super::{DAY, SOCKET_ADDRESS, is_host_port, named_zone, refuse_double, set};
+use super::{SOCKET_ADDRESS, is_host_port, link, refuse_double, set};
 use crate::config::{
-    CertificateConfig, ClientCertificates, Crossing, Listen, ListenerKind, Profile, Protocol,
-    ServerVerification, SessionTimer, TlsConfig, Trust, WsConfig, Zone,
+    CertificateConfig, ClientCertificates, Listen, ListenerKind, OnBadToken, Profile, Protocol,
+    ServerVerification, TlsConfig, Trust, WsConfig, Zone,
 };
 
 /// Zones, and what the rest of the file has to be held against.
@@ -23,8 +22,10 @@ pub(super) struct Zones {
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Zones {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 9] = [
         "name",
+        "bad_token",
+        "strip",
         "trust",
         "media",
         "media_interface",
@@ -52,6 +53,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Z
         let mut zone = Zone::new(&name.value, trust);
         set(&mut zone.media, reader.word(table, "media", &PROFILE));
         set(&mut zone.calls_out, reader.flag(table, "calls_out"));
+        let bad_token = reader.word(table, "bad_token", &ON_BAD_TOKEN);
+        set(&mut zone.on_bad_token, bad_token);
+        zone.strip = link::read_strip(reader, table);
         let family = reader.word(table, "address_family", &FAMILY);
         zone.address_family = family.map(|family| family.value);
         if let Some(interface) = reader.string(table, "media_interface") {
@@ -217,79 +221,14 @@ fn read_tls(reader: &mut Reader<'_>, table: &DeTable<'_>, at: Place, dir: &Path)
     tls
 }
 
-/// Reads `[[link]]`: what holds between two zones.
-pub(super) fn read_links(
-    reader: &mut Reader<'_>,
-    root: &DeTable<'_>,
-    zones: &[Zone],
-) -> Vec<Crossing> {
-    let mut links: Vec<Crossing> = Vec::new();
-    let keys = ["zones", "session_timer", "anchor_media"];
-    for (at, table) in reader.tables(root, "link", &keys) {
-        let Some(names) = reader.list::<String>(table, "zones", "the name of a zone") else {
-            if !table.contains_key("zones") {
-                reader.missing(at, "a link", "zones");
-            }
-            continue;
-        };
-        let named = names.iter().map(|name| named_zone(reader, name, zones));
-        let named: Vec<_> = named.collect();
-        if names.len() != 2 {
-            reader.problem_at(at, "`zones` of a link are two".to_owned());
-        }
-        let [Some(from), Some(to)] = named[..] else {
-            continue;
-        };
-        let is_double = |link: &Crossing| link.zones == [from, to] || link.zones == [to, from];
-        if links.iter().any(is_double) {
-            reader.problem_at(at, "these zones have a link already".to_owned());
-        }
-        let anchors = reader.flag(table, "anchor_media");
-        links.push(Crossing {
-            zones: [from, to],
-            anchor_media: anchors.is_none_or(|anchors| anchors.value),
-            session_timer: read_session_timer(reader, table),
-        });
-    }
-    links
-}
-
-fn read_session_timer(reader: &mut Reader<'_>, link: &DeTable<'_>) -> SessionTimer {
-    let mut timer = SessionTimer::default();
-    let keys = ["min_se", "insert", "interval"];
-    let Some(table) = reader.section(link, "session_timer", &keys) else {
-        return timer;
-    };
-    set(&mut timer.min_se, interval(reader, table, "min_se"));
-    set(&mut timer.insert, reader.flag(table, "insert"));
-    let said = interval(reader, table, "interval");
-    if let Some(said) = said.filter(|said| said.value < timer.min_se) {
-        let message = "`interval` of a session timer is shorter than its `min_se`";
-        reader.problem_at(said.at, message.to_owned());
-    } else {
-        set(&mut timer.interval, said);
-    }
-    timer
-}
-
-/// A session interval: a time, or seconds as in SIP. None is shorter than 90 s (RFC 4028 §5).
-fn interval(reader: &mut Reader<'_>, table: &DeTable<'_>, key: &str) -> Option<Placed<Duration>> {
-    let is_number = table.get(key)?.get_ref().as_integer().is_some();
-    if !is_number {
-        return reader.duration(table, key, Duration::from_secs(90)..=DAY);
-    }
-    let seconds = reader.number(table, key, 90..=DAY.as_secs())?;
-    Some(Placed {
-        value: Duration::from_secs(seconds.value),
-        at: seconds.at,
-    })
-}
-
 const TRUST: [(&str, Trust); 3] = [
     ("untrusted", Trust::Untrusted),
     ("peer", Trust::Peer),
     ("inside", Trust::Inside),
 ];
+
+const ON_BAD_TOKEN: [(&str, OnBadToken); 2] =
+    [("reject", OnBadToken::Reject), ("drop", OnBadToken::Drop)];
 
 const PROFILE: [(&str, Profile); 5] = [
     ("keep", Profile::Keep),

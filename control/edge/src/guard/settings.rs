@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Trust};
+use crate::config::{Config, StripConfig, Trust};
 use crate::limit::{Categories, Limit, Pace, Template};
 pub use crate::record::security::Format as LogFormat;
 use crate::resolve::Destination;
@@ -194,6 +194,8 @@ pub struct PeerConfig {
     pub cps: Option<u32>,
     /// Longest call. `None`: that of the edge.
     pub max_call: Option<Duration>,
+    /// Headers that are removed from what comes from it, and from what goes to it.
+    pub strip: StripConfig,
 }
 
 /// A class of calls (spec §19, `[[limit]]`). More calls at once are refused with 403, more calls a

@@ -87,10 +87,6 @@ impl Proxy {
             return false;
         };
         let number = self.unique();
-        let is_strange = |other: &Route| {
-            let family = |route: &Route| route.flow().peer.is_ipv4();
-            other.zone != route.zone || family(other) != family(&route)
-        };
         let (flow, zone) = (route.flow(), route.zone);
         let is_known = self.is_known(zone);
         let limits = self.config.limits.of_stream();
@@ -98,10 +94,9 @@ impl Proxy {
             return false;
         };
         let is_next = transit.attempt.is_some();
-        let needs_offer = is_next && is_strange(&transit.route);
         let to = std::mem::replace(&mut transit.route, route).to;
         let dialog = transit.dialog;
-        let mut cancel = None;
+        let (mut cancel, mut given_up) = (None, None);
         if let Some(branch) = transit.branch.take() {
             let is_invite = transit.request.method() == Method::Invite;
             // It was received, but rings too late. Without a response it is cancelled once it rings.
@@ -132,12 +127,13 @@ impl Proxy {
         }
         if let Some(dialog) = dialog.and_then(|d| self.dialogs.get_mut(&d)) {
             dialog.redirect(flow, zone, is_known);
-            // What was made for one network is not told to another.
-            if needs_offer {
-                dialog.media.forget_session();
-            }
+            given_up = dialog.media.begin_branch();
         }
         self.run(now, dialog, Job::Request { transit: id });
+        if let Some(branch) = given_up {
+            // Behind the offer for the new one, so that the caller is never without any.
+            self.run(now, dialog, Job::DeleteBranch(branch));
+        }
         true
     }
 

@@ -1,12 +1,16 @@
 //! Outgoing messages: the received bytes with splices (RFC 3261 §16.6, §16.7).
 
+use super::hide::Edits;
+use super::transit::Transit;
 use super::{Listener, Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
 use crate::dialog::is_behind_nat;
+use crate::hygiene::End;
 use crate::message::build::received_via;
 use crate::message::{Header, HeaderId, Message, Method, Span, Splices, Start, values};
 use crate::register::FlowToken;
 use crate::route::Route;
+use crate::side::Side;
 use crate::transport::Flow;
 
 /// A request about to leave.
@@ -20,6 +24,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) registering: Option<&'a Registering>,
     /// Rows that are added at the end.
     pub(super) rows: &'a str,
+    /// The call that it belongs to, and its sender.
+    pub(super) call: Option<(u64, Side)>,
     pub(super) sdp: Option<(Span, &'a [u8])>,
 }
 
@@ -76,10 +82,11 @@ impl Proxy {
         let message = out.message;
         let bytes = &message.bytes;
         let parsed = &message.parsed;
+        let edits = self.edits_of_request(out);
 
         let rows = |id: HeaderId| parsed.headers.iter().find(move |h| h.id == id);
         let top = rows(HeaderId::Via).map_or(parsed.headers_end, |h| h.row.from());
-        if let Some((incoming, id)) = out.record {
+        if let Some((incoming, id)) = out.record.filter(|_| !edits.are_hiding()) {
             let at = rows(HeaderId::RecordRoute).map_or(top, |h| h.row.from());
             let token = self.token_for(message, out.source);
             self.record_route(
@@ -103,29 +110,37 @@ impl Proxy {
             None => splices.insert(top, &[b"Max-Forwards: ", hops.as_bytes(), b"\r\n"]),
         }
         let via = parsed.via;
-        if via.rport.is_some()
+        let is_changed = via.rport.is_some()
             || via.received.is_some()
-            || via.host_ip(bytes) != Some(out.source.peer.ip())
-        {
+            || via.host_ip(bytes) != Some(out.source.peer.ip());
+        if is_changed && !edits.are_hiding() {
             splices.replace(via.value, &[&received_via(bytes, &via, out.source.peer)]);
         }
-        if let (Some(new), Start::Request { uri }) = (&out.route.uri, parsed.start) {
+        let new = edits.uri().or(out.route.uri.as_deref());
+        if let (Some(new), Start::Request { uri }) = (new, parsed.start) {
             splices.replace(uri, &[new]);
         }
         if let Some(registering) = out.registering {
             let ways = (out.source, out.route.listener());
             self.write_way_back(message, registering, ways, top, &mut splices);
         }
-        strip_values(
-            bytes,
-            &parsed.headers,
-            HeaderId::Route,
-            out.route.strip,
-            &mut splices,
-        );
+        let mut routes = Vec::new();
+        if edits.write_routes(&mut routes) {
+            splices.insert(top, &[&routes]);
+        } else {
+            strip_values(
+                bytes,
+                &parsed.headers,
+                HeaderId::Route,
+                out.route.strip,
+                &mut splices,
+            );
+        }
         splices.insert(parsed.headers_end, &[out.rows.as_bytes()]);
         replace_sdp(message, out.sdp, &mut splices);
+        self.make_edits(message, &edits, &mut splices);
         let packet = splices.render(bytes, parsed.body.to());
+        drop(edits);
         self.scratch.splices = splices;
         self.scratch.text = text;
         packet
@@ -138,7 +153,7 @@ impl Proxy {
         let is_stream = self.protocol_of(source.listener).is_stream();
         let is_bound = is_stream || is_behind_nat(message, source.peer);
         if message.method() != Method::Invite && is_bound && !self.is_known(self.zone_of(source)) {
-            FlowToken::write(source, b"", self.key, &mut token);
+            FlowToken::write(source, b"", self.tokens.mac(), &mut token);
         }
         token
     }
@@ -169,20 +184,63 @@ impl Proxy {
                 shard: self.shard,
                 id,
             }
-            .write(self.key, call_id, text);
+            .write(self.tokens.mac(), call_id, text);
             text.push_str(">\r\n");
         }
     }
 
-    /// A response without our Via, with more rows. A 503 of the upstream speaks of the upstream, not of us, and
-    /// becomes 500 (RFC 3261 §16.7 step 6).
+    /// A response to the request of a transit, without our Via, with more rows.
     pub(super) fn compose_response(
-        &mut self,
+        &self,
+        transit: &Transit,
         message: &Message,
         rows: &str,
         sdp: Option<(Span, &[u8])>,
+        splices: &mut Splices,
+    ) -> Vec<u8> {
+        let edits = self.edits_of_response(transit, message);
+        self.splice_response(message, &edits, splices);
+        let back = transit.back.as_deref().filter(|_| edits.are_hiding());
+        if let Some(back) = back {
+            let parsed = &message.parsed;
+            let top = parsed.headers.iter().find(|h| h.id == HeaderId::Via);
+            let top = top.map_or(parsed.headers_end, |h| h.row.from());
+            let opens = message.method().forms_dialog() && (101..300).contains(&parsed.status());
+            let routes = if opens { back.routes() } else { b"" };
+            splices.insert(top, &[back.vias(), routes]);
+        } else {
+            let headers = &message.parsed.headers;
+            strip_values(&message.bytes, headers, HeaderId::Via, 1, splices);
+        }
+        splices.insert(message.parsed.headers_end, &[rows.as_bytes()]);
+        replace_sdp(message, sdp, splices);
+        self.make_edits(message, &edits, splices);
+        splices.render(&message.bytes, message.parsed.body.to())
+    }
+
+    /// A response whose transaction is gone, without our Via.
+    pub(super) fn compose_late_response(
+        &mut self,
+        (from, to): (End, End),
+        message: &Message,
+        sdp: Option<(Span, &[u8])>,
     ) -> Vec<u8> {
         let mut splices = std::mem::take(&mut self.scratch.splices);
+        let edits = self.edits_between(message, from, to);
+        self.splice_response(message, &edits, &mut splices);
+        let headers = &message.parsed.headers;
+        strip_values(&message.bytes, headers, HeaderId::Via, 1, &mut splices);
+        replace_sdp(message, sdp, &mut splices);
+        self.make_edits(message, &edits, &mut splices);
+        let packet = splices.render(&message.bytes, message.parsed.body.to());
+        drop(edits);
+        self.scratch.splices = splices;
+        packet
+    }
+
+    /// What is the same for all responses. A 503 of the upstream speaks of the upstream, not of us,
+    /// and becomes 500 (RFC 3261 §16.7 step 6).
+    fn splice_response(&self, message: &Message, edits: &Edits<'_>, splices: &mut Splices) {
         splices.clear();
         let parsed = &message.parsed;
         if parsed.status() == 503 {
@@ -192,21 +250,9 @@ impl Proxy {
                 &[b"500 Server Internal Error"],
             );
         }
-        strip_values(
-            &message.bytes,
-            &parsed.headers,
-            HeaderId::Via,
-            1,
-            &mut splices,
-        );
-        if message.method() == Method::Register {
-            self.restore_contacts(message, &mut splices);
+        if message.method() == Method::Register && !edits.are_hiding() {
+            self.restore_contacts(message, splices);
         }
-        splices.insert(parsed.headers_end, &[rows.as_bytes()]);
-        replace_sdp(message, sdp, &mut splices);
-        let packet = splices.render(&message.bytes, parsed.body.to());
-        self.scratch.splices = splices;
-        packet
     }
 }
 

@@ -6,15 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::route::BAD_TOKEN;
 use super::teardown::uri_of;
 use super::{Action, Proxy, request_uri};
-use crate::config::Config;
+use crate::config::{Config, OnBadToken};
 use crate::dialog::{Dialog, State};
 use crate::guard::{Alerted, Finished};
 use crate::limit::Slots;
 use crate::message::digest::Digest;
-use crate::message::{HeaderId, Message, NameAddr, Parsed, Span, Uri};
+use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
+use crate::record::security::Event;
 use crate::screen::fingerprint::header_order;
 use crate::screen::standing::{Bond, Level};
 use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
@@ -239,6 +241,24 @@ impl Proxy {
         });
         if too_long && self.actions.len() > before {
             self.actions.pop_back();
+        }
+    }
+
+    /// A request came with a token that the edge did not write (spec §10).
+    pub(super) fn refuse_token(&mut self, source: Flow, message: &Message) {
+        let zone = self.config.zones.get(self.zone_of(source));
+        let is_silent = zone.is_some_and(|zone| zone.on_bad_token == OnBadToken::Drop);
+        let alert = Alert {
+            event: Event::BadToken,
+            action: match is_silent {
+                true => "drop",
+                false => "reject",
+            },
+        };
+        self.alert(source, alert, Some(message));
+        match is_silent || message.method() == Method::Ack {
+            true => self.stats.drop_for(DropReason::BadToken),
+            false => self.reply_stateless(source, message, BAD_TOKEN, b""),
         }
     }
 

@@ -101,7 +101,10 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(job, Job::Delete | Job::Leave { .. } | Job::Restore(_))
+            || matches!(
+                job,
+                Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_)
+            )
         {
             dialog.media.queue.push_back(job);
         } else {
@@ -134,7 +137,11 @@ impl Proxy {
             }
             Job::Leave { tag } => {
                 let from_tag = text(tag);
-                self.delete_branch(id, job, from_tag);
+                self.delete_callee(id, job, from_tag);
+                return;
+            }
+            Job::DeleteBranch(number) => {
+                self.delete_branch(id, *number);
                 return;
             }
             Job::Restore(_) => {
@@ -199,7 +206,7 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete | Job::Leave { .. } | Job::Restore(_) => None,
+            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
@@ -260,31 +267,41 @@ impl Proxy {
             return;
         };
         dialog.media.active = false;
-        dialog.media.busy = Some(Busy {
-            token,
-            job: Job::Delete,
-            query: None,
-        });
-        let mut request = MediaRequest::bare(
-            MediaCommand::Delete,
-            &dialog.media_id,
-            text(&dialog.caller_tag),
-        );
-        if !dialog.answered {
-            // Without an answer no packets for the call are in flight.
-            request.extra = vec![("delete-delay".to_owned(), "0".to_owned())];
-        }
-        self.media_tokens.insert(token, id);
-        self.actions.push_back(Action::Media {
-            token,
-            request: Box::new(request),
-        });
+        // Without an answer no packets for the call are in flight.
+        let extra = match dialog.answered {
+            true => Vec::new(),
+            false => vec![AT_ONCE.map(str::to_owned).into()],
+        };
+        let request = deletion(dialog, extra);
+        self.tell(id, token, Job::Delete, request);
+    }
+
+    /// Tells the relay that a target was given up (spec §11). Of the call it stays what the caller
+    /// has, and what was offered to the next one.
+    fn delete_branch(&mut self, id: u64, number: u32) {
+        let token = self.unique();
+        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
+        };
+        let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
+        let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
+        let request = deletion(dialog, extra);
+        self.tell(id, token, Job::DeleteBranch(number), request);
     }
 
     /// The relay forgets one callee of several.
-    fn delete_branch(&mut self, id: u64, job: Job, from_tag: String) {
+    fn delete_callee(&mut self, id: u64, job: Job, from_tag: String) {
         let token = self.unique();
         let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+            return;
+        };
+        let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
+        self.tell(id, token, job, request);
+    }
+
+    /// Tells the relay something that no message waits for.
+    fn tell(&mut self, id: u64, token: u64, job: Job, request: MediaRequest) {
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
         dialog.media.busy = Some(Busy {
@@ -292,7 +309,6 @@ impl Proxy {
             job,
             query: None,
         });
-        let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
         self.media_tokens.insert(token, id);
         self.actions.push_back(Action::Media {
             token,
@@ -336,6 +352,10 @@ impl Proxy {
             .cloned()
             .chain(flags)
             .collect();
+        let of_invite =
+            message.method() == Method::Invite && message.parsed.cseq == dialog.invite_cseq;
+        let branch = dialog.media.via_branch(&query).filter(|_| of_invite);
+        let branch = branch.map(|branch| (VIA_BRANCH.to_owned(), branch));
         let is_explicit = |key: &str| explicit.iter().any(|(own, _)| own == key);
         let of_profile = profile.iter().filter(|(key, _)| !is_explicit(key));
         let of_profile = of_profile.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -353,6 +373,7 @@ impl Proxy {
             extra: of_profile
                 .chain(explicit.iter().cloned())
                 .filter(|(key, _)| offer || key != "transport-protocol")
+                .chain(branch)
                 .collect(),
         }
     }
@@ -362,11 +383,16 @@ impl Proxy {
         let sdp = sdp.as_ref().map(|(span, sdp)| (*span, &sdp[..]));
         match job {
             Job::Request { transit } => self.start_branch(now, transit, sdp),
-            Job::Ack { ack, source, route } => self.forward_ack(&ack, source, route, sdp),
+            Job::Ack {
+                ack,
+                source,
+                route,
+                call,
+            } => self.forward_ack(&ack, source, route, Some(call), sdp),
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete | Job::Leave { .. } | Job::Restore(_) => {}
+            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => {}
         }
     }
 
@@ -377,7 +403,14 @@ impl Proxy {
             return;
         };
         let method = transit.request.method();
-        if transit.server.is_open() && transit.branch.is_none() {
+        let is_wanted = transit.server.is_open() && transit.branch.is_none();
+        if is_wanted && let Err(refusal) = self.begin_hiding(&mut transit) {
+            self.transits.insert(id, transit);
+            self.respond(now, id, refusal, b"");
+            self.end_failed_call(now, id);
+            return;
+        }
+        if is_wanted {
             let answering = method == Method::Prack
                 && transit.dialog.is_some_and(|d| {
                     self.dialogs
@@ -408,6 +441,7 @@ impl Proxy {
                     record,
                     registering: transit.registering.as_deref(),
                     rows: &rows,
+                    call: transit.dialog.map(|dialog| (dialog, transit.side)),
                     sdp,
                 })
                 .into();
@@ -435,9 +469,11 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. } | Job::Delete | Job::Leave { .. } | Job::Restore(_) => {
-                self.stats.drop_for(DropReason::Media)
-            }
+            Job::Ack { .. }
+            | Job::Delete
+            | Job::DeleteBranch(_)
+            | Job::Leave { .. }
+            | Job::Restore(_) => self.stats.drop_for(DropReason::Media),
             Job::Response { response, .. } if response.parsed.status() < 200 => {
                 self.stats.drop_for(DropReason::Media);
             }
@@ -550,6 +586,21 @@ impl Proxy {
     }
 }
 
+/// The key by which the relay tells the targets of an INVITE apart.
+const VIA_BRANCH: &str = "via-branch";
+
+/// The key that leaves no time to packets in flight.
+const AT_ONCE: [&str; 2] = ["delete-delay", "0"];
+
+/// Deletes the call at the relay, or what `extra` names of it.
+fn deletion(dialog: &Dialog, extra: Vec<(String, String)>) -> MediaRequest {
+    let from_tag = text(&dialog.caller_tag);
+    MediaRequest {
+        extra,
+        ..MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag)
+    }
+}
+
 /// Whether an offer and its answer are in force once this message has passed.
 fn completes(job: &Job) -> bool {
     match job {
@@ -558,7 +609,11 @@ fn completes(job: &Job) -> bool {
             changes && (200..300).contains(&response.parsed.status())
         }
         Job::Ack { .. } => true,
-        Job::Request { .. } | Job::Delete | Job::Leave { .. } | Job::Restore(_) => false,
+        Job::Request { .. }
+        | Job::Delete
+        | Job::DeleteBranch(_)
+        | Job::Leave { .. }
+        | Job::Restore(_) => false,
     }
 }
 

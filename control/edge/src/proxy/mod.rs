@@ -12,6 +12,7 @@
 mod failover;
 mod forward;
 mod guard;
+mod hide;
 mod lookup;
 mod media;
 mod memory;
@@ -47,6 +48,9 @@ use crate::config::Config;
 use crate::cookie::Key;
 use crate::dialog::Dialog;
 use crate::guard::{Alerted, Finished};
+use crate::hide::call_id;
+use crate::hygiene::Hygiene;
+use crate::keys::{TokenKeys, TokenSecret};
 use crate::message::{Message, Parsed, Splices};
 use crate::register::Bindings;
 use crate::relay::MediaRequest;
@@ -105,6 +109,10 @@ pub(crate) struct Proxy {
     probes: probe::Probes,
     rng: StdRng,
     key: Key,
+    tokens: TokenKeys,
+    /// Masks the shard in hidden Call-IDs.
+    mask: Key,
+    hygiene: Hygiene,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
     /// Transits by the numbers of their branches after the first.
@@ -203,7 +211,11 @@ impl Proxy {
         secret: [u64; 2],
         stats: Arc<Stats>,
     ) -> Self {
+        let key = Key(secret[0], secret[1]);
         let mut proxy = Self {
+            tokens: TokenKeys::new(&config.token_secrets, key),
+            mask: call_id::mask_of(key),
+            hygiene: Hygiene::new(&config),
             config,
             stats,
             shard,
@@ -213,8 +225,8 @@ impl Proxy {
             resolve: Resolve::default(),
             waiting: HashMap::default(),
             probes: probe::Probes::default(),
-            rng: StdRng::seed_from_u64(Key(secret[0], secret[1]).hash([&[shard][..], b"rng"])),
-            key: Key(secret[0], secret[1]),
+            rng: StdRng::seed_from_u64(key.hash([&[shard][..], b"rng"])),
+            key,
             sequence: 0,
             by_branch: HashMap::default(),
             transits: HashMap::default(),
@@ -308,6 +320,11 @@ impl Proxy {
             return Some(lookup);
         }
         self.actions.pop_front()
+    }
+
+    /// Tokens are written with the first of these secrets from now on, and read with the first two.
+    pub(crate) fn change_secrets(&mut self, secrets: &[TokenSecret]) {
+        self.tokens = TokenKeys::new(secrets, self.key);
     }
 
     /// New calls are refused from now on.

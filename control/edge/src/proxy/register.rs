@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::route::Refusal;
+use super::route::{BAD_TOKEN, Refusal};
 use super::{Proxy, request_uri};
 use crate::config::{PingMethod, RegisterMode};
 use crate::dialog::is_behind_nat;
@@ -117,7 +117,7 @@ impl Proxy {
         }
         let mut out = String::new();
         let mut token = String::new();
-        FlowToken::write(source, text, self.key, &mut token);
+        FlowToken::write(source, text, self.tokens.mac(), &mut token);
         if let Some(listener) = self.listener(outgoing) {
             listener.write_uri("", &mut out);
         }
@@ -154,7 +154,7 @@ impl Proxy {
             RegisterMode::Off => {}
             RegisterMode::Path => {
                 let mut token = String::new();
-                FlowToken::write(source, b"", self.key, &mut token);
+                FlowToken::write(source, b"", self.tokens.mac(), &mut token);
                 let twice = source.listener != outgoing;
                 let mut text = String::from("Path: ");
                 let pair = [outgoing, source.listener];
@@ -191,10 +191,10 @@ impl Proxy {
     }
 
     /// The alias in a URI of ours.
-    fn aliased(&self, bytes: &[u8], uri: &Uri) -> Option<TokenCheck> {
+    pub(super) fn aliased(&self, bytes: &[u8], uri: &Uri) -> Option<TokenCheck> {
         let text = uri.param(bytes, "alias")?;
         let own = self.is_own(bytes, uri.host, uri.port);
-        own.then(|| FlowToken::read(text, self.key))
+        own.then(|| self.tokens.flow(text))
     }
 
     /// The flow that a Request-URI of ours names, and the URI that the phone knows.
@@ -202,7 +202,7 @@ impl Proxy {
         let uri = request_uri(request);
         match self.aliased(&request.bytes, &uri) {
             None | Some(TokenCheck::Other) => Ok(None),
-            Some(TokenCheck::Forged) => Err((403, "Bad Token")),
+            Some(TokenCheck::Forged) => Err(BAD_TOKEN),
             Some(TokenCheck::Ours(token)) => Ok(Some((token.flow, token.kept.into()))),
         }
     }
@@ -279,7 +279,7 @@ fn address_of_record(bytes: &[u8], span: Span) -> Option<Vec<u8>> {
 }
 
 /// Puts another URI in the place of one, in brackets: parameters behind it are the header's.
-fn replace_uri(bytes: &[u8], old: Span, new: &[u8], splices: &mut Splices) {
+pub(super) fn replace_uri(bytes: &[u8], old: Span, new: &[u8], splices: &mut Splices) {
     let is_bare = old.from().checked_sub(1).and_then(|at| bytes.get(at)) != Some(&b'<');
     match is_bare {
         true => splices.replace(old, &[b"<", new, b">"]),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::forward::Outgoing;
-use super::route::{Refusal, RouteSet, request_uri};
+use super::route::{BAD_TOKEN, Refusal, RouteSet, request_uri};
 use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
@@ -131,6 +131,10 @@ impl Proxy {
         let (route, belongs, pick) =
             match self.route(now, message, source, (&set, found), admitted.peer()) {
                 Ok(found) => found,
+                Err(BAD_TOKEN) => {
+                    self.refuse_token(source, message);
+                    return;
+                }
                 Err(refusal) => {
                     self.reply_stateless(source, message, refusal, b"");
                     return;
@@ -242,6 +246,7 @@ impl Proxy {
                 dialog,
                 side,
                 initial: opens_call,
+                back: None,
                 offered: false,
                 session: None,
                 cancelled: None,
@@ -278,7 +283,10 @@ impl Proxy {
         let (Some(first), Some(last)) = (rows().next(), rows().next_back()) else {
             return;
         };
-        if !is_recorded || !self.is_own(&bytes, uri.host, uri.port) {
+        if !is_recorded
+            || uri.param(&bytes, "lr").is_none()
+            || !self.is_own(&bytes, uri.host, uri.port)
+        {
             return;
         }
         let (mut before, mut target) = (None, Span::default());
@@ -534,10 +542,12 @@ impl Proxy {
         let spent = matches!(message.parsed.max_forwards, Some((_, 0)));
         let set = self.route_set(message);
         let found = self.find_dialog(message, &set, source);
-        let routed = self
-            .route(now, message, source, (&set, found), None)
-            .ok()
-            .filter(|_| message.to_tag().is_some() && !spent);
+        let routed = self.route(now, message, source, (&set, found), None);
+        if matches!(routed, Err(BAD_TOKEN)) {
+            self.refuse_token(source, message);
+            return;
+        }
+        let routed = routed.ok().filter(|_| message.to_tag().is_some() && !spent);
         let Some((route, belongs, _)) = routed else {
             self.stats.drop_for(DropReason::StrayAck);
             return;
@@ -555,13 +565,14 @@ impl Proxy {
                         ack: Box::new(ack),
                         source,
                         route,
+                        call: (dialog, side),
                     },
                 );
                 if side == Side::Caller {
                     self.on_acknowledged(now, dialog);
                 }
             }
-            None => self.forward_ack(&ack, source, route, None),
+            None => self.forward_ack(&ack, source, route, None, None),
         }
     }
 
@@ -570,6 +581,7 @@ impl Proxy {
         ack: &Message,
         source: Flow,
         route: Route,
+        call: Option<(u64, Side)>,
         sdp: Option<(Span, &[u8])>,
     ) {
         // A repeated ACK gets the same branch (RFC 3261 §16.11).
@@ -587,6 +599,7 @@ impl Proxy {
             record: None,
             registering: None,
             rows: "",
+            call,
             sdp,
         });
         self.send(route.to, packet.into());

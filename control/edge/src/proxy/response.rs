@@ -185,7 +185,11 @@ impl Proxy {
         let Some(listener) = self.listener_toward(zone, hop, incoming) else {
             return false;
         };
-        let packet = self.compose_response(message, "", sdp);
+        let ends = (
+            (self.zone_of(source), source.peer.ip()),
+            (zone, target.ip()),
+        );
+        let packet = self.compose_late_response(ends, message, sdp);
         let flow = Flow {
             listener,
             peer: target,
@@ -230,6 +234,7 @@ impl Proxy {
             let reason = reason.unwrap_or_default().trim_ascii();
             self.note_outcome(id, status, reason, EndedBy::Callee);
         }
+        self.learn_callee(id, message);
         let registering = self.transits.get_mut(&id).filter(|_| ok);
         if let Some(asked) = registering.and_then(|t| t.registering.take()) {
             self.learn_bindings(now, from, &asked, message);
@@ -333,18 +338,21 @@ impl Proxy {
         response: &Message,
         sdp: Option<(Span, &[u8])>,
     ) {
-        // A response whose only Via was ours answers a request we made.
-        if response.parsed.vias < 2 {
+        // A response whose only Via was ours answers a request we made, or one from a zone that is
+        // hidden.
+        let transit = self.transits.get(&id);
+        let Some(transit) = transit.filter(|t| response.parsed.vias > 1 || t.back.is_some()) else {
             return;
-        }
+        };
+        let mut splices = std::mem::take(&mut self.scratch.splices);
+        let rows = response_rows(transit.session.and_then(|asked| asked.fills(response)));
+        let packet = self.compose_response(transit, response, &rows, sdp, &mut splices);
+        self.scratch.splices = splices;
         let status = match response.parsed.status() {
             503 => 500,
             other => other,
         };
-        let session = self.transits.get(&id).and_then(|t| t.session);
-        let rows = response_rows(session.and_then(|asked| asked.fills(response)));
-        let packet: Packet = self.compose_response(response, &rows, sdp).into();
-        self.answer(now, id, status, packet);
+        self.answer(now, id, status, packet.into());
     }
 
     /// A response of our own to a request with a transaction.

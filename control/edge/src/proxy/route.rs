@@ -6,11 +6,12 @@ use std::time::Instant;
 use super::Proxy;
 use super::routing::hop_of;
 use crate::config::Trust;
-use crate::cookie::{CookieCheck, DialogCookie};
+use crate::cookie::CookieCheck;
 use crate::dialog::{self, Dialog, Party};
+use crate::hide::{Way, call_id};
 use crate::message::uri::host_to_ip;
 use crate::message::{HeaderId, Message, NameAddr, Span, Start, Uri};
-use crate::register::{FlowToken, TokenCheck};
+use crate::register::TokenCheck;
 use crate::route::{Hop, Route};
 use crate::side::Side;
 use crate::target::Pick;
@@ -91,7 +92,7 @@ impl Listener {
 }
 
 /// The Route header of a request with our own values counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RouteSet {
     /// Number of leading Route values that name the edge: none, one, or two where the call crosses
     /// sockets.
@@ -103,10 +104,19 @@ pub(super) struct RouteSet {
     pub(super) cookie: Option<CookieCheck>,
     /// The flow in the first of ours that has one; `Err` if we did not write it.
     pub(super) flow: Option<Result<Flow, ()>>,
+    /// The cookie is that of a Contact of ours, in the Request-URI.
+    pub(super) is_contact: bool,
+    /// The way in such a Contact; `Some(None)` if we did not write it.
+    pub(super) way: Option<Option<Way>>,
 }
 
 /// A status code and its reason.
 pub(super) type Refusal = (u16, &'static str);
+
+/// It comes with a token in the form of ours that we did not write.
+pub(super) const BAD_TOKEN: Refusal = (403, "Bad Token");
+
+pub(super) const UNKNOWN: Refusal = (481, "Call/Transaction Does Not Exist");
 
 const NO_SOCKET: Refusal = (503, "Service Unavailable");
 
@@ -184,20 +194,23 @@ impl Proxy {
             if own.is_some() {
                 set.own += 1;
                 set.listener = own;
-                let flow = match FlowToken::read(uri.user.of(bytes), self.key) {
+                let flow = match self.tokens.flow(uri.user.of(bytes)) {
                     TokenCheck::Other => None,
                     TokenCheck::Forged => Some(Err(())),
                     TokenCheck::Ours(token) => Some(Ok(token.flow)),
                 };
                 set.flow = set.flow.or(flow);
                 if let Some(did) = uri.param(bytes, "did") {
-                    let check = DialogCookie::check(did, self.key, request.call_id());
+                    let check = self.tokens.cookie(did, request.call_id());
                     set.cookie = set.cookie.or(Some(check));
                 }
                 continue;
             }
             set.next = Some(uri);
             break;
+        }
+        if set.next.is_none() && set.cookie.is_none() {
+            self.read_contact(request, &request_uri(request), &mut set);
         }
         set
     }
@@ -233,8 +246,22 @@ impl Proxy {
             (from_tag, to_tag, Side::Caller),
             (to_tag, from_tag, Side::Callee),
         ];
+        if let Some(CookieCheck::Ours(cookie)) = set.cookie
+            && let Some(dialog) = self.dialogs.get(&cookie.id).filter(|d| d.hidden.is_some())
+        {
+            // The cookie belongs to the Call-ID as its bearer knows it.
+            let mut ways = ways.into_iter();
+            let way = ways.find(|(caller_tag, callee_tag, _)| {
+                dialog.caller_tag == *caller_tag && dialog.knows_tag(callee_tag)
+            });
+            return way.map(|(_, _, side)| (cookie.id, side));
+        }
+        let shown = request.call_id();
+        let hidden = call_id::is_one(shown, &self.config.call_id_prefix);
+        let hidden = hidden.then(|| self.open_call_id(shown)).flatten();
+        let call_id = hidden.as_deref().unwrap_or(shown);
         for (caller_tag, callee_tag, side) in ways {
-            dialog::key(request.call_id(), caller_tag, &mut self.scratch.key);
+            dialog::key(call_id, caller_tag, &mut self.scratch.key);
             let Some(&id) = self.by_call.get(&self.scratch.key[..]) else {
                 continue;
             };
@@ -263,6 +290,9 @@ impl Proxy {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
         }
+        if let Some(route) = self.route_by_way(set, source, true) {
+            return route.map(|route| (route, None));
+        }
         if let Some(route) = self.route_to_phone(request, set, zone)? {
             return Ok((route, None));
         }
@@ -273,6 +303,7 @@ impl Proxy {
                 to: Destination::Flow(self.provisional(toward, source)),
                 zone: toward,
                 uri: None,
+                way: None,
                 strip: set.own,
             };
             return Ok((route, Some(pick)));
@@ -308,6 +339,7 @@ impl Proxy {
                 to: self.destination(index, hop.address),
                 zone: listener.zone,
                 uri: None,
+                way: None,
                 strip: set.own,
             });
         }
@@ -324,7 +356,7 @@ impl Proxy {
     ) -> Result<Option<Route>, Refusal> {
         let (flow, uri) = match set.flow {
             Some(Ok(flow)) => (flow, None),
-            Some(Err(())) => return Err((403, "Bad Token")),
+            Some(Err(())) => return Err(BAD_TOKEN),
             None => match self.called_alias(request)? {
                 Some((flow, uri)) => (flow, Some(uri)),
                 None => return Ok(None),
@@ -337,6 +369,7 @@ impl Proxy {
             zone: self.zone_of(flow),
             to: Destination::Flow(flow),
             uri,
+            way: None,
             strip: set.own,
         }))
     }
@@ -356,6 +389,7 @@ impl Proxy {
             to: self.destination(listener, hop.address),
             zone,
             uri: None,
+            way: None,
             strip,
         })
     }
@@ -396,7 +430,10 @@ impl Proxy {
         from: Side,
     ) -> Result<Route, Refusal> {
         if set.cookie == Some(CookieCheck::Forged) {
-            return Err((403, "Forbidden"));
+            return Err(BAD_TOKEN);
+        }
+        if dialog.hidden.is_some() {
+            return self.route_hidden(request, dialog, from);
         }
         let party = dialog.party(from.other());
         let bytes = &request.bytes;
@@ -435,6 +472,7 @@ impl Proxy {
             to,
             zone: party.zone,
             uri: None,
+            way: None,
             strip,
         })
     }
@@ -447,14 +485,17 @@ impl Proxy {
         set: &RouteSet,
         source: Flow,
     ) -> Result<Route, Refusal> {
-        let unknown = (481, "Call/Transaction Does Not Exist");
+        if let Some(route) = self.route_by_way(set, source, false) {
+            return route;
+        }
         let zone = self.zone_of(source);
         let inside = self.is_inside(zone);
         match set.cookie {
-            Some(CookieCheck::Forged) => return Err((403, "Forbidden")),
+            Some(CookieCheck::Forged) => return Err(BAD_TOKEN),
+            Some(CookieCheck::Ours(_)) if set.is_contact => return Err(UNKNOWN),
             Some(CookieCheck::Ours(_)) => {}
             None if inside => {}
-            None => return Err(unknown),
+            None => return Err(UNKNOWN),
         }
         match set.flow {
             Some(Ok(flow)) if inside => {
@@ -462,10 +503,11 @@ impl Proxy {
                     zone: self.zone_of(flow),
                     to: Destination::Flow(flow),
                     uri: None,
+                    way: None,
                     strip: set.own,
                 });
             }
-            Some(Err(())) => return Err((403, "Bad Token")),
+            Some(Err(())) => return Err(BAD_TOKEN),
             Some(Ok(_)) | None => {}
         }
         // Who is not inside reaches the upstreams only, which route on.
@@ -477,7 +519,7 @@ impl Proxy {
         if !inside {
             return self.toward_upstream(zone, hop, source, set.own);
         }
-        self.toward_named(hop.ok_or(unknown)?, zone, set, source)
+        self.toward_named(hop.ok_or(UNKNOWN)?, zone, set, source)
     }
 
     /// The way to the target of an upstream that has this address, else to the first one that

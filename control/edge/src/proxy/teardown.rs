@@ -268,7 +268,7 @@ impl Proxy {
             b"\r\nTo: ",
             to,
             b"\r\nCall-ID: ",
-            &dialog.call_id,
+            dialog.call_id_of(side),
         ]);
         add(&[b"\r\nCSeq: ", cseq.as_bytes(), b" BYE\r\n"]);
         if let Some(ended) = &dialog.ended {
@@ -404,7 +404,7 @@ pub(super) fn uri_of(value: &[u8]) -> &[u8] {
     addr.uri.of(value)
 }
 
-fn hop_of(uri: &[u8]) -> Option<crate::route::Hop> {
+pub(super) fn hop_of(uri: &[u8]) -> Option<crate::route::Hop> {
     let span = crate::message::Span::new(0, uri.len());
     Uri::parse(uri, span).ok()?.hop(uri)
 }

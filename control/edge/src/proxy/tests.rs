@@ -5,6 +5,8 @@ mod carriers;
 mod checks;
 mod failover;
 mod guard;
+mod hiding;
+mod hygiene;
 mod media;
 mod overload;
 mod pools;

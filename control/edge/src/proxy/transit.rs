@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Registering;
+use super::hide::Back;
 use super::session::Asked;
 use crate::message::{Message, Parsed};
 use crate::route::Route;
@@ -47,6 +48,8 @@ pub(crate) struct Transit {
     pub(crate) side: Side,
     /// The request opens the call.
     pub(crate) initial: bool,
+    /// What its sender hears again, if it is hidden from who answers.
+    pub(crate) back: Option<Box<Back>>,
     /// The request carried an SDP offer that the relay accepted.
     pub(crate) offered: bool,
     /// What its 2xx gets for its session timer.

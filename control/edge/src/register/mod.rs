@@ -89,6 +89,15 @@ impl Bindings {
             .count()
     }
 
+    /// Whether this Contact of an address of record is bound.
+    pub(crate) fn has(&self, aor: &[u8], contact: &[u8]) -> bool {
+        let mut of_aor = self.by_aor.get(aor).into_iter().flatten();
+        of_aor.any(|id| {
+            let binding = self.bindings.get(id);
+            binding.is_some_and(|binding| *binding.contact == *contact)
+        })
+    }
+
     /// The registrar granted this Contact until `expires`.
     pub(crate) fn renew(&mut self, aor: &[u8], contact: &[u8], flow: Flow, expires: Instant) {
         self.remove(aor, contact);

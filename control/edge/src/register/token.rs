@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::base64url;
 use crate::cookie::Key;
 use crate::transport::Flow;
 
@@ -46,7 +47,7 @@ impl FlowToken {
         let mac = key.hash([&b"flow"[..], &bytes]);
         bytes.extend_from_slice(&mac.to_be_bytes());
         out.push_str("f1-");
-        encode(&bytes, out);
+        base64url::encode(&bytes, |letter| out.push(char::from(letter)));
     }
 
     pub(crate) fn read(text: &[u8], key: Key) -> TokenCheck {
@@ -54,7 +55,7 @@ impl FlowToken {
             return TokenCheck::Other;
         };
         let read = || {
-            let bytes = decode(text)?;
+            let bytes = base64url::decode(text)?;
             let (content, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
             if u64::from_be_bytes(*mac) != key.hash([&b"flow"[..], content]) {
                 return None;
@@ -94,41 +95,6 @@ pub(crate) fn any_text(text: &[u8]) {
         FlowToken::write(token.flow, &token.kept, key, &mut again);
         assert_eq!(again.as_bytes(), text);
     }
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Base64url without padding (RFC 4648 §5).
-fn encode(bytes: &[u8], out: &mut String) {
-    for chunk in bytes.chunks(3) {
-        let mut group = [0; 4];
-        for (to, from) in group.iter_mut().skip(1).zip(chunk) {
-            *to = *from;
-        }
-        let bits = u32::from_be_bytes(group);
-        for position in 0..=chunk.len() {
-            let index = (bits >> (18 - 6 * position)) & 63;
-            if let Some(letter) = ALPHABET.get(index as usize) {
-                out.push(char::from(*letter));
-            }
-        }
-    }
-}
-
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() * 3 / 4);
-    let (mut bits, mut count) = (0u32, 0);
-    for letter in text {
-        let value = ALPHABET.iter().position(|a| a == letter)?;
-        bits = (bits << 6) | u32::try_from(value).ok()?;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from((bits >> count) & 0xff).ok()?);
-        }
-    }
-    // What is left of the last letter is zero, so that a token has one form.
-    (bits & ((1 << count) - 1) == 0).then_some(out)
 }
 
 #[cfg(test)]

@@ -184,6 +184,10 @@ impl<T> Networks<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_length.is_empty()
+    }
+
     /// The values of all networks that hold `ip`, the longest prefixes first.
     pub(crate) fn of(&self, ip: IpAddr) -> impl Iterator<Item = &T> {
         let ip = octets(ip);

@@ -11,7 +11,7 @@ pub(crate) fn web_socket(data: &[u8]) {
 
 /// A datagram before it is SIP: its shard, or the answer of STUN.
 pub(crate) fn datagram(data: &[u8]) {
-    assert!(shard_of(data, Key(1, 2), 3) < 3);
+    assert!(shard_of(data, Key(1, 2), ("wl-", Key(3, 4)), 3) < 3);
     if let Some(response) = stun::respond(data, ([192, 0, 2, 1], 5060).into()) {
         assert_eq!(
             stun::respond(&response, ([192, 0, 2, 1], 5060).into()),

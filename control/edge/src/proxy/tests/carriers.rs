@@ -1,7 +1,7 @@
 //! The messages that carry offers and answers (spec §11), one by one, and calls without the relay.
 
 use super::*;
-use crate::config::{CORE, Crossing, OnMediaError, SessionTimer};
+use crate::config::{CORE, Link, OnMediaError};
 
 fn in_dialog(method: &str, number: u32, tags: (&str, &str), route: &str, body: &str) -> String {
     let (uri, via) = match tags.0 {
@@ -26,10 +26,9 @@ fn route_of(invite: &Sent) -> String {
 fn unanchored() -> World {
     World::with(
         |c| {
-            c.crossings.push(Crossing {
-                zones: [PUBLIC, CORE],
+            c.links.push(Link {
                 anchor_media: false,
-                session_timer: SessionTimer::default(),
+                ..Link::new([PUBLIC, CORE])
             });
         },
         &[EDGE],

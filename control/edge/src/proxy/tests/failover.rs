@@ -25,7 +25,18 @@ fn carols_call(world: &mut World, invite: &Sent) {
         (ok[0].to, ok[0].body().as_str()),
         (addr(ALICE), "relayed carol")
     );
-    assert_eq!(world.relay, ["offer a>", "answer a>c"]);
+    assert_eq!(
+        world.relay,
+        ["offer a>", "offer a>", "delete a>", "answer a>c"]
+    );
+    let branches = world.requests.iter().map(|request| {
+        let branch = request.extra.iter().find(|(key, _)| key == "via-branch");
+        branch.map(|(_, value)| value.as_str())
+    });
+    let branches: Vec<_> = branches.collect();
+    assert_eq!(branches, [Some("b1"), Some("b2"), Some("b1"), Some("b2")]);
+    let at_once = ("delete-delay".to_owned(), "0".to_owned());
+    assert!(world.requests[2].extra.contains(&at_once));
     let route = invite.all(HeaderId::RecordRoute).join(", ");
     let bye = request(
         "BYE sip:bob@203.0.113.10:5070",

@@ -272,7 +272,11 @@ fn directions_and_options_follow_the_side() {
     world.recv(BOB, &in_dialog("INVITE", 7, true, &route, "hold"));
     let pair = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
     assert_eq!(world.requests[0].direction, pair("ext", "int"));
-    assert!(world.requests[0].extra.is_empty());
+    let extra = &world.requests[0].extra;
+    assert!(
+        extra.iter().all(|(key, _)| key == "via-branch"),
+        "{extra:?}"
+    );
     assert_eq!(world.requests[0].received_from, Some(addr(ALICE).ip()));
     assert_eq!(world.requests[2].direction, pair("int", "ext"));
     assert_eq!(

@@ -1,19 +1,18 @@
 //! Session timers (RFC 4028) that the edge adds.
 
 use super::*;
-use crate::config::{CORE, Crossing, SessionTimer};
+use crate::config::{CORE, Link, SessionTimer};
 
 fn world(insert: bool) -> World {
     World::with(
         |c| {
-            c.crossings.push(Crossing {
-                zones: [CORE, PUBLIC],
-                anchor_media: true,
+            c.links.push(Link {
                 session_timer: SessionTimer {
                     min_se: Duration::from_secs(120),
                     insert,
                     ..SessionTimer::default()
                 },
+                ..Link::new([CORE, PUBLIC])
             });
         },
         &[EDGE],
