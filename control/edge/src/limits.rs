@@ -168,6 +168,10 @@ pub(crate) const WAY_BYTES: usize = 600;
 /// Bytes of a Call-ID that another one stands for. Each box that hides makes it a third longer.
 pub(crate) const HIDDEN_CALL_ID_BYTES: usize = 512;
 
+/// Bytes of the URI of a callee and the way to it, of which a hidden call keeps one for each tag. What is
+/// longer is reached as the call was.
+pub(crate) const FORK_BYTES: usize = 4096;
+
 /// Letters of the prefix of hidden Call-IDs.
 pub(crate) const CALL_ID_PREFIX: usize = 16;
 

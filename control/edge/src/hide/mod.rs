@@ -13,7 +13,9 @@ mod way;
 
 pub(crate) use way::{Role, Way};
 
-use crate::limits::CALLEE_TAGS;
+use std::sync::Arc;
+
+use crate::limits::{CALLEE_TAGS, FORK_BYTES};
 
 /// How much is hidden.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +127,8 @@ pub(crate) fn any_text(text: &[u8]) {
 /// What a call keeps of its hidden parties. Of the caller, [`crate::dialog::Party`] is enough.
 #[derive(Clone, Debug)]
 pub(crate) struct Hidden {
+    /// How it is hidden: as when it began.
+    pub(crate) settings: Arc<Hiding>,
     /// Its Call-ID as the callee knows it.
     pub(crate) call_id: Box<[u8]>,
     forks: Vec<Fork>,
@@ -140,8 +144,9 @@ pub(crate) struct Fork {
 }
 
 impl Hidden {
-    pub(crate) fn new(call_id: Box<[u8]>) -> Self {
+    pub(crate) fn new(settings: Arc<Hiding>, call_id: Box<[u8]>) -> Self {
         Self {
+            settings,
             call_id,
             forks: Vec::new(),
         }
@@ -154,6 +159,10 @@ impl Hidden {
     /// The callee with this tag is at `target`. `routes` is the way to it, if the message opened its
     /// dialog: that does not change later (RFC 3261 §12.2).
     pub(crate) fn learn(&mut self, tag: &[u8], target: &[u8], routes: Option<Vec<Box<[u8]>>>) {
+        let of_routes = routes.iter().flatten().map(|route| route.len());
+        if target.len() + of_routes.sum::<usize>() > FORK_BYTES {
+            return;
+        }
         if let Some(fork) = self.forks.iter_mut().find(|fork| *fork.tag == *tag) {
             fork.target = target.into();
             if let Some(routes) = routes {

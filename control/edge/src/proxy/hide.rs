@@ -7,6 +7,7 @@
 //! Contact itself ([`Way`]).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Proxy;
 use super::forward::Outgoing;
@@ -14,7 +15,7 @@ use super::register::replace_uri;
 use super::route::{BAD_TOKEN, Refusal, RouteSet, UNKNOWN, is_unroutable};
 use super::teardown::{hop_of, uri_of};
 use super::transit::Transit;
-use crate::config::{Hiding, History};
+use crate::config::{Config, Hiding, History};
 use crate::cookie::DialogCookie;
 use crate::dialog::{Dialog, Party, is_behind_nat};
 use crate::hide::{Hidden, Role, Way, call_id};
@@ -37,8 +38,7 @@ pub(crate) struct Back {
     /// The end of the Via rows in `text`, and that of the Record-Route rows; the Call-ID follows.
     vias: usize,
     routes: usize,
-    /// Index of the link that hides.
-    link: usize,
+    settings: Arc<Hiding>,
     /// Who sent it.
     role: Role,
 }
@@ -50,8 +50,10 @@ enum Place {
     Call(DialogCookie),
     /// Our address with the way to the sender, who is at this flow.
     Way(Role, Flow),
-    /// Our address, whatever else it names; the user stays.
+    /// Our address.
     Address,
+    /// Our address and the user, so that who follows a redirection calls the same by us.
+    User,
     /// Those of a registration come back to the phone they are of.
     Restored,
     /// It is left as it is.
@@ -106,12 +108,12 @@ impl<'a> Edits<'a> {
 }
 
 impl Proxy {
-    /// How two zones hide from each other, and the index of their link.
-    fn hiding(&self, one: usize, other: usize) -> Option<(usize, &Hiding)> {
+    /// How two zones hide from each other.
+    fn hiding(&self, one: usize, other: usize) -> Option<&Arc<Hiding>> {
         let joins = |zones: [usize; 2]| zones == [one, other] || zones == [other, one];
-        let mut links = self.config.links.iter().enumerate();
-        let (index, link) = links.find(|(_, link)| joins(link.zones))?;
-        Some((index, link.hide.as_ref()?))
+        let mut hidings = self.hidings.iter();
+        let found = hidings.find(|(zones, _)| joins(*zones));
+        found.map(|(_, settings)| settings)
     }
 
     /// The Call-ID in the place of `text`, for those behind us.
@@ -144,28 +146,36 @@ impl Proxy {
 
     /// Prepares a request for its way: what the sender gets back, and what its call keeps.
     pub(super) fn begin_hiding(&mut self, transit: &mut Transit) -> Result<(), Refusal> {
-        let zones = (self.zone_of(transit.source), transit.route.zone);
-        let hiding = self.hiding(zones.0, zones.1);
+        let call = transit.dialog.filter(|_| !transit.initial);
+        let hiding = match call.and_then(|id| self.dialogs.get(&id)) {
+            // As when it began.
+            Some(dialog) => dialog.hidden.as_ref().map(|hidden| &hidden.settings),
+            None => self.hiding(self.zone_of(transit.source), transit.route.zone),
+        };
+        let hiding = hiding.cloned();
         let request = &transit.request;
-        let hides_call_id = hiding.is_some_and(|(_, settings)| settings.call_id);
+        let hides_call_id = hiding.as_ref().is_some_and(|settings| settings.call_id);
         if hides_call_id && request.call_id().len() > HIDDEN_CALL_ID_BYTES {
             return Err((400, "Call-ID Too Long"));
         }
-        if let Some((link, _)) = hiding {
+        if let Some(settings) = hiding.clone() {
             let way = transit.route.way.as_deref();
             let role = sender_role(way);
-            transit.back = Some(Box::new(Back::new(request, transit.source, link, role)));
+            transit.back = Some(Box::new(Back::new(request, transit.source, settings, role)));
         }
         if !transit.initial {
             return Ok(());
         }
-        let hidden = hiding.map(|_| match hides_call_id {
-            true => Box::from(self.seal_call_id(request.call_id())),
-            false => Box::from(request.call_id()),
+        let hidden = hiding.map(|settings| {
+            let call_id = match hides_call_id {
+                true => self.seal_call_id(request.call_id()).into(),
+                false => request.call_id().into(),
+            };
+            Box::new(Hidden::new(settings, call_id))
         });
         let dialog = transit.dialog.and_then(|id| self.dialogs.get_mut(&id));
         if let Some(dialog) = dialog {
-            dialog.hidden = hidden.map(|call_id| Box::new(Hidden::new(call_id)));
+            dialog.hidden = hidden;
         }
         Ok(())
     }
@@ -192,8 +202,6 @@ impl Proxy {
         if let Some((id, side)) = out.call {
             let dialog = self.dialogs.get(&id)?;
             let hidden = dialog.hidden.as_deref()?;
-            let zones = [Side::Caller, Side::Callee].map(|side| dialog.party(side).zone);
-            let (_, settings) = self.hiding(zones[0], zones[1])?;
             let call_id = match side {
                 Side::Caller => &hidden.call_id,
                 Side::Callee => &dialog.call_id,
@@ -201,7 +209,7 @@ impl Proxy {
             let remote = in_dialog.then(|| remote(dialog, side, message));
             let (uri, routes) = remote.or(of_way).unzip();
             return Some(Veil {
-                settings,
+                settings: &hidden.settings,
                 call_id: Cow::Borrowed(call_id),
                 uri,
                 routes,
@@ -214,7 +222,7 @@ impl Proxy {
                 back: None,
             });
         }
-        let (_, settings) = self.hiding(self.zone_of(out.source), zone)?;
+        let settings = self.hiding(self.zone_of(out.source), zone)?;
         let raw = message.call_id();
         let sealed = || Cow::Owned(self.seal_call_id(raw));
         let opened = || self.open_call_id(raw).map(Cow::Owned);
@@ -278,7 +286,6 @@ impl Proxy {
         if message.parsed.vias > 1 && self.hiding(zone, transit.route.zone).is_none() {
             return None;
         }
-        let settings = self.config.links.get(back.link)?.hide.as_ref()?;
         let status = message.parsed.status();
         let dialog = transit
             .dialog
@@ -287,7 +294,7 @@ impl Proxy {
         let opens = method.forms_dialog() || transit.request.to_tag().is_some();
         let contact = match dialog.filter(|(_, dialog)| dialog.hidden.is_some()) {
             _ if method == Method::Register => Place::Restored,
-            _ if status >= 300 => Place::Address,
+            _ if status >= 300 => Place::User,
             Some((id, _)) => Place::Call(DialogCookie {
                 shard: self.shard,
                 id,
@@ -296,7 +303,7 @@ impl Proxy {
             None => Place::Address,
         };
         Some(Veil {
-            settings,
+            settings: &back.settings,
             call_id: Cow::Borrowed(back.call_id()),
             uri: None,
             routes: None,
@@ -458,7 +465,7 @@ impl Proxy {
                 self.restore_bindings(message, row, request, splices);
                 return;
             }
-            Place::Call(_) | Place::Way(..) | Place::Address => {}
+            Place::Call(_) | Place::Way(..) | Place::Address | Place::User => {}
         }
         let mut out = Vec::with_capacity(128);
         for value in values(bytes, row.value) {
@@ -504,7 +511,7 @@ impl Proxy {
         out: &mut Vec<u8>,
     ) {
         let bytes = &message.bytes;
-        let keeps_user = !veil.settings.user || matches!(veil.contact, Place::Address);
+        let keeps_user = !veil.settings.user || matches!(veil.contact, Place::User);
         let user = match keeps_user {
             true => uri.user.of(bytes),
             false => b"",
@@ -544,7 +551,7 @@ impl Proxy {
                     out.truncate(before);
                 }
             }
-            Place::Address | Place::Restored | Place::Untouched => {}
+            Place::Address | Place::User | Place::Restored | Place::Untouched => {}
         }
         out.push(b'>');
         params(Cursor::new(bytes, addr.params), |param| {
@@ -744,7 +751,7 @@ impl Proxy {
 }
 
 impl Back {
-    fn new(request: &Message, source: Flow, link: usize, role: Role) -> Self {
+    fn new(request: &Message, source: Flow, settings: Arc<Hiding>, role: Role) -> Self {
         let bytes = &request.bytes;
         let mut text = Vec::with_capacity(256);
         let top = request.parsed.via;
@@ -767,9 +774,14 @@ impl Back {
             text: text.into(),
             vias,
             routes,
-            link,
+            settings,
             role,
         }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.text.len()
     }
 
     /// Its Via rows.
@@ -785,6 +797,15 @@ impl Back {
     fn call_id(&self) -> &[u8] {
         Span::new(self.routes, self.text.len()).of(&self.text)
     }
+}
+
+/// Pairs of zones that hide from each other.
+pub(super) type Hidings = Vec<([usize; 2], Arc<Hiding>)>;
+
+pub(super) fn hidings(config: &Config) -> Hidings {
+    let links = config.links.iter();
+    let hiding = links.filter_map(|link| Some((link.zones, link.hide.clone()?.into())));
+    hiding.collect()
 }
 
 /// The party that sends a request by a way.

@@ -113,6 +113,7 @@ pub(crate) struct Proxy {
     /// Masks the shard in hidden Call-IDs.
     mask: Key,
     hygiene: Hygiene,
+    hidings: hide::Hidings,
     sequence: u64,
     transits: HashMap<u64, Transit, foldhash::fast::RandomState>,
     /// Transits by the numbers of their branches after the first.
@@ -216,6 +217,7 @@ impl Proxy {
             tokens: TokenKeys::new(&config.token_secrets, key),
             mask: call_id::mask_of(key),
             hygiene: Hygiene::new(&config),
+            hidings: hide::hidings(&config),
             config,
             stats,
             shard,

@@ -386,10 +386,11 @@ impl Proxy {
         {
             if status >= 200 && !transit.request.parsed.headers.is_empty() {
                 transit.shrink();
+                let kept = transit.back.as_ref().map_or(0, |back| back.bytes());
                 self.memory.change(
                     transit.source.peer.ip(),
                     &mut transit.weight,
-                    limits::TRANSACTION_BYTES,
+                    limits::TRANSACTION_BYTES + kept,
                 );
             }
             if transit.server.awaits_ack() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Registering;
 use super::hide::Back;
 use super::session::Asked;
-use crate::message::{Message, Parsed};
+use crate::message::{Message, Method, Parsed};
 use crate::route::Route;
 use crate::side::Side;
 use crate::target::{Attempt, Pick};
@@ -117,6 +117,10 @@ impl Transit {
     /// half a minute.
     pub(crate) fn shrink(&mut self) {
         let name = self.request.parsed.method_name;
+        if self.request.method() != Method::Invite {
+            // Only to an INVITE another response may come.
+            self.back = None;
+        }
         let bytes: Packet = self.request.text(name).into();
         let parsed = Parsed::of_method(self.request.method(), bytes.len());
         self.request = Message { bytes, parsed };

@@ -4,6 +4,7 @@
 //! other way round.
 
 mod calls;
+mod cost;
 mod dialogs;
 mod headers;
 mod tokens;

@@ -122,6 +122,22 @@ fn call_from_outside_works_and_tells_neither_side_of_the_other() {
 }
 
 #[test]
+fn screening_lets_a_hidden_call_pass() {
+    let mut world = hidden_of(
+        |_| {},
+        |config| {
+            let mut screen = crate::guard::ScreenConfig::default();
+            // No time passes in this test.
+            screen.flood.enabled = false;
+            screen.methods.allow = Some(Vec::new());
+            config.screen = Some(screen);
+        },
+    );
+    whole_call(&mut world, phone(), pbx(), "sip:bob@edge.example", true);
+    assert!(world.alerts.is_empty(), "{:?}", world.alerts);
+}
+
+#[test]
 fn call_over_a_stream_works_as_well() {
     let mut world = hidden(|_| {});
     whole_call(
