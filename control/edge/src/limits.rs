@@ -158,3 +158,11 @@ pub(crate) const SHED_RETRY: std::ops::RangeInclusive<u32> = 5..=30;
 
 /// Messages of strangers that wait for a busy shard; more are dropped. They are read within seconds.
 pub(crate) const WAITING_STRANGERS: usize = 4096;
+
+/// Pause after which the names of targets are looked up again, to know who speaks from their
+/// addresses: the usual life of such records.
+pub(crate) const LEARN_NAMES: Duration = Duration::from_secs(300);
+
+/// Calls of one Call-ID and From tag: a proxy sends a call through here again for each phone that it
+/// rings.
+pub(crate) const CALL_PASSES: usize = 32;

@@ -37,6 +37,9 @@ const REDIRECTS: [(&str, Redirects); 2] =
 /// What `to` has in the place of pools.
 const REQUEST_URI: &str = "request_uri";
 
+const URI: &str =
+    "a SIP URI such as \"sip:192.0.2.1:5060\" or \"sip:pbx.example.com;transport=tls\"";
+
 /// No wait for a target is shorter.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -73,10 +76,48 @@ pub(super) fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Con
         pool.targets = read_targets(reader, table, at);
         config.upstreams.push(pool);
     }
+    read_peers(reader, root, config);
     const ROUTE: [&str; 4] = ["match", "to", "failover", "resources"];
     for (at, table) in reader.tables(root, "route", &ROUTE) {
         let route = read_route(reader, table, at, config);
         config.routes.extend(route);
+    }
+}
+
+/// The `targets` of a `[[peer]]` are an upstream of its name.
+fn read_peers(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config) {
+    let peers = root
+        .get("peer")
+        .and_then(|peers| peers.get_ref().as_array());
+    // Whatever else a peer has is read, and its keys refused, with the screen.
+    let tables = peers.into_iter().flatten();
+    for table in tables.filter_map(|peer| peer.get_ref().as_table()) {
+        let text = |key: &str| table.get(key).and_then(|value| value.get_ref().as_str());
+        let Some(value) = table.get("targets") else {
+            continue;
+        };
+        let (Some(name), Some(zone)) = (text("name"), text("zone")) else {
+            reader.problem(value, "a peer with `targets` has a `name` and a `zone`");
+            continue;
+        };
+        let at = reader.place(value);
+        let name = Placed {
+            value: name.to_owned(),
+            at,
+        };
+        let before = config.upstreams.iter().map(|upstream| &*upstream.name);
+        refuse_double(reader, &name, "upstream", before);
+        let uris = reader.list::<String>(table, "targets", URI);
+        let mut pool = PoolConfig::new(&name.value, zone, &[]);
+        for uri in uris.unwrap_or_default() {
+            if let Some(target) = target_of(reader, &uri, &pool.targets) {
+                pool.targets.push(target);
+            }
+        }
+        // A zone that is not there is told with the peer.
+        if config.zones.iter().any(|known| known.name == zone) {
+            config.upstreams.push(pool);
+        }
     }
 }
 
@@ -128,6 +169,24 @@ fn read_targets(reader: &mut Reader<'_>, table: &DeTable<'_>, at: Place) -> Vec<
     targets
 }
 
+/// A target by its URI alone.
+fn target_of(
+    reader: &mut Reader<'_>,
+    uri: &Placed<String>,
+    before: &[TargetConfig],
+) -> Option<TargetConfig> {
+    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
+        let message = format!("`uri` is \"{}\", expected {URI}; {error}", uri.value);
+        reader.problem_at(uri.at, message);
+        return None;
+    }
+    if before.iter().any(|target| target.uri == uri.value) {
+        let message = format!("the upstream has two targets \"{}\"", uri.value);
+        reader.problem_at(uri.at, message);
+    }
+    Some(TargetConfig::new(&uri.value))
+}
+
 fn read_target(
     reader: &mut Reader<'_>,
     table: &DeTable<'_>,
@@ -138,20 +197,7 @@ fn read_target(
         reader.missing(at, "a target", "uri");
     }
     let uri = reader.string(table, "uri")?;
-    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
-        let message = format!(
-            "`uri` is \"{}\", expected a SIP URI such as \"sip:192.0.2.1:5060\" or \
-             \"sip:pbx.example.com;transport=tls\"; {error}",
-            uri.value
-        );
-        reader.problem_at(uri.at, message);
-        return None;
-    }
-    if before.iter().any(|target| target.uri == uri.value) {
-        let message = format!("the upstream has two targets \"{}\"", uri.value);
-        reader.problem_at(uri.at, message);
-    }
-    let mut target = TargetConfig::new(&uri.value);
+    let mut target = target_of(reader, &uri, before)?;
     set(&mut target.group, reader.number(table, "group", 0..=255));
     let weights = 0..=limits::TARGET_WEIGHT.into();
     set(&mut target.weight, reader.number(table, "weight", weights));

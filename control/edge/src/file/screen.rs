@@ -200,7 +200,7 @@ fn read_peers(
     peers: &mut Vec<PeerConfig>,
     places: &mut Places,
 ) {
-    const PEER: [&str; 5] = ["name", "zone", "source", "limits", "max_call"];
+    const PEER: [&str; 6] = ["name", "zone", "source", "targets", "limits", "max_call"];
     for (at, table) in reader.tables(root, "peer", &PEER) {
         for key in ["name", "source"] {
             if !table.contains_key(key) {

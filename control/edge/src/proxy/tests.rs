@@ -11,6 +11,7 @@ mod pools;
 mod registrations;
 mod sessions;
 mod silence;
+mod spirals;
 mod strangers;
 mod teardown;
 mod torture;
