@@ -80,6 +80,8 @@ pub struct Config {
     /// [`Config::of_zones`] begins with its defaults. [`Config::new`] and [`OneUpstream`] have none:
     /// an edge that stands before an existing server relays what that got before, at any rate.
     pub screen: Option<ScreenConfig>,
+    /// Server header of responses that the edge makes itself. Empty: they have none.
+    pub server_header: String,
     /// Directory for what is to outlive the process: bans, trust, failures of authentication. `None`:
     /// nothing does.
     pub state_dir: Option<PathBuf>,
@@ -376,6 +378,7 @@ impl Config {
                 ..MediaPolicy::default()
             },
             screen: Some(ScreenConfig::default()),
+            server_header: String::new(),
             state_dir: None,
             overload: Overload::default(),
             security_log: None,

@@ -115,6 +115,7 @@ impl Edge {
             if index == 0 {
                 proxy.start_probing(clock());
             }
+            proxy.learn_names(clock());
             let shard = Shard {
                 proxy: proxy.screened(screen.clone()),
                 logs: logs.clone(),

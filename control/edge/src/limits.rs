@@ -158,6 +158,7 @@ pub(crate) const SHED_RETRY: std::ops::RangeInclusive<u32> = 5..=30;
 
 /// Messages of strangers that wait for a busy shard; more are dropped. They are read within seconds.
 pub(crate) const WAITING_STRANGERS: usize = 4096;
+
 /// Secrets of tokens: the one in use, and the one before it (spec §6).
 pub(crate) const TOKEN_KEYS: usize = 2;
 
@@ -178,3 +179,11 @@ pub(crate) const CALL_ID_PREFIX: usize = 16;
 /// Patterns of headers that a zone or peer strips one way: each header of each message is held against
 /// them.
 pub(crate) const STRIP_GLOBS: usize = 64;
+
+/// Pause after which the names of targets are looked up again, to know who speaks from their
+/// addresses: the usual life of such records.
+pub(crate) const LEARN_NAMES: Duration = Duration::from_secs(300);
+
+/// Calls of one Call-ID and From tag: a proxy sends a call through here again for each phone that it
+/// rings.
+pub(crate) const CALL_PASSES: usize = 32;

@@ -223,11 +223,11 @@ async fn hidden_calls_meet_their_shards() {
     config.shards = 4;
     config.screen = None;
     config.links.push(Link {
-        zones: [0, 1],
         hide: Some(Hiding {
             call_id: true,
             ..Hiding::default()
         }),
+        ..Link::new([0, 1])
     });
     let secret = |byte| TokenSecret::new([byte; TokenSecret::BYTES]);
     config.token_secrets = vec![secret(1)];

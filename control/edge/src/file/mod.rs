@@ -19,7 +19,9 @@ use std::time::Duration;
 use toml::de::DeTable;
 use windlass_toml::{Place, Placed, Reader};
 
-use crate::config::{Config, PingMethod, Register, RegisterMode, Tables, Zone};
+use crate::config::{
+    Config, PingMethod, Register, RegisterMode, RouteConfig, RouteMatch, Tables, Zone,
+};
 
 /// Tables of the file beside `[edge]` that are the edge's.
 pub const SECTIONS: [&str; 9] = [
@@ -33,10 +35,11 @@ pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "domains",
     "token_keys",
     "callid_prefix",
+    "server_header",
     "state_dir",
     "shed_after",
     "priority",
@@ -100,6 +103,17 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             &mut config.max_call,
             reader.duration(edge, "max_call", wait.clone()),
         );
+        if let Some(server) = edge.get("server_header") {
+            // An empty text says what is so anyway.
+            let text = server.get_ref().as_str();
+            match text {
+                Some(text) if text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) => {
+                    config.server_header = text.trim().to_owned();
+                }
+                Some(_) => reader.problem(server, "`server_header` is no printable text"),
+                None => reader.wrong_type(server, "server_header", "a text"),
+            }
+        }
         let state_dir = reader.string(edge, "state_dir");
         config.state_dir = state_dir.map(|state| dir.join(state.value));
         set(
@@ -144,6 +158,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
     let peers = screen::read_peers(reader, root, &mut config);
     route::read(reader, root, &mut config);
     config.register = read_register(reader, root);
+    read_registrar(reader, root, &mut config);
     config.register.domains = domains
         .into_iter()
         .map(|domain| domain.value.to_ascii_lowercase())
@@ -181,8 +196,9 @@ fn read_tables(reader: &mut Reader<'_>, edge: &DeTable<'_>, tables: &mut Tables)
 }
 
 fn read_register(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Register {
-    const KEYS: [&str; 5] = [
+    const KEYS: [&str; 6] = [
         "mode",
+        "upstream",
         "nat_ping",
         "max_contacts_per_aor",
         "max_bindings",
@@ -216,6 +232,28 @@ fn read_register(reader: &mut Reader<'_>, root: &DeTable<'_>) -> Register {
         );
     }
     register
+}
+
+/// The upstream that registrations go to, whatever routes say of them.
+fn read_registrar(reader: &mut Reader<'_>, root: &DeTable<'_>, config: &mut Config) {
+    let register = root
+        .get("register")
+        .and_then(|register| register.get_ref().as_table());
+    let Some(name) = register.and_then(|register| reader.string(register, "upstream")) else {
+        return;
+    };
+    let known: Vec<&str> = config.upstreams.iter().map(|pool| &*pool.name).collect();
+    if !known.contains(&&*name.value) {
+        unknown(reader, &name, "upstream", &known);
+        return;
+    }
+    let matching = RouteMatch {
+        methods: vec!["REGISTER".to_owned()],
+        ..RouteMatch::default()
+    };
+    // Of rules that fit alike the first one counts.
+    let route = RouteConfig::new(matching, &[&name.value]);
+    config.routes.insert(0, route);
 }
 
 /// The index of the zone with a name.

@@ -37,6 +37,9 @@ const REDIRECTS: [(&str, Redirects); 2] =
 /// What `to` has in the place of pools.
 const REQUEST_URI: &str = "request_uri";
 
+const URI: &str =
+    "a SIP URI such as \"sip:192.0.2.1:5060\" or \"sip:pbx.example.com;transport=tls\"";
+
 /// No wait for a target is shorter.
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -112,28 +115,6 @@ pub(super) fn read_peer(
     config.upstreams.push(pool);
 }
 
-/// A target with this URI, unless it is none or is there.
-fn target_of(
-    reader: &mut Reader<'_>,
-    uri: &Placed<String>,
-    before: &[TargetConfig],
-) -> Option<TargetConfig> {
-    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
-        let message = format!(
-            "`uri` is \"{}\", expected a SIP URI such as \"sip:192.0.2.1:5060\" or \
-             \"sip:pbx.example.com;transport=tls\"; {error}",
-            uri.value
-        );
-        reader.problem_at(uri.at, message);
-        return None;
-    }
-    if before.iter().any(|target| target.uri == uri.value) {
-        let message = format!("the upstream has two targets \"{}\"", uri.value);
-        reader.problem_at(uri.at, message);
-    }
-    Some(TargetConfig::new(&uri.value))
-}
-
 fn read_probing(reader: &mut Reader<'_>, table: &DeTable<'_>) -> ProbeConfig {
     const KEYS: [&str; 5] = ["interval", "timeout", "misses", "alive", "failed"];
     let mut probing = ProbeConfig::default();
@@ -180,6 +161,24 @@ fn read_targets(reader: &mut Reader<'_>, table: &DeTable<'_>, at: Place) -> Vec<
         }
     }
     targets
+}
+
+/// A target by its URI alone.
+fn target_of(
+    reader: &mut Reader<'_>,
+    uri: &Placed<String>,
+    before: &[TargetConfig],
+) -> Option<TargetConfig> {
+    if let Err(error) = Destination::parse(uri.value.as_bytes()) {
+        let message = format!("`uri` is \"{}\", expected {URI}; {error}", uri.value);
+        reader.problem_at(uri.at, message);
+        return None;
+    }
+    if before.iter().any(|target| target.uri == uri.value) {
+        let message = format!("the upstream has two targets \"{}\"", uri.value);
+        reader.problem_at(uri.at, message);
+    }
+    Some(TargetConfig::new(&uri.value))
 }
 
 fn read_target(

@@ -587,3 +587,111 @@ fn mistakes_of_pools_and_routes_are_named() {
         assert_eq!(complaint(old, new), expected);
     }
 }
+
+/// What spec §19 shows of the peers, pools and registrations of this edition.
+const SKETCH: &str = r#"
+[edge]
+domains = ["example.com"]
+server_header = "Edge"
+[[zone]]
+name = "public"
+[[zone.listen]]
+proto = "udp"
+bind = "0.0.0.0:5060"
+[[zone]]
+name = "core"
+trust = "inside"
+[[zone.listen]]
+proto = "udp"
+bind = "10.0.0.10:5060"
+[[peer]]
+name = "carrier-a"
+zone = "public"
+source = ["203.0.113.0/29"]
+targets = ["sip:203.0.113.1:5060"]
+limits = { calls = 400, cps = 40 }
+[[upstream]]
+name = "pbx"
+zone = "core"
+algorithm = "hash:user"
+probe = "always"
+[[upstream.target]]
+uri = "sip:10.0.0.21:5060"
+resources = { channels = 300 }
+[[route]]
+match = { domain = "example.com" }
+to = ["pbx"]
+failover = { codes = [408, 500, 503], answer_timeout = "4s", ring_timeout = "120s" }
+[[route]]
+match = { from_zone = "core" }
+to = ["carrier-a"]
+[register]
+mode = "path"
+upstream = "pbx"
+nat_ping = { every = "25s", method = "options" }
+[[screen.rate]]
+name = "gw"
+key = "{ruri.user}"
+methods = ["INVITE"]
+rate = 50
+burst = 50
+"#;
+
+#[test]
+fn peers_have_targets_and_registrations_an_upstream() {
+    let (found, problems) = reading(SKETCH);
+    assert_eq!(problems, []);
+    let config = found.unwrap().config;
+    assert_eq!(config.server_header, "Edge");
+    let carrier = PoolConfig::new("carrier-a", "public", &["sip:203.0.113.1:5060"]);
+    assert_eq!(config.upstreams[0], carrier);
+    let registrations = RouteMatch {
+        methods: vec!["REGISTER".to_owned()],
+        ..RouteMatch::default()
+    };
+    assert_eq!(config.routes[0], RouteConfig::new(registrations, &["pbx"]));
+    assert_eq!(
+        config.routes[2].to,
+        RouteTo::Pools(vec!["carrier-a".to_owned()])
+    );
+    crate::proxy::Routing::new(&config).unwrap();
+}
+
+#[test]
+fn mistakes_in_targets_of_peers_and_in_the_registrar_are_told() {
+    for (old, new, expected) in [
+        (
+            "targets = [\"sip:203.0.113.1:5060\"]",
+            "targets = [\"203.0.113.1\"]",
+            "`uri` is \"203.0.113.1\", expected a SIP URI",
+        ),
+        (
+            "upstream = \"pbx\"",
+            "upstream = \"pbz\"",
+            "no upstream is called \"pbz\"; did you mean \"pbx\"?",
+        ),
+        (
+            "zone = \"public\"\nsource",
+            "source",
+            "a peer with `targets` has to say in which `zone` they are",
+        ),
+        (
+            "name = \"carrier-a\"",
+            "name = \"pbx\"",
+            "there are two upstreams called \"pbx\"",
+        ),
+        (
+            "server_header = \"Edge\"",
+            "server_header = \"Edge\\r\"",
+            "`server_header` is no printable text",
+        ),
+    ] {
+        let text = SKETCH.replacen(old, new, 1);
+        assert_ne!(text, SKETCH, "{old}");
+        let (_, problems) = reading(&text);
+        let told = problems
+            .iter()
+            .any(|(line, message)| *line > 0 && message.starts_with(expected));
+        assert!(told, "{expected}: {problems:?}");
+    }
+}

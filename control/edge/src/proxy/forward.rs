@@ -6,7 +6,7 @@ use super::{Listener, Proxy, Registering};
 use crate::cookie::{Branch, DialogCookie};
 use crate::dialog::is_behind_nat;
 use crate::hygiene::End;
-use crate::message::build::received_via;
+use crate::message::build::{self, received_via};
 use crate::message::{Header, HeaderId, Message, Method, Span, Splices, Start, values};
 use crate::register::FlowToken;
 use crate::route::Route;
@@ -50,6 +50,23 @@ impl Proxy {
         let mut via = String::new();
         self.write_via(listener, branch, &mut via);
         via
+    }
+
+    /// A response of our own; `extra` is whole rows.
+    pub(super) fn own_response(
+        &self,
+        request: &Message,
+        source: Flow,
+        answer: (u16, &str),
+        tag: Option<&str>,
+        extra: &[u8],
+    ) -> Vec<u8> {
+        let server = match &*self.config.server_header {
+            "" => return build::response(request, source.peer, answer, tag, extra),
+            server => format!("Server: {server}\r\n"),
+        };
+        let rows = [extra, server.as_bytes()].concat();
+        build::response(request, source.peer, answer, tag, &rows)
     }
 
     /// An OPTIONS of our own, whose answer is only that somebody is there; empty if there is no such

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Action, Proxy};
-use crate::resolve::{Answer, Families, Query, Resolve, ResolveConfig};
+use super::routing::hop_of;
+use super::{Action, Proxy, Timed};
+use crate::limits;
+use crate::resolve::{Answer, Families, Query, Resolve, ResolveConfig, Resolved};
 use crate::transport::Protocol;
 
 /// Who waits for a name.
@@ -11,6 +13,8 @@ use crate::transport::Protocol;
 pub(super) enum Waiting {
     Transit(u64),
     Probe(u64),
+    /// Nobody: a target in this zone has the name.
+    Target(usize),
 }
 
 impl Proxy {
@@ -46,8 +50,41 @@ impl Proxy {
             match self.waiting.remove(&token) {
                 Some(Waiting::Transit(id)) => self.on_resolved(now, id, found),
                 Some(Waiting::Probe(id)) => self.on_probe_resolved(now, id, found),
+                Some(Waiting::Target(zone)) => self.learn_addresses(zone, found),
                 None => {}
             }
+        }
+    }
+
+    /// Looks up the names of targets in zones without sockets, now and every few minutes: what comes
+    /// from their addresses comes from those zones, also before anything was sent there.
+    pub(crate) fn learn_names(&mut self, now: Instant) {
+        let routing = self.routing.clone();
+        let named = routing.pools.targets();
+        let mut is_any = false;
+        for target in named.filter(|target| target.destination.direct().is_none()) {
+            let zone = self.zone_named(&target.zone);
+            let Some(zone) = zone.filter(|zone| self.listeners.iter().all(|l| l.zone != *zone))
+            else {
+                continue;
+            };
+            is_any = true;
+            let token = self.unique();
+            let destination = &target.destination;
+            match self.resolve.resolve(now, token, destination, &mut self.rng) {
+                Some(found) => self.learn_addresses(zone, found),
+                None => drop(self.waiting.insert(token, Waiting::Target(zone))),
+            }
+        }
+        if is_any {
+            let at = now + limits::LEARN_NAMES;
+            self.timers.push(std::cmp::Reverse((at, Timed::Names)));
+        }
+    }
+
+    fn learn_addresses(&mut self, zone: usize, found: Resolved) {
+        for address in found.unwrap_or_default() {
+            self.targets.learn(hop_of(&address), zone);
         }
     }
 

@@ -43,6 +43,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use smallvec::SmallVec;
 
 use crate::config::Config;
 use crate::cookie::Key;
@@ -120,7 +121,8 @@ pub(crate) struct Proxy {
     by_branch: HashMap<u64, u64, foldhash::fast::RandomState>,
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
-    by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    /// A call that a proxy sends through here again is another one each time.
+    by_call: HashMap<Box<[u8]>, SmallVec<[u64; 1]>, foldhash::quality::RandomState>,
     /// BYEs of our own.
     own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
@@ -173,6 +175,8 @@ const RESPONSE: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
     Dialog(u64),
+    /// Names of targets are to be looked up again.
+    Names,
     Own(u64),
     Refused(u64),
     Transit(u64),

@@ -40,7 +40,7 @@ impl Proxy {
             return;
         }
         let tag = self.tag();
-        let packet = build::response(message, source.peer, refusal, Some(&tag), extra);
+        let packet = self.own_response(message, source, refusal, Some(&tag), extra);
         let packet: Packet = packet.into();
         let mut server = Server::start_over(self.carrier(source.listener), Kind::Invite);
         let timers = self.config.timers;

@@ -215,8 +215,9 @@ impl Proxy {
             .zip(request.parsed.via.port)
             .map(SocketAddr::from);
         if invite {
-            let trying: Packet =
-                build::response(&request, source.peer, (100, "Trying"), None, b"").into();
+            let trying: Packet = self
+                .own_response(&request, source, (100, "Trying"), None, b"")
+                .into();
             server.on_response(100, trying.clone(), &self.config.timers, now);
             self.reply(id, reply_to, trying);
         }
@@ -438,7 +439,19 @@ impl Proxy {
         };
         let expires = now + self.longest_call(invite, trusted);
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
-        if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
+        let uri = invite.text(invite.request_uri());
+        let ids = self.by_call.get(&self.scratch.key[..]);
+        let ids = ids.map_or(&[][..], |ids| ids);
+        let is_same = |id: &&u64| {
+            let dialog = self.dialogs.get(id);
+            dialog.is_some_and(|dialog| *dialog.request_uri == *uri)
+        };
+        let same = ids.iter().find(is_same).copied();
+        if same.is_none() && ids.len() >= limits::CALL_PASSES {
+            return Err((482, "Loop Detected"));
+        }
+        // With another Request-URI it is a fork or a spiral that a proxy made (RFC 3261 §16.3).
+        if let Some(id) = same {
             let live = |t: &Transit| t.server.is_open();
             let Some(dialog) = self.dialogs.get_mut(&id) else {
                 return Err((500, "Server Internal Error"));
@@ -467,7 +480,7 @@ impl Proxy {
             (now, expires),
         );
         enter_setup(&mut self.in_setup, &mut dialog);
-        self.by_call.insert(dialog.key.clone(), id);
+        self.by_call.entry(dialog.key.clone()).or_default().push(id);
         self.dialogs.insert(id, dialog);
         self.schedule_dialog(id);
         Ok(id)
@@ -476,11 +489,14 @@ impl Proxy {
     /// CANCEL is answered here and goes on as our own (RFC 3261 §9.2, §16.10). Its answer is the
     /// same each time, so it needs no transaction.
     fn on_cancel(&mut self, now: Instant, id: u64, source: Flow, cancel: &Message) {
+        let Some(transit) = self.transits.get(&id) else {
+            return;
+        };
+        let tag = Some(&*transit.own_tag);
+        let ok = self.own_response(cancel, source, (200, "OK"), tag, b"");
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
-        let tag = transit.own_tag.clone();
-        let ok = build::response(cancel, source.peer, (200, "OK"), Some(&tag), b"");
         let mut parked = false;
         if transit.server.is_open() && transit.cancelled.is_none() {
             let mut reasons = Vec::new();
@@ -619,13 +635,8 @@ impl Proxy {
         let tag = self
             .key
             .hash([message.text(message.parsed.via.value), message.call_id()]);
-        let packet = build::response(
-            message,
-            source.peer,
-            refusal,
-            Some(&format!("{tag:016x}")),
-            extra,
-        );
+        let tag = format!("{tag:016x}");
+        let packet = self.own_response(message, source, refusal, Some(&tag), extra);
         self.send(self.reply_target(message, source).into(), packet.into());
     }
 

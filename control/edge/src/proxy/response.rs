@@ -155,7 +155,13 @@ impl Proxy {
             &mut self.scratch.key,
         );
         let is_known = self.is_known(self.zone_of(source));
-        let id = self.by_call.get(&self.scratch.key[..]).copied();
+        let ids = self.by_call.get(&self.scratch.key[..]);
+        let is_callee = |id: &&u64| {
+            let dialog = self.dialogs.get(id);
+            dialog.is_some_and(|d| d.party(Side::Callee).flow.peer == source.peer)
+        };
+        let id = ids.and_then(|ids| ids.iter().find(is_callee).or_else(|| ids.first()));
+        let id = id.copied();
         let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(&id)) else {
             return false;
         };
@@ -365,7 +371,7 @@ impl Proxy {
             408 => EndedBy::Timeout,
             _ => EndedBy::Screen,
         };
-        let packet = build::response(&transit.request, transit.source.peer, answer, tag, extra);
+        let packet = self.own_response(&transit.request, transit.source, answer, tag, extra);
         self.note_outcome(id, answer.0, answer.1.as_bytes(), by);
         self.answer(now, id, answer.0, packet.into());
     }

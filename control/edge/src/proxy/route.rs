@@ -192,6 +192,16 @@ impl Proxy {
             let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
             let own = self.own_listener(bytes, &uri).filter(|_| set.own < 2);
             if own.is_some() {
+                let check = uri.param(bytes, "did");
+                let check = check.map(|did| self.tokens.cookie(did, request.call_id()));
+                if let (Some(CookieCheck::Ours(first)), Some(CookieCheck::Ours(other))) =
+                    (set.cookie, check)
+                    && first.id != other.id
+                {
+                    // The call comes through here again: this one is for then.
+                    set.next = Some(uri);
+                    break;
+                }
                 set.own += 1;
                 set.listener = own;
                 let flow = match self.tokens.flow(uri.user.of(bytes)) {
@@ -200,10 +210,7 @@ impl Proxy {
                     TokenCheck::Ours(token) => Some(Ok(token.flow)),
                 };
                 set.flow = set.flow.or(flow);
-                if let Some(did) = uri.param(bytes, "did") {
-                    let check = self.tokens.cookie(did, request.call_id());
-                    set.cookie = set.cookie.or(Some(check));
-                }
+                set.cookie = set.cookie.or(check);
                 continue;
             }
             set.next = Some(uri);
@@ -256,20 +263,31 @@ impl Proxy {
             });
             return way.map(|(_, _, side)| (cookie.id, side));
         }
-        let shown = request.call_id();
-        let hidden = call_id::is_one(shown, &self.config.call_id_prefix);
-        let hidden = hidden.then(|| self.open_call_id(shown)).flatten();
-        let call_id = hidden.as_deref().unwrap_or(shown);
+        let call_id = request.call_id();
+        let hidden = call_id::is_one(call_id, &self.config.call_id_prefix);
+        let hidden = hidden.then(|| self.open_call_id(call_id)).flatten();
+        let call_id = hidden.as_deref().unwrap_or(call_id);
+        let shown = match set.cookie {
+            Some(CookieCheck::Ours(cookie)) => Some(cookie.id),
+            _ => None,
+        };
         for (caller_tag, callee_tag, side) in ways {
             dialog::key(call_id, caller_tag, &mut self.scratch.key);
-            let Some(&id) = self.by_call.get(&self.scratch.key[..]) else {
+            let Some(ids) = self.by_call.get(&self.scratch.key[..]) else {
                 continue;
             };
-            let dialog = self.dialogs.get(&id)?;
-            let is_shown = matches!(set.cookie, Some(CookieCheck::Ours(cookie)) if cookie.id == id);
-            let is_from_there = dialog.party(side).flow.peer == source.peer;
-            if dialog.knows_tag(callee_tag) && (is_shown || is_from_there) {
-                return Some((id, side));
+            let knows = |id: &&u64| {
+                let dialog = self.dialogs.get(id);
+                dialog.is_some_and(|dialog| dialog.knows_tag(callee_tag))
+            };
+            let is_from_there = |id: &&u64| {
+                let dialog = self.dialogs.get(id);
+                dialog.is_some_and(|d| d.party(side).flow.peer == source.peer)
+            };
+            let of_tags = || ids.iter().filter(knows);
+            let found = of_tags().find(|id| Some(**id) == shown);
+            if let Some(id) = found.or_else(|| of_tags().find(is_from_there)) {
+                return Some((*id, side));
             }
         }
         None

@@ -13,6 +13,7 @@ mod pools;
 mod registrations;
 mod sessions;
 mod silence;
+mod spirals;
 mod strangers;
 mod teardown;
 mod torture;

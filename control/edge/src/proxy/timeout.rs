@@ -46,6 +46,7 @@ impl Proxy {
                 }
                 Timed::Dialog(id) => self.on_dialog_timeout(now, id),
                 Timed::Own(id) => self.on_own_timeout(now, id),
+                Timed::Names => self.learn_names(now),
                 Timed::Refused(id) => self.on_refused_timeout(now, id),
                 Timed::Watch(id) => self.on_watch_timeout(now, id),
             }
@@ -133,7 +134,12 @@ impl Proxy {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
-            self.by_call.remove(&dialog.key);
+            if let Some(ids) = self.by_call.get_mut(&dialog.key) {
+                ids.retain(|other| *other != id);
+                if ids.is_empty() {
+                    self.by_call.remove(&dialog.key);
+                }
+            }
             for flow in dialog.held {
                 self.protect(flow, Bond::Dialog, false);
                 self.change_use(flow, false);

@@ -298,3 +298,23 @@ fn subscription_goes_on_by_its_cookie() {
     );
     assert_eq!(world.recv(BOB, &notify)[0].to, addr(ALICE));
 }
+
+#[test]
+fn own_responses_name_a_server_only_if_told() {
+    let busy = |server: &str| {
+        let server = server.to_owned();
+        let mut world = World::with(|c| c.server_header = server, &[EDGE]);
+        let sent = world.recv(ALICE, &invite("").replace("Forwards: 70", "Forwards: 0"));
+        sent[0].text()
+    };
+    assert!(busy("Edge 1").contains("\r\nServer: Edge 1\r\n"));
+    assert!(!busy("").contains("Server"));
+    let mut world = World::with(|c| c.server_header = "Edge 1".to_owned(), &[EDGE]);
+    let sent = world.recv(ALICE, &invite("alice"));
+    assert!(sent[0].text().contains("\r\nServer: Edge 1\r\n"), "the 100");
+    let ok = response(&forwarded(&sent), "200 OK", "b", BOB_CONTACT, "bob");
+    assert!(
+        !world.recv(BOB, &ok)[0].text().contains("Server"),
+        "not ours"
+    );
+}

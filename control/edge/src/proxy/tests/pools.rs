@@ -378,3 +378,27 @@ fn own_machines_call_by_name_and_strangers_do_not() {
         (addr("203.0.113.77:5070"), format!("INVITE {named} SIP/2.0"))
     );
 }
+
+#[test]
+fn target_with_a_name_is_no_stranger_before_it_was_used() {
+    let mut world = named();
+    let now = world.now;
+    world.proxy.learn_names(now);
+    world.pull();
+    let query = world.lookups.pop().unwrap();
+    world
+        .proxy
+        .handle_lookup(now, query, addresses(&["203.0.113.9"]));
+    let probe = request(
+        "OPTIONS sip:192.0.2.1:5060",
+        "203.0.113.9:5070;branch=z9hG4bKp",
+        ("p", ""),
+        "1 OPTIONS",
+        "",
+        "",
+    );
+    assert_eq!(world.recv(BOB, &probe)[0].line(), "SIP/2.0 200 OK");
+    // The name is asked for again.
+    world.pass(Duration::from_secs(301));
+    assert_eq!(world.lookups.len(), 1);
+}
