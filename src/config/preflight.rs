@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use windlass_kernel_assist::reserve::ranges;
 
-use super::topic::Steering;
+use super::topic::{OffloadMode, Steering};
 use super::{Config, PortRange};
 
 /// Facts about the host; see [`Host::read`].
@@ -101,6 +101,19 @@ pub fn check(
         findings.errors.push(format!(
             "steering = \"required\" in [dataplane] needs {missing}: run as root, or give it to \
              the program (AmbientCapabilities= of the service)"
+        ));
+    }
+    let is_asked_for = matches!(config.offload.mode, OffloadMode::Tc | OffloadMode::Xdp);
+    let rights = host.missing_rights.iter();
+    let rights: Vec<_> = rights
+        .filter(|right| **right != "CAP_NET_RAW")
+        .copied()
+        .collect();
+    if is_asked_for && !rights.is_empty() {
+        findings.warnings.push(format!(
+            "[offload] needs {}: without it the relay forwards all media itself; run as root, or \
+             give it to the program (AmbientCapabilities= of the service)",
+            rights.join(", ")
         ));
     }
     let needed = descriptors(config);
@@ -308,6 +321,30 @@ mod tests {
         config.dataplane.steering = Steering::Required;
         let found = check(&config, &host(), |_| Ok(()));
         assert!(found.errors[0].contains("CAP_BPF"), "{:?}", found.errors);
+    }
+
+    #[test]
+    fn kernel_flows_that_are_asked_for_need_their_rights() {
+        let mut config = config("127.0.0.1", 20_000, 20_999);
+        let able = Host {
+            missing_rights: vec!["CAP_NET_RAW"],
+            ..host()
+        };
+        let unable = Host {
+            missing_rights: vec!["CAP_NET_RAW", "CAP_BPF"],
+            ..host()
+        };
+        for (mode, warns) in [
+            (OffloadMode::Auto, false),
+            (OffloadMode::Off, false),
+            (OffloadMode::Tc, true),
+            (OffloadMode::Xdp, true),
+        ] {
+            config.offload.mode = mode;
+            let warnings = |host: &Host| check(&config, host, |_| Ok(())).warnings;
+            let more = warnings(&unable).len() - warnings(&able).len();
+            assert_eq!(more, usize::from(warns), "{mode:?}");
+        }
     }
 
     #[test]

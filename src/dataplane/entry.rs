@@ -400,6 +400,11 @@ impl<P> Entry<P> {
         self.latch.destination().filter(|_| !is_awaited)
     }
 
+    /// Where the party is heard, and where media for it goes.
+    pub(super) fn party(&self) -> [Option<SocketAddr>; 2] {
+        [self.latch.learned(), self.destination]
+    }
+
     /// Destination of a dummy packet that opens the party's NAT.
     pub(super) fn pierced(&self) -> Option<SocketAddr> {
         let is_wanted = self.pierces_nat && !self.latch.has_heard_party();

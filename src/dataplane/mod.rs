@@ -233,6 +233,9 @@ struct Settler {
 /// How often it looks whether somebody waits for last figures.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often it looks for media addresses that came to an interface.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(5);
+
 impl fmt::Debug for Dataplane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dataplane")
@@ -345,8 +348,14 @@ impl Dataplane {
         let stop = Arc::<AtomicBool>::default();
         let stopped = stop.clone();
         let thread = spawn("offload".to_owned(), None, move || {
+            let mut followed = clock();
             while !stopped.load(Relaxed) {
                 std::thread::park_timeout(SETTLE_INTERVAL);
+                let now = clock();
+                if now.saturating_duration_since(followed) >= FOLLOW_INTERVAL {
+                    followed = now;
+                    kernel.follow_interfaces();
+                }
                 let settled = kernel.settle();
                 if settled.is_empty() {
                     continue;

@@ -22,6 +22,7 @@ mod links;
 mod logging;
 mod media_destinations;
 mod nat_latching;
+mod offload;
 
 mod ng_protocol;
 mod privileges;

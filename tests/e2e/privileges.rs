@@ -10,7 +10,7 @@ use windlass_ng::Dict;
 use crate::common::netns::Network;
 use crate::common::phone::{Call, Phone};
 use crate::common::process::Relay;
-use crate::common::{TempDir, is_root};
+use crate::common::{TempDir, is_root, lock_machine};
 use crate::rungs::{rungs, steering};
 
 const NOBODY: u32 = 65534;
@@ -18,6 +18,11 @@ const NOBODY: u32 = 65534;
 /// CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF by their bits.
 const STEERED: u64 = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
 const SOCKETS: u64 = 1 << 12;
+
+/// Ports as said, and nothing in the kernel that needs more rights than they do.
+fn ports(rung: &str) -> String {
+    steering(rung) + "[offload]\nmode = \"off\"\n"
+}
 
 /// The value of a line of /proc/PID/status, of every thread.
 fn of_every_thread(relay: &Relay, name: &str) -> Vec<String> {
@@ -98,7 +103,7 @@ fn a_relay_keeps_what_it_needs_and_nothing_else() {
         fs::create_dir(&recordings).unwrap();
         let more = format!(
             "{}[recording]\ndir = \"{}\"\n[process]\npidfile = \"{}\"\n",
-            steering(rung),
+            ports(rung),
             recordings.display(),
             pidfile.display()
         );
@@ -125,7 +130,7 @@ fn a_relay_keeps_access_to_a_directory_of_another_user() {
     chown(&recordings, Some(NOBODY), Some(NOBODY)).unwrap();
     let more = format!(
         "{}[recording]\ndir = \"{}\"\n",
-        steering("off"),
+        ports("off"),
         recordings.display()
     );
     let relay = Relay::start(&more);
@@ -140,6 +145,7 @@ fn a_relay_runs_as_another_user_and_gives_everything_back() {
         println!("skipped: needs root");
         return;
     }
+    let _lock = lock_machine();
     let machines = Network::new(&["relay"]);
     let list = || {
         let read = "cat /proc/sys/net/ipv4/ip_local_reserved_ports";
@@ -156,7 +162,7 @@ fn a_relay_runs_as_another_user_and_gives_everything_back() {
         let more = format!(
             "{}[recording]\ndir = \"{}\"\n[process]\npidfile = \"{}\"\nuser = \"nobody\"\n\
              group = \"{NOBODY}\"\n[ports]\nmin = 30000\nmax = 30999\n",
-            steering(rung),
+            ports(rung),
             directory.path().display(),
             pidfile.display()
         );

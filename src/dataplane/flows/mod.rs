@@ -491,12 +491,13 @@ impl<B: Backend> Flows<B> {
             kind,
             sibling,
         };
+        let before = entry.party();
         let verdict = entry.latch.on_packet(now, &arrival, &mut event);
         let call = entry.call;
-        let has_changed = event.is_some() || entry.wanted_destination() != entry.destination;
-        if has_changed {
+        if event.is_some() || entry.wanted_destination() != entry.destination {
             entry.publish_peer(&self.hops);
         }
+        let has_moved = entry.party() != before;
         if let Some(event) = event {
             let event = Happening::Source(event);
             self.events.tell(entry.call, entry.lease.local(), event);
@@ -504,7 +505,7 @@ impl<B: Backend> Flows<B> {
         if entry.awaits_second() {
             time::set(&mut self.timers, index, entry, Due::Second, now + SECOND);
         }
-        if has_changed {
+        if has_moved {
             // Where its media goes, or what comes from it.
             self.raise_call(call, WhyUp::Moved, now);
         }

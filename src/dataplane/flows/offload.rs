@@ -209,7 +209,7 @@ impl<B: Backend> Flows<B> {
         entry.is_lowered = false;
         entry.is_watched = true;
         let clock_rate = entry.clock_rate();
-        let Some(down) = entry.descent.as_mut().and_then(|it| it.raised(now)) else {
+        let Some(down) = entry.descent.as_mut().and_then(|it| it.raised(why, now)) else {
             return;
         };
         let local = down.wish.local;

@@ -83,6 +83,8 @@ impl<B: Backend> Flows<B> {
     }
 
     fn pass_second(&mut self, index: usize, now: Instant) {
+        // Who was heard by the kernel is not silent.
+        self.take_in_figures(index, now);
         let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
@@ -91,16 +93,16 @@ impl<B: Backend> Flows<B> {
         }
         // A dummy that does not get out is sent again a second later.
         open_nat(&mut self.backend, entry);
-        let before = entry.destination;
+        let before = entry.party();
         let event = entry.handle_timeout(&self.hops, now);
         let call = entry.call;
-        let has_changed = event.is_some() || entry.destination != before;
+        let has_moved = entry.party() != before;
         if let Some(event) = event {
             let event = Happening::Source(event);
             self.events.tell(call, entry.lease.local(), event);
         }
         let is_watched = entry.is_watched || entry.is_lowered;
-        if has_changed {
+        if has_moved {
             self.raise_call(call, WhyUp::Moved, now);
         }
         if is_watched {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use windlass_kernel_assist::flows::Figures;
 
 use super::wish::Wish;
+use crate::flow::path::WhyUp;
 use crate::flow::stats::FlowStats;
 
 /// How long a flow is fit before it moves down.
@@ -116,13 +117,15 @@ impl Descent {
         }));
     }
 
-    /// A worker has it again; gives what it was below.
-    pub(in crate::dataplane) fn raised(&mut self, now: Instant) -> Option<Down> {
+    /// A worker has it again, for this reason; gives what it was below.
+    pub(in crate::dataplane) fn raised(&mut self, why: WhyUp, now: Instant) -> Option<Down> {
         let State::Down(down) = std::mem::replace(&mut self.state, State::Up(None)) else {
             return None;
         };
         match now.saturating_duration_since(down.since) >= STEADY {
             true => self.trial = SHORTEST_TRIAL,
+            // Who listens says nothing, and has three seconds for it each time.
+            false if why == WhyUp::Silent => {}
             false => self.lengthen(),
         }
         Some(*down)
@@ -184,12 +187,16 @@ mod tests {
         for _ in 0..8 {
             waited.push(trial(&mut descent, &mut now));
             now += Duration::from_secs(2);
-            assert!(descent.raised(now).is_some() && descent.raised(now).is_none());
+            let mut raise = || descent.raised(WhyUp::Moved, now);
+            assert!(raise().is_some() && raise().is_none());
         }
         assert_eq!(waited, [1, 2, 4, 8, 16, 32, 64, 64]);
         trial(&mut descent, &mut now);
         now += STEADY;
-        descent.raised(now);
+        descent.raised(WhyUp::Moved, now);
+        assert_eq!(trial(&mut descent, &mut now), 1);
+        // A pause is no reason to wait longer the next time.
+        descent.raised(WhyUp::Silent, now);
         assert_eq!(trial(&mut descent, &mut now), 1);
     }
 

@@ -27,13 +27,18 @@ const WAY_AGE: Duration = Duration::from_millis(900);
 pub(in crate::dataplane) struct Kernel {
     inner: Mutex<Inner>,
     waiter: Waiter,
-    /// The program at the interface of each local address.
-    points: Vec<(IpAddr, Point)>,
 }
 
 struct Inner {
     flows: Flows,
     routes: Routes,
+    mode: OffloadMode,
+    /// Local addresses of media.
+    addresses: Vec<IpAddr>,
+    /// The interface that has each of them, and the program there.
+    points: Vec<(IpAddr, String, Point)>,
+    /// Interfaces that take no program, and why.
+    refused: Vec<(String, String)>,
     /// How flows in force leave.
     hops: HashMap<SocketAddr, NextHop, RandomState>,
     ways: HashMap<Link, Way, RandomState>,
@@ -47,9 +52,7 @@ type Way = (Result<NextHop, WhyUp>, Instant);
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kernel")
-            .field("points", &self.points)
-            .finish_non_exhaustive()
+        f.debug_struct("Kernel").finish_non_exhaustive()
     }
 }
 
@@ -76,54 +79,58 @@ impl Kernel {
     }
 
     /// # Errors
-    /// Why no interface has the programs, in words.
+    /// Why no interface can have the programs, in words.
     fn attach(offload: &Offload) -> Result<Self, String> {
-        let interfaces = interfaces(&offload.addresses)?;
-        if interfaces.is_empty() {
-            return Err("no media address is one of a network interface".to_owned());
+        let is_remote = |address: &&IpAddr| !address.to_canonical().is_loopback();
+        let addresses = offload.addresses.iter().filter(is_remote);
+        let addresses: Vec<_> = addresses.copied().collect();
+        if addresses.is_empty() {
+            return Err("media has no address but those of loopback".to_owned());
         }
         let max_flows = offload.max_flows;
         let flows = Flows::load(Config { max_flows });
-        let mut flows = flows.map_err(|error| in_words(&error))?;
+        let flows = flows.map_err(|error| in_words(&error))?;
         let system = |what: &str, error| format!("{what}: {error}");
         let waiter = flows.waiter().map_err(|error| system("no fence", error))?;
         let routes = Routes::open().map_err(|error| system("no netlink", error))?;
-        let mut points = Vec::new();
-        let mut refused = Vec::new();
-        for (interface, addresses) in interfaces {
-            match attach_to(&mut flows, &interface, offload.mode) {
-                Ok((point, reason)) => {
-                    tracing::info!(
+        let mut inner = Inner {
+            flows,
+            routes,
+            mode: offload.mode,
+            addresses,
+            points: Vec::new(),
+            refused: Vec::new(),
+            hops: HashMap::default(),
+            ways: HashMap::default(),
+        };
+        inner.attach_missing();
+        match inner.points.is_empty() {
+            true if !inner.refused.is_empty() => {
+                let reasons = inner.refused.iter().map(|(_, reason)| reason.as_str());
+                return Err(reasons.collect::<Vec<_>>().join("; "));
+            }
+            true => tracing::info!(
+                "no interface has a media address: the kernel forwards media once one has"
+            ),
+            false => {
+                for (interface, reason) in &inner.refused {
+                    tracing::warn!(
                         interface,
-                        path = path(point).name(),
                         reason,
-                        "the kernel forwards settled media"
+                        "the kernel forwards no media that arrives at this interface"
                     );
-                    points.extend(addresses.into_iter().map(|address| (address, point)));
                 }
-                Err(error) => refused.push(error),
             }
         }
-        if points.is_empty() {
-            return Err(refused.join("; "));
-        }
-        if !refused.is_empty() {
-            let reason = refused.join("; ");
-            tracing::warn!(
-                reason,
-                "the kernel forwards no media that arrives at this interface"
-            );
-        }
         Ok(Self {
-            inner: Mutex::new(Inner {
-                flows,
-                routes,
-                hops: HashMap::default(),
-                ways: HashMap::default(),
-            }),
+            inner: Mutex::new(inner),
             waiter,
-            points,
         })
+    }
+
+    /// Follows addresses that come, and interfaces that go. To be called now and then.
+    pub(in crate::dataplane) fn follow_interfaces(&self) {
+        self.inner.lock().attach_missing();
     }
 
     /// The last figures of flows that were raised up to now, in that order. Takes some milliseconds
@@ -141,18 +148,12 @@ impl Kernel {
         }
         self.inner.lock().flows.settled(settling)
     }
-
-    fn point(&self, local: SocketAddr) -> Option<Point> {
-        let mut points = self.points.iter();
-        let found = points.find(|(address, _)| *address == local.ip());
-        found.map(|(_, point)| *point)
-    }
 }
 
 impl Below for Kernel {
     fn lower(&self, wish: &Wish, sources: &[SourceFigures], now: Instant) -> Result<Path, WhyUp> {
-        let point = self.point(wish.local).ok_or(WhyUp::NoProgram)?;
         let mut inner = self.inner.lock();
+        let point = inner.point(wish.local).ok_or(WhyUp::NoProgram)?;
         let next_hop = inner.next_hop(wish, point, now)?;
         let mut flow = Flow::new(
             wish.local,
@@ -182,8 +183,8 @@ impl Below for Kernel {
     }
 
     fn check(&self, wish: &Wish, now: Instant) -> Result<(), WhyUp> {
-        let point = self.point(wish.local).ok_or(WhyUp::NoProgram)?;
         let mut inner = self.inner.lock();
+        let point = inner.point(wish.local).ok_or(WhyUp::NoProgram)?;
         let next_hop = inner.next_hop(wish, point, now)?;
         match inner.hops.get(&wish.local) {
             Some(hop) if *hop == next_hop => Ok(()),
@@ -205,6 +206,56 @@ impl Below for Kernel {
 }
 
 impl Inner {
+    fn point(&self, local: SocketAddr) -> Option<Point> {
+        let mut points = self.points.iter();
+        let found = points.find(|(address, ..)| *address == local.ip());
+        found.map(|(.., point)| *point)
+    }
+
+    /// Attaches the programs to interfaces that have media addresses and no program, and says so.
+    fn attach_missing(&mut self) {
+        let gone = self.flows.attached().filter(|attached| attached.is_gone());
+        let gone: Vec<_> = gone.map(|attached| attached.interface).collect();
+        for interface in gone {
+            self.flows.detach(&interface);
+            self.points.retain(|(_, known, _)| *known != interface);
+        }
+        let is_missing = |wanted: &&IpAddr| self.points.iter().all(|(it, ..)| it != *wanted);
+        let missing = self.addresses.iter().filter(is_missing);
+        let missing: Vec<_> = missing.copied().collect();
+        if missing.is_empty() {
+            return;
+        }
+        for (interface, addresses) in interfaces(&missing) {
+            if self.refused.iter().any(|(known, _)| *known == interface) {
+                continue;
+            }
+            let known = self.flows.attached().find(|it| it.interface == interface);
+            let point = match known {
+                Some(attached) => attached.point,
+                None => match attach_to(&mut self.flows, &interface, self.mode) {
+                    Ok((point, reason)) => {
+                        tracing::info!(
+                            interface,
+                            path = path(point).name(),
+                            reason,
+                            "the kernel forwards settled media"
+                        );
+                        point
+                    }
+                    Err(reason) => {
+                        self.refused.push((interface, reason));
+                        continue;
+                    }
+                },
+            };
+            let having = addresses
+                .into_iter()
+                .map(|it| (it, interface.clone(), point));
+            self.points.extend(having);
+        }
+    }
+
     /// How packets of a flow leave.
     fn next_hop(&mut self, wish: &Wish, point: Point, now: Instant) -> Result<NextHop, WhyUp> {
         let is_tc = point == Point::Tcx;
@@ -281,9 +332,10 @@ fn attach_to(
 }
 
 /// The interfaces that have these addresses. Loopback is none: what arrives there goes to this host.
-fn interfaces(addresses: &[IpAddr]) -> Result<Vec<(String, Vec<IpAddr>)>, String> {
-    let found = nix::ifaddrs::getifaddrs();
-    let found = found.map_err(|error| format!("no list of interfaces: {error}"))?;
+fn interfaces(addresses: &[IpAddr]) -> Vec<(String, Vec<IpAddr>)> {
+    let Ok(found) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
     let mut interfaces: Vec<(String, Vec<IpAddr>)> = Vec::new();
     for entry in found {
         if entry.flags.contains(InterfaceFlags::IFF_LOOPBACK) {
@@ -299,13 +351,13 @@ fn interfaces(addresses: &[IpAddr]) -> Result<Vec<(String, Vec<IpAddr>)>, String
         else {
             continue;
         };
-        let known = interfaces
-            .iter_mut()
-            .find(|(name, _)| *name == entry.interface_name);
-        match known {
+        // A second address may have a label behind the name.
+        let mut name = entry.interface_name;
+        name.truncate(name.find(':').unwrap_or(name.len()));
+        match interfaces.iter_mut().find(|(known, _)| *known == name) {
             Some((_, addresses)) => addresses.push(address),
-            None => interfaces.push((entry.interface_name, vec![address])),
+            None => interfaces.push((name, vec![address])),
         }
     }
-    Ok(interfaces)
+    interfaces
 }

@@ -427,6 +427,26 @@ fn a_stranger_is_not_heard_while_the_source_speaks_below() {
     assert_eq!(received(&stats[0])[2..], [0, 0]);
 }
 
+/// The same with a gate that is open: what is said of the stranger brings nothing up.
+#[test]
+fn a_stranger_brings_no_stream_up() {
+    let (mut world, model) = World::with_kernel();
+    world.is_gated = false;
+    set_up(&mut world);
+    let mut sequence = 0;
+    world.talk(&mut sequence, UNTIL_LOWERED);
+    world.heard.clear();
+    for step in 0..400 {
+        for rival in [stranger(1), party(9)] {
+            world.arrive((rival, local(PORTS[0]), speech(0, sequence + 1)));
+        }
+        world.talk(&mut sequence, 1);
+        assert_eq!(model.flows().len(), 2, "packet {step}");
+    }
+    assert_eq!((world.heard_by(0), world.heard_by(1)), (400, 400));
+    assert_eq!(world.heard.len(), 800);
+}
+
 /// A NAT of the party gives it another port: it is heard as soon as without the kernel, and what went
 /// to the old port follows.
 #[test]

@@ -189,7 +189,6 @@ impl Guarded {
         let window_over = now.saturating_duration_since(peer.signalled_at) >= WINDOW;
         let is_steady = self.settled
             && self.former.is_none()
-            && self.mover.is_none()
             && window_over
             && peer.proposed.is_none()
             && peer.others_signalled.is_empty();
