@@ -35,3 +35,13 @@ pub(crate) const MAX_ROUTES: usize = 16;
 
 /// Sequence numbers from the expected one at which a sender has begun anew, either way.
 pub(crate) const SEQUENCE_RESET: i16 = 128;
+
+/// Samples of all channels of something that is played: half an hour of stereo at 48 kHz.
+pub(crate) const MAX_MEDIA_SAMPLES: usize = 30 * 60 * MAX_RATE as usize * MAX_CHANNELS as usize;
+
+/// Packets in a jitter buffer: two seconds. More delay is no call any more.
+pub(crate) const MAX_JITTER_PACKETS: usize = 100;
+
+/// Packets that wait where gaps are filled, and what they are delayed by at most.
+pub(crate) const MAX_DTX_PACKETS: usize = 100;
+pub(crate) const MAX_DTX_DELAY: std::time::Duration = std::time::Duration::from_secs(1);

@@ -8,15 +8,17 @@
 //! Per packet nothing is allocated: buffers are kept. A source that is new, and a codec that
 //! changes, allocate their state once; there are at most four sources.
 
+mod media;
 mod path;
 mod state;
 mod stream;
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::catalogue::Cost;
-use crate::codec::EncoderOptions;
+use crate::codec::{EncoderOptions, cn};
 use crate::dtmf::{self, Change};
 use crate::format::Format;
 use crate::input::{Refused, Reorder};
@@ -26,6 +28,7 @@ use crate::negotiate::{Route, Treatment};
 use crate::packet::{Header, Out};
 use crate::resample::{Filters, ResampleError};
 
+pub use media::{EncodedMedia, MediaError};
 pub use state::{ChainState, StateError, StreamState};
 use stream::Stream;
 
@@ -48,6 +51,8 @@ pub struct Setup {
     pub detect: bool,
     /// The output's events, if digits in the audio are to become them.
     pub events: Option<Format>,
+    /// Packets that are quiet become packets of noise.
+    pub silence: Option<Silence>,
     /// Chance for comfort noise.
     pub seed: u32,
 }
@@ -64,9 +69,40 @@ impl Setup {
             keep_audio_in_events: false,
             detect: false,
             events: None,
+            silence: None,
             seed: 1,
         }
     }
+}
+
+/// Silence that is not encoded, for a receiver that has comfort noise (`silence-detect`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Every sample is nearer to 0 than this.
+    pub threshold: u16,
+    /// The receiver's comfort noise of the output's clock.
+    pub noise: Format,
+    /// The payload that is sent (`cn-payload`).
+    pub payload: Vec<u8>,
+}
+
+impl Silence {
+    /// A threshold from a share of the range of samples, in per cent of 65536: 0.013 is above the
+    /// silence of A-law.
+    #[expect(clippy::cast_possible_truncation, reason = "clamped")]
+    #[expect(clippy::cast_sign_loss, reason = "clamped")]
+    pub fn threshold_of(percent: f64) -> u16 {
+        (percent * 655.36).ceil().clamp(0.0, 65_535.0) as u16
+    }
+}
+
+/// What becomes of the numbers of packets that are missing, for a source in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gaps {
+    /// [`Chain::fill`] has made something in their place.
+    Filled,
+    /// They are skipped.
+    Skipped,
 }
 
 /// Why a chain cannot be made.
@@ -104,7 +140,7 @@ pub struct Chain {
     shared: Shared,
     /// The one used last comes first.
     streams: Vec<Stream>,
-    waiting: std::collections::VecDeque<Injection>,
+    waiting: VecDeque<Injection>,
 }
 
 /// What all streams of a chain have in common.
@@ -113,6 +149,21 @@ struct Shared {
     setup: Setup,
     /// By the pair of clocks.
     filters: HashMap<(u32, u32), Arc<Filters>>,
+}
+
+/// Has the filters between the clocks of two formats.
+fn need_filters(
+    filters: &mut HashMap<(u32, u32), Arc<Filters>>,
+    from: &Format,
+    to: &Format,
+    detect: bool,
+) -> Result<(), ResampleError> {
+    for pair in path::clocks(from, to, detect) {
+        if let Entry::Vacant(entry) = filters.entry(pair) {
+            entry.insert(Arc::new(Filters::new(pair.0, pair.1)?));
+        }
+    }
+    Ok(())
 }
 
 /// A digit to be played to the receiver.
@@ -137,17 +188,16 @@ impl Chain {
         if setup.routes.len() > MAX_ROUTES {
             return Err(ChainError::Routes(setup.routes.len()));
         }
-        let mut filters = HashMap::new();
+        let mut shared = Shared {
+            setup,
+            filters: HashMap::new(),
+        };
+        let Shared { setup, filters } = &mut shared;
         for route in &setup.routes {
             if let Treatment::Convert(to) | Treatment::Sound(to) = &route.treatment {
-                for pair in path::clocks(&route.from, to, setup.detect) {
-                    if let std::collections::hash_map::Entry::Vacant(entry) = filters.entry(pair) {
-                        entry.insert(Arc::new(Filters::new(pair.0, pair.1)?));
-                    }
-                }
+                need_filters(filters, &route.from, to, setup.detect)?;
             }
         }
-        let shared = Shared { setup, filters };
         for route in &shared.setup.routes {
             if let Treatment::Convert(to) = &route.treatment {
                 path::Path::new(&route.from, to, &shared)
@@ -157,7 +207,7 @@ impl Chain {
         Ok(Self {
             shared,
             streams: Vec::with_capacity(MAX_SOURCES),
-            waiting: std::collections::VecDeque::new(),
+            waiting: VecDeque::new(),
         })
     }
 
@@ -181,31 +231,62 @@ impl Chain {
 
     /// Takes one packet in; what it completes is appended to `out`.
     pub fn push(&mut self, header: Header, payload: &[u8], out: &mut Out) -> Verdict {
+        let (stream, shared, waiting) = self.stream(header.ssrc);
+        stream.push(header, payload, shared, waiting, out)
+    }
+
+    /// The same for packets that have been put into order: by [`crate::jitter::JitterBuffer`] or
+    /// [`crate::dtx::Dtx`].
+    pub fn push_in_order(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        gaps: Gaps,
+        out: &mut Out,
+    ) -> Verdict {
+        let (stream, shared, waiting) = self.stream(header.ssrc);
+        stream.push_in_order(header, payload, gaps, shared, waiting, out)
+    }
+
+    /// Makes audio in place of what a source did not send, for so many ticks of its clock: noise, or
+    /// silence. Nothing happens before its first audio.
+    pub fn fill(
+        &mut self,
+        ssrc: u32,
+        ticks: u32,
+        noise: Option<&cn::Description>,
+        out: &mut Out,
+    ) -> Verdict {
+        if !self.streams.iter().any(|stream| stream.ssrc == ssrc) {
+            return Verdict::default();
+        }
+        let (stream, shared, waiting) = self.stream(ssrc);
+        stream.fill(ticks, noise, shared, waiting, out)
+    }
+
+    /// The state of a source, which becomes the one used last.
+    fn stream(&mut self, ssrc: u32) -> (&mut Stream, &Shared, &mut VecDeque<Injection>) {
         let Self {
             shared,
             streams,
             waiting,
         } = self;
-        let place = streams.iter().position(|stream| stream.ssrc == header.ssrc);
+        let place = streams.iter().position(|stream| stream.ssrc == ssrc);
         let place = place.unwrap_or_else(|| {
-            if streams.len() == MAX_SOURCES {
-                streams.pop();
-            }
-            streams.push(Stream::new(
-                header.ssrc,
-                Reorder::default(),
-                shared.setup.seed,
-            ));
+            // The last one is the one that was not used for the longest time.
+            streams.truncate(MAX_SOURCES - 1);
+            streams.push(Stream::new(ssrc, Reorder::default(), shared.setup.seed));
             streams.len() - 1
         });
-        // Four at most, so moving them costs nothing.
-        if let Some(front) = streams.get_mut(..=place) {
+        if let Some(front) = streams.get_mut(..=place).filter(|_| place > 0) {
             front.rotate_right(1);
         }
-        let Some(stream) = streams.first_mut() else {
-            return Verdict::default();
-        };
-        stream.push(header, payload, shared, waiting, out)
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "one has been put there if there was none"
+        )]
+        let stream = &mut streams[0];
+        (stream, shared, waiting)
     }
 
     /// Plays a digit to the receiver, after those that wait already: as an event if the receiver has

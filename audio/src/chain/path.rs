@@ -147,38 +147,66 @@ impl Path {
         u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
+    /// Length of a packet in ms.
+    pub(super) fn ptime_ms(&self) -> u32 {
+        self.ticks(self.frame) * 1000 / self.to.clock.max(1)
+    }
+
+    /// Samples of one channel of the output for so many ticks of the input's RTP clock: a packet at
+    /// most.
+    pub(super) fn samples_of(&self, ticks: u32) -> usize {
+        let samples = u64::from(ticks) * u64::from(self.rate) / u64::from(self.from_clock.max(1));
+        let most = u64::from(self.rate * MAX_FRAME_MS / 1000);
+        usize::try_from(samples.min(most)).unwrap_or_default()
+    }
+
     /// Decodes a payload; its samples go to those that wait.
     pub(super) fn decode(
         &mut self,
         payload: &[u8],
         tell: impl FnMut(Change),
     ) -> Result<(), CodecError> {
-        self.decoded.clear();
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
         let payload = payload.get(..MAX_PAYLOAD).unwrap_or(payload);
-        self.decoder.decode(payload, &mut self.decoded)?;
-        let most = (self.from_rate * MAX_FRAME_MS / 1000) as usize;
-        let most = (most * usize::from(self.from_channels)).min(MAX_FRAME_SAMPLES);
-        self.decoded.truncate(most);
-        if let Some(search) = &mut self.search {
-            search.feed(&self.decoded, self.from_channels, tell);
+        let result = self.decoder.decode(payload, &mut decoded);
+        if result.is_ok() {
+            let most = (self.from_rate * MAX_FRAME_MS / 1000) as usize;
+            let most = (most * usize::from(self.from_channels)).min(MAX_FRAME_SAMPLES);
+            decoded.truncate(most);
+            if let Some(search) = &mut self.search {
+                search.feed(&decoded, self.from_channels, tell);
+            }
+            self.feed(&decoded);
         }
+        self.decoded = decoded;
+        result
+    }
+
+    /// Converts samples of the input; they go to those that wait.
+    pub(super) fn feed(&mut self, samples: &[i16]) {
         self.folded.clear();
         let samples = match (self.from_channels, self.channels) {
             (1, 2) => {
-                sample::spread(&self.decoded, &mut self.folded);
+                sample::spread(samples, &mut self.folded);
                 &self.folded
             }
             (2, 1) => {
-                sample::fold(&self.decoded, &mut self.folded);
+                sample::fold(samples, &mut self.folded);
                 &self.folded
             }
-            _ => &self.decoded,
+            _ => samples,
         };
         match &mut self.resampler {
             Some(resampler) => resampler.convert(samples, &mut self.pending),
             None => self.pending.extend_from_slice(samples),
         }
-        Ok(())
+    }
+
+    /// Whether every sample of the packet that is full is below a threshold.
+    pub(super) fn is_quiet(&self, threshold: u16) -> bool {
+        let frame = self.pending.get(..self.frame).unwrap_or_default();
+        frame.iter().all(|sample| sample.unsigned_abs() < threshold)
     }
 
     /// Appends what `make` makes, at the output's clock, to the samples that wait: one channel.

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::path::Path;
-use super::{Injection, Shared, StreamState, Verdict};
+use super::{Gaps, Injection, Shared, StreamState, Verdict};
 use crate::codec::cn;
 use crate::dtmf::{Event, Tone};
 use crate::format::Format;
 use crate::input::{Reorder, Step};
-use crate::limits::MAX_FRAME_MS;
+use crate::limits::{MAX_FRAME_MS, SEQUENCE_RESET};
 use crate::negotiate::{Route, Treatment};
 use crate::output::Output;
 use crate::packet::{Header, Out};
@@ -127,6 +127,60 @@ impl Stream {
             body.take(&header, payload, step, shared, waiting, out, &mut verdict);
         });
         verdict.refused = refused.err();
+        verdict
+    }
+}
+
+impl Stream {
+    pub(super) fn push_in_order(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        gaps: Gaps,
+        shared: &Shared,
+        waiting: &mut VecDeque<Injection>,
+        out: &mut Out,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let ahead = self
+            .reorder
+            .expected()
+            .map(|expected| header.sequence.wrapping_sub(expected));
+        let step = match (ahead, gaps) {
+            (None, _) => Step::First,
+            (Some(lost), Gaps::Skipped) if lost < SEQUENCE_RESET.cast_unsigned() => {
+                Step::Next { lost }
+            }
+            _ => Step::Next { lost: 0 },
+        };
+        self.reorder = Reorder::resume(Some(header.sequence.wrapping_add(1)));
+        let body = &mut self.body;
+        body.take(&header, payload, step, shared, waiting, out, &mut verdict);
+        verdict
+    }
+
+    pub(super) fn fill(
+        &mut self,
+        ticks: u32,
+        noise: Option<&cn::Description>,
+        shared: &Shared,
+        waiting: &mut VecDeque<Injection>,
+        out: &mut Out,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let Body {
+            path,
+            noise: generator,
+            ..
+        } = &mut self.body;
+        if let Some((_, path)) = path {
+            let samples = path.samples_of(ticks);
+            path.append(|pending| match noise {
+                Some(noise) => generator.generate(noise, samples, pending),
+                None => pending.resize(pending.len() + samples, 0),
+            });
+            self.body.cut(shared, waiting, out, &mut verdict);
+        }
         verdict
     }
 }
@@ -433,7 +487,7 @@ impl Body {
         {
             self.next_digit(waiting, shared);
             if !self.made_event(shared, out) {
-                self.audio_frame(out, verdict);
+                self.audio_frame(shared, out, verdict);
             }
             if let Some((_, path)) = &mut self.path {
                 path.next_frame();
@@ -540,11 +594,18 @@ impl Body {
         is_on
     }
 
-    fn audio_frame(&mut self, out: &mut Out, verdict: &mut Verdict) {
+    fn audio_frame(&mut self, shared: &Shared, out: &mut Out, verdict: &mut Verdict) {
         let (Some((_, path)), Some(output)) = (&mut self.path, &mut self.output) else {
             return;
         };
         let ticks = path.ticks(path.frame);
+        if let Some(silence) = &shared.setup.silence
+            && path.is_quiet(silence.threshold)
+        {
+            let header = output.next(silence.noise.payload_type, ticks);
+            out.push(header, &silence.payload);
+            return;
+        }
         let header = output.next(path.to.payload_type, ticks);
         if out.try_push(header, |bytes| path.encode(bytes)).is_err() {
             self.faults += 1;

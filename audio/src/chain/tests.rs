@@ -656,3 +656,65 @@ fn opus_counts_at_48_khz_and_is_encoded_at_the_clock_of_its_source() {
         assert!(told[0].ends_with("[160]"));
     }
 }
+
+#[test]
+fn what_is_quiet_becomes_noise_for_a_receiver_that_has_it() {
+    assert!(Silence::threshold_of(0.013) > 8 && Silence::threshold_of(0.012) <= 8);
+    let mut setup = Setup::new(vec![convert(pcma(), pcmu())], 20);
+    setup.silence = Some(Silence {
+        threshold: Silence::threshold_of(0.013),
+        noise: format(13, "CN", 8000, 1),
+        payload: vec![32],
+    });
+    let mut wire = Wire::new(setup);
+    assert_eq!(wire.send(20), ["13:1000@5000[1]"]);
+    assert_eq!(wire.payloads(), [[32]]);
+    assert_eq!(wire.say(&[500; 160]), ["0:1001@5160[160]"]);
+    assert_eq!(wire.send(40), ["13:1002@5320[1]", "13:1003@5480[1]"]);
+}
+
+#[test]
+fn gaps_are_filled_with_silence_or_noise() {
+    let mut wire = simple(20);
+    // Nothing is known of a source that has not spoken.
+    wire.chain.fill(0xabcd, 160, None, &mut wire.out);
+    assert!(wire.out.is_empty());
+    let mut push = |sequence, timestamp| {
+        wire.out.clear();
+        let header = Header {
+            sequence,
+            timestamp,
+            ..wire.header
+        };
+        wire.chain
+            .push_in_order(header, &[0xd5; 160], Gaps::Filled, &mut wire.out);
+        wire.out
+            .packets()
+            .next()
+            .map(|(header, _)| (header.sequence, header.timestamp))
+    };
+    assert_eq!(push(1000, 5000), Some((1000, 5000)));
+    wire.out.clear();
+    wire.chain.fill(0xabcd, 160, None, &mut wire.out);
+    assert_eq!(wire.told(), ["0:1001@5160[160]"]);
+    assert_eq!(wire.payloads(), [vec![0xff; 160]]);
+    wire.out.clear();
+    let noise = cn::Description::white(30);
+    wire.chain.fill(0xabcd, 160, Some(&noise), &mut wire.out);
+    assert_eq!(wire.told(), ["0:1002@5320[160]"]);
+    assert_ne!(wire.payloads(), [vec![0xff; 160]]);
+    let mut push = |sequence, gaps| {
+        wire.out.clear();
+        let header = Header {
+            sequence,
+            timestamp: 5480,
+            ..wire.header
+        };
+        wire.chain
+            .push_in_order(header, &[0xd5; 160], gaps, &mut wire.out);
+        wire.out.packets().next().map(|(header, _)| header.sequence)
+    };
+    // Two packets were lost, and two were made.
+    assert_eq!(push(1003, Gaps::Filled), Some(1003));
+    assert_eq!(push(1007, Gaps::Skipped), Some(1007));
+}
