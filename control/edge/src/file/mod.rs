@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod admin;
 mod route;
 mod screen;
 mod zone;
@@ -20,15 +21,15 @@ use windlass_toml::{Place, Placed, Reader};
 use crate::config::{Config, PingMethod, Register, RegisterMode, Tables, Zone};
 
 /// Tables of the file beside `[edge]` that are the edge's.
-pub const SECTIONS: [&str; 9] = [
-    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit", "category",
+pub const SECTIONS: [&str; 10] = [
+    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit", "category", "admin",
 ];
 
 /// Keys of `[log]` that are the edge's.
 pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "domains",
     "ng",
     "calls",
@@ -38,10 +39,14 @@ const KEYS: [&str; 9] = [
     "max_forwards",
     "media_timeout",
     "drain",
+    "end_calls",
 ];
 
 /// A day; no wait of the edge is longer.
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long calls are waited for at the end (spec §18).
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// What a file says of the edge.
 #[derive(Clone, Debug)]
@@ -67,6 +72,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
     let mut found = zone::read(reader, root, dir);
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut config = Config::of_zones(std::mem::take(&mut found.zones), nowhere);
+    config.drain = DRAIN;
     let mut ng = None;
     let mut domains = Vec::new();
     if let Some(edge) = reader.section(root, "edge", &KEYS) {
@@ -92,6 +98,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             &mut config.media_timeout,
             reader.duration(edge, "media_timeout", wait),
         );
+        set(&mut config.end_calls, reader.flag(edge, "end_calls"));
         set(
             &mut config.drain,
             reader.duration(edge, "drain", Duration::ZERO..=DAY),
@@ -109,6 +116,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
         .map(|domain| domain.value.to_ascii_lowercase())
         .collect();
     screen::read(reader, root, &mut config, dir);
+    config.admin = admin::read(reader, root, dir);
     if config.zones.is_empty() {
         let message = "the edge needs at least one [[zone]]".to_owned();
         reader.problem_at(Place::Whole, message);

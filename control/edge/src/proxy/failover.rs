@@ -99,6 +99,7 @@ impl Proxy {
         };
         let is_next = transit.attempt.is_some();
         let needs_offer = is_next && is_strange(&transit.route);
+        let target = attempt.target.clone();
         let to = std::mem::replace(&mut transit.route, route).to;
         let dialog = transit.dialog;
         let mut cancel = None;
@@ -132,6 +133,7 @@ impl Proxy {
         }
         if let Some(dialog) = dialog.and_then(|d| self.dialogs.get_mut(&d)) {
             dialog.redirect(flow, zone, is_known);
+            dialog.target = target;
             // What was made for one network is not told to another.
             if needs_offer {
                 dialog.media.forget_session();

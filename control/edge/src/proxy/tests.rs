@@ -4,6 +4,7 @@ mod calls;
 mod checks;
 mod failover;
 mod guard;
+mod listing;
 mod media;
 mod pools;
 mod registrations;
@@ -83,6 +84,7 @@ pub(super) struct World {
     pub(super) refuse: bool,
     pub(super) alerts: Vec<Alerted>,
     pub(super) records: Vec<Finished>,
+    pub(super) events: Vec<Event>,
     /// Names that were asked for.
     pub(super) lookups: Vec<Query>,
 }
@@ -118,6 +120,7 @@ impl World {
             now,
             alerts: Vec::new(),
             records: Vec::new(),
+            events: Vec::new(),
             sent: Vec::new(),
             relay: Vec::new(),
             requests: Vec::new(),
@@ -190,6 +193,7 @@ impl World {
                 Action::Alert(alerted) => self.alerts.push(*alerted),
                 Action::Record(finished) => self.records.push(*finished),
                 Action::Close { .. } => {}
+                Action::Tell(event) => self.events.push(*event),
                 Action::Lookup(query) => self.lookups.push(query),
                 Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
@@ -228,6 +232,7 @@ impl World {
         assert!(self.proxy.by_server_key.is_empty());
         assert!(self.proxy.dialogs.is_empty(), "{:?}", self.proxy.dialogs);
         assert!(self.proxy.by_call.is_empty());
+        assert!(self.proxy.numbers.is_empty());
         assert!(self.proxy.media_tokens.is_empty());
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());

@@ -25,7 +25,7 @@ mod ws;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
@@ -37,6 +37,7 @@ pub(crate) use connection::Hold;
 pub(crate) use sender::Sender;
 pub(crate) use shard::{Inbox, Shards, shard_of};
 pub(crate) use stats::{CloseReason, RefuseReason, TransportStats};
+pub(crate) use tls::Tls;
 pub(crate) use transports::Transports;
 
 /// What carries SIP messages.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -10,6 +11,7 @@ use super::limits::QUEUED_BATCHES;
 use super::stats::{RefuseReason, TransportStats};
 use super::{Arrived, Flow};
 use crate::cookie::Key;
+use crate::edge::clock;
 use crate::transaction::Packet;
 
 /// What a shard reads from.
@@ -18,14 +20,17 @@ use crate::transaction::Packet;
 /// so that a flood over them would leave none for datagrams, which do not wait.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    datagrams: mpsc::Receiver<Vec<Arrived>>,
-    streams: mpsc::Receiver<Vec<Arrived>>,
+    datagrams: mpsc::Receiver<Batch>,
+    streams: mpsc::Receiver<Batch>,
 }
 
+/// What arrived together, and when.
+type Batch = (Instant, Vec<Arrived>);
+
 impl Inbox {
-    /// The next list, in the order of arrival; `None` when the transports and all their
+    /// The next list, in the order of arrival, and when it came; `None` when the transports and all their
     /// senders are gone. Dropping the future loses nothing.
-    pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
+    pub(crate) async fn recv(&mut self) -> Option<Batch> {
         tokio::select! {
             Some(list) = self.datagrams.recv() => Some(list),
             Some(list) = self.streams.recv() => Some(list),
@@ -37,8 +42,8 @@ impl Inbox {
 /// The other end of an [`Inbox`].
 #[derive(Clone)]
 struct Outbox {
-    datagrams: mpsc::Sender<Vec<Arrived>>,
-    streams: mpsc::Sender<Vec<Arrived>>,
+    datagrams: mpsc::Sender<Batch>,
+    streams: mpsc::Sender<Batch>,
 }
 
 /// The shards, seen from the sockets.
@@ -120,11 +125,12 @@ impl Shards {
     /// Gives each shard its list without waiting. A shard that does not keep up loses it, counted,
     /// rather than growing a queue: datagrams are sent again.
     pub(super) fn offer(&self, lists: Vec<Vec<Arrived>>, stats: &TransportStats) {
+        let now = clock();
         for (inbox, list) in self.inboxes.iter().zip(lists) {
             if list.is_empty() {
                 continue;
             }
-            if let Err(TrySendError::Full(list)) = inbox.datagrams.try_send(list) {
+            if let Err(TrySendError::Full((_, list))) = inbox.datagrams.try_send((now, list)) {
                 TransportStats::add_many(&stats.overload, list.len());
             }
         }
@@ -141,14 +147,14 @@ impl Shards {
     pub(super) async fn tell(&self, shard: usize, arrived: Arrived) {
         if let Some(inbox) = self.inboxes.get(shard) {
             // A shard that is gone has stopped.
-            let _ = inbox.streams.send(vec![arrived]).await;
+            let _ = inbox.streams.send((clock(), vec![arrived])).await;
         }
     }
 
     /// Tells one shard of a datagram, unless it does not keep up.
     pub(super) fn try_tell(&self, shard: usize, arrived: Arrived, stats: &TransportStats) {
         if let Some(inbox) = self.inboxes.get(shard)
-            && let Err(TrySendError::Full(_)) = inbox.datagrams.try_send(vec![arrived])
+            && let Err(TrySendError::Full(_)) = inbox.datagrams.try_send((clock(), vec![arrived]))
         {
             TransportStats::add(&stats.overload);
         }
@@ -273,7 +279,7 @@ mod tests {
             flow: flow(0),
             bytes: b"x"[..].into(),
         };
-        while inboxes[0].recv().await != Some(vec![datagram.clone()]) {}
+        while inboxes[0].recv().await.unwrap().1 != [datagram.clone()] {}
         assert_eq!(stats.overload.load(std::sync::atomic::Ordering::Relaxed), 0);
         flood.abort();
     }
