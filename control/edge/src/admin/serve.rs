@@ -283,65 +283,62 @@ async fn respond(
     let name = who
         .as_ref()
         .map_or_else(|| "?".to_owned(), |who| who.name.clone());
-    let answer = answer(request, desk, who.as_ref()).await;
-    if let Err((refusal, _)) = &answer {
-        tracing::debug!(from, name, %method, path = uri.path(), status = refusal.status, "admin");
+    let (order, answer) = match read(request, who.as_ref()).await {
+        Ok(order) => {
+            let answer = carry_out(&order, desk, who.as_ref()).await;
+            (Some(order), answer)
+        }
+        Err(refusal) => (None, Err(refusal)),
+    };
+    let result = match &answer {
+        Ok(_) => "done",
+        Err(refusal) => {
+            let (path, status) = (uri.path(), refusal.status);
+            tracing::debug!(from, name, %method, path, status, "admin request refused");
+            refusal.error.as_str()
+        }
+    };
+    if let Some(order) = &order {
+        audit(order, &name, from, result);
     }
-    match answer {
-        Ok((order, Ok(content))) => {
-            audit(&order, &name, from, "done");
-            content
-        }
-        Ok((order, Err(refusal))) => {
-            audit(&order, &name, from, &refusal.error);
-            refused(&refusal)
-        }
-        Err((refusal, order)) => {
-            if let Some(order) = order {
-                audit(&order, &name, from, &refusal.error);
-            }
-            refused(&refusal)
-        }
-    }
+    answer.unwrap_or_else(|refusal| refused(&refusal))
 }
 
-type Answered = Result<(Order, Result<Response<Content>, Refusal>), (Refusal, Option<Order>)>;
-
-async fn answer(request: Request<Incoming>, desk: &Arc<Desk>, who: Option<&Who>) -> Answered {
+/// The order in a request. Strangers' bodies are not read.
+async fn read(request: Request<Incoming>, who: Option<&Who>) -> Result<Order, Refusal> {
     let (head, body) = request.into_parts();
     let uri = &head.uri;
-    let parse = |body: &[u8]| {
-        let query = uri.query().unwrap_or_default();
-        Order::parse(head.method.as_str(), uri.path(), query, body)
-    };
     if who.is_none() && !matches!(uri.path(), "/healthz" | "/readyz") {
         let error = "a token is needed: Authorization: Bearer …";
-        return Err((Refusal::new(401, error), None));
+        return Err(Refusal::new(401, error));
     }
-    let body = timeout(
-        ADMIN_PATIENCE,
-        Limited::new(body, ADMIN_BODY_BYTES).collect(),
-    )
-    .await;
-    let body = match body {
+    let body = Limited::new(body, ADMIN_BODY_BYTES).collect();
+    let body = match timeout(ADMIN_PATIENCE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             let error = format!("the body has more than {ADMIN_BODY_BYTES} bytes");
-            return Err((Refusal::new(413, error), None));
+            return Err(Refusal::new(413, error));
         }
-        Ok(Err(_)) => return Err((Refusal::new(400, "the body ended early"), None)),
-        Err(_) => return Err((Refusal::new(408, "the body did not come in time"), None)),
+        Ok(Err(_)) => return Err(Refusal::new(400, "the body ended early")),
+        Err(_) => return Err(Refusal::new(408, "the body did not come in time")),
     };
-    let order = parse(&body).map_err(|refusal| (refusal, None))?;
+    let query = uri.query().unwrap_or_default();
+    Order::parse(head.method.as_str(), uri.path(), query, &body)
+}
+
+async fn carry_out(
+    order: &Order,
+    desk: &Arc<Desk>,
+    who: Option<&Who>,
+) -> Result<Response<Content>, Refusal> {
     let role = who.map(|who| who.role);
     if !order.is_public() && role.is_none_or(|role| role < order.needs()) {
         let has = role.map_or("none", Role::as_str);
         let error = format!("this needs the role {}, not {has}", order.needs().as_str());
-        return Err((Refusal::new(403, error), Some(order)));
+        return Err(Refusal::new(403, error));
     }
-    let answer = desk.obey(order.clone()).await;
-    let content = answer.and_then(|answer| shown(answer, desk, role.is_some()));
-    Ok((order, content))
+    let answer = desk.obey(order.clone()).await?;
+    shown(answer, desk, role.is_some())
 }
 
 fn shown(answer: Answer, desk: &Arc<Desk>, is_known: bool) -> Result<Response<Content>, Refusal> {

@@ -155,11 +155,11 @@ impl Proxy {
         Listed { found, next }
     }
 
-    /// Calls that are not over.
+    /// Whether a call is not over, or its caller is still to be told that it is.
     pub(crate) fn has_calls(&self) -> bool {
-        self.dialogs
-            .values()
-            .any(|dialog| dialog.state != State::Ended)
+        let waits = |dialog: &Dialog| dialog.ended.as_ref().is_some_and(|e| e.caller_waits);
+        let mut dialogs = self.dialogs.values();
+        dialogs.any(|dialog| dialog.state != State::Ended || waits(dialog))
     }
 
     fn chosen(
