@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Import(args) => cli::import::import(&args),
         Command::Demo(args) => cli::demo::demo(&args),
         Command::Ng(args) => cli::ng::ng(&args),
+        Command::Edge(args) => cli::edge::edge(&args),
         Command::Explain(args) => cli::explain::explain(&args),
     };
     match outcome {

@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         Ok(Request::Run(mut request)) => {
             let redis = &mut request.config.redis;
             redis.take_passwords(|name| std::env::var(name).ok());
-            run::start(&request.config, &request.warnings)
+            run::start(&request.config, None, &request.warnings)
         }
         Ok(Request::Print(text)) => {
             print(&text)?;

@@ -3,16 +3,19 @@
 pub(crate) mod background;
 mod compat;
 pub(crate) mod demo;
+pub(crate) mod edge;
 pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod ng;
 pub(crate) mod run;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use windlass_ng::shown::needs_escape;
 
 /// Result of a command: an exit code, or an error for `main` to print.
 pub(crate) type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -53,6 +56,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Send one ng command to a running relay and print the reply
     Ng(ng::NgArgs),
+    /// Ask a running SIP edge: calls, bans, limits, lists, targets, reload
+    Edge(edge::EdgeArgs),
     /// Say what the relay makes of ng requests, line by line, without a network
     Explain(explain::ExplainArgs),
 }
@@ -63,6 +68,22 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
+}
+
+/// The same JSON, with what must not reach a terminal as `\uNNNN`. Such a character can stand
+/// inside of strings only; line ends are those between the values.
+fn escaped_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && needs_escape(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// An error and what caused it, in one line.

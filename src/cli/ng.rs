@@ -8,10 +8,10 @@ use std::process::ExitCode;
 
 use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::limits::REQUEST_ELEMENTS;
-use windlass_ng::shown::{needs_escape, write_escaped};
+use windlass_ng::shown::write_escaped;
 use windlass_ng::{Dict, Value, json};
 
-use super::{Outcome, print};
+use super::{Outcome, escaped_json, print};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -84,22 +84,6 @@ fn ask(relay: SocketAddr, request: &Dict) -> Result<Dict, ClientError> {
 
 fn as_json(reply: &Dict) -> serde_json::Result<serde_json::Value> {
     serde_json::from_slice(&reply.to_json())
-}
-
-/// The same JSON, with what must not reach a terminal as `\uNNNN`. Such a character can stand
-/// inside of strings only; line ends are those between the values.
-fn escaped_json(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c != '\n' && needs_escape(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(text, "\\u{unit:04x}");
-            }
-        } else {
-            text.push(c);
-        }
-    }
-    text
 }
 
 fn request(args: &NgArgs) -> io::Result<Dict> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use windlass::config::unbuilt::unbuilt;
 use windlass::config::{Config, Flags, preflight};
-use windlass::daemon::{self, Stopped, privileges};
+use windlass::daemon::{self, Origin, Stopped, privileges};
 use windlass::observe::log;
 use windlass::setup;
 
@@ -92,14 +92,18 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
             return Ok(ExitCode::FAILURE);
         }
     };
-    start(&config, &[])
+    let origin = args.config.clone().map(|path| Origin {
+        path,
+        flags: args.flags.clone(),
+    });
+    start(&config, origin, &[])
 }
 
 /// Exit status after SIGHUP, as supervisors of rtpengine know it (spec: media-behaviour §20).
 const HUNG_UP: u8 = 42;
 
 /// Runs the relay to its end.
-pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
+pub(super) fn start(config: &Config, origin: Option<Origin>, warnings: &[String]) -> Outcome {
     let in_background = config.process.background;
     if in_background && !background::is_there() {
         return Ok(background::start()?);
@@ -138,7 +142,7 @@ pub(super) fn start(config: &Config, warnings: &[String]) -> Outcome {
             false => Ok(()),
         }
     };
-    let stopped = daemon::run(config, ready);
+    let stopped = daemon::run(config, origin, ready);
     drop(pidfile);
     Ok(match stopped? {
         Stopped::Terminated => ExitCode::SUCCESS,

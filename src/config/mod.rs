@@ -443,7 +443,11 @@ impl Edge {
             Self::OneUpstream(short) => short.listen.clone(),
             Self::Zones(zones) => {
                 let listeners = zones.settings.zones.iter().flat_map(|zone| &zone.listeners);
-                listeners.map(|listener| listener.bind).collect()
+                let admin = zones.settings.admin.http.iter().map(|http| http.bind);
+                listeners
+                    .map(|listener| listener.bind)
+                    .chain(admin)
+                    .collect()
             }
         }
     }

@@ -40,7 +40,8 @@ use crate::setup;
 
 use agents::Surroundings;
 use console::{Operator, ThisProcess};
-use edge::EdgeThread;
+pub use edge::Origin;
+use edge::{EdgeThread, Source};
 use link::{Commands, Link, Strangers};
 use listen::Listeners;
 use recorder::OpenRecordings;
@@ -125,6 +126,15 @@ impl Daemon {
     /// # Errors
     /// [`Error`]; what had started is stopped again.
     pub fn start(config: &Config) -> Result<Self, Error> {
+        Self::start_from(config, None)
+    }
+
+    /// As [`Self::start`], with the place that the configuration came from: what can change while it
+    /// runs is read from there again.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_from(config: &Config, origin: Option<Origin>) -> Result<Self, Error> {
         let started = now().instant;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = config.workers.unwrap_or(cores);
@@ -220,7 +230,12 @@ impl Daemon {
             Some(edge) => {
                 let own = listeners.udp.first().map(UdpServer::local_addr);
                 let ng = edge.ng().or(own).ok_or(Error::NoNg)?;
-                let edge = EdgeThread::start(edge.settings(ng)).map_err(Error::Edge)?;
+                let ng_of_ours = own.unwrap_or(ng);
+                let source = origin.map(|origin| {
+                    let ng = ng_of_ours;
+                    Arc::new(Source { origin, ng }) as Arc<dyn windlass_edge::ConfigSource>
+                });
+                let edge = EdgeThread::start(edge.settings(ng), source).map_err(Error::Edge)?;
                 if let Some(asks_from) = edge.asks_from {
                     // Set once: there is one edge.
                     let _ = strangers.edge.set(asks_from);
@@ -239,6 +254,8 @@ impl Daemon {
         };
         let control = daemon.listeners.addresses().into_iter();
         let control = control.map(|(_, address)| address);
+        let admin = daemon.edge.as_ref().and_then(|edge| edge.admin);
+        let control = control.chain(admin);
         reach.listen(control.chain(daemon.edge()).collect());
         Ok(daemon)
     }
@@ -336,21 +353,27 @@ fn recordings(config: &Config) -> Result<Option<Arc<OpenRecordings>>, Error> {
 pub enum Stopped {
     /// SIGINT or SIGTERM.
     Terminated,
-    /// SIGHUP: the supervisor should start it again.
+    /// SIGHUP without a SIP edge: the supervisor should start it again.
     HungUp,
 }
 
-/// Runs a relay until SIGINT, SIGTERM or SIGHUP. SIGUSR1 and SIGUSR2 make the log say less and more.
+/// Runs a relay until SIGINT, SIGTERM or SIGHUP; with a SIP edge, SIGHUP reads its configuration
+/// again instead, from `origin`. SIGUSR1 and SIGUSR2 make the log say less and more.
 /// `ready` is called once everything is served; a service manager is told, too.
 ///
 /// # Errors
 /// It did not start.
-pub fn run(config: &Config, ready: impl FnOnce() -> io::Result<()>) -> Result<Stopped, Error> {
+pub fn run(
+    config: &Config,
+    origin: Option<Origin>,
+    ready: impl FnOnce() -> io::Result<()>,
+) -> Result<Stopped, Error> {
     let mut signals = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()
         .map_err(Error::Process)?;
-    let daemon = Daemon::start(config)?;
+    let is_reloadable = origin.is_some() && config.edge.is_some();
+    let daemon = Daemon::start_from(config, origin)?;
     for (what, address) in daemon.listeners.addresses() {
         tracing::info!(%address, "{what}");
     }
@@ -360,8 +383,9 @@ pub fn run(config: &Config, ready: impl FnOnce() -> io::Result<()>) -> Result<St
     tracing::info!("ready");
     ready().map_err(Error::Process)?;
     tell_manager(READY);
+    let edge = daemon.edge.as_ref().filter(|_| is_reloadable);
     let stopped =
-        wait_for_signal(&mut signals, &daemon.operator.console).map_err(Error::Process)?;
+        wait_for_signal(&mut signals, &daemon.operator.console, edge).map_err(Error::Process)?;
     tell_manager(STOPPING);
     tracing::info!(calls = daemon.calls.count(), "stopping");
     daemon.stop();
@@ -381,6 +405,7 @@ fn tell_manager(state: &str) {
 fn wait_for_signal(
     runtime: &mut tokio::runtime::Runtime,
     console: &Console,
+    edge: Option<&EdgeThread>,
 ) -> io::Result<Stopped> {
     use tokio::signal::unix::{SignalKind, signal};
     runtime.block_on(async {
@@ -393,7 +418,13 @@ fn wait_for_signal(
             let step = tokio::select! {
                 _ = terminate.recv() => return Ok(Stopped::Terminated),
                 _ = interrupt.recv() => return Ok(Stopped::Terminated),
-                _ = hangup.recv() => return Ok(Stopped::HungUp),
+                _ = hangup.recv() => match edge {
+                    None => return Ok(Stopped::HungUp),
+                    Some(edge) => {
+                        edge.reload();
+                        continue;
+                    }
+                },
                 _ = less.recv() => -1,
                 _ = more.recv() => 1,
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use windlass_ng::Family;
 
+use crate::admin::AdminConfig;
 use crate::guard::{CdrConfig, ScreenConfig, SecurityLogConfig};
 pub use crate::hide::{Hiding, History};
 pub use crate::hygiene::StripConfig;
@@ -66,7 +67,7 @@ pub struct Config {
     pub max_forwards: u8,
     /// Longest wait for one answer of the media relay.
     pub media_timeout: Duration,
-    /// Longest wait of [`crate::Edge::stop`] for transactions in progress.
+    /// Longest wait of [`crate::Edge::stop`] for calls and transactions in progress.
     pub drain: Duration,
     /// Number of tasks that share the calls by the hash of their Call-ID.
     pub shards: u8,
@@ -91,6 +92,10 @@ pub struct Config {
     pub security_log: Option<SecurityLogConfig>,
     /// Call records (spec §15).
     pub cdr: Option<CdrConfig>,
+    /// Where operators ask (spec §17).
+    pub admin: AdminConfig,
+    /// What becomes of calls when the edge stops: ended at once, or waited for up to `drain`.
+    pub end_calls: bool,
 }
 
 /// A network on one side of the edge.
@@ -383,6 +388,8 @@ impl Config {
             overload: Overload::default(),
             security_log: None,
             cdr: None,
+            admin: AdminConfig::default(),
+            end_calls: false,
         }
     }
 }

@@ -14,20 +14,24 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::admin::desk::Parts;
+use crate::admin::{Command, ConfigSource, Desk, Ending, Servers};
 use crate::config::{Config, Listen, ListenerKind, TokenSecret};
 use crate::cookie::Key;
 use crate::guard::{Logs, Store, settings};
 use crate::hide::call_id;
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
-use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing};
+use crate::meter::{Direction, Messages};
+use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing, Snapshot};
 use crate::record::clock::Wall;
+use crate::record::event::{Event, Events};
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
 use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
 use crate::screen::standing::Level;
 use crate::stats::{DropReason, Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
-use crate::transport::{Arrived, Flow, Hold, Inbox, Sender, Shards, Transports, shard_of, udp};
+use crate::transport::{Arrived, Choice, Flow, Hold, Inbox, Sender, Shards, Transports, udp};
 use turns::{Turn, Turns};
 
 /// A running edge. Dropping it ends its tasks at once; [`Edge::stop`] ends them in order.
@@ -35,12 +39,14 @@ use turns::{Turn, Turns};
 pub struct Edge {
     addresses: Vec<SocketAddr>,
     asks_from: Option<SocketAddr>,
-    stats: Vec<Arc<Stats>>,
-    shards: Vec<(JoinHandle<()>, Handle)>,
+    shards: Vec<(JoinHandle<()>, Option<oneshot::Sender<()>>)>,
     sweeper: JoinHandle<()>,
     saved: Option<Saved>,
+    desk: Arc<Desk>,
+    /// Operators ask here.
+    servers: Servers,
     /// Closes the sockets when dropped.
-    transports: Transports,
+    transports: Arc<Transports>,
 }
 
 impl Edge {
@@ -52,9 +58,20 @@ impl Edge {
     /// When an address cannot be bound, a certificate cannot be read or the configuration names no
     /// listener.
     pub async fn start(config: Config) -> io::Result<Self> {
+        Self::start_reloadable(config, None).await
+    }
+
+    /// As [`Self::start`], with the place that the configuration came from, for reloads.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_reloadable(
+        config: Config,
+        source: Option<Arc<dyn ConfigSource>>,
+    ) -> io::Result<Self> {
         let relay = NgRelay::connect(config.ng).await?;
         let asks_from = relay.local_addr()?;
-        let mut edge = Self::start_with_relay(config, Arc::new(relay)).await?;
+        let mut edge = Self::start_whole(config, Arc::new(relay), source).await?;
         edge.asks_from = Some(asks_from);
         Ok(edge)
     }
@@ -63,8 +80,15 @@ impl Edge {
     ///
     /// # Errors
     /// As [`Self::start`].
-    #[expect(clippy::unused_async, reason = "resolving names will wait")]
     pub async fn start_with_relay(config: Config, relay: Arc<dyn MediaRelay>) -> io::Result<Self> {
+        Self::start_whole(config, relay, None).await
+    }
+
+    pub(crate) async fn start_whole(
+        config: Config,
+        relay: Arc<dyn MediaRelay>,
+        source: Option<Arc<dyn ConfigSource>>,
+    ) -> io::Result<Self> {
         let routing = Routing::new(&config)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let dns = dns(&config, &routing)?;
@@ -73,17 +97,21 @@ impl Edge {
         let screen = settings::screen(&config, clock())?;
         let saved = store(&config, screen.as_ref())?;
         let logs = Arc::new(Logs::open(&config)?);
+        let (mut servers, keys) = Servers::open(&config.admin).await?;
         let count = usize::from(config.shards.max(1));
-        let (secret, choice): ([u64; 2], [u64; 2]) = rand::random();
-        let choice = Key(choice[0], choice[1]);
-        let hidden = (
-            config.call_id_prefix.clone(),
-            call_id::mask_of(Key(secret[0], secret[1])),
-        );
-        let (shards, inboxes) = Shards::new(count, move |m| {
-            shard_of(m, choice, (&hidden.0, hidden.1), count)
-        });
+        let (secret, key): ([u64; 2], [u64; 2]) = rand::random();
+        let choice = Choice {
+            key: Key(key[0], key[1]),
+            hidden: (
+                config.call_id_prefix.clone(),
+                call_id::mask_of(Key(secret[0], secret[1])),
+            ),
+            shards: count,
+        };
+        let chosen = choice.clone();
+        let (shards, inboxes) = Shards::new(count, move |message| chosen.of(message));
         let transports = Transports::open(&settings, shards).map_err(io::Error::other)?;
+        let transports = Arc::new(transports);
         let addresses: Vec<_> = transports
             .locals()
             .iter()
@@ -96,11 +124,16 @@ impl Edge {
             })
             .collect();
         let config = Arc::new(config);
+        let events = Events::default();
         let mut all_stats = Vec::new();
+        let mut all_messages = Vec::new();
+        let mut all_commands = Vec::new();
         let mut tasks = Vec::new();
         for (index, inbox) in (0..=u8::MAX).zip(inboxes) {
             let stats = Arc::new(Stats::default());
+            let messages = Arc::new(Messages::new(config.zones.len()));
             all_stats.push(stats.clone());
+            all_messages.push(messages.clone());
             let (stop, stopped) = oneshot::channel();
             let (answers, answered) = mpsc::channel(QUEUED_ANSWERS);
             let (lookups, found) = mpsc::channel(QUEUED_ANSWERS);
@@ -119,6 +152,9 @@ impl Edge {
             let shard = Shard {
                 proxy: proxy.screened(screen.clone()),
                 logs: logs.clone(),
+                events: events.clone(),
+                messages,
+                zones: listeners.iter().map(|listener| listener.zone).collect(),
                 dns: dns.clone(),
                 lookups,
                 config: config.clone(),
@@ -130,17 +166,35 @@ impl Edge {
                 turns: Turns::new(share_of(screen.as_deref()), clock()),
             };
             let (commands, commanded) = mpsc::channel(QUEUED_COMMANDS);
+            all_commands.push(commands);
             let task = tokio::spawn(shard.run(inbox, (answered, found), commanded, stopped));
-            let stop = Some(stop);
-            tasks.push((task, Handle { stop, commands }));
+            tasks.push((task, Some(stop)));
         }
+        let desk = Arc::new(Desk::new(Parts {
+            shards: all_commands,
+            choice,
+            snapshot: Snapshot {
+                config,
+                routing,
+                screen,
+            },
+            logs,
+            events,
+            stats: all_stats,
+            messages: all_messages,
+            transports: Arc::downgrade(&transports),
+            source,
+            keys,
+        }));
+        servers.serve(&desk);
         Ok(Self {
             addresses,
             asks_from: None,
-            stats: all_stats,
             shards: tasks,
-            sweeper: tokio::spawn(sweep(screen, logs, saved.clone())),
+            sweeper: tokio::spawn(sweep(desk.clone(), saved.clone())),
             saved,
+            desk,
+            servers,
             transports,
         })
     }
@@ -159,6 +213,11 @@ impl Edge {
         &self.addresses
     }
 
+    /// The address of the admin interface over HTTP, if it is on.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.servers.address()
+    }
+
     /// The address that requests to the ng daemon come from; `None` with another relay.
     pub fn asks_from(&self) -> Option<SocketAddr> {
         self.asks_from
@@ -166,25 +225,15 @@ impl Edge {
 
     /// The counters now.
     pub fn stats(&self) -> StatsSnapshot {
-        let mut all = StatsSnapshot::sum(self.stats.iter().map(|stats| stats.snapshot()));
+        let all = self.desk.stats.iter().map(|stats| stats.snapshot());
+        let mut all = StatsSnapshot::sum(all);
         all.add_transports(&self.transports.stats());
         all
     }
 
     /// The calls that `filter` names, at most `most`.
     pub async fn calls(&self, filter: &CallFilter, most: usize) -> Vec<Call> {
-        let mut all = Vec::new();
-        for (_, handle) in &self.shards {
-            let (tell, told) = oneshot::channel();
-            let filter = filter.clone();
-            let most = most - all.len();
-            let asked = handle.commands.send(Command::Calls { filter, most, tell });
-            // A shard that has stopped has no calls.
-            if asked.await.is_ok() {
-                all.extend(told.await.unwrap_or_default());
-            }
-        }
-        all
+        self.desk.calls(filter, most, None).await.0
     }
 
     /// Ends the calls that `filter` names, at most `most`, and tells both sides a `Reason` with this
@@ -196,62 +245,52 @@ impl Edge {
         cause: u16,
         text: &str,
     ) -> usize {
-        let mut count = 0;
-        for (_, handle) in &self.shards {
-            let (tell, told) = oneshot::channel();
-            let command = Command::End {
-                filter: filter.clone(),
-                most: most - count,
-                cause,
-                text: text.to_owned(),
-                tell,
-            };
-            if handle.commands.send(command).await.is_ok() {
-                count += told.await.unwrap_or_default();
-            }
-        }
-        count
+        let text = text.to_owned();
+        let ending = Ending { cause, text };
+        self.desk.end_calls(filter, most, &ending).await
     }
 
     /// New calls are refused with 503 from now on; those in progress go on.
     pub async fn drain(&self) {
-        for (_, handle) in &self.shards {
-            // A shard that has stopped takes none.
-            let _ = handle.commands.send(Command::Drain).await;
+        self.desk.drain(None).await;
+    }
+
+    /// Reads the configuration again. What changed, and what has to wait for a restart, as JSON.
+    ///
+    /// # Errors
+    /// Each mistake with its place; then everything is as before.
+    pub async fn reload(&self) -> Result<String, Vec<String>> {
+        match self.desk.reload(None).await {
+            Ok(json) => Ok(json.to_string()),
+            Err(refusal) if refusal.details.is_empty() => Err(vec![refusal.error]),
+            Err(refusal) => Err(refusal.details),
         }
     }
 
     /// Writes tokens and hidden Call-IDs with the first of these secrets from now on, and reads those of
     /// the first two: who keeps the one before as the second invalidates nothing.
     pub async fn change_token_secrets(&self, secrets: &[TokenSecret]) {
-        for (_, handle) in &self.shards {
-            let command = Command::Secrets(secrets.to_vec());
-            // A shard that has stopped writes none.
-            let _ = handle.commands.send(command).await;
-        }
+        self.desk.change_secrets(secrets).await;
     }
 
-    /// Reads the certificates again, for handshakes from now on. Zones and listeners must be those of
-    /// the start.
-    ///
-    /// # Errors
-    ///
-    /// Names every listener whose certificates cannot be used; then all stay as they are.
-    pub fn reload_certificates(&self, config: &Config) -> io::Result<()> {
-        let (_, settings) = wanted(config)?;
-        let reloaded = self.transports.reload(&settings.listeners);
-        reloaded.map_err(io::Error::other)
+    /// Opens the files of logs anew, after something else moved them away.
+    pub fn reopen_logs(&self) {
+        self.desk.logs.reopen();
     }
 
-    /// Refuses new calls, waits for requests in progress up to `Config::drain`, then closes.
+    /// Refuses new calls and waits up to `Config::drain` until calls and requests are over, then
+    /// closes. With `Config::end_calls` it ends the calls instead of waiting for them.
     pub async fn stop(mut self) {
-        for stop in self
-            .shards
-            .iter_mut()
-            .filter_map(|(_, handle)| handle.stop.take())
-        {
-            // The shard may have ended already.
-            let _ = stop.send(());
+        let ends = self.desk.snapshot().config.end_calls;
+        self.desk.drain(None).await;
+        if ends {
+            self.desk.end_all("Shutting down").await;
+        }
+        for (_, stop) in &mut self.shards {
+            if let Some(stop) = stop.take() {
+                // The shard may have ended already.
+                let _ = stop.send(());
+            }
         }
         for (task, _) in std::mem::take(&mut self.shards) {
             let _ = task.await;
@@ -289,37 +328,15 @@ impl Saved {
     }
 }
 
-/// The way to a running shard.
-#[derive(Debug)]
-struct Handle {
-    stop: Option<oneshot::Sender<()>>,
-    commands: mpsc::Sender<Command>,
-}
-
-/// What a shard is told from outside.
-#[derive(Debug)]
-enum Command {
-    Calls {
-        filter: CallFilter,
-        most: usize,
-        tell: oneshot::Sender<Vec<Call>>,
-    },
-    Drain,
-    End {
-        filter: CallFilter,
-        most: usize,
-        cause: u16,
-        text: String,
-        tell: oneshot::Sender<usize>,
-    },
-    Secrets(Vec<TokenSecret>),
-}
-
 type Answer = (u64, Result<MediaReply, MediaError>);
 
 struct Shard {
     proxy: Proxy,
     logs: Arc<Logs>,
+    events: Events,
+    messages: Arc<Messages>,
+    /// The zone of each listener.
+    zones: Vec<usize>,
     config: Arc<Config>,
     sender: Sender,
     relay: Arc<dyn MediaRelay>,
@@ -363,15 +380,16 @@ impl Shard {
                 Some((query, answer)) = found.recv() => {
                     self.proxy.handle_lookup(clock(), query, answer);
                 }
-                Some(list) = inbox.recv() => {
+                Some((arrived_at, list)) = inbox.recv() => {
                     let now = clock();
-                    let waited = inbox.waited(now);
+                    let waited = now.saturating_duration_since(arrived_at);
+                    self.stats.queue_delay.count(waited);
                     self.proxy.handle_delay(now, waited);
                     self.read(now, waited, list);
                 }
                 Some(command) = commanded.recv() => self.obey(clock(), command),
                 _ = &mut stop, if stop_by.is_none() => {
-                    self.proxy.drain();
+                    self.proxy.drain(true);
                     stop_by = Some(clock() + self.config.drain);
                 }
                 () = timer => {}
@@ -383,29 +401,21 @@ impl Shard {
             }
             self.proxy.handle_timeout(now);
             self.act(now);
-            if stop_by.is_some_and(|at| at <= now || self.proxy.is_idle()) {
+            let is_over = || self.proxy.is_idle() && !self.proxy.has_calls();
+            if stop_by.is_some_and(|at| at <= now || is_over()) {
                 return;
             }
         }
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
-        // Who asked may have gone meanwhile.
         match command {
-            Command::Calls { filter, most, tell } => {
-                let _ = tell.send(self.proxy.calls(now, &filter, most));
-            }
-            Command::Drain => self.proxy.drain(),
-            Command::Secrets(secrets) => self.proxy.change_secrets(&secrets),
-            Command::End {
-                filter,
-                most,
-                cause,
-                text,
-                tell,
-            } => {
-                let ended = self.proxy.end_calls(now, &filter, most, (cause, &text));
-                let _ = tell.send(ended);
+            Command::Ask(job) => job(&mut self.proxy, now),
+            Command::Reload(snapshot, tell) => {
+                self.config = snapshot.config.clone();
+                self.proxy.reload(now, snapshot);
+                // Who asked may have gone meanwhile.
+                let _ = tell.send(());
             }
         }
     }
@@ -454,9 +464,18 @@ impl Shard {
         self.turns.spend(Level::Untrusted, spent, end);
     }
 
+    fn meter(&self, listener: u16, direction: Direction, bytes: &[u8]) {
+        if let Some(zone) = self.zones.get(usize::from(listener)) {
+            self.messages.count(*zone, direction, bytes);
+        }
+    }
+
     fn hear(&mut self, now: Instant, arrived: Arrived) {
         match arrived {
-            Arrived::Message { flow, bytes } => self.proxy.handle_message(now, flow, bytes),
+            Arrived::Message { flow, bytes } => {
+                self.meter(flow.listener, Direction::In, &bytes);
+                self.proxy.handle_message(now, flow, bytes);
+            }
             Arrived::Keepalive { flow } => self.proxy.handle_keepalive(now, flow),
             Arrived::Closed { flow } => self.proxy.handle_closed(flow),
             Arrived::Unsendable { to, error, token } => {
@@ -474,6 +493,7 @@ impl Shard {
             while let Some(action) = self.proxy.poll() {
                 match action {
                     Action::Send { to, packet, token } => {
+                        self.meter(to.listener(), Direction::Out, &packet);
                         if let Err(error) = self.sender.send(&to, packet, token) {
                             tracing::debug!(?to, %error, "cannot send");
                             self.stats.drop_for(DropReason::Unsendable);
@@ -488,6 +508,11 @@ impl Shard {
                         }
                     }
                     Action::Media { token, request } => self.ask(token, *request),
+                    Action::Tell(event) => {
+                        if self.events.is_heard() {
+                            self.events.tell(wall(), *event);
+                        }
+                    }
                     Action::Alert(alerted) => self.logs.alert(&alerted, now, wall()),
                     Action::Record(finished) => self.logs.record(*finished, now, wall()),
                     Action::Close { flow } => self.sender.close(flow),
@@ -529,18 +554,19 @@ impl Shard {
 }
 
 /// Forgets what is over in the tables that shards share, each second.
-async fn sweep(screen: Option<Arc<Screen>>, logs: Arc<Logs>, saved: Option<Saved>) {
+async fn sweep(desk: Arc<Desk>, saved: Option<Saved>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     let mut save_at = clock() + SAVE_EVERY;
     loop {
         seconds.tick().await;
         let now = clock();
-        if let Some(screen) = &screen {
+        if let Some(screen) = desk.snapshot().screen {
             screen.handle_timeout(now, |source, ban| {
                 tracing::info!(?source, reason = ?ban.reason, "ban is over");
+                desk.events.tell(wall(), Event::of_end(source, &ban));
             });
         }
-        logs.handle_timeout(now, wall());
+        desk.logs.handle_timeout(now, wall());
         if let Some(saved) = saved.as_ref().filter(|_| save_at <= now) {
             saved.clone().save().await;
             save_at = now + SAVE_EVERY;
@@ -566,7 +592,7 @@ fn store(config: &Config, screen: Option<&Arc<Screen>>) -> io::Result<Option<Sav
 
 /// What the configuration wants to listen on, with the zone of each, and one socket more if none
 /// reaches the first target.
-fn wanted(config: &Config) -> io::Result<(Vec<(usize, Listen)>, transport::Config)> {
+pub(crate) fn wanted(config: &Config) -> io::Result<(Vec<(usize, Listen)>, transport::Config)> {
     let mut wanted: Vec<(usize, Listen)> = Vec::new();
     for (zone, settings) in config.zones.iter().enumerate() {
         wanted.extend(
@@ -647,7 +673,7 @@ fn somewhere(local: SocketAddr) -> SocketAddr {
     clippy::disallowed_methods,
     reason = "the driver reads the clock for the core"
 )]
-fn clock() -> Instant {
+pub(crate) fn clock() -> Instant {
     Instant::now()
 }
 
@@ -656,11 +682,11 @@ fn clock() -> Instant {
     clippy::disallowed_methods,
     reason = "the driver reads the clock for the core"
 )]
-fn wall() -> Wall {
+pub(crate) fn wall() -> Wall {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let ms = since.map_or(0, |since| since.as_millis());
     Wall(u64::try_from(ms).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

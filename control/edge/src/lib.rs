@@ -4,6 +4,7 @@
 //! time, and gives back what to send and what to ask; [`Edge`] is the driver around it.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 mod base64url;
 mod config;
 mod cookie;
@@ -14,29 +15,21 @@ mod guard;
 mod hide;
 mod hygiene;
 mod keys;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "what the admin interface asks for, and what survives a restart"
-    )
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "what survives a restart"))]
 mod limit;
 mod limits;
 mod message;
+mod meter;
 mod proxy;
-#[expect(
-    dead_code,
-    reason = "events and syslog wait for the admin interface and their settings"
-)]
+#[expect(dead_code, reason = "syslog waits for its settings")]
 mod record;
 mod register;
 mod relay;
 mod resolve;
 mod route;
-#[expect(
-    dead_code,
-    reason = "explain, saved state and edits wait for the admin interface"
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "saved state waits for a restart that reads it")
 )]
 mod screen;
 mod side;
@@ -107,6 +100,7 @@ pub mod fuzzing {
     }
 }
 
+pub use admin::{AdminConfig, ConfigSource, HttpAdmin, HttpTls, UnixSocket};
 pub use edge::Edge;
 pub use guard::settings::LogFormat;
 pub use guard::{

@@ -187,3 +187,44 @@ pub(crate) const LEARN_NAMES: Duration = Duration::from_secs(300);
 /// Calls of one Call-ID and From tag: a proxy sends a call through here again for each phone that it
 /// rings.
 pub(crate) const CALL_PASSES: usize = 32;
+/// Bytes of a token: what 128 random bits need in Base64 is more.
+pub(crate) const TOKEN_BYTES: usize = 16;
+
+/// Tokens and certificates of one file. Each comparison costs a request some nanoseconds.
+pub(crate) const TOKENS: usize = 1024;
+
+/// Bytes of the text that the parties of a call are told at its end.
+pub(crate) const REASON_BYTES: usize = 128;
+
+/// Entries that one answer of the admin interface lists; there is a cursor for more.
+pub(crate) const LISTED: usize = 10_000;
+
+/// The longest ban or drain that an operator asks for: a year.
+pub(crate) const LONGEST_ORDER: Duration = Duration::from_secs(366 * 86_400);
+
+/// Entries of a table that a shard looks at for an operator before it serves calls again: some ten
+/// microseconds.
+pub(crate) const LOOKED_AT: usize = 1024;
+
+/// Connections to each admin listener. Tools and a monitor have a few.
+pub(crate) const ADMIN_CONNECTIONS: usize = 64;
+
+/// Bytes of the body of a request to the admin interface: a SIP message of a stream in JSON.
+pub(crate) const ADMIN_BODY_BYTES: usize = 1 << 20;
+
+/// Bytes of the head of a request to the admin interface.
+pub(crate) const ADMIN_HEAD_BYTES: usize = 16 << 10;
+
+/// The longest wait for a head, for a body, and for a peer that does not take an answer. Tests see
+/// its end.
+pub(crate) const ADMIN_PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+
+/// Readers of the event stream.
+pub(crate) const EVENT_READERS: usize = 16;
+
+/// Events on their way to one reader, beside those that it may lag behind.
+pub(crate) const SENT_EVENTS: usize = 16;
+
+/// The pause in which a reader of events hears nothing at all; so both sides know that the other
+/// is there.
+pub(crate) const EVENT_PAUSE: Duration = Duration::from_secs(15);

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::meter::Histogram;
+use crate::screen::{self, Stage};
 use crate::transport::{CloseReason, RefuseReason, TransportStats};
 
 macro_rules! reasons {
@@ -46,6 +48,11 @@ reasons! {
     Unsendable => "unsendable",
 }
 
+/// Names of what a verdict does, in the order of the counters.
+const ACTIONS: [&str; 7] = [
+    "pass", "answer", "drop", "reject", "fake200", "close", "tarpit",
+];
+
 /// Counters, written by the core, read through [`Stats::snapshot`].
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
@@ -55,6 +62,14 @@ pub(crate) struct Stats {
     pub(crate) media_failures: AtomicU64,
     pub(crate) dialogs: AtomicU64,
     pub(crate) transactions: AtomicU64,
+    pub(crate) bindings: AtomicU64,
+    pub(crate) flows: AtomicU64,
+    /// From the arrival of a message to its shard.
+    pub(crate) queue_delay: Histogram,
+    /// From an INVITE to the first sign of the callee.
+    pub(crate) setup_delay: Histogram,
+    /// Verdicts of the screen, by stage and action.
+    verdicts: [[AtomicU64; ACTIONS.len()]; Stage::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
@@ -74,6 +89,12 @@ pub struct StatsSnapshot {
     pub active_dialogs: u64,
     /// Requests being relayed now, including those that linger for retransmissions.
     pub active_transactions: u64,
+    /// Contacts that registrars granted through the edge.
+    pub bindings: u64,
+    /// Flows that those are reached by.
+    pub flows: u64,
+    /// Verdicts of the screen other than to pass on to the next stage: stage, action, count.
+    pub verdicts: Vec<(&'static str, &'static str, u64)>,
     /// Connections open now.
     pub connections: u64,
     /// Connections not taken, by reason.
@@ -95,6 +116,27 @@ impl Stats {
         }
     }
 
+    /// A stage of the screen has decided.
+    pub(crate) fn judged(&self, stage: Option<Stage>, action: &screen::Action) {
+        let Some(stage) = stage else {
+            return;
+        };
+        let at = Stage::ALL.iter().position(|other| *other == stage);
+        let action = match action {
+            screen::Action::Pass => 0,
+            screen::Action::Answer => 1,
+            screen::Action::Drop => 2,
+            screen::Action::Reject(_) => 3,
+            screen::Action::Fake200 => 4,
+            screen::Action::Close => 5,
+            screen::Action::Tarpit => 6,
+        };
+        let counters = at.and_then(|at| self.verdicts.get(at));
+        if let Some(counter) = counters.and_then(|counters| counters.get(action)) {
+            Self::add(counter);
+        }
+    }
+
     pub(crate) fn snapshot(&self) -> StatsSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StatsSnapshot {
@@ -104,6 +146,14 @@ impl Stats {
             media_failures: read(&self.media_failures),
             active_dialogs: read(&self.dialogs),
             active_transactions: read(&self.transactions),
+            bindings: read(&self.bindings),
+            flows: read(&self.flows),
+            verdicts: std::iter::zip(Stage::ALL, &self.verdicts)
+                .flat_map(|(stage, actions)| {
+                    let counts = std::iter::zip(ACTIONS, actions);
+                    counts.map(move |(action, count)| (stage.as_str(), action, read(count)))
+                })
+                .collect(),
             connections: 0,
             connections_refused: Vec::new(),
             connections_closed: Vec::new(),
@@ -126,6 +176,11 @@ impl StatsSnapshot {
             sum.media_failures += one.media_failures;
             sum.active_dialogs += one.active_dialogs;
             sum.active_transactions += one.active_transactions;
+            sum.bindings += one.bindings;
+            sum.flows += one.flows;
+            for (all, (.., n)) in sum.verdicts.iter_mut().zip(&one.verdicts) {
+                all.2 += n;
+            }
             for (reason, n) in one.dropped {
                 sum.add(reason, n);
             }

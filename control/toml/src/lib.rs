@@ -8,4 +8,4 @@ mod problem;
 mod reader;
 
 pub use problem::{Place, Placed, Problem, Problems, nearest};
-pub use reader::{Reader, Value};
+pub use reader::{Reader, Value, duration};

@@ -308,8 +308,9 @@ impl<'t> Reader<'t> {
 
 const NAME: &str = "a string";
 
-/// Reads a time: numbers with the units `ms`, `s`, `m`, `h` and `d`, the largest first.
-fn duration(text: &str) -> Option<Duration> {
+/// Reads a time: numbers with the units `ms`, `s`, `m`, `h` and `d`, the largest first. `None` for
+/// anything else.
+pub fn duration(text: &str) -> Option<Duration> {
     const UNITS: [(&str, u64); 5] = [
         ("d", 86_400_000),
         ("h", 3_600_000),

@@ -9,6 +9,7 @@ pub(crate) mod silence;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::hide::Hidden;
@@ -18,7 +19,7 @@ use crate::message::{HeaderId, Message};
 use crate::record::cdr::EndedBy;
 use crate::route::Hop;
 use crate::side::Side;
-use crate::target::Held;
+use crate::target::{Held, Target};
 use crate::transport::Flow;
 use media::MediaState;
 use silence::Silence;
@@ -67,6 +68,8 @@ pub(crate) struct Dialog {
     pub(crate) in_setup: Option<IpAddr>,
     /// Its place on the target that it was answered by.
     pub(crate) slot: Option<Held>,
+    /// The target of an upstream that it was sent to last.
+    pub(crate) target: Option<Arc<Target>>,
     /// Flows that it keeps open.
     pub(crate) held: Vec<Flow>,
     /// Tags of the callees that responded.
@@ -104,6 +107,8 @@ pub(crate) struct Dialog {
     /// Who it belongs to, and the peer it came from, as far as the screen knows.
     pub(crate) user: Vec<u8>,
     pub(crate) peer: Option<String>,
+    /// A provisional response or an answer came to its last INVITE.
+    pub(crate) has_rung: bool,
     /// When its last INVITE came.
     pub(crate) attempted: Instant,
     /// Code and reason of the final response to that; 0: none yet.
@@ -118,6 +123,8 @@ pub(crate) struct Ended {
     pub(crate) q850: u8,
     /// The Reason row of its BYEs and its CANCEL (RFC 3326).
     pub(crate) reason: Box<[u8]>,
+    /// The same for its record.
+    pub(crate) cause: (u16, String),
     /// The caller gets no BYE before it acknowledged the 2xx (RFC 3261 §15).
     pub(crate) caller_waits: bool,
 }
@@ -136,6 +143,7 @@ impl Dialog {
             answered: false,
             in_setup: None,
             slot: None,
+            target: None,
             held: Vec::new(),
             callee_tags: Vec::new(),
             accepted: Vec::new(),
@@ -165,6 +173,7 @@ impl Dialog {
             slots: None,
             user: Vec::new(),
             peer: None,
+            has_rung: false,
             attempted: began,
             outcome: (0, Box::default()),
             ended_by: None,
@@ -180,6 +189,8 @@ impl Dialog {
         (now, expires): (Instant, Instant),
     ) {
         self.state = State::Early;
+        self.target = None;
+        self.has_rung = false;
         self.attempted = now;
         self.outcome = (0, Box::default());
         self.ended_by = None;

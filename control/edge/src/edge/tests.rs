@@ -13,7 +13,7 @@ use crate::config::{
 use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
 
 #[derive(Default)]
-struct Marker(Mutex<Vec<MediaCommand>>);
+pub(crate) struct Marker(Mutex<Vec<MediaCommand>>);
 
 impl MediaRelay for Marker {
     fn request(&self, request: MediaRequest) -> MediaFuture {
@@ -30,14 +30,14 @@ impl MediaRelay for Marker {
 }
 
 /// One end of a call.
-enum Phone {
+pub(crate) enum Phone {
     Udp(UdpSocket),
     /// A stream, or one that will be accepted.
     Tcp(Option<TcpListener>, Option<TcpStream>, Vec<u8>),
 }
 
 impl Phone {
-    fn new(address: &str) -> Self {
+    pub(crate) fn new(address: &str) -> Self {
         Self::Udp(udp::bind(address.parse().unwrap()).unwrap())
     }
 
@@ -58,7 +58,7 @@ impl Phone {
         }
     }
 
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         match self {
             Self::Udp(socket) => socket.local_addr().unwrap(),
             Self::Tcp(Some(socket), ..) => socket.local_addr().unwrap(),
@@ -66,7 +66,7 @@ impl Phone {
         }
     }
 
-    async fn send(&mut self, text: &str, to: SocketAddr) {
+    pub(crate) async fn send(&mut self, text: &str, to: SocketAddr) {
         match self {
             Self::Udp(socket) => drop(socket.send_to(text.as_bytes(), to).await.unwrap()),
             Self::Tcp(_, stream, _) => {
@@ -77,7 +77,7 @@ impl Phone {
     }
 
     /// The next message that begins so.
-    async fn recv(&mut self, start: &str) -> (String, SocketAddr) {
+    pub(crate) async fn recv(&mut self, start: &str) -> (String, SocketAddr) {
         loop {
             let received = tokio::time::timeout(Duration::from_secs(20), self.next());
             let (text, from) = received.await.expect(start);
@@ -117,7 +117,7 @@ impl Phone {
     }
 }
 
-fn rows(text: &str, names: &[&str]) -> String {
+pub(crate) fn rows(text: &str, names: &[&str]) -> String {
     let named = |line: &&str| names.iter().any(|n| line.starts_with(n));
     text.lines()
         .filter(named)
@@ -125,7 +125,7 @@ fn rows(text: &str, names: &[&str]) -> String {
         .collect()
 }
 
-fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
+pub(crate) fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
     let copied = rows(request, &["Via", "Record-Route", "From", "Call-ID", "CSeq"]);
     let tag = if rows(request, &["To"]).contains(";tag") {
         ""
@@ -140,7 +140,7 @@ fn reply(request: &str, status: &str, contact: &str, body: &str) -> String {
     )
 }
 
-fn from_public(pool: &str) -> RouteConfig {
+pub(crate) fn from_public(pool: &str) -> RouteConfig {
     let matching = RouteMatch {
         from_zone: Some("public".to_owned()),
         ..RouteMatch::default()

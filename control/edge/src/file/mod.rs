@@ -3,6 +3,7 @@
 //! Every mistake is kept by the reader, with its place; what depends on the rest of the file (the
 //! labels of the relay's interfaces, its ng address) is for the caller to check and to set.
 
+mod admin;
 mod link;
 mod media;
 mod route;
@@ -24,8 +25,8 @@ use crate::config::{
 };
 
 /// Tables of the file beside `[edge]` that are the edge's.
-pub const SECTIONS: [&str; 9] = [
-    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit", "category",
+pub const SECTIONS: [&str; 10] = [
+    "zone", "link", "upstream", "route", "register", "screen", "peer", "limit", "category", "admin",
 ];
 
 /// Keys of `[log]` that are the edge's.
@@ -35,7 +36,7 @@ pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "domains",
     "token_keys",
     "callid_prefix",
@@ -52,10 +53,14 @@ const KEYS: [&str; 16] = [
     "max_forwards",
     "media_timeout",
     "drain",
+    "end_calls",
 ];
 
 /// A day; no wait of the edge is longer.
 const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long calls are waited for at the end (spec §18).
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// What a file says of the edge.
 #[derive(Clone, Debug)]
@@ -81,6 +86,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
     let mut found = zone::read(reader, root, dir);
     let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut config = Config::of_zones(std::mem::take(&mut found.zones), nowhere);
+    config.drain = DRAIN;
     let mut ng = None;
     let mut domains = Vec::new();
     if let Some(edge) = reader.section(root, "edge", &KEYS) {
@@ -135,6 +141,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             &mut config.media_timeout,
             reader.duration(edge, "media_timeout", wait),
         );
+        set(&mut config.end_calls, reader.flag(edge, "end_calls"));
         set(
             &mut config.drain,
             reader.duration(edge, "drain", Duration::ZERO..=DAY),
@@ -164,6 +171,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
         .map(|domain| domain.value.to_ascii_lowercase())
         .collect();
     screen::read(reader, root, &mut config, (peers, dir));
+    config.admin = admin::read(reader, root, dir);
     if config.zones.is_empty() {
         let message = "the edge needs at least one [[zone]]".to_owned();
         reader.problem_at(Place::Whole, message);

@@ -81,6 +81,28 @@ impl Logs {
         Ok(logs)
     }
 
+    /// Opens the files anew, after something else moved them away.
+    pub(crate) fn reopen(&self) {
+        self.writers().for_each(|(_, writer)| writer.reopen());
+    }
+
+    /// Lines of each log that wait for the disk.
+    pub(crate) fn waiting(&self) -> Vec<(&'static str, u64)> {
+        let all = self.writers();
+        all.map(|(name, writer)| (name, writer.waiting())).collect()
+    }
+
+    /// Lines of each log that were lost.
+    pub(crate) fn lost(&self) -> Vec<(&'static str, u64)> {
+        let all = self.writers();
+        all.map(|(name, writer)| (name, writer.lost())).collect()
+    }
+
+    fn writers(&self) -> impl Iterator<Item = (&'static str, &Writer)> {
+        let security = self.security.iter().map(|(_, writer)| ("security", writer));
+        security.chain(self.cdr.iter().map(|(_, writer)| ("cdr", writer)))
+    }
+
     pub(crate) fn alert(&self, alerted: &Alerted, now: Instant, wall: Wall) {
         let Some((log, writer)) = &self.security else {
             return;

@@ -289,6 +289,47 @@ pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Scr
     ))
 }
 
+/// A screen over the tables of another one, and the lists to be put into it.
+#[derive(Debug)]
+pub(crate) struct Rescreened {
+    screen: Screen,
+    lists: Vec<(String, List)>,
+}
+
+/// The screen of another configuration over the tables of `before`. Nothing has changed before
+/// [`Rescreened::in_force`].
+///
+/// # Errors
+/// Everything that cannot be used.
+pub(crate) fn rescreen(before: &Screen, config: &Config) -> Result<Rescreened, Vec<String>> {
+    let settings = config.screen.clone().unwrap_or_default();
+    let mut wrong = Vec::new();
+    let rules = rules_of(config, &settings, &mut wrong);
+    wrong.extend(rules.check().iter().map(ConfigError::told));
+    let (categories, lists) = load(&settings, &mut wrong);
+    if wrong.is_empty() {
+        match before.reload(rules, Arc::new(categories)) {
+            Ok(screen) => return Ok(Rescreened { screen, lists }),
+            Err(error) => wrong.push(Wrong::new("", error.to_string())),
+        }
+    }
+    // One line for each row of a list.
+    let lines = wrong.iter().flat_map(|wrong| wrong.text.lines());
+    Err(lines.map(str::to_owned).collect())
+}
+
+impl Rescreened {
+    /// The screen, with its lists.
+    pub(crate) fn in_force(self) -> Arc<Screen> {
+        for (name, list) in self.lists {
+            if let Some(place) = self.screen.list(&name) {
+                *place.write() = list;
+            }
+        }
+        Arc::new(self.screen)
+    }
+}
+
 /// What is wrong with the settings of the screen; empty if nothing is. Names
 /// that are there twice are for the reader of the file, who knows their place.
 pub(crate) fn problems(config: &Config) -> Vec<Wrong> {

@@ -162,6 +162,27 @@ impl Limits {
         self.slots(keys, None)
     }
 
+    /// All classes.
+    pub(crate) fn classes(&self) -> &[Limit] {
+        &self.classes
+    }
+
+    /// Keys with calls, and their calls, of each class, in the order of the classes.
+    pub(crate) fn totals(&self) -> Vec<(usize, u64)> {
+        let mut totals = vec![(0, 0); self.classes.len()];
+        let counts = self.counts.lock();
+        for (key, count) in &counts.calls {
+            let name = key.split(|b| *b == 0).next().unwrap_or_default();
+            let is_it = |class: &Limit| class.name.as_bytes() == name;
+            let at = self.classes.iter().position(is_it);
+            if let Some((keys, calls)) = at.and_then(|at| totals.get_mut(at)) {
+                *keys += 1;
+                *calls += u64::from(*count);
+            }
+        }
+        totals
+    }
+
     /// Calls at once of one key of a class.
     pub(crate) fn size(&self, class: &str, key: &[u8]) -> u32 {
         let key = compound(class, key);
@@ -177,6 +198,7 @@ impl Limits {
             Some((key.to_vec(), *count))
         });
         let mut usage: Vec<_> = of.collect();
+        drop(counts);
         usage.sort();
         usage
     }

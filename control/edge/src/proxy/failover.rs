@@ -94,6 +94,7 @@ impl Proxy {
             return false;
         };
         let is_next = transit.attempt.is_some();
+        let target = attempt.target.clone();
         let to = std::mem::replace(&mut transit.route, route).to;
         let dialog = transit.dialog;
         let (mut cancel, mut given_up) = (None, None);
@@ -127,6 +128,7 @@ impl Proxy {
         }
         if let Some(dialog) = dialog.and_then(|d| self.dialogs.get_mut(&d)) {
             dialog.redirect(flow, zone, is_known);
+            dialog.target = target;
             given_up = dialog.media.begin_branch();
         }
         self.run(now, dialog, Job::Request { transit: id });

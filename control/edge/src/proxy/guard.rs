@@ -16,9 +16,10 @@ use crate::limit::Slots;
 use crate::message::digest::Digest;
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
-use crate::record::security::Event;
+use crate::record::event::Event;
 use crate::screen::fingerprint::header_order;
 use crate::screen::standing::{Bond, Level};
+use crate::screen::verdict::Banned;
 use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
 use crate::side::Side;
 use crate::stats::DropReason;
@@ -27,7 +28,7 @@ use crate::transport::Flow;
 /// The screen, and what one shard has to remember for it.
 #[derive(Debug)]
 pub(super) struct Guard {
-    screen: Arc<Screen>,
+    pub(super) screen: Arc<Screen>,
     /// Bonds that its table had no place for, which must not be taken back.
     unprotected: HashMap<(SocketAddr, bool), u32, foldhash::quality::RandomState>,
 }
@@ -58,7 +59,7 @@ impl Proxy {
         self
     }
 
-    fn screen(&self) -> Option<Arc<Screen>> {
+    pub(super) fn screen(&self) -> Option<Arc<Screen>> {
         self.guard.as_ref().map(|guard| guard.screen.clone())
     }
 
@@ -89,6 +90,8 @@ impl Proxy {
             return true;
         };
         let early = screen.judge_before_parsing(&self.arrival(source), bytes, now);
+        self.stats.judged(early.stage, &early.action);
+        self.tell_ban(early.banned);
         if let Some(alert) = early.alert {
             self.alert(source, alert, None);
         }
@@ -117,6 +120,8 @@ impl Proxy {
             return true;
         };
         let verdict = screen.judge_malformed(&self.arrival(source), now);
+        self.stats.judged(verdict.stage, &verdict.action);
+        self.tell_ban(verdict.banned);
         for alert in verdict.alerts {
             self.alert(source, alert, None);
         }
@@ -139,6 +144,63 @@ impl Proxy {
         let Some(screen) = self.screen() else {
             return Some(Admitted::default());
         };
+        let (verdict, user) = self.with_seen(source, message, known_dialog, |seen| {
+            let verdict = screen.judge(seen, now);
+            let user = screen.user(seen, verdict.identity).unwrap_or_default();
+            (verdict, user.to_vec())
+        });
+        self.stats.judged(verdict.stage, &verdict.action);
+        self.tell_ban(verdict.banned);
+        let admitted = Admitted {
+            user,
+            peer: screen.peer_name(verdict.identity).map(str::to_owned),
+            slots: verdict.slots,
+        };
+        if let Some(class) = verdict.class {
+            self.tell(Event::Limit {
+                class,
+                user: admitted.user.clone(),
+                source: source.peer,
+            });
+        }
+        for alert in verdict.alerts {
+            self.alert(source, alert, Some(message));
+        }
+        match verdict.action {
+            screen::Action::Pass => return Some(admitted),
+            screen::Action::Answer => {
+                self.reply_stateless(source, message, (200, "OK"), b"");
+                return None;
+            }
+            screen::Action::Reject(refusal) => {
+                let mut extra = String::new();
+                if let Some(seconds) = refusal.retry_after {
+                    extra = format!("Retry-After: {seconds}\r\n");
+                }
+                if refusal.allow {
+                    let methods = screen.allowed_methods(self.arrival(source).zone);
+                    extra.push_str(&format!("Allow: {}\r\n", methods.join(", ")));
+                }
+                let answer = (refusal.code, refusal.reason);
+                self.refuse_screened(now, source, message, answer, extra.as_bytes());
+                return None;
+            }
+            screen::Action::Fake200 => self.fake(source, message),
+            screen::Action::Close => self.actions.push_back(Action::Close { flow: source }),
+            screen::Action::Drop | screen::Action::Tarpit => {}
+        }
+        self.stats.drop_for(DropReason::Screened);
+        None
+    }
+
+    /// A request as the screen sees it.
+    pub(super) fn with_seen<R>(
+        &self,
+        source: Flow,
+        message: &Message,
+        known_dialog: bool,
+        ask: impl FnOnce(&Seen<'_>) -> R,
+    ) -> R {
         let bytes = &message.bytes;
         let parts = |uri: Span| {
             let uri = Uri::parse(bytes, uri).unwrap_or_default();
@@ -192,43 +254,7 @@ impl Proxy {
             accepted_user: None,
             digest_user: None,
         };
-        let verdict = screen.judge(&seen, now);
-        let admitted = Admitted {
-            user: screen
-                .user(&seen, verdict.identity)
-                .unwrap_or_default()
-                .to_vec(),
-            peer: screen.peer_name(verdict.identity).map(str::to_owned),
-            slots: verdict.slots,
-        };
-        for alert in verdict.alerts {
-            self.alert(source, alert, Some(message));
-        }
-        match verdict.action {
-            screen::Action::Pass => return Some(admitted),
-            screen::Action::Answer => {
-                self.reply_stateless(source, message, (200, "OK"), b"");
-                return None;
-            }
-            screen::Action::Reject(refusal) => {
-                let mut extra = String::new();
-                if let Some(seconds) = refusal.retry_after {
-                    extra = format!("Retry-After: {seconds}\r\n");
-                }
-                if refusal.allow {
-                    let methods = screen.allowed_methods(self.arrival(source).zone);
-                    extra.push_str(&format!("Allow: {}\r\n", methods.join(", ")));
-                }
-                let answer = (refusal.code, refusal.reason);
-                self.refuse_screened(now, source, message, answer, extra.as_bytes());
-                return None;
-            }
-            screen::Action::Fake200 => self.fake(source, message),
-            screen::Action::Close => self.actions.push_back(Action::Close { flow: source }),
-            screen::Action::Drop | screen::Action::Tarpit => {}
-        }
-        self.stats.drop_for(DropReason::Screened);
-        None
+        ask(&seen)
     }
 
     /// The lie that a request succeeded, unless it were longer than the request.
@@ -249,7 +275,7 @@ impl Proxy {
         let zone = self.config.zones.get(self.zone_of(source));
         let is_silent = zone.is_some_and(|zone| zone.on_bad_token == OnBadToken::Drop);
         let alert = Alert {
-            event: Event::BadToken,
+            event: crate::record::security::Event::BadToken,
             action: match is_silent {
                 true => "drop",
                 false => "reject",
@@ -309,6 +335,7 @@ impl Proxy {
             challenges: &nonces,
         };
         let verdict = screen.judge_response(&answered, now);
+        let banned = verdict.banned;
         if !verdict.alerts.is_empty() {
             let request = Message {
                 bytes: request.bytes.clone(),
@@ -318,6 +345,7 @@ impl Proxy {
                 self.alert(source, alert, Some(&request));
             }
         }
+        self.tell_ban(banned);
     }
 
     /// A binding or a call is alive at this flow, or is over.
@@ -339,7 +367,21 @@ impl Proxy {
         }
     }
 
+    fn tell_ban(&mut self, banned: Option<Banned>) {
+        if let Some(banned) = banned {
+            self.tell(Event::of_ban(&banned));
+        }
+    }
+
     fn alert(&mut self, source: Flow, alert: Alert, message: Option<&Message>) {
+        if alert.event == crate::record::security::Event::Flood {
+            let zone = self.config.zones.get(self.zone_of(source));
+            let zone = zone.map_or_else(String::new, |zone| zone.name.clone());
+            self.tell(Event::Flood {
+                source: source.peer,
+                zone,
+            });
+        }
         let field = |id| {
             let value = message.and_then(|message| message.value(id));
             value.unwrap_or_default().to_vec()
@@ -376,6 +418,11 @@ impl Proxy {
             call.shorten(longest);
             self.schedule_dialog(dialog);
         }
+        self.tell(Event::CallState {
+            id: dialog,
+            state: "early",
+            code: 0,
+        });
     }
 
     /// The final response that the caller of this INVITE gets, and who it is by.
@@ -404,6 +451,19 @@ impl Proxy {
         };
         dialog.slots = None;
         let is_first = dialog.state != State::Ended;
+        if is_first {
+            let code = dialog.outcome.0;
+            if let Some((answered, target)) = dialog.answered_at.zip(dialog.target.as_ref()) {
+                let talk = now.saturating_duration_since(answered);
+                target.live().count_talk(talk);
+            }
+            self.actions
+                .push_back(Action::Tell(Box::new(Event::CallState {
+                    id,
+                    state: "ended",
+                    code,
+                })));
+        }
         if is_first && !matches!(dialog.outcome.0, 401 | 407) {
             let finished = finished(now, id, dialog, &self.config);
             self.actions.push_back(Action::Record(Box::new(finished)));
@@ -440,6 +500,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
         reason: reason.to_vec(),
         ended_by: dialog.ended_by.unwrap_or_default(),
         q850: dialog.ended.as_ref().map(|ended| ended.q850),
+        cause: dialog.ended.as_ref().map(|ended| ended.cause.clone()),
         ..Cdr::default()
     };
     Finished {

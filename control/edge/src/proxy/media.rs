@@ -273,7 +273,7 @@ impl Proxy {
             false => vec![AT_ONCE.map(str::to_owned).into()],
         };
         let request = deletion(dialog, extra);
-        self.tell(id, token, Job::Delete, request);
+        self.tell_relay(id, token, Job::Delete, request);
     }
 
     /// Tells the relay that a target was given up (spec §11). Of the call it stays what the caller
@@ -286,7 +286,7 @@ impl Proxy {
         let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
         let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
         let request = deletion(dialog, extra);
-        self.tell(id, token, Job::DeleteBranch(number), request);
+        self.tell_relay(id, token, Job::DeleteBranch(number), request);
     }
 
     /// The relay forgets one callee of several.
@@ -296,11 +296,11 @@ impl Proxy {
             return;
         };
         let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
-        self.tell(id, token, job, request);
+        self.tell_relay(id, token, job, request);
     }
 
     /// Tells the relay something that no message waits for.
-    fn tell(&mut self, id: u64, token: u64, job: Job, request: MediaRequest) {
+    fn tell_relay(&mut self, id: u64, token: u64, job: Job, request: MediaRequest) {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };

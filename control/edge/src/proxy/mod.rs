@@ -9,10 +9,12 @@
 //! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
+mod explain;
 mod failover;
 mod forward;
 mod guard;
 mod hide;
+mod list;
 mod lookup;
 mod media;
 mod memory;
@@ -20,6 +22,7 @@ mod overload;
 mod probe;
 mod refused;
 mod register;
+mod reload;
 mod request;
 mod response;
 mod route;
@@ -28,6 +31,7 @@ mod session;
 mod silence;
 mod teardown;
 mod timeout;
+mod told;
 mod transit;
 mod uses;
 
@@ -35,7 +39,7 @@ mod uses;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,6 +57,7 @@ use crate::hide::call_id;
 use crate::hygiene::Hygiene;
 use crate::keys::{TokenKeys, TokenSecret};
 use crate::message::{Message, Parsed, Splices};
+use crate::record::event::Event;
 use crate::register::Bindings;
 use crate::relay::MediaRequest;
 use crate::resolve::{Query, Resolve};
@@ -61,12 +66,15 @@ use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
 use crate::transport::{Destination, Flow};
+pub(crate) use explain::Explained;
+pub use list::{Call, CallFilter, CallState};
+pub(crate) use list::{Listed, Registration};
 use memory::Memory;
 pub(crate) use register::Registering;
+pub(crate) use reload::Snapshot;
 pub(crate) use route::Listener;
 use route::request_uri;
 pub(crate) use routing::Routing;
-pub use teardown::{Call, CallFilter, CallState};
 use transit::Transit;
 use uses::Uses;
 
@@ -89,6 +97,8 @@ pub(crate) enum Action {
     },
     /// A line for the security log.
     Alert(Box<Alerted>),
+    /// For whoever listens to events.
+    Tell(Box<Event>),
     /// A call attempt is over.
     Record(Box<Finished>),
     /// A connection is to be closed.
@@ -123,6 +133,8 @@ pub(crate) struct Proxy {
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
     /// A call that a proxy sends through here again is another one each time.
     by_call: HashMap<Box<[u8]>, SmallVec<[u64; 1]>, foldhash::quality::RandomState>,
+    /// Numbers of all calls, for lists that are read page by page.
+    numbers: BTreeSet<u64>,
     /// BYEs of our own.
     own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
@@ -239,6 +251,7 @@ impl Proxy {
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),
             by_call: HashMap::default(),
+            numbers: BTreeSet::new(),
             own: HashMap::default(),
             media_tokens: HashMap::default(),
             questions: HashMap::default(),
@@ -333,14 +346,20 @@ impl Proxy {
         self.tokens = TokenKeys::new(secrets, self.key);
     }
 
-    /// New calls are refused from now on.
-    pub(crate) fn drain(&mut self) {
-        self.draining = true;
+    /// New calls are refused from now on, or taken again.
+    pub(crate) fn drain(&mut self, is_draining: bool) {
+        self.draining = is_draining;
     }
 
     /// Whether no request waits for its final response and no question for its answer.
     pub(crate) fn is_idle(&self) -> bool {
-        self.media_tokens.is_empty() && self.transits.values().all(|t| !t.server.is_open())
+        self.media_tokens.is_empty()
+            && self.own.keys().all(|id| self.probes.is_running(*id))
+            && self.transits.values().all(|t| !t.server.is_open())
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.actions.push_back(Action::Tell(Box::new(event)));
     }
 
     fn change_use(&mut self, flow: Flow, is_needed: bool) {
@@ -392,5 +411,7 @@ impl Proxy {
         };
         set(&self.stats.dialogs, self.dialogs.len());
         set(&self.stats.transactions, self.transits.len());
+        set(&self.stats.bindings, self.bindings.len());
+        set(&self.stats.flows, self.bindings.flows());
     }
 }

@@ -4,12 +4,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand::rngs::StdRng;
+
 use super::Proxy;
 use super::lookup::Waiting;
 use super::route::is_unroutable;
 use super::routing::hop_of;
+use crate::record::event::Event;
 use crate::resolve::{Address, Resolved};
-use crate::target::{ProbeResult, Prober, Target, ToProbe};
+use crate::target::{Pools, ProbeResult, Prober, Target, ToProbe};
 use crate::transport::Destination;
 
 /// Probes under way, by the number of their transaction.
@@ -28,6 +31,17 @@ struct Running {
 }
 
 impl Probes {
+    /// Goes on with other targets.
+    pub(super) fn reload(&mut self, now: Instant, pools: Arc<Pools>, rng: &mut StdRng) {
+        if let Some(prober) = &mut self.prober {
+            prober.reload(now, pools, rng);
+        }
+    }
+
+    pub(super) fn is_running(&self, id: u64) -> bool {
+        self.running.contains_key(&id)
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.prober.as_ref()?.next_timeout()
     }
@@ -64,9 +78,10 @@ impl Proxy {
         self.tell_states();
     }
 
-    fn tell_states(&self) {
+    pub(crate) fn tell_states(&mut self) {
         while let Some(event) = self.routing.pools.poll_event() {
             tracing::info!(?event, "target has changed");
+            self.tell(Event::of_target(&event));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::dialog::is_behind_nat;
 use crate::limits;
 use crate::message::span::{Cursor, number, params};
 use crate::message::{HeaderId, Message, NameAddr, Span, Splices, Uri};
+use crate::record::event::Event;
 use crate::register::{Due, FlowToken, Pings, TokenCheck};
 use crate::transport::Flow;
 
@@ -217,6 +218,7 @@ impl Proxy {
     ) {
         if asked.star {
             self.bindings.remove_all(&asked.aor);
+            self.tell_registration(&asked.aor, source, "removed");
         }
         let bytes = &response.bytes;
         let general = response.rows(HeaderId::Expires).next();
@@ -231,14 +233,26 @@ impl Proxy {
                 Some(term) if term != Some(0) => {
                     let term = Duration::from_secs(term.unwrap_or(3600).into());
                     self.bindings.renew(&asked.aor, contact, source, now + term);
+                    self.tell_registration(&asked.aor, source, "registered");
                 }
-                _ => self.bindings.remove(&asked.aor, contact),
+                _ => {
+                    self.bindings.remove(&asked.aor, contact);
+                    self.tell_registration(&asked.aor, source, "removed");
+                }
             }
         }
         if asked.nat {
             let spread = self.unique() >> 8;
             self.bindings.keep(source, now, spread, self.pings());
         }
+    }
+
+    fn tell_registration(&mut self, aor: &[u8], source: Flow, state: &'static str) {
+        self.tell(Event::Registration {
+            aor: aor.to_vec(),
+            source: source.peer,
+            state,
+        });
     }
 
     pub(super) fn on_bindings_timeout(&mut self, now: Instant) {
@@ -257,6 +271,7 @@ impl Proxy {
                 }
                 Due::Dead(flow) => {
                     tracing::info!(peer = %flow.peer, "phone does not answer; its binding is gone");
+                    self.tell_registration(b"", flow, "dead");
                 }
             }
         }

@@ -327,7 +327,7 @@ impl Proxy {
     }
 
     /// RFC 3261 §16.3, in the order of the specification.
-    fn check(&self, message: &Message) -> Result<(), ((u16, &'static str), Vec<u8>)> {
+    pub(super) fn check(&self, message: &Message) -> Result<(), ((u16, &'static str), Vec<u8>)> {
         if message.parsed.unknown_scheme {
             return Err(((416, "Unsupported URI Scheme"), Vec::new()));
         }
@@ -482,6 +482,7 @@ impl Proxy {
         enter_setup(&mut self.in_setup, &mut dialog);
         self.by_call.entry(dialog.key.clone()).or_default().push(id);
         self.dialogs.insert(id, dialog);
+        self.numbers.insert(id);
         self.schedule_dialog(id);
         Ok(id)
     }

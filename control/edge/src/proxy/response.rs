@@ -235,6 +235,7 @@ impl Proxy {
         }
         let from = transit.source;
         self.note_answer(now, id, message);
+        self.note_progress(now, id, status);
         if status >= 200 {
             let reason = message.text(message.parsed.start_line).get(12..);
             let reason = reason.unwrap_or_default().trim_ascii();

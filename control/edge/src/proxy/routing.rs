@@ -35,6 +35,10 @@ impl Routing {
     /// # Errors
     /// The first fault.
     pub(crate) fn new(config: &Config) -> Result<Self, RoutingError> {
+        Self::over(config, None)
+    }
+
+    fn over(config: &Config, before: Option<&Pools>) -> Result<Self, RoutingError> {
         for pool in &config.upstreams {
             if !config.zones.iter().any(|zone| zone.name == pool.zone) {
                 return Err(RoutingError::UnknownZone {
@@ -43,9 +47,30 @@ impl Routing {
                 });
             }
         }
-        let pools = Arc::new(Pools::new(&config.upstreams, None)?);
+        // The routes are tried on pools of their own: those of before must not have changed if they
+        // are refused.
+        Routes::new(&config.routes, &Pools::new(&config.upstreams, None)?)?;
+        let pools = Arc::new(Pools::new(&config.upstreams, before)?);
         let routes = Routes::new(&config.routes, &pools)?;
         Ok(Self { pools, routes })
+    }
+
+    /// The rules.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The pools.
+    pub(crate) fn pools(&self) -> &Arc<Pools> {
+        &self.pools
+    }
+
+    /// The same of another configuration: targets that stay keep their state and their calls.
+    ///
+    /// # Errors
+    /// The first fault. Nothing has changed then.
+    pub(crate) fn reload(&self, config: &Config) -> Result<Self, RoutingError> {
+        Self::over(config, Some(&self.pools))
     }
 
     /// Whether names may have to be looked up.
@@ -70,6 +95,20 @@ impl KnownTargets {
             true => self.stream.get(&hop.address.ip()).copied(),
             false => self.datagram.get(&hop.address).copied(),
         }
+    }
+
+    /// No target has this address any more.
+    pub(super) fn forget(&mut self, hop: Hop) {
+        match hop.protocol.is_stream() {
+            true => self.stream.remove(&hop.address.ip()),
+            false => self.datagram.remove(&hop.address),
+        };
+    }
+
+    /// No target of these zones has any address.
+    pub(super) fn forget_zones(&mut self, zones: &[usize]) {
+        self.datagram.retain(|_, zone| !zones.contains(zone));
+        self.stream.retain(|_, zone| !zones.contains(zone));
     }
 
     /// A target has this address. Names have many in the course of time.
@@ -117,43 +156,26 @@ impl Proxy {
         zone: usize,
         peer: Option<&str>,
     ) -> Result<Option<(Box<Pick>, usize)>, Refusal> {
+        self.with_routed(request, zone, peer, |seen| {
+            self.decide_seen(now, request, zone, seen)
+        })
+    }
+
+    fn decide_seen(
+        &self,
+        now: Instant,
+        request: &Message,
+        zone: usize,
+        seen: &Seen<'_>,
+    ) -> Result<Option<(Box<Pick>, usize)>, Refusal> {
         let bytes = &request.bytes;
-        let uri = request_uri(request);
-        let mut user = Vec::new();
-        let mut aor = Vec::new();
-        let address_of = |span: Span, out: &mut Vec<u8>| {
-            if let Ok(uri) = Uri::parse(bytes, span) {
-                uri.address_of_record(bytes, out);
-            }
-        };
-        address_of(request.parsed.from.uri, &mut user);
+        let (uri, whole) = (request_uri(request), request.request_uri());
         let kind = match request.method() {
             Method::Invite => Kind::Invite,
             Method::Register => Kind::Register,
             _ => Kind::Other,
         };
-        if kind == Kind::Register {
-            address_of(request.parsed.to.uri, &mut aor);
-        }
-        let whole = request.request_uri();
-        let end = match (uri.params.is_empty(), uri.headers.is_empty()) {
-            (false, _) => uri.params.from(),
-            (true, false) => uri.headers.from().saturating_sub(1),
-            (true, true) => whole.to(),
-        };
-        let from_zone = self.config.zones.get(zone).map_or("", |zone| &zone.name);
-        let seen = Seen {
-            from_zone,
-            peer,
-            method: request.text(request.parsed.method_name),
-            call_id: request.call_id(),
-            ruri: Span::new(whole.from(), end.max(whole.from())).of(bytes),
-            ruri_user: uri.user.of(bytes),
-            ruri_host: uri.host.of(bytes),
-            user: &user,
-            aor: &aor,
-        };
-        let Decision::Rule(rule) = self.routing.routes.decide(&seen) else {
+        let Decision::Rule(rule) = self.routing.routes.decide(seen) else {
             return Ok(None);
         };
         let config = self.config.routes.get(rule.number - 1);
@@ -180,8 +202,50 @@ impl Proxy {
             None => {}
         }
         let pools = self.routing.pools.clone();
-        let pick = Pick::new(now, pools, rule, kind, &seen, destination);
+        let pick = Pick::new(now, pools, rule, kind, seen, destination);
         Ok(Some((Box::new(pick), toward)))
+    }
+
+    /// A request as rules see it.
+    pub(super) fn with_routed<R>(
+        &self,
+        request: &Message,
+        zone: usize,
+        peer: Option<&str>,
+        ask: impl FnOnce(&Seen<'_>) -> R,
+    ) -> R {
+        let bytes = &request.bytes;
+        let uri = request_uri(request);
+        let mut user = Vec::new();
+        let mut aor = Vec::new();
+        let address_of = |span: Span, out: &mut Vec<u8>| {
+            if let Ok(uri) = Uri::parse(bytes, span) {
+                uri.address_of_record(bytes, out);
+            }
+        };
+        address_of(request.parsed.from.uri, &mut user);
+        if request.method() == Method::Register {
+            address_of(request.parsed.to.uri, &mut aor);
+        }
+        let whole = request.request_uri();
+        let end = match (uri.params.is_empty(), uri.headers.is_empty()) {
+            (false, _) => uri.params.from(),
+            (true, false) => uri.headers.from().saturating_sub(1),
+            (true, true) => whole.to(),
+        };
+        let from_zone = self.config.zones.get(zone).map_or("", |zone| &zone.name);
+        let seen = Seen {
+            from_zone,
+            peer,
+            method: request.text(request.parsed.method_name),
+            call_id: request.call_id(),
+            ruri: Span::new(whole.from(), end.max(whole.from())).of(bytes),
+            ruri_user: uri.user.of(bytes),
+            ruri_host: uri.host.of(bytes),
+            user: &user,
+            aor: &aor,
+        };
+        ask(&seen)
     }
 
     /// Targets with an address that requests from `zone` may go to, with their zones.

@@ -1,8 +1,6 @@
-//! Calls that the edge ends itself (spec §9), the session timers that make it (RFC 4028), and the
-//! list of calls for those who ask.
+//! Calls that the edge ends itself (spec §9), and the session timers that make it (RFC 4028).
 
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Proxy, Timed};
 use crate::dialog::{Dialog, Ended, State};
@@ -21,111 +19,7 @@ pub(super) struct Own {
     to: Destination,
 }
 
-/// How far a call has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallState {
-    /// Not answered.
-    Early,
-    /// Answered.
-    Confirmed,
-    /// Over; it is remembered for messages that cross.
-    Ended,
-}
-
-/// A call as the edge sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Call {
-    /// Number of the call in this edge.
-    pub id: u64,
-    /// Call-ID, as the caller wrote it.
-    pub call_id: String,
-    /// How far it is.
-    pub state: CallState,
-    /// The URI of its From.
-    pub caller: String,
-    /// The Request-URI of its INVITE.
-    pub callee: String,
-    /// Address that the caller sends from.
-    pub source: std::net::SocketAddr,
-    /// Address that the call was sent to.
-    pub target: std::net::SocketAddr,
-    /// Names of the zones of caller and callee.
-    pub zones: (String, String),
-    /// Since its INVITE.
-    pub age: Duration,
-    /// Since it was answered.
-    pub answered: Option<Duration>,
-}
-
-/// Which calls; without any of these, all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallFilter {
-    /// The one with this number.
-    pub id: Option<u64>,
-    /// User of the From or of the Request-URI.
-    pub user: Option<String>,
-    /// Those from this address.
-    pub source: Option<IpAddr>,
-    /// Those to this address.
-    pub target: Option<IpAddr>,
-    /// Those that are so far.
-    pub state: Option<CallState>,
-}
-
 impl Proxy {
-    /// The calls that `filter` names, at most `most`.
-    pub(crate) fn calls(&self, now: Instant, filter: &CallFilter, most: usize) -> Vec<Call> {
-        let all = self
-            .dialogs
-            .iter()
-            .filter(|(id, dialog)| filter.takes(**id, dialog));
-        all.take(most)
-            .map(|(id, dialog)| self.call(now, *id, dialog))
-            .collect()
-    }
-
-    /// Ends the calls that `filter` names, at most `most`; how many those were.
-    pub(crate) fn end_calls(
-        &mut self,
-        now: Instant,
-        filter: &CallFilter,
-        most: usize,
-        (cause, text): (u16, &str),
-    ) -> usize {
-        let live = |dialog: &Dialog| dialog.state != State::Ended;
-        let all = self.dialogs.iter();
-        let chosen = all.filter(|(id, dialog)| live(dialog) && filter.takes(**id, dialog));
-        let chosen: Vec<u64> = chosen.map(|(id, _)| *id).take(most).collect();
-        for id in &chosen {
-            self.end_call(now, *id, cause, text);
-        }
-        self.publish_gauges();
-        chosen.len()
-    }
-
-    fn call(&self, now: Instant, id: u64, dialog: &Dialog) -> Call {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let zone = |side: Side| {
-            let zone = self.config.zones.get(dialog.party(side).zone);
-            zone.map_or_else(String::new, |zone| zone.name.clone())
-        };
-        Call {
-            id,
-            call_id: text(&dialog.call_id),
-            state: dialog.state.into(),
-            caller: text(uri_of(&dialog.ends[0])),
-            callee: text(&dialog.request_uri),
-            source: dialog.party(Side::Caller).flow.peer,
-            target: dialog.party(Side::Callee).flow.peer,
-            zones: (zone(Side::Caller), zone(Side::Callee)),
-            age: now.saturating_duration_since(dialog.began),
-            answered: dialog
-                .answered_at
-                .map(|at| now.saturating_duration_since(at)),
-        }
-    }
-
     /// Ends a call: a confirmed one by BYE to both sides, the caller's not before its ACK; an early
     /// one by CANCEL, and 480 to the caller if nobody answers that in time.
     pub(crate) fn end_call(&mut self, now: Instant, id: u64, cause: u16, text: &str) {
@@ -148,6 +42,7 @@ impl Proxy {
         dialog.ended = Some(Ended {
             q850,
             reason: reason.clone().into(),
+            cause: (cause, text),
             caller_waits: confirmed && !dialog.acknowledged,
         });
         let invite = dialog.invite;
@@ -365,36 +260,6 @@ fn q850_of(cause: u16) -> u8 {
 fn dialog_waits(dialog: Option<&Dialog>) -> bool {
     let ended = dialog.and_then(|dialog| dialog.ended.as_ref());
     ended.is_some_and(|ended| ended.caller_waits)
-}
-
-impl From<State> for CallState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Early => Self::Early,
-            State::Confirmed => Self::Confirmed,
-            State::Ended => Self::Ended,
-        }
-    }
-}
-
-impl CallFilter {
-    fn takes(&self, id: u64, dialog: &Dialog) -> bool {
-        let is_at = |wanted: Option<IpAddr>, side: Side| {
-            wanted.is_none_or(|ip| dialog.party(side).flow.peer.ip() == ip)
-        };
-        let has_user = |uri: &[u8], user: &str| {
-            let span = crate::message::Span::new(0, uri.len());
-            Uri::parse(uri, span).is_ok_and(|parsed| parsed.user.of(uri) == user.as_bytes())
-        };
-        let user = self.user.as_ref();
-        self.id.is_none_or(|wanted| wanted == id)
-            && self.state.is_none_or(|state| state == dialog.state.into())
-            && is_at(self.source, Side::Caller)
-            && is_at(self.target, Side::Callee)
-            && user.is_none_or(|user| {
-                has_user(uri_of(&dialog.ends[0]), user) || has_user(&dialog.request_uri, user)
-            })
-    }
 }
 
 /// The URI of a name-addr.

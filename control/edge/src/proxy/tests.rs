@@ -7,6 +7,7 @@ mod failover;
 mod guard;
 mod hiding;
 mod hygiene;
+mod listing;
 mod media;
 mod overload;
 mod pools;
@@ -92,6 +93,7 @@ pub(super) struct World {
     pub(super) heard: Option<Vec<(String, u64)>>,
     pub(super) alerts: Vec<Alerted>,
     pub(super) records: Vec<Finished>,
+    pub(super) events: Vec<Event>,
     /// Names that were asked for.
     pub(super) lookups: Vec<Query>,
 }
@@ -127,6 +129,7 @@ impl World {
             now,
             alerts: Vec::new(),
             records: Vec::new(),
+            events: Vec::new(),
             sent: Vec::new(),
             relay: Vec::new(),
             requests: Vec::new(),
@@ -200,6 +203,7 @@ impl World {
                 Action::Alert(alerted) => self.alerts.push(*alerted),
                 Action::Record(finished) => self.records.push(*finished),
                 Action::Close { .. } => {}
+                Action::Tell(event) => self.events.push(*event),
                 Action::Lookup(query) => self.lookups.push(query),
                 Action::Use { flow, is_needed } => self.uses.push((flow, is_needed)),
                 Action::Media { token, request } => {
@@ -246,6 +250,7 @@ impl World {
         assert!(self.proxy.by_server_key.is_empty());
         assert!(self.proxy.dialogs.is_empty(), "{:?}", self.proxy.dialogs);
         assert!(self.proxy.by_call.is_empty());
+        assert!(self.proxy.numbers.is_empty());
         assert!(self.proxy.media_tokens.is_empty());
         assert!(self.proxy.memory.is_empty(), "{:?}", self.proxy.memory);
         assert!(self.proxy.in_setup.is_empty());

@@ -140,6 +140,7 @@ impl Proxy {
                     self.by_call.remove(&dialog.key);
                 }
             }
+            self.numbers.remove(&id);
             for flow in dialog.held {
                 self.protect(flow, Bond::Dialog, false);
                 self.change_use(flow, false);

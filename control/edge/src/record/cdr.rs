@@ -34,6 +34,8 @@ pub(crate) struct Cdr {
     pub(crate) code: u16,
     pub(crate) reason: Vec<u8>,
     pub(crate) ended_by: EndedBy,
+    /// SIP cause and text that the edge gave to both sides when it ended the call.
+    pub(crate) cause: Option<(u16, String)>,
     pub(crate) q850: Option<u8>,
     pub(crate) codecs: Vec<String>,
     pub(crate) media: Vec<Leg>,
@@ -168,6 +170,13 @@ impl Cdr {
         object.raw("code", self.code);
         object.bytes("reason", &self.reason);
         object.text("ended_by", self.ended_by.as_str());
+        match &self.cause {
+            Some((cause, text)) => {
+                object.raw("cause", cause);
+                object.text("cause_text", text);
+            }
+            None => object.raw("cause", "null"),
+        }
         match self.q850 {
             Some(cause) => object.raw("q850", cause),
             None => object.raw("q850", "null"),

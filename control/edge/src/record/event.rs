@@ -9,6 +9,10 @@ use tokio::sync::broadcast;
 use super::clock::Wall;
 use super::json::Object;
 use crate::limits;
+use crate::screen::address::Source;
+use crate::screen::ban::{Ban, Evidence};
+use crate::screen::verdict::Banned;
+use crate::target::{Cause, TargetEvent};
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +46,7 @@ pub(crate) enum Event {
         reason: String,
     },
     CallState {
-        id: String,
+        id: u64,
         state: &'static str,
         code: u16,
     },
@@ -59,6 +63,39 @@ pub(crate) enum Event {
 }
 
 impl Event {
+    /// A ban came into force.
+    pub(crate) fn of_ban(banned: &Banned) -> Self {
+        Self::Ban {
+            ip: banned.source.ip(),
+            port: banned.source.only_port(),
+            reason: banned.ban.reason.as_str(),
+            verified: banned.ban.evidence == Evidence::Verified,
+            lasts: banned.lasts,
+        }
+    }
+
+    /// A target has changed its state.
+    pub(crate) fn of_target(event: &TargetEvent) -> Self {
+        Self::TargetState {
+            target: event.id.to_string(),
+            state: event.state(),
+            reason: match event.cause {
+                Cause::Admin => "operator".to_owned(),
+                Cause::Answer => "it answered a probe".to_owned(),
+                Cause::Misses(count) => format!("{count} misses in a row"),
+            },
+        }
+    }
+
+    /// A ban is over.
+    pub(crate) fn of_end(source: Source, ban: &Ban) -> Self {
+        Self::Unban {
+            ip: source.ip(),
+            port: source.only_port(),
+            refused: ban.refused,
+        }
+    }
+
     /// The `event` of its JSON, and the name of an event stream's entry.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -125,7 +162,7 @@ impl Event {
                 object.text("reason", reason);
             }
             Self::CallState { id, state, code } => {
-                object.text("id", id);
+                object.shown("id", format_args!("{id:016x}"));
                 object.text("state", state);
                 object.raw("code", code);
             }
@@ -170,6 +207,11 @@ impl Events {
     pub(crate) fn tell(&self, at: Wall, event: Event) {
         // Nobody listens: nothing is lost.
         let _ = self.sender.send(Arc::new(Told { at, event }));
+    }
+
+    /// Whether anybody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.sender.receiver_count() > 0
     }
 
     /// Events from now on.

@@ -407,7 +407,7 @@ fn a_record_is_one_json_line_with_all_fields() {
         r#""start":"1970-01-01T00:00:00.000Z","code":503,"reason":"Service Unavailable"}],"#,
         r#""setup":"1970-01-01T00:00:01.000Z","answer":"1970-01-01T00:00:03.000Z","#,
         r#""end":"1970-01-01T00:01:03.500Z","duration_ms":60500,"code":200,"reason":"OK","#,
-        r#""ended_by":"caller","q850":16,"codecs":["PCMA","telephone-event"],"#,
+        r#""ended_by":"caller","cause":null,"q850":16,"codecs":["PCMA","telephone-event"],"#,
         r#""media":{"caller":{"packets":3000,"loss":3,"jitter_ms":1.250,"mos":4.400}},"#,
         r#""flags":["hidden"]}"#,
         "\n"

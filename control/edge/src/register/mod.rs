@@ -6,7 +6,8 @@
 pub(crate) mod token;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::ops;
 use std::time::{Duration, Instant};
 
 use crate::limits;
@@ -23,6 +24,16 @@ struct Binding {
     /// The URI of its Contact, as the phone wrote it.
     contact: Box<[u8]>,
     flow: Flow,
+    expires: Instant,
+}
+
+/// A binding, for those who ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<'b> {
+    pub(crate) aor: &'b [u8],
+    pub(crate) contact: &'b [u8],
+    pub(crate) flow: Flow,
+    pub(crate) expires: Instant,
 }
 
 /// A flow that closes by itself when nothing is sent.
@@ -36,7 +47,8 @@ struct Kept {
 /// Bindings of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Bindings {
-    bindings: HashMap<u64, Binding, foldhash::fast::RandomState>,
+    /// By number: the order in which they were granted.
+    bindings: BTreeMap<u64, Binding>,
     by_aor: Map<Box<[u8]>, Vec<u64>>,
     by_flow: Map<Flow, Vec<u64>>,
     kept: Map<Flow, Kept>,
@@ -71,9 +83,40 @@ pub(crate) struct Pings {
     pub(crate) answered: bool,
 }
 
+impl Binding {
+    fn shown(&self) -> Bound<'_> {
+        Bound {
+            aor: &self.aor,
+            contact: &self.contact,
+            flow: self.flow,
+            expires: self.expires,
+        }
+    }
+}
+
 impl Bindings {
     pub(crate) fn len(&self) -> usize {
         self.bindings.len()
+    }
+
+    /// Flows that have bindings.
+    pub(crate) fn flows(&self) -> usize {
+        self.by_flow.len()
+    }
+
+    /// The bindings of an address of record.
+    pub(crate) fn of(&self, aor: &[u8]) -> impl Iterator<Item = Bound<'_>> {
+        let of_aor = self.by_aor.get(aor).into_iter().flatten();
+        of_aor
+            .filter_map(|id| self.bindings.get(id))
+            .map(Binding::shown)
+    }
+
+    /// Bindings with numbers above `after`, in their order.
+    pub(crate) fn behind(&self, after: Option<u64>) -> impl Iterator<Item = (u64, Bound<'_>)> {
+        let from = after.map_or(ops::Bound::Unbounded, ops::Bound::Excluded);
+        let behind = self.bindings.range((from, ops::Bound::Unbounded));
+        behind.map(|(number, binding)| (*number, binding.shown()))
     }
 
     /// How many Contacts of this address of record are bound, other than `contacts`.
@@ -114,6 +157,7 @@ impl Bindings {
             aor: aor.into(),
             contact: contact.into(),
             flow,
+            expires,
         };
         self.bindings.insert(id, binding);
     }

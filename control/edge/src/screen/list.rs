@@ -15,6 +15,14 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
+    /// The name in files and answers.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, RowError> {
         match text {
             "allow" => Ok(Self::Allow),

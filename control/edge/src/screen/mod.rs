@@ -366,6 +366,40 @@ impl Screen {
         bans
     }
 
+    /// The ban of a source, in force or remembered.
+    pub(crate) fn ban_of(&self, source: Source) -> Option<Ban> {
+        let part = self.shared.part(source).lock();
+        let mut bans = part.bans.iter();
+        bans.find(|(other, _)| *other == source).map(|(_, ban)| ban)
+    }
+
+    /// Bans in force, at most `most`. One part of the table is locked at a time.
+    pub(crate) fn bans_in_force(&self, most: usize, now: Instant) -> Vec<(Source, Ban)> {
+        let tick = self.tick(now);
+        let mut bans = Vec::new();
+        for part in self.shared.parts() {
+            let part = part.lock();
+            let in_force = part.bans.iter().filter(|(_, ban)| ban.until > tick);
+            bans.extend(in_force.take(most - bans.len()));
+            if bans.len() == most {
+                break;
+            }
+        }
+        bans
+    }
+
+    /// Names of the lists, with their entries counted.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (&config::ListFile, usize)> {
+        self.lists
+            .iter()
+            .map(|(file, list)| (file, list.read().len()))
+    }
+
+    /// How long ago a moment of a ban was.
+    pub(crate) fn since(&self, tick: Tick, now: Instant) -> Duration {
+        self.tick(now).since(tick)
+    }
+
     /// How full the tables are.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::config::{Probe, ProbeConfig};
 use crate::limits;
@@ -40,6 +40,15 @@ pub(crate) struct Live {
     attempts: AtomicU64,
     answered: AtomicU64,
     failed: AtomicU64,
+    /// Calls that were answered and are over, and how long they were, in milliseconds.
+    talks: AtomicU64,
+    talk_ms: AtomicU64,
+    /// Calls that rang, or were answered at once, and how long that took, in milliseconds.
+    rings: AtomicU64,
+    ring_ms: AtomicU64,
+    /// INVITEs sent, and answered with 2xx.
+    invites: AtomicU64,
+    answered_invites: AtomicU64,
     /// Addresses of its name that did not answer, until when they are tried last. The lock is taken
     /// for targets with a name alone, once per look-up.
     silent: Mutex<Vec<(Protocol, SocketAddr, Instant)>>,
@@ -83,6 +92,23 @@ pub(crate) struct TargetEvent {
     pub(crate) cause: Cause,
 }
 
+impl TargetEvent {
+    /// The state as one word.
+    pub(crate) fn state(&self) -> &'static str {
+        state(self.admin, self.health)
+    }
+}
+
+/// Both states as one word.
+pub(crate) fn state(admin: Admin, health: Health) -> &'static str {
+    match (admin, health) {
+        (Admin::Up, Health::Up) => "up",
+        (Admin::Up, Health::Down) => "failed",
+        (Admin::Drain, _) => "drain",
+        (Admin::Down, _) => "down",
+    }
+}
+
 /// Causes of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -92,6 +118,44 @@ pub(crate) enum Cause {
     Answer,
     /// So many misses in a row.
     Misses(u32),
+}
+
+/// Calls of a target: the counts behind answer-seizure ratio, average call duration and post-dial
+/// delay (spec §15).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calling {
+    pub(crate) invites: u64,
+    pub(crate) answered: u64,
+    pub(crate) talks: u64,
+    pub(crate) talk_ms: u64,
+    pub(crate) rings: u64,
+    pub(crate) ring_ms: u64,
+}
+
+impl Calling {
+    /// Share of INVITEs that were answered; `None` without any.
+    pub(crate) fn asr(&self) -> Option<f64> {
+        ratio(self.answered, self.invites)
+    }
+
+    /// Average length of a call, in seconds.
+    pub(crate) fn acd(&self) -> Option<f64> {
+        ratio(self.talk_ms, self.talks).map(|ms| ms / 1000.0)
+    }
+
+    /// Average time until a call rings, in seconds.
+    pub(crate) fn pdd(&self) -> Option<f64> {
+        ratio(self.ring_ms, self.rings).map(|ms| ms / 1000.0)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One call's place on a target, and its slots. It is given back by [`Self::release`], where the
@@ -121,7 +185,7 @@ impl Target {
         &self.live
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
+    #[cfg(test)]
     pub(crate) fn resources(&self) -> &[Arc<Resource>] {
         &self.resources
     }
@@ -265,6 +329,12 @@ impl Live {
             attempts: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            talks: AtomicU64::new(0),
+            talk_ms: AtomicU64::new(0),
+            rings: AtomicU64::new(0),
+            ring_ms: AtomicU64::new(0),
+            invites: AtomicU64::new(0),
+            answered_invites: AtomicU64::new(0),
             silent: Mutex::default(),
         }
     }
@@ -311,6 +381,41 @@ impl Live {
             read(&self.answered),
             read(&self.failed),
         )
+    }
+
+    /// What its calls were like, since the start.
+    pub(crate) fn calling(&self) -> Calling {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Calling {
+            invites: read(&self.invites),
+            answered: read(&self.answered_invites),
+            talks: read(&self.talks),
+            talk_ms: read(&self.talk_ms),
+            rings: read(&self.rings),
+            ring_ms: read(&self.ring_ms),
+        }
+    }
+
+    /// An INVITE was sent there.
+    pub(crate) fn count_invite(&self) {
+        self.invites.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It answered an INVITE with 2xx.
+    pub(crate) fn count_answered_invite(&self) {
+        self.answered_invites.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call that it answered is over.
+    pub(crate) fn count_talk(&self, lasted: Duration) {
+        self.talks.fetch_add(1, Ordering::Relaxed);
+        self.talk_ms.fetch_add(ms(lasted), Ordering::Relaxed);
+    }
+
+    /// It rang for the first time, so long after the INVITE.
+    pub(crate) fn count_ring(&self, after: Duration) {
+        self.rings.fetch_add(1, Ordering::Relaxed);
+        self.ring_ms.fetch_add(ms(after), Ordering::Relaxed);
     }
 
     pub(super) fn count_attempt(&self) {
@@ -365,7 +470,7 @@ impl Resource {
 }
 
 impl Held {
-    #[expect(dead_code, reason = "for the admin interface")]
+    #[expect(dead_code, reason = "for calls that outlive the process")]
     pub(crate) fn target(&self) -> &Arc<Target> {
         &self.target
     }

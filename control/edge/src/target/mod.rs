@@ -23,7 +23,6 @@
 
 mod choose;
 mod config;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
 mod explain;
 mod live;
 mod pick;
@@ -39,8 +38,9 @@ pub use config::{
     Algorithm, CodeRange, Failover, HashKey, PoolConfig, Probe, ProbeConfig, Redirects,
     RouteConfig, RouteMatch, RouteTo, Slots, TargetConfig,
 };
-pub(crate) use live::{Held, Target};
+pub(crate) use explain::{Explanation, Standing};
+pub(crate) use live::{Admin, Cause, Health, Held, Target, TargetEvent, state};
 pub(crate) use pick::{Attempt, Contact, End, Kind, Outcome, Pick, Step};
-pub(crate) use pools::Pools;
+pub(crate) use pools::{Change, ChangeError, Pools, TargetView};
 pub(crate) use probe::{ProbeResult, Prober, ToProbe};
 pub(crate) use routes::{Decision, Routes, Seen};

@@ -317,6 +317,7 @@ impl Pick {
                 target.works();
                 target.live().count_answer();
                 if self.kind == Kind::Invite {
+                    target.live().count_answered_invite();
                     self.answered = Some(target.hold(self.rule.resources.as_deref()));
                 }
             }
@@ -346,6 +347,9 @@ impl Pick {
                 if let Some(target) = &current.target {
                     target.works();
                     target.live().count_answer();
+                    if self.kind == Kind::Invite {
+                        target.live().count_answered_invite();
+                    }
                 }
                 self.answered = current.held;
             }
@@ -451,6 +455,9 @@ impl Pick {
         current.sent_to = Some(address.clone());
         if let Some(target) = &current.target {
             target.live().count_attempt();
+            if self.kind == Kind::Invite {
+                target.live().count_invite();
+            }
         }
         let rings = failover
             .ringing_timeout

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Algorithm, CodeRange, ConfigError, PoolConfig};
-use super::live::{Admin, Health, Held, HeldState, Live, Resource, Target, TargetEvent};
+use super::live::{Admin, Calling, Health, Held, HeldState, Live, Resource, Target, TargetEvent};
 use crate::cookie::Key;
 use crate::limits;
 use crate::resolve::{Destination, DestinationError};
@@ -13,7 +13,6 @@ use crate::resolve::{Destination, DestinationError};
 /// A pool of a snapshot.
 #[derive(Debug)]
 pub(super) struct Pool {
-    #[expect(dead_code, reason = "for the admin interface")]
     pub(super) name: Arc<str>,
     pub(super) algorithm: Algorithm,
     pub(super) targets: Vec<Arc<Target>>,
@@ -87,7 +86,6 @@ impl Pools {
 
     /// Whether a pool has a target that takes requests. Without one, OPTIONS of peers get 503, so
     /// that they fail over (spec §18).
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn is_available(&self, pool: &str) -> bool {
         let pool = self.index(pool).and_then(|at| self.pool(at));
         pool.is_some_and(|pool| pool.targets.iter().any(|t| t.is_usable()))
@@ -105,8 +103,12 @@ impl Pools {
             .or_else(|| of_host().next())
     }
 
+    /// Names of the pools.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.pools.iter().map(|pool| &*pool.name)
+    }
+
     /// All targets with their states, for an operator.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn list(&self) -> Vec<TargetView> {
         self.targets()
             .map(|target| TargetView::of(target))
@@ -117,7 +119,6 @@ impl Pools {
     ///
     /// # Errors
     /// When there is no such target or resource, or the weight is too large. Nothing has changed then.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the admin interface"))]
     pub(crate) fn set(&self, id: &str, change: &Change) -> Result<TargetView, ChangeError> {
         let target = self.targets().find(|target| *target.id == *id);
         let target = target.ok_or_else(|| ChangeError::NoSuchTarget { id: id.to_owned() })?;
@@ -248,6 +249,7 @@ pub(crate) struct TargetView {
     pub(crate) attempts: u64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
+    pub(crate) calling: Calling,
 }
 
 impl TargetView {
@@ -269,6 +271,7 @@ impl TargetView {
             attempts,
             answered,
             failed,
+            calling: live.calling(),
         }
     }
 }

@@ -53,7 +53,7 @@ impl ListenerKind {
         }
     }
 
-    pub(super) fn tls(&self) -> Option<&TlsConfig> {
+    pub(crate) fn tls(&self) -> Option<&TlsConfig> {
         match self {
             Self::Tls(tls) | Self::Wss(tls, _) => Some(tls),
             Self::Udp | Self::Tcp | Self::Ws(_) => None,

@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets.
 
 use super::framing::any_frames;
-use super::{shard_of, stun};
+use super::{Choice, stun};
 use crate::cookie::Key;
 
 /// Frames of a WebSocket client.
@@ -11,7 +11,12 @@ pub(crate) fn web_socket(data: &[u8]) {
 
 /// A datagram before it is SIP: its shard, or the answer of STUN.
 pub(crate) fn datagram(data: &[u8]) {
-    assert!(shard_of(data, Key(1, 2), ("wl-", Key(3, 4)), 3) < 3);
+    let choice = Choice {
+        key: Key(1, 2),
+        hidden: ("wl-".to_owned(), Key(3, 4)),
+        shards: 3,
+    };
+    assert!(choice.of(data) < 3);
     if let Some(response) = stun::respond(data, ([192, 0, 2, 1], 5060).into()) {
         assert_eq!(
             stun::respond(&response, ([192, 0, 2, 1], 5060).into()),

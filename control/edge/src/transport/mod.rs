@@ -25,7 +25,7 @@ mod ws;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
@@ -35,8 +35,9 @@ use std::time::Instant;
 use crate::transaction::Packet;
 pub(crate) use connection::Hold;
 pub(crate) use sender::Sender;
-pub(crate) use shard::{Inbox, Shards, shard_of};
+pub(crate) use shard::{Choice, Inbox, Shards};
 pub(crate) use stats::{CloseReason, RefuseReason, TransportStats};
+pub(crate) use tls::Tls;
 pub(crate) use transports::Transports;
 
 /// What carries SIP messages.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -20,39 +20,30 @@ use crate::transaction::Packet;
 /// so that a flood over them would leave none for datagrams, which do not wait.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    datagrams: mpsc::Receiver<List>,
-    streams: mpsc::Receiver<List>,
-    arrived: Option<Instant>,
+    datagrams: mpsc::Receiver<Batch>,
+    streams: mpsc::Receiver<Batch>,
 }
 
-/// Messages in their order, and when they came.
-type List = (Instant, Vec<Arrived>);
+/// What arrived together, and when.
+type Batch = (Instant, Vec<Arrived>);
 
 impl Inbox {
-    /// The next list, in the order of arrival; `None` when the transports and all their
+    /// The next list, in the order of arrival, and when it came; `None` when the transports and all their
     /// senders are gone. Dropping the future loses nothing.
-    pub(crate) async fn recv(&mut self) -> Option<Vec<Arrived>> {
-        let (arrived, list) = tokio::select! {
-            Some(list) = self.datagrams.recv() => list,
-            Some(list) = self.streams.recv() => list,
-            else => return None,
-        };
-        self.arrived = Some(arrived);
-        Some(list)
-    }
-
-    /// How long the last list waited, at `now`.
-    pub(crate) fn waited(&self, now: Instant) -> Duration {
-        let arrived = self.arrived.unwrap_or(now);
-        now.saturating_duration_since(arrived)
+    pub(crate) async fn recv(&mut self) -> Option<Batch> {
+        tokio::select! {
+            Some(list) = self.datagrams.recv() => Some(list),
+            Some(list) = self.streams.recv() => Some(list),
+            else => None,
+        }
     }
 }
 
 /// The other end of an [`Inbox`].
 #[derive(Clone)]
 struct Outbox {
-    datagrams: mpsc::Sender<List>,
-    streams: mpsc::Sender<List>,
+    datagrams: mpsc::Sender<Batch>,
+    streams: mpsc::Sender<Batch>,
 }
 
 /// The shards, seen from the sockets.
@@ -85,7 +76,6 @@ impl Shards {
             let inbox = Inbox {
                 datagrams: from_datagrams,
                 streams: from_streams,
-                arrived: None,
             };
             (Outbox { datagrams, streams }, inbox)
         };
@@ -186,16 +176,28 @@ impl Shards {
     }
 }
 
+/// How messages choose their shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) key: Key,
+    /// Prefix and key of the Call-IDs that the edge wrote.
+    pub(crate) hidden: (String, Key),
+    pub(crate) shards: usize,
+}
+
+impl Choice {
+    /// The shard of a message.
+    pub(crate) fn of(&self, message: &[u8]) -> usize {
+        let (prefix, mask) = &self.hidden;
+        shard_of(message, self.key, (prefix, *mask), self.shards)
+    }
+}
+
 /// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
 /// strangers from aiming their Call-IDs at one shard.
 /// One that the edge wrote in the place of another names the shard that did, by its prefix and the key
 /// in `hidden`.
-pub(crate) fn shard_of(
-    message: &[u8],
-    key: Key,
-    (prefix, mask): (&str, Key),
-    shards: usize,
-) -> usize {
+fn shard_of(message: &[u8], key: Key, (prefix, mask): (&str, Key), shards: usize) -> usize {
     let call_id = call_id(message).unwrap_or_default();
     let number = match hide::call_id::shard(call_id, prefix, mask) {
         Some(shard) => shard.into(),
@@ -316,7 +318,7 @@ mod tests {
             flow: flow(0),
             bytes: b"x"[..].into(),
         };
-        while inboxes[0].recv().await != Some(vec![datagram.clone()]) {}
+        while inboxes[0].recv().await.unwrap().1 != [datagram.clone()] {}
         assert_eq!(stats.overload.load(std::sync::atomic::Ordering::Relaxed), 0);
         flood.abort();
     }

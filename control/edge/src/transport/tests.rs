@@ -69,7 +69,7 @@ impl Edge {
 
     async fn arrived(&mut self) -> Arrived {
         while self.arrived.is_empty() {
-            let list = soon(self.inbox.recv()).await.unwrap();
+            let (_, list) = soon(self.inbox.recv()).await.unwrap();
             self.arrived.extend(list);
         }
         self.arrived.pop_front().unwrap()
@@ -161,13 +161,13 @@ fn ms(ms: u64) -> Duration {
 }
 
 /// An authority and the files of its certificates, removed on drop.
-struct Authority {
+pub(crate) struct Authority {
     folder: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("windlass-edge-{}-{count}", std::process::id());
@@ -181,12 +181,12 @@ impl Authority {
         Self { folder, issuer }
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
     /// A certificate for DNS names and addresses, or URIs, that is shown for `shown`.
-    fn issue(&self, file: &str, names: &[&str], shown: &[&str]) -> CertificateConfig {
+    pub(crate) fn issue(&self, file: &str, names: &[&str], shown: &[&str]) -> CertificateConfig {
         let (uris, names): (Vec<&str>, Vec<&str>) = names.iter().partition(|n| n.contains(':'));
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let mut params = CertificateParams::new(names).unwrap();

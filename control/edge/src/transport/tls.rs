@@ -30,9 +30,9 @@ use super::limits::CERTIFICATE_NAMES;
 
 /// The two sides of TLS of one listener, as they are until the next reload.
 #[derive(Clone)]
-pub(super) struct Tls {
-    pub(super) acceptor: TlsAcceptor,
-    pub(super) connector: TlsConnector,
+pub(crate) struct Tls {
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) connector: TlsConnector,
     /// Servers are verified.
     pub(super) verifies: bool,
 }
@@ -72,7 +72,7 @@ impl Tls {
     /// # Errors
     ///
     /// When one of them cannot be read, or a key does not belong to its certificate.
-    pub(super) fn load(config: &TlsConfig) -> Result<Self, TlsError> {
+    pub(crate) fn load(config: &TlsConfig) -> Result<Self, TlsError> {
         let provider = Arc::new(default_provider());
         let certificates = Arc::new(Certificates::load(&config.certificates, &provider)?);
         let clients = match &config.clients {

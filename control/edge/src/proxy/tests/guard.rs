@@ -220,9 +220,12 @@ fn call_has_one_record() {
     answer(&mut world, &invite, "200 OK");
     world.pass(Duration::from_secs(20));
     assert!(world.records.is_empty());
-    world
-        .proxy
-        .end_calls(world.now, &CallFilter::default(), 9, (200, "enough"));
+    world.proxy.end_calls(
+        world.now,
+        &CallFilter::default(),
+        (None, 9),
+        (200, "enough"),
+    );
     world.pull();
     world.pass(Duration::from_secs(120));
     assert_eq!(world.records.len(), 1, "{:?}", world.records);

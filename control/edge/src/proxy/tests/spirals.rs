@@ -148,7 +148,10 @@ fn proxy_may_ring_several_phones_through_the_edge() {
     assert_eq!(ok[0].to, addr(ALICE));
     let busy = world.recv(CAROL, &response(&carol, "486 Busy Here", "c", "", ""));
     assert!(busy.iter().any(|s| s.to == addr(BOB)));
-    let live = world.proxy.calls(world.now, &CallFilter::default(), 10);
+    let live = world
+        .proxy
+        .calls(world.now, &CallFilter::default(), None, 10)
+        .found;
     let ended = live.iter().filter(|call| call.state == CallState::Ended);
     assert_eq!((live.len(), ended.count()), (3, 1));
 }

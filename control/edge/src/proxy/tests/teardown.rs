@@ -7,8 +7,8 @@ fn end_all(world: &mut World) -> Vec<Sent> {
     let all = CallFilter::default();
     let ended = world
         .proxy
-        .end_calls(world.now, &all, 10, (503, "Out of credit"));
-    assert_eq!(ended, 1);
+        .end_calls(world.now, &all, (None, 10), (503, "Out of credit"));
+    assert_eq!(ended.found, 1);
     world.pull()
 }
 
@@ -240,7 +240,7 @@ fn calls_are_listed_by_who_is_in_them() {
     let mut world = World::new();
     call(&mut world);
     let now = world.now + Duration::from_secs(5);
-    let of = |filter: CallFilter| world.proxy.calls(now, &filter, 10);
+    let of = |filter: CallFilter| world.proxy.calls(now, &filter, None, 10).found;
     let all = of(CallFilter::default());
     let [seen] = &all[..] else {
         panic!("{all:?}");

@@ -185,7 +185,7 @@ async fn an_address_that_is_not_admitted_gets_nothing() {
         let phone = UdpSocket::bind(host).await.unwrap();
         phone.send_to(REQUEST.as_bytes(), udp).await.unwrap();
     }
-    let list = soon(inboxes[0].recv()).await.unwrap();
+    let (_, list) = soon(inboxes[0].recv()).await.unwrap();
     assert!(
         matches!(list[..], [Arrived::Message { flow, .. }] if flow.peer.ip() == bind().ip()),
         "{list:?}"

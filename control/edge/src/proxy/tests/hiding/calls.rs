@@ -360,8 +360,8 @@ fn both_sides_are_told_when_the_edge_ends_a_call() {
     phone().says(&mut world, &Leg::of_caller(&ok), "ACK", 1, "");
     let ended = world
         .proxy
-        .end_calls(world.now, &CallFilter::default(), 9, (200, "over"));
-    assert_eq!(ended, 1);
+        .end_calls(world.now, &CallFilter::default(), (None, 9), (200, "over"));
+    assert_eq!(ended.found, 1);
     let sent = world.pull();
     let to = |listener| sent.iter().find(|s| s.listener == listener).unwrap();
     let (caller, callee) = (to(UDP), to(CORE_SIDE));
