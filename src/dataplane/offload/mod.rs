@@ -68,7 +68,7 @@ pub(super) trait Below: Send + Sync {
     fn check(&self, wish: &Wish, now: Instant) -> Result<(), WhyUp>;
 
     /// Ends forwarding, and gives the figures so far. What a CPU is busy with at this moment is told
-    /// some milliseconds later, by [`Flows::settle`](super::flows::Flows).
+    /// some milliseconds later ([`Kernel::settle`](kernel::Kernel::settle)).
     fn raise(&self, local: SocketAddr) -> Option<Figures>;
 }
 
