@@ -36,6 +36,9 @@ pub enum Tick<'a> {
     Packet(Header, &'a [u8]),
 }
 
+/// The shortest packet that is believed: 5 ms. A sender must not set the timer's pace to each tick.
+const STEPS_PER_SECOND: u32 = 200;
+
 /// The packets that wait, and the timer.
 #[derive(Debug)]
 pub struct Dtx {
@@ -67,7 +70,9 @@ impl Dtx {
             current: Vec::new(),
             next: None,
             expected: 0,
-            step: ticks(settings.ptime, clock).max(1),
+            step: ticks(settings.ptime, clock)
+                .max(clock / STEPS_PER_SECOND)
+                .max(1),
             last_arrival: None,
             ssrc: None,
         }
@@ -132,7 +137,13 @@ impl Dtx {
             return None;
         }
         let step = self.duration(self.step);
-        self.next = Some(due + self.shifted(step));
+        // Whoever was not asked for a second goes on from now, not through all that was missed.
+        let from = if now.saturating_duration_since(due) > MAX_DTX_DELAY {
+            now
+        } else {
+            due
+        };
+        self.next = Some(from + self.shifted(step));
         self.shed();
         let expected = self.expected;
         self.expected = expected.wrapping_add(self.step);
@@ -159,7 +170,8 @@ impl Dtx {
             let (one, two) = (&one.0, &two.0);
             let between = two.timestamp.wrapping_sub(one.timestamp);
             // A jump of ten packets and more is no length.
-            let is_plausible = between > 0 && between < self.step.saturating_mul(10);
+            let shortest = (self.settings.clock / STEPS_PER_SECOND).max(1);
+            let is_plausible = (shortest..self.step.saturating_mul(10)).contains(&between);
             if two.sequence == one.sequence.wrapping_add(1) && is_plausible {
                 self.step = between;
             }

@@ -102,7 +102,7 @@ fn silence_is_filled_until_its_end() {
     line.push_ts(505, 1, 25 * 160);
     assert_eq!(line.poll(550), "--1");
     // And is silent for good: a second after the last packet it ends.
-    let told = line.poll(10_000);
+    let told: String = (550..3000).map(|ms| line.poll(ms)).collect();
     assert_eq!(told.len(), 50, "{told}");
     assert_eq!(line.dtx.next_at(), None);
     line.push_ts(20_000, 2, 9_000_000);
@@ -155,4 +155,26 @@ fn what_waits_is_bounded() {
         .filter(|number| line.push_ts(0, *number, u32::from(*number)))
         .count();
     assert!(taken <= MAX_DTX_PACKETS);
+}
+
+#[test]
+fn a_sender_does_not_set_the_timer_to_its_ticks() {
+    let mut line = Line::new();
+    for number in 0..20 {
+        line.push_ts(0, number, u32::from(number));
+    }
+    line.poll(50);
+    assert_eq!(line.dtx.next_at(), Some(line.begin + ms(70)));
+}
+
+#[test]
+fn a_timer_that_was_late_does_not_make_up_for_everything() {
+    let settings = DtxSettings {
+        longest: None,
+        ..Line::new().dtx.settings
+    };
+    let mut line = Line::new();
+    line.dtx = Dtx::new(settings);
+    line.push(0, 0);
+    assert_eq!(line.poll(60_000), "0");
 }

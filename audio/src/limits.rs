@@ -39,6 +39,9 @@ pub(crate) const SEQUENCE_RESET: i16 = 128;
 /// Samples of all channels of something that is played: half an hour of stereo at 48 kHz.
 pub(crate) const MAX_MEDIA_SAMPLES: usize = 30 * 60 * MAX_RATE as usize * MAX_CHANNELS as usize;
 
+/// Sources that are mixed: a conference of more has a server of its own. 16 kB each at 8 kHz.
+pub(crate) const MAX_MIXED: usize = 64;
+
 /// Packets in a jitter buffer: two seconds. More delay is no call any more.
 pub(crate) const MAX_JITTER_PACKETS: usize = 100;
 

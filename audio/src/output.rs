@@ -79,19 +79,24 @@ impl Output {
         header
     }
 
-    /// Says that an input time is `ahead` ticks after the next sample that leaves. `clock` is that
-    /// of the input.
-    pub fn anchor(&mut self, input: u32, clock: u32, ahead: u32) {
-        self.from_clock = clock.max(1);
+    /// Says that an input time is `ahead` ticks after the next sample that leaves.
+    pub fn anchor(&mut self, input: u32, ahead: u32) {
         self.anchor = (input, self.timestamp.wrapping_add(ahead));
+    }
+
+    /// Says which clocks the input and the output have from now on, in Hz.
+    pub fn set_clocks(&mut self, from: u32, to: u32) {
+        self.from_clock = from.max(1);
+        self.to_clock = to.max(1);
     }
 
     /// The output's time of an input time: for sender reports (RFC 3550 §6.4.1), and for packets
     /// that pass between converted ones.
     pub fn map(&self, input: u32) -> u32 {
         let (from, to) = self.anchor;
-        let distance = i64::from(input.wrapping_sub(from).cast_signed());
-        let ticks = distance * i64::from(self.to_clock) / i64::from(self.from_clock);
+        // Clocks come from SDP, so the product may have more than 64 bits.
+        let distance = i128::from(input.wrapping_sub(from).cast_signed());
+        let ticks = distance * i128::from(self.to_clock) / i128::from(self.from_clock);
         // Modulo 2^32, as timestamps are.
         let [a, b, c, d, ..] = ticks.to_le_bytes();
         to.wrapping_add(u32::from_le_bytes([a, b, c, d]))
@@ -150,16 +155,23 @@ mod tests {
         assert_eq!(output.map(4_000_000_160), 4_000_000_960);
         assert_eq!(output.map(4_000_000_000 - 80), 4_000_000_000 - 480);
         output.next(96, 960);
-        output.anchor(4_000_010_000, 8000, 480);
+        output.anchor(4_000_010_000, 480);
         let figures = SenderFigures::of(&output, 4_000_010_008, 5, 800);
         assert_eq!(figures.timestamp, 4_000_000_960 + 480 + 48);
         assert_eq!((figures.packets, figures.octets), (5, 800));
     }
 
     #[test]
+    fn no_clock_is_too_high() {
+        let output = Output::begin(&FIRST, 1, u32::MAX);
+        let far = FIRST.timestamp.wrapping_add(1 << 31);
+        assert_ne!(output.map(far), output.map(FIRST.timestamp + 1));
+    }
+
+    #[test]
     fn times_wrap_around() {
         let mut output = Output::begin(&FIRST, 16_000, 8000);
-        output.anchor(u32::MAX - 9, 16_000, 0);
+        output.anchor(u32::MAX - 9, 0);
         assert_eq!(output.map(10), output.timestamp().wrapping_add(10));
     }
 }

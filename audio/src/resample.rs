@@ -217,7 +217,9 @@ fn product(samples: &[f32], filter: &[f32]) -> f32 {
         .zip(filter_left)
         .map(|(a, b)| a * b)
         .sum();
-    sums.iter().sum::<f32>() + rest
+    // Pairs of pairs, so that no addition waits for seven others.
+    let [a, b, c, d, e, f, g, h] = sums;
+    (((a + e) + (c + g)) + ((b + f) + (d + h))) + rest
 }
 
 /// The modified Bessel function of the first kind, order 0, by its series.

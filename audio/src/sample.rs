@@ -12,9 +12,16 @@ pub fn saturate(value: i32) -> i16 {
 
 /// The nearest sample of a real number; halves go to the even one.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to the range of the type"
+)]
 pub fn round(value: f32) -> i16 {
-    value.round_ties_even() as i16
+    // Beyond 2^23 there are no bits for a fraction, and an addition rounds to even. The function of
+    // the standard library is a call, where the processor is not known to be of this century.
+    const SHIFT: f32 = 12_582_912.0;
+    let whole = value.clamp(-32768.0, 32767.0) + SHIFT - SHIFT;
+    whole as i16
 }
 
 /// Adds audio to what is there already, as far as both go.
@@ -57,6 +64,18 @@ mod tests {
         let mut sum = [30_000, -30_000, 5];
         mix_into(&mut sum, &[10_000, -10_000]);
         assert_eq!(sum, [i16::MAX, i16::MIN, 5]);
+    }
+
+    #[test]
+    fn real_numbers_are_rounded_to_even_and_saturate() {
+        for half in i16::MIN..=i16::MAX {
+            let value = f32::from(half) / 2.0;
+            assert_eq!(f32::from(round(value)), value.round_ties_even());
+        }
+        assert_eq!(round(40_000.0), i16::MAX);
+        assert_eq!(round(-1e30), i16::MIN);
+        assert_eq!(round(f32::NAN), 0);
+        assert_eq!((round(32_766.5), round(-32_767.5)), (32_766, -32_768));
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl EncodedMedia {
         let mut filters = HashMap::new();
         need_filters(&mut filters, &source, format, false)?;
         let mut path = Path::new(&source, format, &Shared { setup, filters })?;
-        let ptime_ms = path.ptime_ms();
+        let ptime_ms = path.ptime_ms;
         let mut media = Self {
             format: format.clone(),
             ptime_ms,

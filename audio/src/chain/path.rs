@@ -92,6 +92,8 @@ pub(super) struct Path {
     pub(super) to: Format,
     /// RTP clock of the input in Hz.
     pub(super) from_clock: u32,
+    /// Length of a packet.
+    pub(super) ptime_ms: u32,
 }
 
 /// The search for digits.
@@ -109,6 +111,14 @@ impl Path {
         let (from_rate, rate) = (source.rate, target.rate);
         let setup = &shared.setup;
         let def = to.def().ok_or(CodecError::Unsupported)?;
+        for format in [from, to] {
+            let exists = format.def().is_some_and(|def| {
+                def.has_clock(format.clock) && def.has_channels(format.channels)
+            });
+            if !exists {
+                return Err(CodecError::Unsupported);
+            }
+        }
         let ptime_ms = def.fit_ptime(setup.ptime_ms.clamp(1, MAX_FRAME_MS));
         let resampler = |to: u32, channels: u8| {
             let filters = shared.filters.get(&(from_rate, to));
@@ -137,6 +147,7 @@ impl Path {
             channels,
             to: to.clone(),
             from_clock: from.clock,
+            ptime_ms,
         })
     }
 
@@ -145,11 +156,6 @@ impl Path {
         let per_channel = samples as u64 / u64::from(self.channels);
         let ticks = per_channel * u64::from(self.to.clock) / u64::from(self.rate);
         u32::try_from(ticks).unwrap_or(u32::MAX)
-    }
-
-    /// Length of a packet in ms.
-    pub(super) fn ptime_ms(&self) -> u32 {
-        self.ticks(self.frame) * 1000 / self.to.clock.max(1)
     }
 
     /// Samples of one channel of the output for so many ticks of the input's RTP clock: a packet at

@@ -221,7 +221,7 @@ impl Body {
             }
         }
         let Some(route) = route else {
-            self.pass(header, header.payload_type, clock, payload, out);
+            self.pass(header, header.payload_type, payload, out);
             return;
         };
         let from = &route.from;
@@ -233,8 +233,8 @@ impl Body {
             Treatment::Rescale(to) if from.is_event() => {
                 self.event(header, payload, to.payload_type, from.clock, to.clock, out);
             }
-            Treatment::Pass(number) => self.pass(header, *number, clock, payload, out),
-            Treatment::Rescale(to) => self.pass(header, to.payload_type, clock, payload, out),
+            Treatment::Pass(number) => self.pass(header, *number, payload, out),
+            Treatment::Rescale(to) => self.pass(header, to.payload_type, payload, out),
             Treatment::Sound(to) if from.is_event() => {
                 self.sound(header, payload, route, to, shared, waiting, out, verdict);
             }
@@ -254,13 +254,13 @@ impl Body {
     }
 
     /// A packet that nothing converts goes between those that are made here.
-    fn pass(&mut self, header: &Header, number: u8, clock: u32, payload: &[u8], out: &mut Out) {
+    fn pass(&mut self, header: &Header, number: u8, payload: &[u8], out: &mut Out) {
         let Some(output) = &mut self.output else {
             return;
         };
         let timestamp = output.map(header.timestamp);
         output.move_to(timestamp);
-        output.anchor(header.timestamp, clock, 0);
+        output.anchor(header.timestamp, 0);
         let sent = Header {
             marker: header.marker,
             ..output.next_at(number, timestamp)
@@ -368,7 +368,7 @@ impl Body {
             .timestamp
             .wrapping_sub(incoming.timestamp)
             .cast_signed();
-        let limit = u32::from(incoming.duration) + incoming.clock * LOST_END_MS / 1000;
+        let limit = u32::from(incoming.duration) + incoming.clock / 1000 * LOST_END_MS;
         if after > 0 && after.cast_unsigned() > limit {
             incoming.is_over = true;
         }
@@ -445,7 +445,8 @@ impl Body {
             return;
         };
         let ahead = path.ticks(path.pending.len());
-        output.anchor(header.timestamp, path.from_clock, ahead);
+        output.set_clocks(path.from_clock, path.to.clock);
+        output.anchor(header.timestamp, ahead);
         let digit = &mut verdict.digit;
         match path.decode(payload, |change| *digit = Some(change)) {
             Ok(()) => {
