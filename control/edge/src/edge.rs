@@ -20,7 +20,7 @@ use crate::guard::{Logs, Store, settings};
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing};
 use crate::record::clock::Wall;
-use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
+use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay, Nodes, tries};
 use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
 use crate::screen::standing::Level;
@@ -51,9 +51,18 @@ impl Edge {
     /// When an address cannot be bound, a certificate cannot be read or the configuration names no
     /// listener.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let relay = NgRelay::connect(config.ng).await?;
+        let tries = tries(1 + config.more_ng.len());
+        let relay = NgRelay::connect(config.ng, tries).await?;
         let asks_from = relay.local_addr()?;
-        let mut edge = Self::start_with_relay(config, Arc::new(relay)).await?;
+        let mut relays: Vec<Arc<dyn MediaRelay>> = vec![Arc::new(relay)];
+        for daemon in &config.more_ng {
+            relays.push(Arc::new(NgRelay::connect(*daemon, tries).await?));
+        }
+        let relay: Arc<dyn MediaRelay> = match relays.len() {
+            1 => relays.remove(0),
+            _ => Arc::new(Nodes::new(relays)),
+        };
+        let mut edge = Self::start_with_relay(config, relay).await?;
         edge.asks_from = Some(asks_from);
         Ok(edge)
     }

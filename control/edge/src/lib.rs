@@ -30,10 +30,7 @@ mod register;
 mod relay;
 mod resolve;
 mod route;
-#[expect(
-    dead_code,
-    reason = "explain, saved state and edits wait for the admin interface"
-)]
+#[expect(dead_code, reason = "explain and edits wait for the admin interface")]
 mod screen;
 mod side;
 mod stats;

@@ -166,3 +166,9 @@ pub(crate) const LEARN_NAMES: Duration = Duration::from_secs(300);
 /// Calls of one Call-ID and From tag: a proxy sends a call through here again for each phone that it
 /// rings.
 pub(crate) const CALL_PASSES: usize = 32;
+
+/// How long other relays are asked first after one was silent: it may be starting again.
+pub(crate) const RELAY_DOWN: Duration = Duration::from_secs(30);
+
+/// Relays that calls are spread over.
+pub(crate) const RELAYS: usize = 64;

@@ -292,7 +292,7 @@ impl Proxy {
             job,
             query: None,
         });
-        let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
+        let request = MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, from_tag);
         self.media_tokens.insert(token, id);
         self.actions.push_back(Action::Media {
             token,
