@@ -48,6 +48,8 @@ pub struct Config {
     pub dns: DnsConfig,
     /// The ng control address of the media relay.
     pub ng: SocketAddr,
+    /// Those of further relays. Calls are spread over all; one that is silent is passed by.
+    pub more_ng: Vec<SocketAddr>,
     /// Items of the `flags` list of every offer and answer.
     pub media_flags: Vec<String>,
     /// Limits and times of connections.
@@ -364,6 +366,7 @@ impl Config {
             routes: Vec::new(),
             dns: DnsConfig::default(),
             ng,
+            more_ng: Vec::new(),
             media_flags: Vec::new(),
             streams: StreamLimits::default(),
             timers: Timers::default(),

@@ -25,7 +25,7 @@ use crate::meter::{Direction, Messages};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing, Snapshot};
 use crate::record::clock::Wall;
 use crate::record::event::{Event, Events};
-use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay};
+use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay, Nodes, tries};
 use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
 use crate::screen::standing::Level;
@@ -69,9 +69,18 @@ impl Edge {
         config: Config,
         source: Option<Arc<dyn ConfigSource>>,
     ) -> io::Result<Self> {
-        let relay = NgRelay::connect(config.ng).await?;
+        let tries = tries(1 + config.more_ng.len());
+        let relay = NgRelay::connect(config.ng, tries).await?;
         let asks_from = relay.local_addr()?;
-        let mut edge = Self::start_whole(config, Arc::new(relay), source).await?;
+        let mut relays: Vec<Arc<dyn MediaRelay>> = vec![Arc::new(relay)];
+        for daemon in &config.more_ng {
+            relays.push(Arc::new(NgRelay::connect(*daemon, tries).await?));
+        }
+        let relay: Arc<dyn MediaRelay> = match relays.len() {
+            1 => relays.remove(0),
+            _ => Arc::new(Nodes::new(relays)),
+        };
+        let mut edge = Self::start_whole(config, relay, source).await?;
         edge.asks_from = Some(asks_from);
         Ok(edge)
     }

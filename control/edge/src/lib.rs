@@ -27,10 +27,6 @@ mod register;
 mod relay;
 mod resolve;
 mod route;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "saved state waits for a restart that reads it")
-)]
 mod screen;
 mod side;
 mod stats;

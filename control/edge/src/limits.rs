@@ -228,3 +228,9 @@ pub(crate) const SENT_EVENTS: usize = 16;
 /// The pause in which a reader of events hears nothing at all; so both sides know that the other
 /// is there.
 pub(crate) const EVENT_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long other relays are asked first after one was silent: it may be starting again.
+pub(crate) const RELAY_DOWN: Duration = Duration::from_secs(30);
+
+/// Relays that calls are spread over.
+pub(crate) const RELAYS: usize = 64;

@@ -225,7 +225,7 @@ impl MediaState {
                 self.answered = None;
             }
             MediaCommand::Answer => self.answered = Some(request.clone()),
-            MediaCommand::Delete | MediaCommand::Query => {}
+            MediaCommand::Delete | MediaCommand::DeleteBranch | MediaCommand::Query => {}
         }
     }
 

@@ -7,15 +7,17 @@ use toml::de::DeTable;
 use windlass_toml::{Placed, Reader};
 
 use super::{DAY, MEDIA_KEYS, set};
-use crate::config::{MediaPolicy, OnMediaError, SilentSides};
+use crate::config::{Config, OnMediaError, SilentSides};
+use crate::limits;
 
-/// Reads the keys; the ng daemon that they name, if they do. Who reads the whole file knows all
+/// Reads the keys; the first ng daemon that they name, if they do. Who reads the whole file knows all
 /// keys of the table.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     root: &DeTable<'_>,
-    policy: &mut MediaPolicy,
+    config: &mut Config,
 ) -> Option<Placed<SocketAddr>> {
+    let policy = &mut config.media;
     let table = root.get("media")?.get_ref().as_table()?;
     let [backend, on_error, silence, silent_sides] = MEDIA_KEYS;
     set(
@@ -38,26 +40,36 @@ pub(super) fn read(
         return None;
     }
     let nodes = reader.list::<String>(table, backend, BACKEND)?;
-    let [node] = &*nodes else {
-        let count = nodes.len();
-        let message = format!("`{backend}` names {count} relays; the edge asks one");
+    if nodes.is_empty() || nodes.len() > limits::RELAYS {
+        let (count, most) = (nodes.len(), limits::RELAYS);
+        let message = format!("`{backend}` names {count} relays, expected 1 to {most}");
         reader.problem(value, &message);
         return None;
-    };
-    let address = node.value.strip_prefix("udp:").map(str::parse);
-    let Some(Ok(address)) = address else {
+    }
+    let mut addresses: Vec<Placed<SocketAddr>> = Vec::new();
+    for node in nodes {
         let text = &node.value;
-        let message = format!("`{backend}` is \"{text}\", expected {BACKEND}");
-        reader.problem_at(node.at, message);
-        return None;
-    };
-    Some(Placed {
-        value: address,
-        at: node.at,
-    })
+        let Some(Ok(address)) = text.strip_prefix("udp:").map(str::parse) else {
+            let message = format!("`{backend}` has \"{text}\", expected {BACKEND}");
+            reader.problem_at(node.at, message);
+            continue;
+        };
+        if addresses.iter().any(|other| other.value == address) {
+            let message = format!("`{backend}` names \"{text}\" twice");
+            reader.problem_at(node.at, message);
+            continue;
+        }
+        addresses.push(Placed {
+            value: address,
+            at: node.at,
+        });
+    }
+    let (first, more) = addresses.split_first()?;
+    config.more_ng = more.iter().map(|node| node.value).collect();
+    Some(*first)
 }
 
-const BACKEND: &str = "\"local\" or one ng daemon such as [\"udp:127.0.0.1:2223\"]";
+const BACKEND: &str = "\"local\" or ng daemons such as [\"udp:127.0.0.1:2223\"]";
 
 const ON_ERROR: [(&str, OnMediaError); 2] = [
     ("bypass", OnMediaError::Bypass),

@@ -151,7 +151,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             reader.number(edge, "max_forwards", 1..=255),
         );
     }
-    let backend = media::read(reader, root, &mut config.media);
+    let backend = media::read(reader, root, &mut config);
     if let Some(backend) = backend {
         if ng.is_some() {
             let message = "`ng` of [edge] names a relay as well".to_owned();

@@ -274,13 +274,18 @@ fn each_mistake_is_named_with_its_place() {
         ),
         (
             "backend = \"local\"",
-            "backend = [\"udp:127.0.0.1:2223\", \"udp:127.0.0.1:2224\"]",
-            "`backend` names 2 relays; the edge asks one",
+            "backend = [\"udp:127.0.0.1:2223\", \"udp:127.0.0.1:2223\"]",
+            "`backend` names \"udp:127.0.0.1:2223\" twice",
+        ),
+        (
+            "backend = \"local\"",
+            "backend = []",
+            "`backend` names 0 relays, expected 1 to 64",
         ),
         (
             "backend = \"local\"",
             "backend = [\"127.0.0.1:2223\"]",
-            "`backend` is \"127.0.0.1:2223\", expected \"local\" or one ng daemon such as \
+            "`backend` has \"127.0.0.1:2223\", expected \"local\" or ng daemons such as \
              [\"udp:127.0.0.1:2223\"]",
         ),
         (
@@ -311,7 +316,7 @@ fn streams_and_datagrams_share_an_address() {
 
 #[test]
 fn another_daemon_may_be_the_backend() {
-    let daemon = "backend = [\"udp:127.0.0.1:2223\"]\nsilence = \"0s\"";
+    let daemon = "backend = [\"udp:127.0.0.1:2223\", \"udp:[::1]:2223\"]\nsilence = \"0s\"";
     let text = WHOLE.replace("backend = \"local\"", daemon);
     let text = text.replace("silence = \"90s\"\n", "");
     let (found, problems) = reading(&text);
@@ -322,6 +327,7 @@ fn another_daemon_may_be_the_backend() {
         (found.config.ng, found.ng.map(|ng| ng.value)),
         (ng, Some(ng))
     );
+    assert_eq!(found.config.more_ng, ["[::1]:2223".parse().unwrap()]);
     assert_eq!(found.config.media.silence, None);
 }
 

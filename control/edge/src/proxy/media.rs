@@ -285,7 +285,10 @@ impl Proxy {
         };
         let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
         let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
-        let request = deletion(dialog, extra);
+        let request = MediaRequest {
+            command: MediaCommand::DeleteBranch,
+            ..deletion(dialog, extra)
+        };
         self.tell_relay(id, token, Job::DeleteBranch(number), request);
     }
 
@@ -295,7 +298,7 @@ impl Proxy {
         let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
             return;
         };
-        let request = MediaRequest::bare(MediaCommand::Delete, &dialog.media_id, from_tag);
+        let request = MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, from_tag);
         self.tell_relay(id, token, job, request);
     }
 

@@ -84,6 +84,10 @@ impl Proxy {
         };
         let is_over = match result {
             Ok(reply) => {
+                if reply.last_packets.is_empty() {
+                    // Nothing is known; that is no silence.
+                    silence.excuse(now);
+                }
                 for (tag, last) in &reply.last_packets {
                     let side = match tag.as_bytes() == dialog.caller_tag {
                         true => Side::Caller,

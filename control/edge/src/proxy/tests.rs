@@ -210,7 +210,7 @@ impl World {
                     let name = match request.command {
                         MediaCommand::Offer => "offer",
                         MediaCommand::Answer => "answer",
-                        MediaCommand::Delete => "delete",
+                        MediaCommand::Delete | MediaCommand::DeleteBranch => "delete",
                         MediaCommand::Query => "query",
                     };
                     let to = request.to_tag.clone().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The media relay as the edge sees it: every SDP is offered or answered, every call deleted.
 
 mod ng;
+mod nodes;
 
 use std::fmt;
 use std::future::Future;
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 pub(crate) use ng::NgRelay;
+pub(crate) use nodes::{Nodes, tries};
 
 use windlass_ng::Family;
 
@@ -18,8 +20,10 @@ pub enum MediaCommand {
     Offer,
     /// The SDP answers the last offer.
     Answer,
-    /// The call is over; of a callee, its branch of the call.
+    /// The call is over.
     Delete,
+    /// One callee of several has left.
+    DeleteBranch,
     /// When media last came. It may overtake other requests of its call.
     Query,
 }
@@ -32,7 +36,8 @@ pub struct MediaRequest {
     pub command: MediaCommand,
     /// Call-ID.
     pub call_id: String,
-    /// Tag of the offerer; of the caller in a delete, or of one callee of several. Empty in a query.
+    /// Tag of the offerer; of the caller in a delete, of a callee in that of a branch. Empty in a
+    /// query.
     pub from_tag: String,
     /// Tag of the answerer, once known.
     pub to_tag: Option<String>,

@@ -19,9 +19,10 @@ impl NgRelay {
         self.0.local_addr()
     }
 
-    /// Opens a socket toward the daemon; it need not run yet.
-    pub(crate) async fn connect(daemon: SocketAddr) -> io::Result<Self> {
-        AsyncClient::connect(daemon, REPEATS).await.map(Self)
+    /// Opens a socket toward the daemon; it need not run yet. A request is sent `tries` times.
+    pub(crate) async fn connect(daemon: SocketAddr, tries: u32) -> io::Result<Self> {
+        let options = ClientOptions { tries, ..REPEATS };
+        AsyncClient::connect(daemon, options).await.map(Self)
     }
 }
 
@@ -85,7 +86,7 @@ fn dict(request: MediaRequest) -> Dict {
     let command = match request.command {
         MediaCommand::Offer => "offer",
         MediaCommand::Answer => "answer",
-        MediaCommand::Delete => "delete",
+        MediaCommand::Delete | MediaCommand::DeleteBranch => "delete",
         MediaCommand::Query => "query",
     };
     let mut dict = Dict::new()
@@ -96,7 +97,7 @@ fn dict(request: MediaRequest) -> Dict {
         return dict;
     }
     dict.push("from-tag", request.from_tag);
-    if request.command != MediaCommand::Delete {
+    if matches!(request.command, MediaCommand::Offer | MediaCommand::Answer) {
         dict = dict
             .with_some("to-tag", request.to_tag)
             .with("replace", list(["origin"]));
@@ -184,7 +185,7 @@ mod tests {
 
     async fn replied(reply: &'static [u8]) -> Result<MediaReply, MediaError> {
         let daemon = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let relay = NgRelay::connect(daemon.local_addr().unwrap())
+        let relay = NgRelay::connect(daemon.local_addr().unwrap(), REPEATS.tries)
             .await
             .unwrap();
         let asked = tokio::spawn(relay.request(offer()));

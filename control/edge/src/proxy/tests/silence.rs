@@ -97,6 +97,14 @@ fn call_that_the_relay_forgot_is_ended_and_one_that_is_away_says_nothing() {
 }
 
 #[test]
+fn relay_that_does_not_tell_ends_no_call() {
+    let mut world = world(SilentSides::One);
+    call(&mut world);
+    assert!(world.pass(Duration::from_secs(600)).is_empty());
+    assert!(world.relay.iter().any(|asked| asked.starts_with("query")));
+}
+
+#[test]
 fn nobody_is_asked_without_the_setting() {
     let mut world = World::new();
     call(&mut world);
