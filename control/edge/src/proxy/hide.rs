@@ -226,12 +226,14 @@ impl Proxy {
         let raw = message.call_id();
         let sealed = || Cow::Owned(self.seal_call_id(raw));
         let opened = || self.open_call_id(raw).map(Cow::Owned);
-        let call_id = match way.map(|way| way.role) {
+        let known = way
+            .map(|way| &*way.call_id)
+            .filter(|known| !known.is_empty());
+        let call_id = match known {
             _ if !settings.call_id => Cow::Borrowed(raw),
-            Some(Role::Callee) => sealed(),
-            Some(Role::Caller) => opened().unwrap_or(Cow::Borrowed(raw)),
-            Some(Role::Binding) | None if !in_dialog => sealed(),
-            _ => opened().unwrap_or_else(sealed),
+            Some(known) => Cow::Borrowed(known),
+            None if !in_dialog => sealed(),
+            None => opened().unwrap_or_else(sealed),
         };
         let contact = match message.method() {
             Method::Register if out.registering.is_none() => Place::Way(Role::Binding, out.source),
@@ -539,6 +541,12 @@ impl Proxy {
                     nat: !trusted && is_behind_nat(message, flow.peer),
                     zone: u16::try_from(veil.zone).unwrap_or(u16::MAX),
                     flow,
+                    call_id: match role {
+                        Role::Caller | Role::Callee if veil.settings.call_id => {
+                            message.call_id().into()
+                        }
+                        _ => Box::default(),
+                    },
                     target: addr.uri.of(bytes).into(),
                     routes: match role {
                         Role::Binding => Vec::new(),
