@@ -173,8 +173,9 @@ impl Shards {
 
 /// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
 /// strangers from aiming their Call-IDs at one shard.
-/// One that the edge wrote in the place of another names the shard that did, by its prefix and the key
-/// in `hidden`.
+///
+/// One that the edge wrote in the place of another, with `prefix`, names the shard that did, under
+/// `mask`.
 pub(crate) fn shard_of(
     message: &[u8],
     key: Key,
