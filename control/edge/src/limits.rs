@@ -162,9 +162,9 @@ pub(crate) const WAITING_STRANGERS: usize = 4096;
 /// Secrets of tokens: the one in use, and the one before it (spec §6).
 pub(crate) const TOKEN_KEYS: usize = 2;
 
-/// Bytes of the way to a party in a Contact of ours: its URI and a few Route values. Encoded, it still
-/// fits a header, and a request with it a datagram.
-pub(crate) const WAY_BYTES: usize = 600;
+/// Bytes of the way to a party in a Contact of ours: its URI, a few Route values and a Call-ID. Encoded,
+/// it still fits a header, and a request with it a datagram.
+pub(crate) const WAY_BYTES: usize = 1024;
 
 /// Bytes of a Call-ID that another one stands for. Each box that hides makes it a third longer.
 pub(crate) const HIDDEN_CALL_ID_BYTES: usize = 512;

@@ -38,6 +38,9 @@ pub(crate) struct Way {
     /// Index of the zone that it was told to.
     pub(crate) zone: u16,
     pub(crate) flow: Flow,
+    /// The Call-ID as it knows it: a text that is sealed again is another one once the key has changed.
+    /// Empty: as those do who have the way.
+    pub(crate) call_id: Box<[u8]>,
     /// The URI of its Contact.
     pub(crate) target: Box<[u8]>,
     /// Route values toward it beyond us.
@@ -57,7 +60,10 @@ impl Way {
             IpAddr::V4(ip) => bytes.extend_from_slice(&[&[4][..], &ip.octets()].concat()),
             IpAddr::V6(ip) => bytes.extend_from_slice(&[&[16][..], &ip.octets()].concat()),
         }
-        for text in std::iter::once(&self.target).chain(&self.routes) {
+        for text in [&self.call_id, &self.target]
+            .into_iter()
+            .chain(&self.routes)
+        {
             let Ok(length) = u16::try_from(text.len()) else {
                 return false;
             };
@@ -120,6 +126,7 @@ impl Way {
                 peer: SocketAddr::new(ip, u16::from_be_bytes(*port)),
                 connection: u64::from_be_bytes(*connection),
             },
+            call_id: texts.next()?,
             target: texts.next()?,
             routes: texts.collect(),
         })
@@ -151,6 +158,7 @@ mod tests {
                 peer: peer.parse().unwrap(),
                 connection: 9,
             },
+            call_id: Box::from(&b"wl-1"[..]),
             target: Box::from(&b"sip:bob@192.0.2.7;x=y"[..]),
             routes: vec![Box::from(&b"<sip:192.0.2.8;lr>"[..]), Box::default()],
         }

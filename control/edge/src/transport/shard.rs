@@ -195,8 +195,9 @@ impl Choice {
 
 /// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
 /// strangers from aiming their Call-IDs at one shard.
-/// One that the edge wrote in the place of another names the shard that did, by its prefix and the key
-/// in `hidden`.
+///
+/// One that the edge wrote in the place of another, with `prefix`, names the shard that did, under
+/// `mask`.
 fn shard_of(message: &[u8], key: Key, (prefix, mask): (&str, Key), shards: usize) -> usize {
     let call_id = call_id(message).unwrap_or_default();
     let number = match hide::call_id::shard(call_id, prefix, mask) {

@@ -1,7 +1,7 @@
 //! What is no call: subscriptions, single requests, registrations.
 
 use super::*;
-use crate::config::{RegisterMode, Trust};
+use crate::config::{RegisterMode, TokenSecret, Trust};
 
 fn outside(method: &str, extra: &str) -> String {
     let text = request(
@@ -23,7 +23,11 @@ fn of_method<'a>(sent: &'a [Sent], method: &str) -> &'a Sent {
 #[test]
 fn subscription_works_without_state_and_tells_nothing() {
     for hides_call_id in [true, false] {
-        let mut world = hidden(|hide| hide.call_id = hides_call_id);
+        let secret = |byte| TokenSecret::new([byte; TokenSecret::BYTES]);
+        let mut world = hidden_of(
+            |hide| hide.call_id = hides_call_id,
+            |config| config.token_secrets = vec![secret(1)],
+        );
         let sent = world.recv(ALICE, &outside("SUBSCRIBE", "Event: dialog\r\n"));
         let subscribe = of_method(&sent, "SUBSCRIBE").clone();
         assert!(subscribe.all(HeaderId::RecordRoute).is_empty());
@@ -32,7 +36,11 @@ fn subscription_works_without_state_and_tells_nothing() {
         let (caller, callee) = (Leg::of_caller(&ok), Leg::of_callee(&subscribe, "b"));
         // Nothing of it is kept: not after a minute, and not after a restart with the same keys.
         world.assert_forgotten();
-        for cseq in 1..3 {
+        for cseq in 1..4 {
+            if cseq == 3 {
+                // Both sides know the call by what they were told under the key before.
+                world.proxy.change_secrets(&[secret(2), secret(1)]);
+            }
             let notify = first(&pbx().says(&mut world, &callee, "NOTIFY", cseq, ""));
             assert_eq!(notify.line(), "NOTIFY sip:alice@198.51.100.7:5060 SIP/2.0");
             assert_eq!((notify.to, notify.listener), (addr(ALICE), UDP));
