@@ -79,6 +79,9 @@ impl Agent {
                 return Err(refusal);
             }
         };
+        if self.is_other_peer(age, peer) {
+            return Err(Refusal::OtherPeer);
+        }
         if self.requests.is_replayed(message.transaction(), path.from) {
             return Err(Refusal::Replayed);
         }
@@ -123,6 +126,19 @@ impl Agent {
             return Err(Refusal::Unauthentic);
         }
         Ok((age, peer.get(1..).unwrap_or_default()))
+    }
+
+    /// Whether media goes to a peer, or went to it before the restart, that is not this one.
+    fn is_other_peer(&self, age: Age, ufrag: &[u8]) -> bool {
+        let (remote, is_settled) = match (age, self.previous.as_deref()) {
+            (Age::Previous, Some(previous)) => (previous.remote.as_ref(), true),
+            _ => {
+                let is_used = self.current.used.iter().any(Option::is_some);
+                (self.current.remote.as_ref(), is_used)
+            }
+        };
+        is_settled
+            && remote.is_some_and(|remote| remote.side.credentials.ufrag().as_bytes() != ufrag)
     }
 
     /// Settles a role conflict (RFC 8445 §7.3.1.1). `true` if the peer is the one to change.
