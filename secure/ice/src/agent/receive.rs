@@ -143,13 +143,20 @@ impl Agent {
 
     /// Settles a role conflict (RFC 8445 §7.3.1.1). `true` if the peer is the one to change.
     fn has_conflict(&mut self, message: &Message<'_>) -> bool {
+        // Whoever sends checks is full, and to a full one a lite one is controlled, also before the
+        // answer says that the peer is full (RFC 8445 §6.1.1).
+        if self.config.mode == Mode::Lite {
+            if self.role == Role::Controlling {
+                self.switch_role(Role::Controlled);
+            }
+            return matches!(message.tie(), Some(Tie::Controlled(_)));
+        }
         let wins = match (self.role, message.tie()) {
             (Role::Controlling, Some(Tie::Controlling(theirs))) => self.tie_breaker >= theirs,
             (Role::Controlled, Some(Tie::Controlled(theirs))) => self.tie_breaker < theirs,
             _ => return false,
         };
-        // Whoever sends checks is full, and to a full one a lite one is controlled.
-        if wins || self.config.mode == Mode::Lite {
+        if wins {
             return true;
         }
         self.switch_role(self.role.other());
