@@ -646,6 +646,10 @@ impl MediaAgent {
                     failed(reason.to_string(), false)
                 }
                 DtlsEvent::Refused(reason) => failed(reason.to_string(), true),
+                DtlsEvent::Setback(reason) => AgentEvent::DtlsSetback {
+                    component,
+                    reason: reason.to_string(),
+                },
             };
             context.outputs.push_back(Output::Tell { call, event });
         }

@@ -56,6 +56,9 @@ impl Outside for Surroundings {
             } => tracing::warn!(
                 %call_id, ?component, reason, "new DTLS association refused: the present one goes on"
             ),
+            AgentEvent::DtlsSetback { component, reason } => tracing::warn!(
+                %call_id, ?component, reason, "a DTLS handshake came to nothing, another may follow"
+            ),
             AgentEvent::IceFailed => tracing::warn!(%call_id, "ICE failed: no pair works"),
             AgentEvent::PairSelected { local, remote } => {
                 tracing::info!(%call_id, %local, %remote, "ICE pair selected");

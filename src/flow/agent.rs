@@ -213,6 +213,13 @@ pub enum AgentEvent {
         /// An earlier association goes on.
         goes_on: bool,
     },
+    /// A handshake came to nothing; another one may still do.
+    DtlsSetback {
+        /// What is carried.
+        component: Component,
+        /// The reason.
+        reason: String,
+    },
     /// No pair works.
     IceFailed,
     /// A pair was nominated.

@@ -180,34 +180,33 @@ struct Baresip<'a> {
     name: &'a str,
     port: u16,
     hertz: usize,
-    /// What protects its media; it refuses calls without.
-    suite: Option<Suite>,
+    /// The module that protects its media, if any; it refuses calls without.
+    encryption: Option<&'a str>,
 }
 
 impl Baresip<'_> {
     /// `calls` is whom it calls, for two seconds.
     fn start(&self, directory: &TempDir, calls: Option<&str>) -> Process {
-        let home = directory.path().join(self.name);
+        let (home, host) = (directory.path().join(self.name), "127.0.0.1");
         std::fs::create_dir(&home).unwrap();
         let tone = home.join("tone.wav");
         tone::write(&tone, self.hertz, 10);
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{}\nnet_interface 127.0.0.1\nrtcp_mux no\n\
+            "poll_method epoll\nsip_listen {host}:{}\nnet_interface {host}\nrtcp_mux no\n\
              audio_source aufile,{}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n\
              snd_path {}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n\
-             module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nmodule_app account.so\n\
-             module_app menu.so\n",
+             module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nmodule dtls_srtp.so\n\
+             module_app account.so\nmodule_app menu.so\n",
             self.port,
             tone.display(),
             home.display()
         );
-        let protection = if self.suite.is_some() {
-            ";mediaenc=srtp-mand"
-        } else {
-            ""
-        };
+        let mut more = String::new();
+        if let Some(module) = self.encryption {
+            more += &format!(";mediaenc={module}");
+        }
         let account = format!(
-            "<sip:{}@127.0.0.1:{}>;regint=0;answermode=auto{protection}\n",
+            "<sip:{}@{host}:{}>;regint=0;answermode=auto{more}\n",
             self.name, self.port
         );
         for (file, text) in [
@@ -226,6 +225,20 @@ impl Baresip<'_> {
             command,
             &directory.path().join(format!("{}.log", self.name)),
         )
+    }
+
+    /// What it prints stays in its buffer until it ends.
+    fn is_ready(&self) {
+        wait_for("baresip", Duration::from_secs(10), || {
+            UdpSocket::bind(("127.0.0.1", self.port))
+                .is_err()
+                .then_some(())
+        });
+    }
+
+    fn log(&self, directory: &TempDir) -> String {
+        let log = directory.path().join(format!("{}.log", self.name));
+        std::fs::read_to_string(log).unwrap()
     }
 
     fn heard(&self, directory: &Path, hertz: usize, log: &str) {
@@ -270,6 +283,50 @@ onreply_route[MEDIA] {{
     )
 }
 
+/// Two calls at once, each of two seconds: who calls hangs up. All hear each other's tones, and the
+/// relay is left without a port in use.
+fn two_calls(
+    relay: &Relay,
+    directory: &TempDir,
+    proxy: SocketAddr,
+    [callers, callees]: [&[Baresip<'_>; 2]; 2],
+) {
+    let mut answering = callees.each_ref().map(|phone| phone.start(directory, None));
+    callees.iter().for_each(Baresip::is_ready);
+    let mut calling = Vec::new();
+    for (caller, callee) in callers.iter().zip(callees) {
+        let target = format!("sip:{}@{proxy}", callee.name);
+        calling.push(caller.start(directory, Some(&target)));
+    }
+    wait_for("two calls with media", Duration::from_secs(10), || {
+        let reply = relay.ask(Dict::new().with("command", "list")).unwrap();
+        let calls = reply.get("calls").unwrap().as_list().unwrap();
+        (calls.len() == 2).then_some(())
+    });
+    // Each hangs up after its time.
+    for process in &mut calling {
+        process.wait(Duration::from_secs(10));
+    }
+    for process in &mut answering {
+        process.terminate();
+        process.wait(Duration::from_secs(10));
+    }
+    for (caller, callee) in callers.iter().zip(callees) {
+        let logs = [caller, callee].map(|phone| phone.log(directory));
+        caller.heard(directory.path(), callee.hertz, &logs[0]);
+        callee.heard(directory.path(), caller.hertz, &logs[1]);
+    }
+    wait_for("the end of the calls", Duration::from_secs(5), || {
+        (relay.leased_ports() == 0).then_some(())
+    });
+}
+
+/// What protected the media of a phone, by its log.
+fn suite(log: &str) -> Option<&str> {
+    let enabled = log.split_once("SRTP is Enabled (cryptosuite=");
+    enabled.and_then(|(_, rest)| Some(rest.split_once(')')?.0))
+}
+
 #[test]
 fn baresip_with_mandatory_srtp_talks_to_one_without() {
     if !has_program(BARESIP) || !has_program(KAMAILIO) {
@@ -282,71 +339,77 @@ fn baresip_with_mandatory_srtp_talks_to_one_without() {
     let (proxy, plain, secure) = (port(), port(), port());
     let ng = relay.ng.to_string();
     let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes(plain, secure));
-    let phone = |name, port, hertz, suite| Baresip {
+    let phone = |name, port, hertz, encryption| Baresip {
         name,
         port,
         hertz,
-        suite,
+        encryption,
     };
-    // A caller offers this one first, a callee takes what is offered first.
-    let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
     let callees = [
         phone("plain", plain, 400, None),
-        phone("secure", secure, 600, Some(taken)),
+        phone("secure", secure, 600, Some("srtp-mand")),
     ];
     let callers = [
-        phone("alice", port(), 1000, Some(offered)),
+        phone("alice", port(), 1000, Some("srtp-mand")),
         phone("bob", port(), 1400, None),
     ];
-    // What it prints stays in its buffer until it ends.
-    let is_ready = |phone: &Baresip<'_>| {
-        wait_for("baresip", Duration::from_secs(10), || {
-            UdpSocket::bind(("127.0.0.1", phone.port))
-                .is_err()
-                .then_some(())
-        });
+    let proxy = SocketAddr::from(([127, 0, 0, 1], proxy));
+    two_calls(&relay, &directory, proxy, [&callers, &callees]);
+    // A caller offers this one first, a callee takes what is offered first.
+    let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
+    for (phone, expected) in [
+        (&callers[0], Some(offered)),
+        (&callees[0], None),
+        (&callers[1], None),
+        (&callees[1], Some(taken)),
+    ] {
+        let log = phone.log(&directory);
+        assert_eq!(suite(&log), expected.map(Suite::name), "{log}");
+    }
+}
+
+/// Each to one like it: mandatory SRTP with keys in SDP, and DTLS-SRTP. The relay ends both on both
+/// sides.
+#[test]
+fn baresip_talks_to_baresip_with_mandatory_srtp_and_with_dtls() {
+    if !has_program(BARESIP) || !has_program(KAMAILIO) {
+        return;
+    }
+    let _lock = lock_machine();
+    let relay = Relay::start("");
+    let directory = TempDir::new("baresips");
+    let [proxy, first, second, alice, bob] = [(); 5].map(|()| free_udp("127.0.0.1").port());
+    let routes = routes(0, first).replace(
+        "if ($rU == \"plain\") {",
+        &format!(
+            "if ($rU == \"dtls\") {{
+        rtpengine_manage(\"replace-origin\");
+        $du = \"sip:127.0.0.1:{second}\";
+    }} else if ($rU == \"plain\") {{"
+        ),
+    );
+    let ng = relay.ng.to_string();
+    let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes);
+    let phone = |name, port, hertz, encryption| Baresip {
+        name,
+        port,
+        hertz,
+        encryption: Some(encryption),
     };
-    let mut answering = callees
-        .each_ref()
-        .map(|phone| phone.start(&directory, None));
-    callees.iter().for_each(is_ready);
-    let mut calling = Vec::new();
-    for (caller, callee) in callers.iter().zip(&callees) {
-        let target = format!("sip:{}@127.0.0.1:{proxy}", callee.name);
-        calling.push(caller.start(&directory, Some(&target)));
+    let callees = [
+        phone("secure", first, 400, "srtp-mand"),
+        phone("dtls", second, 600, "dtls_srtp"),
+    ];
+    let callers = [
+        phone("alice", alice, 1000, "srtp-mand"),
+        phone("bob", bob, 1400, "dtls_srtp"),
+    ];
+    let proxy = SocketAddr::from(([127, 0, 0, 1], proxy));
+    two_calls(&relay, &directory, proxy, [&callers, &callees]);
+    let log = relay.process.log();
+    assert_eq!(log.matches("DTLS connected").count(), 4, "{log}");
+    for phone in [&callers[0], &callees[0]] {
+        let log = phone.log(&directory);
+        assert!(suite(&log).is_some(), "{log}");
     }
-    let mut ids = Vec::new();
-    wait_for("two calls with media", Duration::from_secs(10), || {
-        let reply = relay.ask(Dict::new().with("command", "list")).unwrap();
-        let calls = reply.get("calls").unwrap().as_list().unwrap();
-        ids = calls
-            .iter()
-            .map(|id| id.as_str().unwrap().to_owned())
-            .collect();
-        (ids.len() == 2).then_some(())
-    });
-    // Each hangs up after its time.
-    for process in &mut calling {
-        process.wait(Duration::from_secs(10));
-    }
-    for process in &mut answering {
-        process.terminate();
-        process.wait(Duration::from_secs(10));
-    }
-    for (caller, callee) in callers.iter().zip(&callees) {
-        let logs = [caller, callee].map(|phone| {
-            let log = directory.path().join(format!("{}.log", phone.name));
-            std::fs::read_to_string(log).unwrap()
-        });
-        for (phone, log) in [caller, callee].into_iter().zip(&logs) {
-            let enabled = log.split_once("SRTP is Enabled (cryptosuite=");
-            let suite = enabled.and_then(|(_, rest)| Some(rest.split_once(')')?.0));
-            assert_eq!(suite, phone.suite.map(Suite::name), "{log}");
-        }
-        caller.heard(directory.path(), callee.hertz, &logs[0]);
-        callee.heard(directory.path(), caller.hertz, &logs[1]);
-    }
-    wait_for("the end of the calls", Duration::from_secs(5), || {
-        (relay.leased_ports() == 0).then_some(())
-    });
 }

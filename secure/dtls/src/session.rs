@@ -206,6 +206,9 @@ pub enum Event {
     Failed(FailReason),
     /// A new association was not established; the one that is goes on.
     Refused(FailReason),
+    /// An attempt came to nothing, for example because the peer is too old, and there may be others. The
+    /// first since there were keys, or since the session was renewed: anybody can cause more of them.
+    Setback(FailReason),
 }
 
 /// A datagram to send, in the buffer of [`Session::poll_transmit`].
@@ -257,6 +260,7 @@ pub struct Session {
     /// When the handshake under way, or being tried again, is given up.
     deadline: Option<Instant>,
     last_refusal: Option<FailReason>,
+    has_told_setback: bool,
     /// What was reported last, so that a peer that tries again and again is reported once.
     reported: Option<FailReason>,
     events: VecDeque<Event>,
@@ -400,6 +404,7 @@ impl Session {
             mismatches: 0,
             deadline: None,
             last_refusal: None,
+            has_told_setback: false,
             reported: None,
             events: VecDeque::new(),
             output: VecDeque::new(),
@@ -533,6 +538,7 @@ impl Session {
         self.mismatches = 0;
         self.deadline = None;
         self.last_refusal = None;
+        self.has_told_setback = false;
         self.reported = None;
         self.config.certificate = certificate;
         self.config.role = role;
@@ -758,6 +764,7 @@ impl Session {
         self.attempts.clear();
         self.deadline = None;
         self.last_refusal = None;
+        self.has_told_setback = false;
         self.reported = None;
         self.mismatches = 0;
         self.current = Some(established);
@@ -783,10 +790,21 @@ impl Session {
             self.report_failure(reason);
             return;
         }
-        self.last_refusal = Some(reason);
+        match reason.is_final() {
+            // It is reported when the other attempts have ended.
+            true => self.last_refusal = Some(reason),
+            false => self.note_setback(reason),
+        }
         if is_active {
             self.reconnect = Some(now + limits::RECONNECT);
         }
+    }
+
+    fn note_setback(&mut self, reason: FailReason) {
+        if !std::mem::replace(&mut self.has_told_setback, true) {
+            self.event(Event::Setback(reason.clone()));
+        }
+        self.last_refusal = Some(reason);
     }
 
     fn handle_deadline(&mut self, now: Instant) {
@@ -927,7 +945,7 @@ impl Session {
                     FailReason::Version => alert::PROTOCOL_VERSION,
                     _ => alert::HANDSHAKE_FAILURE,
                 };
-                self.last_refusal = Some(reason);
+                self.note_setback(reason);
                 let alert = wire::record(wire::ALERT, wire::DTLS_1_2, 0, sequence, &alert);
                 self.send([alert], Some(from));
                 return;

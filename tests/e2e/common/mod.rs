@@ -8,6 +8,7 @@ pub(crate) mod netns;
 pub(crate) mod phone;
 pub(crate) mod process;
 pub(crate) mod sdp;
+pub(crate) mod secure_party;
 pub(crate) mod secure_phone;
 pub(crate) mod sipp;
 pub(crate) mod tone;

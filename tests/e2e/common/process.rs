@@ -135,9 +135,11 @@ impl Relay {
 
     /// `command` runs the binary, perhaps in a namespace.
     pub(crate) fn launch(command: Command, interfaces: &str, more: &str) -> Self {
-        let relay = Self::spawn(command, interfaces, more);
+        let mut relay = Self::spawn(command, interfaces, more);
         wait_for("the relay", START, || {
+            let has_ended = relay.process.child.try_wait().unwrap().is_some();
             let log = relay.process.log();
+            assert!(!has_ended, "{log}");
             let has_failed = |line: &str| line.contains("Error") || line.starts_with("error:");
             assert!(!log.lines().any(has_failed), "{log}");
             log.contains(READY).then_some(())
@@ -224,7 +226,10 @@ impl Relay {
 /// A port that is free now, for both UDP and TCP.
 pub(crate) fn free_udp(host: &str) -> SocketAddr {
     for _ in 0..100 {
-        let socket = UdpSocket::bind((host, 0)).unwrap();
+        // A relay that reserves its ports at this moment may be in the way.
+        let Ok(socket) = UdpSocket::bind((host, 0)) else {
+            continue;
+        };
         let address = socket.local_addr().unwrap();
         if TcpListener::bind(address).is_ok() {
             return address;

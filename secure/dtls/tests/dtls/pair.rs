@@ -72,12 +72,12 @@ fn without_a_common_profile_there_are_no_keys() {
     passive.profiles = vec![Profile::AeadAes128Gcm];
     let mut link = Link::new(active, passive);
     link.run(LIMIT);
-    let last = Some(Box::new(FailReason::NoCommonProfile));
-    assert_eq!(
-        link.passive_events,
-        [Event::Failed(FailReason::TimedOut { last })]
-    );
-    assert!(matches!(link.active_events[..], [Event::Failed(_)]));
+    let reason = FailReason::NoCommonProfile;
+    assert_eq!(link.passive_events, came_to_nothing(reason));
+    // The alert was told when it came, and once.
+    let alert = FailReason::PeerAlert(40);
+    assert_eq!(link.active_events[0], Event::Setback(alert));
+    assert!(matches!(link.active_events[1..], [Event::Failed(_)]));
 }
 
 #[test]
@@ -243,11 +243,17 @@ fn client_without_a_certificate_gets_no_keys() {
     });
     link.run(LIMIT);
     assert_eq!(connected(&link.passive_events), None);
-    let last = Some(Box::new(FailReason::NoCertificate));
-    assert_eq!(
-        link.passive_events,
-        [Event::Failed(FailReason::TimedOut { last })]
-    );
+    let reason = FailReason::NoCertificate;
+    assert_eq!(link.passive_events, came_to_nothing(reason));
+}
+
+/// Told at once, and again when the time is up.
+fn came_to_nothing(reason: FailReason) -> [Event; 2] {
+    let last = Some(Box::new(reason.clone()));
+    [
+        Event::Setback(reason),
+        Event::Failed(FailReason::TimedOut { last }),
+    ]
 }
 
 #[test]
@@ -265,11 +271,8 @@ fn finished_over_another_handshake_is_refused() {
     });
     link.run(LIMIT);
     assert_eq!(connected(&link.passive_events), None);
-    let last = Some(Box::new(FailReason::Finished));
-    assert_eq!(
-        link.passive_events,
-        [Event::Failed(FailReason::TimedOut { last })]
-    );
+    let reason = FailReason::Finished;
+    assert_eq!(link.passive_events, came_to_nothing(reason));
 }
 
 #[test]

@@ -77,6 +77,11 @@ pub enum Refusal {
     /// Unreadable.
     #[error("malformed STUN message")]
     Malformed,
+    /// A request of somebody who has our password and another ufrag than the peer whose pair is in use.
+    /// A peer that is about to restart sends such from its new sockets, under our old credentials, as
+    /// long as it waits for our answer: one that got a response would be held on to (Chromium).
+    #[error("request of another peer than the one in use")]
+    OtherPeer,
     /// A request that was there before, from another source: somebody else sent it again.
     #[error("request repeated from another source")]
     Replayed,

@@ -79,6 +79,9 @@ impl Agent {
                 return Err(refusal);
             }
         };
+        if self.is_other_peer(age, peer) {
+            return Err(Refusal::OtherPeer);
+        }
         if self.requests.is_replayed(message.transaction(), path.from) {
             return Err(Refusal::Replayed);
         }
@@ -125,15 +128,35 @@ impl Agent {
         Ok((age, peer.get(1..).unwrap_or_default()))
     }
 
+    /// Whether media goes to a peer, or went to it before the restart, that is not this one.
+    fn is_other_peer(&self, age: Age, ufrag: &[u8]) -> bool {
+        let (remote, is_settled) = match (age, self.previous.as_deref()) {
+            (Age::Previous, Some(previous)) => (previous.remote.as_ref(), true),
+            _ => {
+                let is_used = self.current.used.iter().any(Option::is_some);
+                (self.current.remote.as_ref(), is_used)
+            }
+        };
+        is_settled
+            && remote.is_some_and(|remote| remote.side.credentials.ufrag().as_bytes() != ufrag)
+    }
+
     /// Settles a role conflict (RFC 8445 §7.3.1.1). `true` if the peer is the one to change.
     fn has_conflict(&mut self, message: &Message<'_>) -> bool {
+        // Whoever sends checks is full, and to a full one a lite one is controlled, also before the
+        // answer says that the peer is full (RFC 8445 §6.1.1).
+        if self.config.mode == Mode::Lite {
+            if self.role == Role::Controlling {
+                self.switch_role(Role::Controlled);
+            }
+            return matches!(message.tie(), Some(Tie::Controlled(_)));
+        }
         let wins = match (self.role, message.tie()) {
             (Role::Controlling, Some(Tie::Controlling(theirs))) => self.tie_breaker >= theirs,
             (Role::Controlled, Some(Tie::Controlled(theirs))) => self.tie_breaker < theirs,
             _ => return false,
         };
-        // Whoever sends checks is full, and to a full one a lite one is controlled.
-        if wins || self.config.mode == Mode::Lite {
+        if wins {
             return true;
         }
         self.switch_role(self.role.other());

@@ -685,6 +685,28 @@ fn another_branch_that_knows_our_password_is_answered_and_not_let_in() {
     assert!(!net.hosts[A].agent.is_valid_source(addr(ONE), addr(THIEF)));
 }
 
+/// A peer that offers a restart checks its new sockets before it knows our new credentials, if our
+/// socket stays: whatever is answered then, it goes on to check under the old ones.
+#[test]
+fn who_is_about_to_restart_gets_no_answer_under_old_credentials() {
+    let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));
+    let mut net = Net::pair(4, a.clone(), b.clone());
+    net.signal(&a, &b);
+    net.complete();
+    let known = Forged::of_peer(&net, A, B);
+    let mut early = Forged::of_peer(&net, A, B);
+    let (ours, _) = early.username.clone().unwrap();
+    early.username = Some((ours, "renewed".to_owned()));
+    let refused = Outcome::Dropped(Refusal::OtherPeer);
+    assert_eq!(reply(&mut net, A, THIEF, &early.write(1)), (refused, None));
+    // The answer is there, and the old generation waits for the new one to work.
+    let start = net.start_with(Role::Controlled, a);
+    net.hosts[A].agent.restart(start).unwrap();
+    assert_eq!(reply(&mut net, A, THIEF, &early.write(2)), (refused, None));
+    let (outcome, answer) = reply(&mut net, A, TWO, &known.write(3));
+    assert_eq!((outcome, answer.is_some()), (Outcome::Taken, true));
+}
+
 #[test]
 fn consent_comes_only_from_where_it_was_asked() {
     let (a, b) = (hosts(&[ONE]), hosts(&[TWO]));

@@ -40,6 +40,24 @@ fn a_lite_agent_that_offers_is_controlled() {
     assert_eq!(net.hosts[B].count(|event| *event == changed), 1);
 }
 
+/// The full side knows that it controls when it has our offer; its checks come before its answer.
+#[test]
+fn a_lite_agent_that_offers_does_not_dispute_who_controls() {
+    let (a, b) = (both(&[ONE]), both(&[TWO]));
+    let (lite, full) = ((Mode::Lite, a.clone()), (Mode::Full, b.clone()));
+    let mut net = Net::pair_of(1, lite, full);
+    net.introduce(B, A, Mode::Lite);
+    net.name(B, &a);
+    net.pass(Duration::from_secs(1));
+    assert_eq!(net.hosts[A].sent_of(Class::Error).len(), 0);
+    assert_eq!(net.hosts[A].agent.role(), Role::Controlled);
+    net.introduce(A, B, Mode::Full);
+    net.name(A, &b);
+    net.complete();
+    net.assert_connected(ONE, TWO);
+    assert_eq!(net.hosts[B].agent.role(), Role::Controlling);
+}
+
 #[test]
 fn two_lite_agents_go_by_priority_and_send_nothing() {
     let net = connect(Mode::Lite, Mode::Lite);
