@@ -8,6 +8,7 @@ mod listing;
 mod media;
 mod pools;
 mod registrations;
+mod reload;
 mod strangers;
 mod teardown;
 mod torture;
