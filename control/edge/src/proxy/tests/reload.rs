@@ -60,7 +60,7 @@ fn request_under_way_ends_as_it_began() {
     );
     world.recv(
         ALICE,
-        &super::request(
+        &request(
             "ACK sip:bob@edge.example",
             "198.51.100.7:5060;branch=z9hG4bKinv;rport",
             ("a", "b"),
