@@ -12,6 +12,7 @@ mod media;
 mod overload;
 mod pools;
 mod registrations;
+mod reload;
 mod sessions;
 mod silence;
 mod spirals;
