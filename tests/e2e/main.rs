@@ -14,6 +14,7 @@ mod demo;
 mod differential;
 mod dtls_phone;
 mod dtmf;
+mod edge;
 mod edge_calls;
 mod hostile;
 mod kamailio_calls;

@@ -9,6 +9,7 @@ pub(crate) mod phone;
 pub(crate) mod process;
 pub(crate) mod sdp;
 pub(crate) mod secure_phone;
+pub(crate) mod sip;
 pub(crate) mod sipp;
 pub(crate) mod tone;
 
