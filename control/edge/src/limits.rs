@@ -5,6 +5,13 @@ use std::time::Duration;
 /// Callees whose tags a call remembers: forks of an INVITE. A phone rings on few places.
 pub(crate) const CALLEE_TAGS: usize = 32;
 
+/// Targets of a call that its record names: more are of no use to who reads it.
+pub(crate) const RECORDED_ATTEMPTS: usize = 32;
+
+/// Calls with one Call-ID and caller's tag. A registrar forks to all phones of a user, of which
+/// `max_contacts_per_aor` admits 10 unless it is told otherwise.
+pub(crate) const FORKS: usize = 64;
+
 /// Bytes of a Call-ID that are repeated in the name of its media; the number behind them tells the
 /// calls apart.
 pub(crate) const MEDIA_ID_BYTES: usize = 128;

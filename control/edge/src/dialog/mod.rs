@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::limit::Slots;
 use crate::limits;
 use crate::message::{HeaderId, Message};
+use crate::proxy::attempts::Tried;
 use crate::record::cdr::EndedBy;
 use crate::route::Hop;
 use crate::side::Side;
@@ -95,6 +96,8 @@ pub(crate) struct Dialog {
     /// Who it belongs to, and the peer it came from, as far as the screen knows.
     pub(crate) user: Vec<u8>,
     pub(crate) peer: Option<String>,
+    /// Targets that its last INVITE went to.
+    pub(crate) tried: Vec<Tried>,
     /// When its last INVITE came.
     pub(crate) attempted: Instant,
     /// Code and reason of the final response to that; 0: none yet.
@@ -151,6 +154,7 @@ impl Dialog {
             slots: None,
             user: Vec::new(),
             peer: None,
+            tried: Vec::new(),
             attempted: began,
             outcome: (0, Box::default()),
             ended_by: None,
@@ -166,6 +170,7 @@ impl Dialog {
         (now, expires): (Instant, Instant),
     ) {
         self.state = State::Early;
+        self.tried.clear();
         self.attempted = now;
         self.outcome = (0, Box::default());
         self.ended_by = None;

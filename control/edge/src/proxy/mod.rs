@@ -9,7 +9,9 @@
 //! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
+pub(crate) mod attempts;
 mod failover;
+mod forks;
 mod forward;
 mod guard;
 mod lookup;
@@ -52,6 +54,7 @@ use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
 use crate::transport::{Destination, Flow};
+use forks::Forks;
 use memory::Memory;
 pub(crate) use register::Registering;
 pub(crate) use route::Listener;
@@ -107,7 +110,7 @@ pub(crate) struct Proxy {
     by_branch: HashMap<u64, u64, foldhash::fast::RandomState>,
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
-    by_call: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
+    by_call: Forks,
     /// BYEs of our own.
     own: HashMap<u64, teardown::Own, foldhash::fast::RandomState>,
     media_tokens: HashMap<u64, u64, foldhash::fast::RandomState>,
@@ -208,7 +211,7 @@ impl Proxy {
             transits: HashMap::default(),
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),
-            by_call: HashMap::default(),
+            by_call: Forks::default(),
             own: HashMap::default(),
             media_tokens: HashMap::default(),
             timers: BinaryHeap::new(),

@@ -9,7 +9,7 @@ use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
-use crate::dialog::{self, Dialog, Party, State};
+use crate::dialog::{self, Dialog, Party};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Start, Via, values};
@@ -419,17 +419,9 @@ impl Proxy {
         };
         let expires = now + self.config.max_call;
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
-        if let Some(id) = self.by_call.get(&self.scratch.key[..]).copied() {
-            let live = |t: &Transit| t.server.is_open();
-            let Some(dialog) = self.dialogs.get_mut(&id) else {
-                return Err((500, "Server Internal Error"));
-            };
-            // The same request by another way, or a second call under a live one (§8.2.2.2).
-            if dialog.state == State::Confirmed
-                || self.transits.get(&dialog.invite).is_some_and(live)
-            {
-                return Err((482, "Merged Request"));
-            }
+        if let Some(id) = self.tried_before(invite)?
+            && let Some(dialog) = self.dialogs.get_mut(&id)
+        {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
@@ -448,7 +440,7 @@ impl Proxy {
             (now, expires),
         );
         enter_setup(&mut self.in_setup, &mut dialog);
-        self.by_call.insert(dialog.key.clone(), id);
+        self.by_call.insert(&dialog.key, id);
         self.dialogs.insert(id, dialog);
         self.schedule_dialog(id);
         Ok(id)

@@ -154,7 +154,10 @@ impl Proxy {
             &mut self.scratch.key,
         );
         let is_known = self.is_known(self.zone_of(source));
-        let id = self.by_call.get(&self.scratch.key[..]);
+        let ids = self.by_call.of(&self.scratch.key);
+        let tag = message.to_tag().unwrap_or_default();
+        let knows = |id: &&u64| self.dialogs.get(id).is_some_and(|d| d.knows_tag(tag));
+        let id = ids.iter().find(knows).or_else(|| ids.first());
         let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(id)) else {
             return false;
         };
@@ -221,9 +224,7 @@ impl Proxy {
         let from = transit.source;
         self.note_answer(now, id, message);
         if status >= 200 {
-            let reason = message.text(message.parsed.start_line).get(12..);
-            let reason = reason.unwrap_or_default().trim_ascii();
-            self.note_outcome(id, status, reason, EndedBy::Callee);
+            self.note_outcome(id, status, message.reason(), EndedBy::Callee);
         }
         let registering = self.transits.get_mut(&id).filter(|_| ok);
         if let Some(asked) = registering.and_then(|t| t.registering.take()) {

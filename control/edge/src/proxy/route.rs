@@ -235,14 +235,24 @@ impl Proxy {
         ];
         for (caller_tag, callee_tag, side) in ways {
             dialog::key(request.call_id(), caller_tag, &mut self.scratch.key);
-            let Some(&id) = self.by_call.get(&self.scratch.key[..]) else {
-                continue;
-            };
-            let dialog = self.dialogs.get(&id)?;
-            let is_shown = matches!(set.cookie, Some(CookieCheck::Ours(cookie)) if cookie.id == id);
-            let is_from_there = dialog.party(side).flow.peer == source.peer;
-            if dialog.knows_tag(callee_tag) && (is_shown || is_from_there) {
-                return Some((id, side));
+            let mut from_there = None;
+            for &id in self.by_call.of(&self.scratch.key) {
+                let Some(dialog) = self.dialogs.get(&id) else {
+                    continue;
+                };
+                if !dialog.knows_tag(callee_tag) {
+                    continue;
+                }
+                // A call that passes twice has a cookie for each time.
+                if matches!(set.cookie, Some(CookieCheck::Ours(cookie)) if cookie.id == id) {
+                    return Some((id, side));
+                }
+                if dialog.party(side).flow.peer == source.peer {
+                    from_there.get_or_insert((id, side));
+                }
+            }
+            if from_there.is_some() {
+                return from_there;
             }
         }
         None

@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod failover;
+mod forks;
 mod guard;
 mod media;
 mod pools;

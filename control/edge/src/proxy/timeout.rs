@@ -131,7 +131,7 @@ impl Proxy {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
-            self.by_call.remove(&dialog.key);
+            self.by_call.remove(&dialog.key, id);
             for flow in dialog.held {
                 self.protect(flow, Bond::Dialog, false);
                 self.change_use(flow, false);
