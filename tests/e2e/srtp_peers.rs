@@ -1,14 +1,14 @@
 //! SRTP with keys by SDES between the relay and peers that others wrote: ffmpeg, and baresip (with
 //! libsrtp) behind Kamailio.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use windlass_ng::{Dict, Value};
 use windlass_srtp::Suite;
 
+use crate::common::baresip::{BARESIP, Baresip, Protection};
 use crate::common::kamailio::{self, KAMAILIO};
 use crate::common::phone::{Phone, answer, offer};
 use crate::common::process::{Process, Relay, free_udp};
@@ -16,7 +16,6 @@ use crate::common::secure_phone::{crypto_lines, line};
 use crate::common::{TempDir, has_program, lock_machine, sdp, tone, wait_for};
 
 const FFMPEG: &str = "/usr/bin/ffmpeg";
-const BARESIP: &str = "/usr/bin/baresip";
 
 /// Where two ports in a row are free now.
 fn two_ports() -> SocketAddr {
@@ -84,25 +83,7 @@ fn heard_it(directory: &TempDir, hertz: usize, mut listener: Process) {
     let status = listener.wait(Duration::from_secs(15));
     assert!(status.success(), "{}", listener.log());
     let heard = std::fs::read(directory.path().join(format!("{hertz}.raw"))).unwrap();
-    is_tone(&heard, hertz);
-}
-
-/// Raw samples are at least a second of a tone, whatever the ends of it are.
-fn is_tone(raw: &[u8], hertz: usize) {
-    let samples = tone::samples(raw);
-    assert!(
-        samples.len() >= tone::RATE * 9 / 10,
-        "{} samples",
-        samples.len()
-    );
-    let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
-    // Of 50 ms each, in which all tones have whole periods.
-    let mut shares: Vec<f64> = middle
-        .chunks_exact(tone::RATE / 20)
-        .map(|block| tone::share(block, hertz))
-        .collect();
-    shares.sort_by(f64::total_cmp);
-    assert!(shares[1] > 0.99, "{hertz} Hz: {shares:?}");
+    tone::is_heard(&heard, hertz);
 }
 
 /// Nothing of a call was dropped, and it had media.
@@ -175,70 +156,6 @@ fn ffmpeg_speaks_srtp_to_plain_rtp_and_hears_it() {
     is_clean(&relay, "to-secure");
 }
 
-/// A phone without a screen: it speaks a tone of its own, answers by itself, and writes what it hears.
-struct Baresip<'a> {
-    name: &'a str,
-    port: u16,
-    hertz: usize,
-    /// What protects its media; it refuses calls without.
-    suite: Option<Suite>,
-}
-
-impl Baresip<'_> {
-    /// `calls` is whom it calls, for two seconds.
-    fn start(&self, directory: &TempDir, calls: Option<&str>) -> Process {
-        let home = directory.path().join(self.name);
-        std::fs::create_dir(&home).unwrap();
-        let tone = home.join("tone.wav");
-        tone::write(&tone, self.hertz, 10);
-        let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{}\nnet_interface 127.0.0.1\nrtcp_mux no\n\
-             audio_source aufile,{}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n\
-             snd_path {}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n\
-             module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nmodule_app account.so\n\
-             module_app menu.so\n",
-            self.port,
-            tone.display(),
-            home.display()
-        );
-        let protection = if self.suite.is_some() {
-            ";mediaenc=srtp-mand"
-        } else {
-            ""
-        };
-        let account = format!(
-            "<sip:{}@127.0.0.1:{}>;regint=0;answermode=auto{protection}\n",
-            self.name, self.port
-        );
-        for (file, text) in [
-            ("config", config),
-            ("accounts", account),
-            ("contacts", String::new()),
-        ] {
-            std::fs::write(home.join(file), text).unwrap();
-        }
-        let mut command = Command::new(BARESIP);
-        command.arg("-f").arg(&home);
-        if let Some(target) = calls {
-            command.args(["-t", "3", "-e", &format!("/dial {target}")]);
-        }
-        Process::start(
-            command,
-            &directory.path().join(format!("{}.log", self.name)),
-        )
-    }
-
-    fn heard(&self, directory: &Path, hertz: usize, log: &str) {
-        let files = std::fs::read_dir(directory.join(self.name)).unwrap();
-        let files = files.map(|file| file.unwrap().path());
-        let dumps = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-        let dumps = dumps.map(|path| std::fs::read(path).unwrap());
-        let wave = dumps.max_by_key(Vec::len).expect("a dump");
-        assert!(wave.len() > 2 * tone::RATE, "{} bytes\n{log}", wave.len());
-        is_tone(&wave[44..], hertz);
-    }
-}
-
 /// The proxy has media with keys for some, and without for others (`transport-protocol`). baresip
 /// reads keys of 44 bytes with the `=` at their end only.
 fn routes(plain: u16, secure: u16) -> String {
@@ -282,11 +199,9 @@ fn baresip_with_mandatory_srtp_talks_to_one_without() {
     let (proxy, plain, secure) = (port(), port(), port());
     let ng = relay.ng.to_string();
     let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes(plain, secure));
-    let phone = |name, port, hertz, suite| Baresip {
-        name,
-        port,
-        hertz,
-        suite,
+    let phone = |name, port, hertz, suite: Option<Suite>| Baresip {
+        protection: suite.map_or(Protection::None, Protection::Sdes),
+        ..Baresip::new(name, port, hertz)
     };
     // A caller offers this one first, a callee takes what is offered first.
     let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
@@ -298,18 +213,10 @@ fn baresip_with_mandatory_srtp_talks_to_one_without() {
         phone("alice", port(), 1000, Some(offered)),
         phone("bob", port(), 1400, None),
     ];
-    // What it prints stays in its buffer until it ends.
-    let is_ready = |phone: &Baresip<'_>| {
-        wait_for("baresip", Duration::from_secs(10), || {
-            UdpSocket::bind(("127.0.0.1", phone.port))
-                .is_err()
-                .then_some(())
-        });
-    };
     let mut answering = callees
         .each_ref()
         .map(|phone| phone.start(&directory, None));
-    callees.iter().for_each(is_ready);
+    callees.iter().for_each(Baresip::await_ready);
     let mut calling = Vec::new();
     for (caller, callee) in callers.iter().zip(&callees) {
         let target = format!("sip:{}@127.0.0.1:{proxy}", callee.name);
@@ -341,7 +248,11 @@ fn baresip_with_mandatory_srtp_talks_to_one_without() {
         for (phone, log) in [caller, callee].into_iter().zip(&logs) {
             let enabled = log.split_once("SRTP is Enabled (cryptosuite=");
             let suite = enabled.and_then(|(_, rest)| Some(rest.split_once(')')?.0));
-            assert_eq!(suite, phone.suite.map(Suite::name), "{log}");
+            let expected = match phone.protection {
+                Protection::Sdes(suite) => Some(suite.name()),
+                _ => None,
+            };
+            assert_eq!(suite, expected, "{log}");
         }
         caller.heard(directory.path(), callee.hertz, &logs[0]);
         callee.heard(directory.path(), caller.hertz, &logs[1]);

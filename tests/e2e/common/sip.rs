@@ -1,7 +1,6 @@
 //! A SIP party that a test leads message by message, where a real phone cannot be told to do what
 //! is looked at. It has no transactions: what it sends goes out once, what comes is handed over.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -82,7 +81,12 @@ pub(crate) struct Party {
     /// Where its requests go.
     edge: SocketAddr,
     user: String,
-    waiting: VecDeque<Message>,
+    /// INVITEs that were sent, for the ACK of a refusal.
+    invites: Vec<String>,
+    /// Branches of those that were refused.
+    refused: Vec<String>,
+    /// Requests that came, by Via and CSeq.
+    heard: Vec<String>,
 }
 
 impl Party {
@@ -127,7 +131,9 @@ impl Party {
             at,
             edge,
             user: user.to_owned(),
-            waiting: VecDeque::new(),
+            invites: Vec::new(),
+            refused: Vec::new(),
+            heard: Vec::new(),
         }
     }
 
@@ -161,11 +167,41 @@ impl Party {
         }
     }
 
-    /// The next message; `None`: none within this time, or the connection is closed.
+    /// The next message; `None`: none within this time, or the connection is closed. A refusal of an
+    /// INVITE is acknowledged, and handed over once; so is a request.
     pub(crate) fn next(&mut self, at_most: Duration) -> Option<Message> {
-        if let Some(message) = self.waiting.pop_front() {
-            return Some(message);
+        let deadline = Instant::now() + at_most;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let message = self.receive(left)?;
+            let is_refusal = matches!(message.kind().as_bytes(), [b'3'..=b'6', ..])
+                && message.header("CSeq").ends_with(" INVITE");
+            if !message.line().starts_with("SIP/2.0 ") {
+                let (via, number) = (message.header("Via"), message.header("CSeq"));
+                let key = format!("{via} {number}");
+                if self.heard.contains(&key) {
+                    continue;
+                }
+                self.heard.push(key);
+            }
+            if !is_refusal {
+                return Some(message);
+            }
+            let via = message.header("Via").to_owned();
+            let branch = via.split("branch=").nth(1).unwrap_or_default();
+            let branch = branch.split(';').next().unwrap_or_default().to_owned();
+            let sent = self.invites.iter().find(|text| text.contains(&branch));
+            if let Some(sent) = sent.cloned() {
+                self.same_transaction(&sent, "ACK", Some(message.header("To")));
+            }
+            if !self.refused.contains(&branch) {
+                self.refused.push(branch);
+                return Some(message);
+            }
         }
+    }
+
+    fn receive(&mut self, at_most: Duration) -> Option<Message> {
         let deadline = Instant::now() + at_most;
         loop {
             let left = deadline.checked_duration_since(Instant::now())?;
@@ -222,12 +258,34 @@ impl Party {
         }
     }
 
+    /// Its own address in a domain.
+    pub(crate) fn address_of_record(&self, domain: &str) -> String {
+        format!("<sip:{}@{domain}>", self.user)
+    }
+
     /// A request outside of a dialog; gives the dialog that it begins.
     pub(crate) fn request(&mut self, method: &str, uri: &str, more: &str, body: &str) -> Dialog {
+        let to = format!("<{}>", uri.split(';').next().unwrap_or(uri));
+        self.request_as(method, uri, &to, more, body)
+    }
+
+    /// The same with a To of its own. A REGISTER is from the address that it is for.
+    pub(crate) fn request_as(
+        &mut self,
+        method: &str,
+        uri: &str,
+        to: &str,
+        more: &str,
+        body: &str,
+    ) -> Dialog {
+        let from = match method {
+            "REGISTER" => to.to_owned(),
+            _ => format!("<sip:{}@{}>", self.user, self.at.ip()),
+        };
         let dialog = Dialog {
             call_id: format!("{}-{}", token(), self.user),
-            local: format!("<sip:{}@{}>;tag={}", self.user, self.at.ip(), token()),
-            remote: format!("<{}>", uri.split(';').next().unwrap_or(uri)),
+            local: format!("{from};tag={}", token()),
+            remote: to.to_owned(),
             target: uri.to_owned(),
             routes: Vec::new(),
             number: 1,
@@ -250,6 +308,22 @@ impl Party {
     fn send_in(&mut self, dialog: &Dialog, method: &str, more: &str, body: &str) {
         let text = self.text(dialog, method, more, body);
         self.send(&text);
+        if method == "INVITE" {
+            self.invites.push(text);
+        }
+    }
+
+    /// Gives up the INVITE that was sent last.
+    pub(crate) fn cancel(&mut self) {
+        let invite = self.invites.last().unwrap().clone();
+        self.same_transaction(&invite, "CANCEL", None);
+    }
+
+    /// Gives up the INVITE of a call.
+    pub(crate) fn cancel_of(&mut self, call_id: &str) {
+        let invite = self.invites.iter().find(|text| text.contains(call_id));
+        let invite = invite.unwrap().clone();
+        self.same_transaction(&invite, "CANCEL", None);
     }
 
     /// The request as it would be sent.
@@ -276,8 +350,8 @@ impl Party {
         finish(text, body)
     }
 
-    /// A CANCEL of a request as it was sent, or the ACK of its refusal.
-    pub(crate) fn same_transaction(&mut self, sent: &str, method: &str, to: Option<&str>) {
+    /// The CANCEL of a request, or the ACK of its refusal.
+    fn same_transaction(&mut self, sent: &str, method: &str, to: Option<&str>) {
         let kept = [
             "Via:",
             "Route:",
@@ -318,6 +392,16 @@ impl Party {
         more: &str,
         body: &str,
     ) {
+        let more = format!("Contact: {}\r\n{more}", self.contact());
+        self.answer(request, status, tag, &more, body);
+    }
+
+    /// The same with the Contact of `more`, if any.
+    pub(crate) fn reply_as(&mut self, request: &Message, status: &str, tag: &str, more: &str) {
+        self.answer(request, status, tag, more, "");
+    }
+
+    fn answer(&mut self, request: &Message, status: &str, tag: &str, more: &str, body: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         let head = request.text.split("\r\n\r\n").next().unwrap_or_default();
         for row in head.lines().skip(1) {
@@ -335,7 +419,7 @@ impl Party {
                 _ => {}
             }
         }
-        let _ = write!(text, "Contact: {}\r\n{more}", self.contact());
+        text.push_str(more);
         let text = finish(text, body);
         self.send_to(&text, request.from);
     }

@@ -1,10 +1,12 @@
 //! sipp as caller and callee, with media.
 
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::process::Process;
+use super::wait_for;
 
 pub(crate) const SIPP: &str = "/usr/bin/sipp";
 
@@ -33,6 +35,8 @@ impl Load {
         command.arg(format!("{name}.csv"));
         command.args(["-trace_screen", "-screen_file"]);
         command.arg(format!("{name}.screen"));
+        command.args(["-trace_err", "-error_file"]);
+        command.arg(format!("{name}.errors"));
         command.args(["-timeout", "60"]).args(more);
         Self {
             process: Process::start(command, &directory.join(format!("{name}.log"))),
@@ -68,7 +72,7 @@ impl Load {
             successful: figure("SuccessfulCall(C)"),
             failed: figure("FailedCall(C)"),
             retransmissions: figure("Retransmissions(C)"),
-            screen: screen + &log,
+            screen: screen + &log + &read("errors"),
         }
     }
 }
@@ -88,7 +92,11 @@ pub(crate) fn server(directory: &Path, name: &str, at: &str, more: &[&str]) -> P
     ]);
     command.args(["-nostdin", "-trace_msg", "-message_file"]);
     command.arg(format!("{name}.messages")).args(more);
-    Process::start(command, &directory.join(format!("{name}.log")))
+    let process = Process::start(command, &directory.join(format!("{name}.log")));
+    wait_for("sipp", Duration::from_secs(10), || {
+        UdpSocket::bind(at).is_err().then_some(())
+    });
+    process
 }
 
 /// A sipp that answers calls; sends every RTP packet back to where it came from.

@@ -1,7 +1,16 @@
 //! Acceptance of the edge with the peers of spec edge §22; each test names its check.
 
 mod carriers;
+mod chains;
+mod dialogs;
+mod layouts;
 mod many_calls;
+mod pages;
+mod phones;
+mod registration;
+mod scanners;
+mod shares;
+mod strange;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
