@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use windlass_edge::Tables;
+pub use windlass_edge::{ScreenConfig, Tables};
 pub use windlass_ng::Family;
 use windlass_ng::Rule;
 

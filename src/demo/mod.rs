@@ -3,13 +3,15 @@
 //! The caller speaks IPv4 and sits behind a simulated NAT, so its SDP names an address that it does
 //! not have; the callee speaks IPv6. What a phone needs is built in: SIP in `sip`, `phone` and
 //! `callee`, audio in `speech` and `audio`, the NAT in `nat`. The phones know nothing of the
-//! relay; they use it through the edge like any other phone would.
+//! relay; they use it through the edge like any other phone would. While they talk, a `scanner`
+//! knocks at the edge.
 
 mod audio;
 mod callee;
 mod nat;
 mod phone;
 mod report;
+mod scanner;
 mod sip;
 mod speech;
 #[cfg(test)]
@@ -25,7 +27,9 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::config::topic::Dataplane;
-use crate::config::{Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, Tables};
+use crate::config::{
+    Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, ScreenConfig, Tables, Zones,
+};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
 use nat::Line;
@@ -33,6 +37,7 @@ use phone::{Caller, Dialog};
 
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
+pub use scanner::ScanReport;
 
 /// Settings of the demo.
 #[derive(Clone, Copy, Debug)]
@@ -173,16 +178,44 @@ impl Place {
     }
 
     fn config(&self, upstream: SocketAddr, sip_port: u16) -> io::Result<Config> {
-        let bridges = self.callee.is_ipv6();
+        let mut config = self.without_edge()?;
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let mut settings =
+            Edge::OneUpstream(Box::new(self.edge(upstream, sip_port))).settings(nowhere);
+        settings.screen = Some(ScreenConfig::default());
+        config.edge = Some(Edge::Zones(Box::new(Zones { settings, ng: None })));
+        Ok(config)
+    }
+
+    /// Relay and edge towards the caller and, if that is IPv6, towards the callee.
+    fn addresses(&self) -> Vec<(&'static str, IpAddr)> {
         let mut addresses = vec![("ext", self.relay)];
-        if bridges {
+        if self.callee.is_ipv6() {
             addresses.push(("int", self.callee));
         }
-        let ports = free_ports(&addresses)?;
+        addresses
+    }
+
+    fn edge(&self, upstream: SocketAddr, sip_port: u16) -> OneUpstream {
+        let bridges = self.callee.is_ipv6();
         let listen = |ip| {
             let is_free = is_free(ip, sip_port);
             SocketAddr::new(ip, if is_free { sip_port } else { 0 })
         };
+        OneUpstream {
+            listen: self.addresses().iter().map(|(_, ip)| listen(*ip)).collect(),
+            advertise: None,
+            upstream,
+            ng: None,
+            direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
+            address_family: bridges.then_some(Family::Ip6),
+            tables: Tables::default(),
+        }
+    }
+
+    fn without_edge(&self) -> io::Result<Config> {
+        let addresses = self.addresses();
+        let ports = free_ports(&addresses)?;
         Ok(Config {
             interfaces: addresses
                 .iter()
@@ -198,15 +231,6 @@ impl Place {
                 udp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
                 tcp: Vec::new(),
             },
-            edge: Some(Edge::OneUpstream(Box::new(OneUpstream {
-                listen: addresses.iter().map(|(_, ip)| listen(*ip)).collect(),
-                advertise: None,
-                upstream,
-                ng: None,
-                direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
-                address_family: bridges.then_some(Family::Ip6),
-                tables: Tables::default(),
-            }))),
             // A demonstration changes nothing of the host.
             dataplane: Dataplane {
                 reserve_ports: false,
@@ -247,10 +271,17 @@ impl Place {
             println!("Two phones talk for {} s ...", length.as_secs());
         }
         let conversation = Conversation::new(length);
-        let heard = converse(&conversation, length, [caller, callee])?;
+        let (heard, scan) = thread::scope(|scope| {
+            let scan = scope.spawn(|| scanner::scan(*edge, self.outside));
+            let heard = converse(&conversation, length, [caller, callee]);
+            let scan = scan
+                .join()
+                .map_err(|_| io::Error::other("the scanner's thread panicked"));
+            (heard, scan)
+        });
         let views = legs.ask(engine.ng_udp)?;
         phone.bye(&remote)?;
-        Ok(legs.report(length, &conversation, heard, views))
+        Ok(legs.report(length, &conversation, heard?, views, scan??))
     }
 }
 
@@ -339,6 +370,7 @@ impl Legs {
         conversation: &Conversation,
         heard: [audio::Heard; 2],
         views: [RelayView; 2],
+        scan: ScanReport,
     ) -> Report {
         let [at_caller, at_callee] = heard;
         let [caller_view, callee_view] = views;
@@ -365,6 +397,7 @@ impl Legs {
         Report {
             seconds: length.as_secs(),
             legs: [caller, callee],
+            scan,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use super::Plan;
+use super::{Plan, await_free};
 use crate::common::phone::Phone;
 use crate::common::process::{Process, Relay, free_udp};
 use crate::common::sip::{Dialog, Message, Party, sdp};
@@ -86,9 +86,7 @@ impl Scene {
     }
 
     fn is_free(&self) {
-        wait_for("free ports", Duration::from_secs(5), || {
-            (self.relay.leased_ports() == 0).then_some(())
-        });
+        await_free(&self.relay);
     }
 }
 
@@ -322,7 +320,7 @@ fn e30_call_by_another_windlass() {
     scene.talk(told);
     scene.end(&mut out);
     holds(scene);
-    assert_eq!(other.leased_ports(), 0);
+    await_free(&other);
 }
 
 #[test]

@@ -156,6 +156,13 @@ impl Plan {
     }
 }
 
+/// The media of ended calls goes at once, if not in the same moment.
+fn await_free(relay: &Relay) {
+    wait_for("free ports", Duration::from_secs(5), || {
+        (relay.leased_ports() == 0).then_some(())
+    });
+}
+
 /// The URI of a target as TOML, with more keys of the target after it.
 fn quoted(target: &str) -> String {
     match target.split_once('\n') {
@@ -193,10 +200,16 @@ impl Certificate {
             return None;
         }
         let [chain, key] = ["chain.pem", "key.pem"].map(|name| directory.path().join(name));
-        let arguments = "req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \
-                         -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1";
+        // One that may sign others would be no server's own.
+        let config = "[req]\nprompt = no\ndistinguished_name = name\nx509_extensions = more\n\
+                      [name]\nCN = 127.0.0.1\n\
+                      [more]\nsubjectAltName = IP:127.0.0.1\nbasicConstraints = CA:FALSE\n";
+        let config = directory.file("openssl.cnf", config);
         let mut command = Command::new(OPENSSL);
-        command.args(arguments.split_whitespace());
+        command.args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec"]);
+        command
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-config"])
+            .arg(config);
         command.arg("-out").arg(&chain).arg("-keyout").arg(&key);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Certificate, Plan, listen, secure};
+use super::{Certificate, Plan, await_free, listen, secure};
 use crate::common::browser::Browser;
 use crate::common::process::free_udp;
 use crate::common::sipp::{SIPP, server};
-use crate::common::{TempDir, has_program, is_long, sip_js, wait_for};
+use crate::common::{TempDir, has_program, is_long, sip_js};
 
 /// The browser hears what it said, which the plain phone sends back.
 fn await_echo(browser: &mut Browser) {
@@ -61,7 +61,5 @@ fn e32_page_talks_to_a_plain_phone() {
     browser.ask(json!({ "do": "change", "hold": false }));
     await_echo(&mut browser);
     browser.ask(json!({ "do": "end" }));
-    wait_for("free ports", Duration::from_secs(5), || {
-        (relay.leased_ports() == 0).then_some(())
-    });
+    await_free(&relay);
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use windlass_srtp::Suite;
 
-use super::{Certificate, Plan, listen, secure};
+use super::{Certificate, Plan, await_free, listen, secure};
 use crate::common::baresip::{BARESIP, Baresip, Protection};
 use crate::common::process::{Process, free_udp};
 use crate::common::sip::{Party, any_sdp, sdp};
-use crate::common::{TempDir, has_program, lock_machine, phone, wait_for};
+use crate::common::{TempDir, has_program, lock_machine, phone};
 
 /// Key and certificate in one file, as baresip wants them.
 fn both(certificate: &Certificate, directory: &TempDir) -> PathBuf {
@@ -160,7 +160,5 @@ fn e10_audio_is_heard_with_each_kind_of_media() {
         caller.heard(directory.path(), callee.hertz, &log[0]);
         callee.heard(directory.path(), caller.hertz, &log[1]);
     }
-    wait_for("the end of the calls", Duration::from_secs(5), || {
-        (relay.leased_ports() == 0).then_some(())
-    });
+    await_free(&relay);
 }
