@@ -4,7 +4,7 @@
 //! not have; the callee speaks IPv6. What a phone needs is built in: SIP in `sip`, `phone` and
 //! `callee`, audio in `speech` and `audio`, the NAT in `nat`. The phones know nothing of the
 //! relay; they use it through the edge like any other phone would. While they talk, a `scanner`
-//! knocks at the edge.
+//! knocks at the edge, and a phone with TLS (`secure`) calls the callee as well.
 
 mod audio;
 mod callee;
@@ -12,6 +12,7 @@ mod nat;
 mod phone;
 mod report;
 mod scanner;
+mod secure;
 mod sip;
 mod speech;
 #[cfg(test)]
@@ -28,7 +29,8 @@ use windlass_ng::{Dict, Value};
 
 use crate::config::topic::Dataplane;
 use crate::config::{
-    Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, ScreenConfig, Tables, Zones,
+    Config, Edge, Family, Interface, Ng, OneUpstream, PUBLIC, PortRange, ScreenConfig, Tables,
+    Zones,
 };
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
@@ -38,6 +40,8 @@ use phone::{Caller, Dialog};
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
 pub use scanner::ScanReport;
+use secure::SecureEdge;
+pub use secure::SecureReport;
 
 /// Settings of the demo.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +109,8 @@ pub fn run(
     options: Options,
     start: impl FnOnce(Config) -> Result<Engine, String>,
 ) -> Result<bool, Error> {
-    let place = Place::find(options.address);
+    let mut place = Place::find(options.address);
+    place.secure = Some(SecureEdge::new(place.relay)?);
     let (answered, calls) = mpsc::channel();
     let callee = Callee::start(place.callee, answer(answered))?;
     // A phone is easier to set up for the usual port; the demo alone needs no certain one.
@@ -115,7 +120,7 @@ pub fn run(
     let outcome = place.call(options, &engine, &calls).and_then(|report| {
         print(&report, options.json);
         if options.keep {
-            keep(&engine)?;
+            keep(&engine, place.secure.as_ref().map(|edge| edge.address))?;
         }
         Ok(report.passed())
     });
@@ -150,6 +155,8 @@ struct Place {
     /// Public address of the caller's NAT.
     outside: IpAddr,
     callee: IpAddr,
+    /// Where phones with TLS reach the edge.
+    secure: Option<SecureEdge>,
 }
 
 impl Place {
@@ -174,6 +181,7 @@ impl Place {
             relay: relay.map_or(v4, IpAddr::V4),
             outside,
             callee,
+            secure: None,
         }
     }
 
@@ -183,6 +191,9 @@ impl Place {
         let mut settings =
             Edge::OneUpstream(Box::new(self.edge(upstream, sip_port))).settings(nowhere);
         settings.screen = Some(ScreenConfig::default());
+        if let (Some(zone), Some(secure)) = (settings.zones.get_mut(PUBLIC), &self.secure) {
+            zone.listeners.push(secure.listener());
+        }
         config.edge = Some(Edge::Zones(Box::new(Zones { settings, ng: None })));
         Ok(config)
     }
@@ -271,17 +282,24 @@ impl Place {
             println!("Two phones talk for {} s ...", length.as_secs());
         }
         let conversation = Conversation::new(length);
-        let (heard, scan) = thread::scope(|scope| {
+        let (heard, scan, secure) = thread::scope(|scope| {
             let scan = scope.spawn(|| scanner::scan(*edge, self.outside));
+            let secure = self.secure.as_ref();
+            let secure = secure.map(|edge| scope.spawn(move || edge.call()));
             let heard = converse(&conversation, length, [caller, callee]);
             let scan = scan
                 .join()
                 .map_err(|_| io::Error::other("the scanner's thread panicked"));
-            (heard, scan)
+            let secure = secure.map(|call| {
+                call.join()
+                    .map_err(|_| io::Error::other("the thread of the phone with TLS panicked"))
+            });
+            (heard, scan, secure)
         });
+        let secure = secure.transpose()?.transpose()?;
         let views = legs.ask(engine.ng_udp)?;
         phone.bye(&remote)?;
-        Ok(legs.report(length, &conversation, heard?, views, scan??))
+        Ok(legs.report(length, &conversation, heard?, views, (scan??, secure)))
     }
 }
 
@@ -370,7 +388,7 @@ impl Legs {
         conversation: &Conversation,
         heard: [audio::Heard; 2],
         views: [RelayView; 2],
-        scan: ScanReport,
+        (scan, secure): (ScanReport, Option<SecureReport>),
     ) -> Report {
         let [at_caller, at_callee] = heard;
         let [caller_view, callee_view] = views;
@@ -398,6 +416,7 @@ impl Legs {
             seconds: length.as_secs(),
             legs: [caller, callee],
             scan,
+            secure,
         }
     }
 }
@@ -472,9 +491,10 @@ fn print(report: &Report, json: bool) {
 }
 
 /// Says how to reach it and waits for SIGINT or SIGTERM.
-fn keep(engine: &Engine) -> io::Result<()> {
+fn keep(engine: &Engine, secure: Option<SocketAddr>) -> io::Result<()> {
     eprintln!("\nRelay and edge keep running. To try them with a phone, call");
-    for edge in engine.edge.iter().filter(|edge| edge.is_ipv4()) {
+    let is_plain = |edge: &&SocketAddr| edge.is_ipv4() && Some(**edge) != secure;
+    for edge in engine.edge.iter().filter(is_plain) {
         eprintln!("    sip:echo@{edge}   (UDP, no registration)");
     }
     eprintln!("and you hear yourself. To look inside:");

@@ -26,6 +26,8 @@ struct Plan {
     /// Tables `[[zone.listen]]` without their heading.
     public: Vec<String>,
     core: Vec<String>,
+    /// In the public zone.
+    trust: &'static str,
     /// Of the public zone and of the core.
     media: [&'static str; 2],
     /// URIs of the pool; more of the target after its URI.
@@ -48,6 +50,7 @@ impl Plan {
         Self {
             public,
             core,
+            trust: "untrusted",
             media: ["plain", "plain"],
             targets: vec![target.to_owned()],
             pool: String::new(),
@@ -80,7 +83,7 @@ impl Plan {
             self.edge
         );
         let zones = [
-            ("public", "untrusted", &self.public),
+            ("public", self.trust, &self.public),
             ("core", "inside", &self.core),
         ];
         for ((name, trust, listeners), media) in zones.into_iter().zip(self.media) {
