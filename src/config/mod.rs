@@ -32,7 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use windlass_edge::Tables;
+pub use windlass_edge::{
+    CertificateConfig, Listen, ListenerKind, PUBLIC, ScreenConfig, Tables, TlsConfig,
+};
 pub use windlass_ng::Family;
 use windlass_ng::Rule;
 

@@ -3,13 +3,16 @@
 //! The caller speaks IPv4 and sits behind a simulated NAT, so its SDP names an address that it does
 //! not have; the callee speaks IPv6. What a phone needs is built in: SIP in `sip`, `phone` and
 //! `callee`, audio in `speech` and `audio`, the NAT in `nat`. The phones know nothing of the
-//! relay; they use it through the edge like any other phone would.
+//! relay; they use it through the edge like any other phone would. While they talk, a `scanner`
+//! knocks at the edge, and a phone with TLS (`secure`) calls the callee as well.
 
 mod audio;
 mod callee;
 mod nat;
 mod phone;
 mod report;
+mod scanner;
+mod secure;
 mod sip;
 mod speech;
 #[cfg(test)]
@@ -25,7 +28,10 @@ use windlass_ng::client::{Client, ClientError, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::config::topic::{Dataplane, Offload, OffloadMode};
-use crate::config::{Config, Edge, Family, Interface, Ng, OneUpstream, PortRange, Tables};
+use crate::config::{
+    Config, Edge, Family, Interface, Ng, OneUpstream, PUBLIC, PortRange, ScreenConfig, Tables,
+    Zones,
+};
 use audio::{Conversation, Stage, Talker};
 use callee::Callee;
 use nat::Line;
@@ -33,6 +39,9 @@ use phone::{Caller, Dialog};
 
 pub use phone::CallError;
 pub use report::{HeardReport, LegReport, RelayView, Report};
+pub use scanner::ScanReport;
+use secure::SecureEdge;
+pub use secure::SecureReport;
 
 /// Settings of the demo.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +109,8 @@ pub fn run(
     options: Options,
     start: impl FnOnce(Config) -> Result<Engine, String>,
 ) -> Result<bool, Error> {
-    let place = Place::find(options.address);
+    let mut place = Place::find(options.address);
+    place.secure = Some(SecureEdge::new(place.relay)?);
     let (answered, calls) = mpsc::channel();
     let callee = Callee::start(place.callee, answer(answered))?;
     // A phone is easier to set up for the usual port; the demo alone needs no certain one.
@@ -110,7 +120,7 @@ pub fn run(
     let outcome = place.call(options, &engine, &calls).and_then(|report| {
         print(&report, options.json);
         if options.keep {
-            keep(&engine)?;
+            keep(&engine, place.secure.as_ref().map(|edge| edge.address))?;
         }
         Ok(report.passed())
     });
@@ -145,6 +155,8 @@ struct Place {
     /// Public address of the caller's NAT.
     outside: IpAddr,
     callee: IpAddr,
+    /// Where phones with TLS reach the edge.
+    secure: Option<SecureEdge>,
 }
 
 impl Place {
@@ -169,20 +181,52 @@ impl Place {
             relay: relay.map_or(v4, IpAddr::V4),
             outside,
             callee,
+            secure: None,
         }
     }
 
     fn config(&self, upstream: SocketAddr, sip_port: u16) -> io::Result<Config> {
-        let bridges = self.callee.is_ipv6();
+        let mut config = self.without_edge()?;
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let mut settings =
+            Edge::OneUpstream(Box::new(self.edge(upstream, sip_port))).settings(nowhere);
+        settings.screen = Some(ScreenConfig::default());
+        if let (Some(zone), Some(secure)) = (settings.zones.get_mut(PUBLIC), &self.secure) {
+            zone.listeners.push(secure.listener());
+        }
+        config.edge = Some(Edge::Zones(Box::new(Zones { settings, ng: None })));
+        Ok(config)
+    }
+
+    /// Relay and edge towards the caller and, if that is IPv6, towards the callee.
+    fn addresses(&self) -> Vec<(&'static str, IpAddr)> {
         let mut addresses = vec![("ext", self.relay)];
-        if bridges {
+        if self.callee.is_ipv6() {
             addresses.push(("int", self.callee));
         }
-        let ports = free_ports(&addresses)?;
+        addresses
+    }
+
+    fn edge(&self, upstream: SocketAddr, sip_port: u16) -> OneUpstream {
+        let bridges = self.callee.is_ipv6();
         let listen = |ip| {
             let is_free = is_free(ip, sip_port);
             SocketAddr::new(ip, if is_free { sip_port } else { 0 })
         };
+        OneUpstream {
+            listen: self.addresses().iter().map(|(_, ip)| listen(*ip)).collect(),
+            advertise: None,
+            upstream,
+            ng: None,
+            direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
+            address_family: bridges.then_some(Family::Ip6),
+            tables: Tables::default(),
+        }
+    }
+
+    fn without_edge(&self) -> io::Result<Config> {
+        let addresses = self.addresses();
+        let ports = free_ports(&addresses)?;
         Ok(Config {
             interfaces: addresses
                 .iter()
@@ -198,15 +242,6 @@ impl Place {
                 udp: vec![(Ipv4Addr::LOCALHOST, 0).into()],
                 tcp: Vec::new(),
             },
-            edge: Some(Edge::OneUpstream(Box::new(OneUpstream {
-                listen: addresses.iter().map(|(_, ip)| listen(*ip)).collect(),
-                advertise: None,
-                upstream,
-                ng: None,
-                direction: bridges.then(|| ["ext".to_owned(), "int".to_owned()]),
-                address_family: bridges.then_some(Family::Ip6),
-                tables: Tables::default(),
-            }))),
             // A demonstration changes nothing of the host.
             dataplane: Dataplane {
                 reserve_ports: false,
@@ -250,10 +285,24 @@ impl Place {
             println!("Two phones talk for {} s ...", length.as_secs());
         }
         let conversation = Conversation::new(length);
-        let heard = converse(&conversation, length, [caller, callee])?;
+        let (heard, scan, secure) = thread::scope(|scope| {
+            let scan = scope.spawn(|| scanner::scan(*edge, self.outside));
+            let secure = self.secure.as_ref();
+            let secure = secure.map(|edge| scope.spawn(move || edge.call()));
+            let heard = converse(&conversation, length, [caller, callee]);
+            let scan = scan
+                .join()
+                .map_err(|_| io::Error::other("the scanner's thread panicked"));
+            let secure = secure.map(|call| {
+                call.join()
+                    .map_err(|_| io::Error::other("the thread of the phone with TLS panicked"))
+            });
+            (heard, scan, secure)
+        });
+        let secure = secure.transpose()?.transpose()?;
         let views = legs.ask(engine.ng_udp)?;
         phone.bye(&remote)?;
-        Ok(legs.report(length, &conversation, heard, views))
+        Ok(legs.report(length, &conversation, heard?, views, (scan??, secure)))
     }
 }
 
@@ -342,6 +391,7 @@ impl Legs {
         conversation: &Conversation,
         heard: [audio::Heard; 2],
         views: [RelayView; 2],
+        (scan, secure): (ScanReport, Option<SecureReport>),
     ) -> Report {
         let [at_caller, at_callee] = heard;
         let [caller_view, callee_view] = views;
@@ -368,6 +418,8 @@ impl Legs {
         Report {
             seconds: length.as_secs(),
             legs: [caller, callee],
+            scan,
+            secure,
         }
     }
 }
@@ -442,9 +494,10 @@ fn print(report: &Report, json: bool) {
 }
 
 /// Says how to reach it and waits for SIGINT or SIGTERM.
-fn keep(engine: &Engine) -> io::Result<()> {
+fn keep(engine: &Engine, secure: Option<SocketAddr>) -> io::Result<()> {
     eprintln!("\nRelay and edge keep running. To try them with a phone, call");
-    for edge in engine.edge.iter().filter(|edge| edge.is_ipv4()) {
+    let is_plain = |edge: &&SocketAddr| edge.is_ipv4() && Some(**edge) != secure;
+    for edge in engine.edge.iter().filter(is_plain) {
         eprintln!("    sip:echo@{edge}   (UDP, no registration)");
     }
     eprintln!("and you hear yourself. To look inside:");

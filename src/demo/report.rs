@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::audio::Heard;
+use super::scanner::ScanReport;
+use super::secure::SecureReport;
 use super::speech::RATE;
 use crate::media::quality::Model;
 
@@ -17,6 +19,10 @@ pub struct Report {
     pub seconds: u64,
     /// Caller and callee.
     pub legs: [LegReport; 2],
+    /// What somebody else learnt of the edge meanwhile.
+    pub scan: ScanReport,
+    /// The call of the phone with TLS, if there was one.
+    pub secure: Option<SecureReport>,
 }
 
 /// One leg: the relay's view of it, and the audio that its phone heard.
@@ -109,14 +115,16 @@ impl HeardReport {
 }
 
 impl Report {
-    /// Whether enough packets arrived in both directions.
+    /// Whether enough packets arrived in all directions, and a scanner got no answer.
     pub fn passed(&self) -> bool {
-        self.legs.iter().all(|leg| leg.heard.is_good())
+        self.scan.answers == 0
+            && self.secure.is_none_or(|call| call.is_good())
+            && self.legs.iter().all(|leg| leg.heard.is_good())
     }
 
     /// The outcome in one line.
     pub fn verdict(&self) -> String {
-        let failures: Vec<String> = self
+        let mut failures: Vec<String> = self
             .legs
             .iter()
             .filter(|leg| !leg.heard.is_good())
@@ -125,8 +133,22 @@ impl Report {
                 format!("{arrived} of {sent} packets reached the {}", leg.name)
             })
             .collect();
+        let secure = self.secure.map_or_else(String::new, |call| {
+            let SecureReport { sent, returned } = call;
+            let told = format!("{returned} of {sent} packets came back to a phone with TLS");
+            if !call.is_good() {
+                failures.push(told.clone());
+            }
+            format!(", {told}")
+        });
         if !failures.is_empty() {
             return format!("FAIL: {}; needed 99.9 %", failures.join(", "));
+        }
+        let ScanReport {
+            requests, answers, ..
+        } = self.scan;
+        if answers > 0 {
+            return format!("FAIL: a scanner got {answers} answers to {requests} requests");
         }
         let [caller, callee] = &self.legs;
         let bridge = if caller.sdp_before.is_ipv4() == callee.sdp_before.is_ipv4() {
@@ -141,7 +163,7 @@ impl Report {
             _ => "",
         };
         format!(
-            "PASS: {} and {} packets arrived of {} and {}{nat}{bridge}",
+            "PASS: {} and {} packets arrived of {} and {}{nat}{secure}, a scanner got no answer{bridge}",
             callee.heard.arrived, caller.heard.arrived, callee.heard.sent, caller.heard.sent
         )
     }
@@ -248,6 +270,12 @@ mod tests {
         let [at_caller, at_callee] = arrived;
         Report {
             seconds: 20,
+            scan: ScanReport {
+                source: "127.0.0.66:5060".parse().unwrap(),
+                requests: 3,
+                answers: 0,
+            },
+            secure: None,
             legs: [
                 leg("caller", "192.168.77.10:4000", 1000, at_caller),
                 leg("callee", "[2001:db8::1]:4000", 1000, at_callee),
@@ -262,13 +290,39 @@ mod tests {
         assert_eq!(
             good.verdict(),
             "PASS: 1000 and 999 packets arrived of 1000 and 1000, the caller found behind its \
-             NAT, IPv4 and IPv6 bridged"
+             NAT, a scanner got no answer, IPv4 and IPv6 bridged"
         );
         let bad = report([998, 1000]);
         assert!(!bad.passed());
         assert_eq!(
             bad.verdict(),
             "FAIL: 998 of 1000 packets reached the caller; needed 99.9 %"
+        );
+    }
+
+    #[test]
+    fn a_scanner_that_learns_something_is_no_success() {
+        let mut told = report([1000, 1000]);
+        told.scan.answers = 1;
+        assert!(!told.passed());
+        let verdict = "FAIL: a scanner got 1 answers to 3 requests";
+        assert_eq!(told.verdict(), verdict);
+    }
+
+    #[test]
+    fn the_call_of_the_phone_with_tls_counts() {
+        let mut heard = report([1000, 1000]);
+        let call = |returned| Some(SecureReport { sent: 25, returned });
+        heard.secure = call(25);
+        assert!(heard.passed());
+        let told = ", 25 of 25 packets came back to a phone with TLS,";
+        assert!(heard.verdict().contains(told), "{}", heard.verdict());
+        heard.secure = call(24);
+        assert!(
+            !heard.passed()
+                && heard
+                    .verdict()
+                    .starts_with("FAIL: 24 of 25 packets came back")
         );
     }
 

@@ -38,6 +38,9 @@ fn the_demo_ends_with_a_verdict_that_names_what_it_did() {
         verdict.contains(", the caller found behind its NAT"),
         "{printed}"
     );
+    let secure = ", 25 of 25 packets came back to a phone with TLS";
+    assert!(verdict.contains(secure), "{printed}");
+    assert!(verdict.contains(", a scanner got no answer"), "{printed}");
     // A host without IPv6 has nothing to bridge.
     if std::net::UdpSocket::bind("[::1]:0").is_ok() {
         assert!(verdict.ends_with(", IPv4 and IPv6 bridged"), "{printed}");
@@ -67,10 +70,14 @@ fn the_demo_as_json_counts_every_packet_of_both_legs() {
             count(&leg["heard"]["sent"]),
             count(&leg["heard"]["arrived"]),
         );
-        assert!(sent >= SECONDS * 50 - 1, "{printed}");
+        // All of them where the machine keeps up.
+        assert!(sent >= SECONDS * 25, "{printed}");
         assert!(arrived <= sent && arrived * 1000 >= sent * 999, "{printed}");
         assert!(count(&leg["packets_out"]) >= arrived, "{printed}");
     }
+    assert_eq!(report["scan"]["requests"], 3);
+    assert_eq!(report["scan"]["answers"], 0);
+    assert_eq!(report["secure"]["returned"], report["secure"]["sent"]);
     let caller = &report["legs"][0];
     assert_eq!(caller["latched"], caller["source"]);
     assert_ne!(caller["latched"], caller["sdp_before"]);

@@ -130,7 +130,7 @@ impl Scene {
         loop {
             let (agreed, error) = self.turn(way, &mut passed);
             if let Some(agreed) = agreed {
-                let is_theirs = agreed.peer.iter().any(|it| *it == self.theirs);
+                let is_theirs = agreed.peer.contains(&self.theirs);
                 assert!(is_theirs, "{agreed:?} {}", self.theirs);
                 return agreed;
             }

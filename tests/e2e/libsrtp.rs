@@ -65,7 +65,7 @@ impl LibPhone {
 
 /// One side of a call: with libsrtp, or plain.
 enum Side {
-    Secure(LibPhone),
+    Secure(Box<LibPhone>),
     Plain(Phone),
 }
 
@@ -141,7 +141,7 @@ fn libsrtp_talks_to_plain_rtp() {
         let shown = sdp_of(&relay, request);
         let answered = sdp_of(&relay, answer(&id, &sdp::audio(address, "")));
         secure.accept(&answered);
-        let mut secure = Side::Secure(secure);
+        let mut secure = Side::Secure(Box::new(secure));
         secure.speaks_to(&mut plain, sdp::address(&answered, 0));
         plain.speaks_to(&mut secure, sdp::address(&shown, 0));
 
@@ -152,7 +152,7 @@ fn libsrtp_talks_to_plain_rtp() {
         let shown = sdp_of(&relay, request);
         secure.accept(&shown);
         let answered = sdp_of(&relay, answer(&id, &secure.sdp()));
-        let mut secure = Side::Secure(secure);
+        let mut secure = Side::Secure(Box::new(secure));
         plain.speaks_to(&mut secure, sdp::address(&answered, 0));
         secure.speaks_to(&mut plain, sdp::address(&shown, 0));
     }
@@ -171,7 +171,10 @@ fn libsrtp_talks_to_libsrtp_in_another_suite() {
         callee.accept(&shown);
         let answered = sdp_of(&relay, answer(&id, &callee.sdp()));
         caller.accept(&answered);
-        let (mut caller, mut callee) = (Side::Secure(caller), Side::Secure(callee));
+        let (mut caller, mut callee) = (
+            Side::Secure(Box::new(caller)),
+            Side::Secure(Box::new(callee)),
+        );
         caller.speaks_to(&mut callee, sdp::address(&answered, 0));
         callee.speaks_to(&mut caller, sdp::address(&shown, 0));
     }

@@ -15,6 +15,7 @@ mod differential;
 mod dtls_openssl;
 mod dtls_phone;
 mod dtmf;
+mod edge;
 mod edge_calls;
 mod hostile;
 mod kamailio_calls;

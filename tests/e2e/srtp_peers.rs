@@ -1,14 +1,14 @@
 //! SRTP with keys by SDES between the relay and peers that others wrote: ffmpeg, and baresip (with
 //! libsrtp) behind Kamailio.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use windlass_ng::{Dict, Value};
 use windlass_srtp::Suite;
 
+use crate::common::baresip::{BARESIP, Baresip, Protection};
 use crate::common::kamailio::{self, KAMAILIO};
 use crate::common::phone::{Phone, answer, offer};
 use crate::common::process::{Process, Relay, free_udp};
@@ -16,7 +16,6 @@ use crate::common::secure_phone::{crypto_lines, line};
 use crate::common::{TempDir, has_program, lock_machine, sdp, tone, wait_for};
 
 const FFMPEG: &str = "/usr/bin/ffmpeg";
-const BARESIP: &str = "/usr/bin/baresip";
 
 /// Where two ports in a row are free now.
 fn two_ports() -> SocketAddr {
@@ -84,25 +83,7 @@ fn heard_it(directory: &TempDir, hertz: usize, mut listener: Process) {
     let status = listener.wait(Duration::from_secs(15));
     assert!(status.success(), "{}", listener.log());
     let heard = std::fs::read(directory.path().join(format!("{hertz}.raw"))).unwrap();
-    is_tone(&heard, hertz);
-}
-
-/// Raw samples are at least a second of a tone, whatever the ends of it are.
-fn is_tone(raw: &[u8], hertz: usize) {
-    let samples = tone::samples(raw);
-    assert!(
-        samples.len() >= tone::RATE * 9 / 10,
-        "{} samples",
-        samples.len()
-    );
-    let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
-    // Of 50 ms each, in which all tones have whole periods.
-    let mut shares: Vec<f64> = middle
-        .chunks_exact(tone::RATE / 20)
-        .map(|block| tone::share(block, hertz))
-        .collect();
-    shares.sort_by(f64::total_cmp);
-    assert!(shares[1] > 0.99, "{hertz} Hz: {shares:?}");
+    tone::is_heard(&heard, hertz);
 }
 
 /// Nothing of a call was dropped, and it had media.
@@ -175,83 +156,6 @@ fn ffmpeg_speaks_srtp_to_plain_rtp_and_hears_it() {
     is_clean(&relay, "to-secure");
 }
 
-/// A phone without a screen: it speaks a tone of its own, answers by itself, and writes what it hears.
-struct Baresip<'a> {
-    name: &'a str,
-    port: u16,
-    hertz: usize,
-    /// The module that protects its media, if any; it refuses calls without.
-    encryption: Option<&'a str>,
-}
-
-impl Baresip<'_> {
-    /// `calls` is whom it calls, for two seconds.
-    fn start(&self, directory: &TempDir, calls: Option<&str>) -> Process {
-        let (home, host) = (directory.path().join(self.name), "127.0.0.1");
-        std::fs::create_dir(&home).unwrap();
-        let tone = home.join("tone.wav");
-        tone::write(&tone, self.hertz, 10);
-        let config = format!(
-            "poll_method epoll\nsip_listen {host}:{}\nnet_interface {host}\nrtcp_mux no\n\
-             audio_source aufile,{}\naudio_player aubridge,ear\naudio_alert aubridge,bell\n\
-             snd_path {}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n\
-             module aubridge.so\nmodule sndfile.so\nmodule srtp.so\nmodule dtls_srtp.so\n\
-             module_app account.so\nmodule_app menu.so\n",
-            self.port,
-            tone.display(),
-            home.display()
-        );
-        let mut more = String::new();
-        if let Some(module) = self.encryption {
-            more += &format!(";mediaenc={module}");
-        }
-        let account = format!(
-            "<sip:{}@{host}:{}>;regint=0;answermode=auto{more}\n",
-            self.name, self.port
-        );
-        for (file, text) in [
-            ("config", config),
-            ("accounts", account),
-            ("contacts", String::new()),
-        ] {
-            std::fs::write(home.join(file), text).unwrap();
-        }
-        let mut command = Command::new(BARESIP);
-        command.arg("-f").arg(&home);
-        if let Some(target) = calls {
-            command.args(["-t", "3", "-e", &format!("/dial {target}")]);
-        }
-        Process::start(
-            command,
-            &directory.path().join(format!("{}.log", self.name)),
-        )
-    }
-
-    /// What it prints stays in its buffer until it ends.
-    fn is_ready(&self) {
-        wait_for("baresip", Duration::from_secs(10), || {
-            UdpSocket::bind(("127.0.0.1", self.port))
-                .is_err()
-                .then_some(())
-        });
-    }
-
-    fn log(&self, directory: &TempDir) -> String {
-        let log = directory.path().join(format!("{}.log", self.name));
-        std::fs::read_to_string(log).unwrap()
-    }
-
-    fn heard(&self, directory: &Path, hertz: usize, log: &str) {
-        let files = std::fs::read_dir(directory.join(self.name)).unwrap();
-        let files = files.map(|file| file.unwrap().path());
-        let dumps = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-        let dumps = dumps.map(|path| std::fs::read(path).unwrap());
-        let wave = dumps.max_by_key(Vec::len).expect("a dump");
-        assert!(wave.len() > 2 * tone::RATE, "{} bytes\n{log}", wave.len());
-        is_tone(&wave[44..], hertz);
-    }
-}
-
 /// The proxy has media with keys for some, and without for others (`transport-protocol`). baresip
 /// reads keys of 44 bytes with the `=` at their end only.
 fn routes(plain: u16, secure: u16) -> String {
@@ -292,7 +196,7 @@ fn two_calls(
     [callers, callees]: [&[Baresip<'_>; 2]; 2],
 ) {
     let mut answering = callees.each_ref().map(|phone| phone.start(directory, None));
-    callees.iter().for_each(Baresip::is_ready);
+    callees.iter().for_each(Baresip::await_ready);
     let mut calling = Vec::new();
     for (caller, callee) in callers.iter().zip(callees) {
         let target = format!("sip:{}@{proxy}", callee.name);
@@ -312,13 +216,18 @@ fn two_calls(
         process.wait(Duration::from_secs(10));
     }
     for (caller, callee) in callers.iter().zip(callees) {
-        let logs = [caller, callee].map(|phone| phone.log(directory));
+        let logs = [caller, callee].map(|phone| log_of(phone, directory));
         caller.heard(directory.path(), callee.hertz, &logs[0]);
         callee.heard(directory.path(), caller.hertz, &logs[1]);
     }
     wait_for("the end of the calls", Duration::from_secs(5), || {
         (relay.leased_ports() == 0).then_some(())
     });
+}
+
+fn log_of(phone: &Baresip<'_>, directory: &TempDir) -> String {
+    let log = directory.path().join(format!("{}.log", phone.name));
+    std::fs::read_to_string(log).unwrap()
 }
 
 /// What protected the media of a phone, by its log.
@@ -339,31 +248,29 @@ fn baresip_with_mandatory_srtp_talks_to_one_without() {
     let (proxy, plain, secure) = (port(), port(), port());
     let ng = relay.ng.to_string();
     let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes(plain, secure));
-    let phone = |name, port, hertz, encryption| Baresip {
-        name,
-        port,
-        hertz,
-        encryption,
+    // A caller offers this one first, a callee takes what is offered first.
+    let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
+    let phone = |name, port, hertz, suite: Option<Suite>| Baresip {
+        protection: suite.map_or(Protection::None, |_| Protection::Sdes),
+        ..Baresip::new(name, port, hertz)
     };
     let callees = [
         phone("plain", plain, 400, None),
-        phone("secure", secure, 600, Some("srtp-mand")),
+        phone("secure", secure, 600, Some(taken)),
     ];
     let callers = [
-        phone("alice", port(), 1000, Some("srtp-mand")),
+        phone("alice", port(), 1000, Some(offered)),
         phone("bob", port(), 1400, None),
     ];
     let proxy = SocketAddr::from(([127, 0, 0, 1], proxy));
     two_calls(&relay, &directory, proxy, [&callers, &callees]);
-    // A caller offers this one first, a callee takes what is offered first.
-    let (offered, taken) = (Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm);
     for (phone, expected) in [
         (&callers[0], Some(offered)),
         (&callees[0], None),
         (&callers[1], None),
         (&callees[1], Some(taken)),
     ] {
-        let log = phone.log(&directory);
+        let log = log_of(phone, &directory);
         assert_eq!(suite(&log), expected.map(Suite::name), "{log}");
     }
 }
@@ -390,26 +297,24 @@ fn baresip_talks_to_baresip_with_mandatory_srtp_and_with_dtls() {
     );
     let ng = relay.ng.to_string();
     let _kamailio = kamailio::start(&directory, proxy, "", &ng, &routes);
-    let phone = |name, port, hertz, encryption| Baresip {
-        name,
-        port,
-        hertz,
-        encryption: Some(encryption),
+    let phone = |name, port, hertz, protection| Baresip {
+        protection,
+        ..Baresip::new(name, port, hertz)
     };
     let callees = [
-        phone("secure", first, 400, "srtp-mand"),
-        phone("dtls", second, 600, "dtls_srtp"),
+        phone("secure", first, 400, Protection::Sdes),
+        phone("dtls", second, 600, Protection::Dtls),
     ];
     let callers = [
-        phone("alice", alice, 1000, "srtp-mand"),
-        phone("bob", bob, 1400, "dtls_srtp"),
+        phone("alice", alice, 1000, Protection::Sdes),
+        phone("bob", bob, 1400, Protection::Dtls),
     ];
     let proxy = SocketAddr::from(([127, 0, 0, 1], proxy));
     two_calls(&relay, &directory, proxy, [&callers, &callees]);
     let log = relay.process.log();
     assert_eq!(log.matches("DTLS connected").count(), 4, "{log}");
     for phone in [&callers[0], &callees[0]] {
-        let log = phone.log(&directory);
+        let log = log_of(phone, &directory);
         assert!(suite(&log).is_some(), "{log}");
     }
 }

@@ -453,12 +453,15 @@ impl Profile {
             Self::Plain => &[
                 ("transport-protocol", "RTP/AVP"),
                 ("ICE", "remove"),
+                // A browser insists on it, the phone in the zone may not know it.
+                ("rtcp-mux", "demux"),
                 ("SDES", "off"),
                 ("DTLS", "off"),
             ],
             Self::Sdes => &[
                 ("transport-protocol", "RTP/SAVP"),
                 ("ICE", "remove"),
+                ("rtcp-mux", "demux"),
                 ("DTLS", "off"),
             ],
             Self::Webrtc => &[

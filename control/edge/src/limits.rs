@@ -5,6 +5,13 @@ use std::time::Duration;
 /// Callees whose tags a call remembers: forks of an INVITE. A phone rings on few places.
 pub(crate) const CALLEE_TAGS: usize = 32;
 
+/// Targets of a call that its record names: more are of no use to who reads it.
+pub(crate) const RECORDED_ATTEMPTS: usize = 32;
+
+/// Calls with one Call-ID and caller's tag. A registrar forks to all phones of a user, of which
+/// `max_contacts_per_aor` admits 10 unless it is told otherwise.
+pub(crate) const FORKS: usize = 64;
+
 /// Bytes of a Call-ID that are repeated in the name of its media; the number behind them tells the
 /// calls apart.
 pub(crate) const MEDIA_ID_BYTES: usize = 128;
@@ -183,10 +190,6 @@ pub(crate) const STRIP_GLOBS: usize = 64;
 /// Pause after which the names of targets are looked up again, to know who speaks from their
 /// addresses: the usual life of such records.
 pub(crate) const LEARN_NAMES: Duration = Duration::from_secs(300);
-
-/// Calls of one Call-ID and From tag: a proxy sends a call through here again for each phone that it
-/// rings.
-pub(crate) const CALL_PASSES: usize = 32;
 /// Bytes of a token: what 128 random bits need in Base64 is more.
 pub(crate) const TOKEN_BYTES: usize = 16;
 

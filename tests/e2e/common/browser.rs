@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ use super::{TempDir, wait_for};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 
+/// A WebRTC endpoint, steered by offers and answers.
 const PAGE: &str = include_str!("../webrtc/page.html");
+
+/// A phone of SIP.js.
+const SIP_PAGE: &str = include_str!("../webrtc/sip.html");
 
 /// How long it may take to start, and to carry out one command, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,13 +33,22 @@ pub(crate) struct Browser {
 impl Browser {
     /// `None` where there is no Chromium; in CI there must be one.
     pub(crate) fn start(name: &str) -> Option<Self> {
+        Self::open(name, PAGE, None)
+    }
+
+    /// The same as a SIP phone, with the modules of SIP.js.
+    pub(crate) fn start_phone(name: &str, modules: PathBuf) -> Option<Self> {
+        Self::open(name, SIP_PAGE, Some(modules))
+    }
+
+    fn open(name: &str, text: &'static str, modules: Option<PathBuf>) -> Option<Self> {
         if !super::has_program(CHROMIUM) {
             return None;
         }
         let pages = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let [page, socket] = [&pages, &sockets].map(|it| it.local_addr().unwrap().port());
-        std::thread::spawn(move || serve_page(&pages));
+        std::thread::spawn(move || serve(&pages, text, modules.as_deref()));
         let directory = TempDir::new(name);
         let mut command = Command::new(CHROMIUM);
         command.env("HOME", directory.path()).args([
@@ -49,6 +63,8 @@ impl Browser {
             "--use-fake-ui-for-media-stream",
             "--autoplay-policy=no-user-gesture-required",
             "--allow-loopback-in-peer-connection",
+            // Certificates of tests sign themselves.
+            "--ignore-certificate-errors",
             "--disable-features=WebRtcHideLocalIpsWithMdns",
         ]);
         command.arg(format!("--user-data-dir={}", directory.path().display()));
@@ -102,18 +118,23 @@ impl Browser {
     }
 }
 
-fn serve_page(pages: &TcpListener) {
+fn serve(pages: &TcpListener, page: &str, modules: Option<&Path>) {
     for stream in pages.incoming() {
         let Ok(mut stream) = stream else { return };
         let mut request = [0; 4096];
         let length = stream.read(&mut request).unwrap_or_default();
-        let (status, body) = match request[..length].starts_with(b"GET /?") {
-            true => ("200 OK", PAGE),
-            false => ("404 Not Found", ""),
+        let request = String::from_utf8_lossy(&request[..length]).into_owned();
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        let module = path.strip_prefix("/modules/").zip(modules);
+        let module = module.and_then(|(file, root)| std::fs::read_to_string(root.join(file)).ok());
+        let (status, kind, body) = match module {
+            Some(module) => ("200 OK", "text/javascript", module),
+            None if path.starts_with("/?") => ("200 OK", "text/html", page.to_owned()),
+            None => ("404 Not Found", "text/html", String::new()),
         };
         let _ = write!(
             stream,
-            "HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
+            "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
             body.len()
         );

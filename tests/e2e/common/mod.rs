@@ -1,6 +1,7 @@
 //! Processes, ports and phones of the tests.
 
 pub(crate) mod aiortc;
+pub(crate) mod baresip;
 pub(crate) mod browser;
 pub(crate) mod calls;
 pub(crate) mod kamailio;
@@ -10,7 +11,10 @@ pub(crate) mod process;
 pub(crate) mod sdp;
 pub(crate) mod secure_party;
 pub(crate) mod secure_phone;
+pub(crate) mod sip;
+pub(crate) mod sip_js;
 pub(crate) mod sipp;
+pub(crate) mod sipvicious;
 pub(crate) mod tone;
 
 use std::fs::File;

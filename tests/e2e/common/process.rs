@@ -178,10 +178,13 @@ impl Relay {
 
     fn configure(command: &mut Command, ng: SocketAddr, interfaces: &str, more: &str) -> TempDir {
         let directory = TempDir::new(&format!("relay-{}", ng.port()));
-        let config = format!(
-            "{interfaces}\n[ng]\nudp = [\"{ng}\"]\ntcp = [\"{ng}\"]\n{more}\n\
-             [log]\nlevel = \"debug\"\n"
-        );
+        // Who writes a log of the edge has a section of it.
+        let log = match more.contains("[log]") {
+            true => "",
+            false => "[log]\nlevel = \"debug\"\n",
+        };
+        let config =
+            format!("{interfaces}\n[ng]\nudp = [\"{ng}\"]\ntcp = [\"{ng}\"]\n{more}\n{log}");
         let path = directory.file("windlass.toml", &config);
         command.arg("run").arg("--config").arg(path);
         directory

@@ -1,10 +1,12 @@
 //! sipp as caller and callee, with media.
 
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::process::Process;
+use super::wait_for;
 
 pub(crate) const SIPP: &str = "/usr/bin/sipp";
 
@@ -14,6 +16,87 @@ pub(crate) struct Outcome {
     pub(crate) failed: u64,
     pub(crate) retransmissions: u64,
     pub(crate) screen: String,
+}
+
+/// Many calls of a scenario, going on.
+pub(crate) struct Load {
+    process: Process,
+    directory: PathBuf,
+    scenario: String,
+}
+
+impl Load {
+    /// Calls `target`; `more` has at least the address, the number of calls and the rate.
+    pub(crate) fn start(directory: &Path, name: &str, target: &str, more: &[&str]) -> Self {
+        let mut command = Command::new(SIPP);
+        command.current_dir(directory);
+        command.args([target, "-sf", &scenario(&format!("{name}.xml")), "-nostdin"]);
+        command.args(["-s", "service", "-trace_stat", "-fd", "1", "-stf"]);
+        command.arg(format!("{name}.csv"));
+        command.args(["-trace_screen", "-screen_file"]);
+        command.arg(format!("{name}.screen"));
+        command.args(["-trace_err", "-error_file"]);
+        command.arg(format!("{name}.errors"));
+        command.args(["-timeout", "60"]).args(more);
+        Self {
+            process: Process::start(command, &directory.join(format!("{name}.log"))),
+            directory: directory.to_owned(),
+            scenario: name.to_owned(),
+        }
+    }
+
+    /// Waits until all calls ended.
+    pub(crate) fn finish(mut self) -> Outcome {
+        let status = self.process.wait(Duration::from_secs(90));
+        let read = |kind: &str| {
+            let path = self.directory.join(format!("{}.{kind}", self.scenario));
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        let (statistics, screen) = (read("csv"), read("screen"));
+        let mut lines = statistics.lines();
+        let names: Vec<&str> = lines.next().unwrap_or_default().split(';').collect();
+        let last: Vec<&str> = lines.last().unwrap_or_default().split(';').collect();
+        let figure = |name: &str| {
+            let index = names.iter().position(|n| *n == name);
+            index
+                .and_then(|index| last.get(index)?.parse().ok())
+                .unwrap_or(0)
+        };
+        let log = self.process.log();
+        // 1: some calls failed.
+        assert!(
+            matches!(status.code(), Some(0 | 1)),
+            "sipp: {status}\n{screen}\n{log}"
+        );
+        Outcome {
+            successful: figure("SuccessfulCall(C)"),
+            failed: figure("FailedCall(C)"),
+            retransmissions: figure("Retransmissions(C)"),
+            screen: screen + &log + &read("errors"),
+        }
+    }
+}
+
+/// A sipp that takes calls by a scenario until it is dropped; its messages are kept.
+pub(crate) fn server(directory: &Path, name: &str, at: &str, more: &[&str]) -> Process {
+    let (address, port) = at.rsplit_once(':').unwrap();
+    let mut command = Command::new(SIPP);
+    command.current_dir(directory);
+    command.args([
+        "-sf",
+        &scenario(&format!("{name}.xml")),
+        "-i",
+        address,
+        "-p",
+        port,
+    ]);
+    command.args(["-nostdin", "-trace_msg", "-message_file"]);
+    command.arg(format!("{name}.messages")).args(more);
+    let process = Process::start(command, &directory.join(format!("{name}.log")));
+    wait_for("sipp", Duration::from_secs(10), || {
+        UdpSocket::bind(at).is_err().then_some(())
+    });
+    process
 }
 
 /// A sipp that answers calls; sends every RTP packet back to where it came from.
@@ -55,70 +138,16 @@ pub(crate) fn caller(
     calls: u32,
     carrier: Carrier,
 ) -> Outcome {
-    let mut command = Command::new(SIPP);
-    command.current_dir(directory);
-    command.args([
-        target,
-        "-sf",
-        &scenario("uac.xml"),
-        "-i",
-        address,
-        "-nostdin",
-    ]);
-    command.args([
-        "-m",
-        &calls.to_string(),
-        "-t",
-        match carrier {
-            Carrier::Udp => "u1",
-            Carrier::Tcp => "t1",
-        },
-        "-r",
-        "10",
-        "-l",
-        &calls.to_string(),
-    ]);
-    command.args([
-        "-s",
-        "service",
-        "-trace_stat",
-        "-fd",
-        "1",
-        "-stf",
-        "uac.csv",
-    ]);
-    command.args([
-        "-trace_screen",
-        "-screen_file",
-        "uac.screen",
-        "-timeout",
-        "60",
-    ]);
-    let mut process = Process::start(command, &directory.join("uac.log"));
-    let status = process.wait(Duration::from_secs(90));
-    let statistics = std::fs::read_to_string(directory.join("uac.csv")).unwrap_or_default();
-    let mut lines = statistics.lines();
-    let names: Vec<&str> = lines.next().unwrap_or_default().split(';').collect();
-    let last: Vec<&str> = lines.last().unwrap_or_default().split(';').collect();
-    let figure = |name: &str| {
-        let index = names.iter().position(|n| *n == name);
-        index
-            .and_then(|index| last.get(index)?.parse().ok())
-            .unwrap_or(0)
+    let transport = match carrier {
+        Carrier::Udp => "u1",
+        Carrier::Tcp => "t1",
     };
-    let screen = std::fs::read_to_string(directory.join("uac.screen")).unwrap_or_default();
-    let outcome = Outcome {
-        successful: figure("SuccessfulCall(C)"),
-        failed: figure("FailedCall(C)"),
-        retransmissions: figure("Retransmissions(C)"),
-        screen,
-    };
-    assert!(
-        status.success(),
-        "sipp: {status}\n{}\n{}",
-        outcome.screen,
-        process.log()
-    );
+    let calls = calls.to_string();
+    let more = [
+        "-i", address, "-m", &calls, "-l", &calls, "-r", "10", "-t", transport,
+    ];
+    let outcome = Load::start(directory, "uac", target, &more).finish();
+    assert_eq!(outcome.failed, 0, "{}", outcome.screen);
     outcome
 }
 

@@ -44,6 +44,20 @@ pub(crate) fn share(samples: &[f64], hertz: usize) -> f64 {
     2.0 * of_tone / (power * samples.len() as f64)
 }
 
+/// Raw samples are at least a second of a tone, whatever the ends of it are.
+pub(crate) fn is_heard(raw: &[u8], hertz: usize) {
+    let samples = samples(raw);
+    assert!(samples.len() >= RATE * 9 / 10, "{} samples", samples.len());
+    let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
+    // Of 50 ms each, in which all tones have whole periods.
+    let mut shares: Vec<f64> = middle
+        .chunks_exact(RATE / 20)
+        .map(|block| share(block, hertz))
+        .collect();
+    shares.sort_by(f64::total_cmp);
+    assert!(shares[1] > 0.99, "{hertz} Hz: {shares:?}");
+}
+
 #[test]
 fn a_sine_is_told_from_noise() {
     let sine: Vec<f64> = (0..RATE)

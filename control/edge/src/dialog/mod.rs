@@ -16,6 +16,7 @@ use crate::hide::Hidden;
 use crate::limit::Slots;
 use crate::limits;
 use crate::message::{HeaderId, Message};
+use crate::proxy::attempts::Tried;
 use crate::record::cdr::EndedBy;
 use crate::route::Hop;
 use crate::side::Side;
@@ -109,6 +110,8 @@ pub(crate) struct Dialog {
     pub(crate) peer: Option<String>,
     /// A provisional response or an answer came to its last INVITE.
     pub(crate) has_rung: bool,
+    /// Targets that its last INVITE went to.
+    pub(crate) tried: Vec<Tried>,
     /// When its last INVITE came.
     pub(crate) attempted: Instant,
     /// Code and reason of the final response to that; 0: none yet.
@@ -174,6 +177,7 @@ impl Dialog {
             user: Vec::new(),
             peer: None,
             has_rung: false,
+            tried: Vec::new(),
             attempted: began,
             outcome: (0, Box::default()),
             ended_by: None,
@@ -191,6 +195,7 @@ impl Dialog {
         self.state = State::Early;
         self.target = None;
         self.has_rung = false;
+        self.tried.clear();
         self.attempted = now;
         self.outcome = (0, Box::default());
         self.ended_by = None;

@@ -7,7 +7,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::record::cdr::{Cdr, Selection};
+use crate::proxy::attempts::Tried;
+use crate::record::cdr::{Attempt, Cdr, Selection};
 use crate::record::clock::Wall;
 use crate::record::file::Rotation;
 use crate::record::security::{Event, Line, SecurityLog};
@@ -35,6 +36,7 @@ pub(crate) struct Alerted {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finished {
     pub(crate) cdr: Cdr,
+    pub(crate) tried: Vec<Tried>,
     pub(crate) began: Instant,
     pub(crate) answered: Option<Instant>,
     pub(crate) ended: Instant,
@@ -139,7 +141,14 @@ impl Logs {
                     .saturating_sub(u64::try_from(ago).unwrap_or(u64::MAX)),
             )
         };
+        let attempts = finished.tried.into_iter().map(|tried| Attempt {
+            start: at(tried.began),
+            target: tried.target,
+            code: tried.code,
+            reason: String::from_utf8_lossy(&tried.reason).into_owned(),
+        });
         let cdr = Cdr {
+            attempts: attempts.collect(),
             setup: at(finished.began),
             answer: finished.answered.map(at),
             end: at(finished.ended),

@@ -55,6 +55,12 @@ impl Message {
         span.of(&self.bytes)
     }
 
+    /// The reason phrase of a response.
+    pub(crate) fn reason(&self) -> &[u8] {
+        let line = self.text(self.parsed.start_line);
+        line.get(12..).unwrap_or_default().trim_ascii()
+    }
+
     pub(crate) fn call_id(&self) -> &[u8] {
         self.text(self.parsed.call_id)
     }

@@ -118,6 +118,7 @@ impl Proxy {
             transit.number = number;
             self.by_branch.insert(number, id);
         }
+        let tried = attempt.clone();
         transit.attempt = Some(attempt);
         let registering = transit.registering.is_some();
         if let Some((number, to, packet)) = cancel {
@@ -126,6 +127,7 @@ impl Proxy {
         if registering {
             self.register_by(id, flow.listener);
         }
+        self.note_attempt(now, dialog, &tried);
         if let Some(dialog) = dialog.and_then(|d| self.dialogs.get_mut(&d)) {
             dialog.redirect(flow, zone, is_known);
             dialog.target = target;
@@ -222,6 +224,7 @@ impl Proxy {
         response: &Message,
     ) -> bool {
         let status = response.parsed.status();
+        self.note_attempt_answer(id, status, response.reason());
         let Some(transit) = self.transits.get_mut(&id) else {
             return false;
         };
@@ -282,7 +285,12 @@ impl Proxy {
         if transit.cancelled.is_some() || !transit.server.is_open() {
             return false;
         }
-        let Some(pick) = transit.pick.as_mut() else {
+        if transit.pick.is_none() {
+            return false;
+        }
+        self.note_attempt_lost(id, &outcome);
+        let pick = self.transits.get_mut(&id).and_then(|t| t.pick.as_mut());
+        let Some(pick) = pick else {
             return false;
         };
         let step = pick.next(now, outcome, &mut self.rng);

@@ -505,6 +505,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
     };
     Finished {
         cdr,
+        tried: dialog.tried.clone(),
         began: dialog.attempted,
         answered: dialog.answered_at,
         ended: now,

@@ -9,8 +9,10 @@
 //! After each call: drain [`Proxy::poll`], then ask [`Proxy::next_timeout`]. Every `Action::Media`
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
+pub(crate) mod attempts;
 mod explain;
 mod failover;
+mod forks;
 mod forward;
 mod guard;
 mod hide;
@@ -47,7 +49,6 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use smallvec::SmallVec;
 
 use crate::config::Config;
 use crate::cookie::Key;
@@ -67,6 +68,7 @@ use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
 use crate::transport::{Destination, Flow};
 pub(crate) use explain::Explained;
+use forks::Forks;
 pub use list::{Call, CallFilter, CallState};
 pub(crate) use list::{Listed, Registration};
 use memory::Memory;
@@ -131,8 +133,7 @@ pub(crate) struct Proxy {
     by_branch: HashMap<u64, u64, foldhash::fast::RandomState>,
     by_server_key: HashMap<Box<[u8]>, u64, foldhash::quality::RandomState>,
     dialogs: HashMap<u64, Dialog, foldhash::fast::RandomState>,
-    /// A call that a proxy sends through here again is another one each time.
-    by_call: HashMap<Box<[u8]>, SmallVec<[u64; 1]>, foldhash::quality::RandomState>,
+    by_call: Forks,
     /// Numbers of all calls, for lists that are read page by page.
     numbers: BTreeSet<u64>,
     /// BYEs of our own.
@@ -250,7 +251,7 @@ impl Proxy {
             transits: HashMap::default(),
             by_server_key: HashMap::default(),
             dialogs: HashMap::default(),
-            by_call: HashMap::default(),
+            by_call: Forks::default(),
             numbers: BTreeSet::new(),
             own: HashMap::default(),
             media_tokens: HashMap::default(),

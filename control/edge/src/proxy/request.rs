@@ -9,7 +9,7 @@ use super::transit::Transit;
 use super::{Proxy, enter_setup};
 use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
-use crate::dialog::{self, Dialog, Party, State};
+use crate::dialog::{self, Dialog, Party};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Start, Via, values};
@@ -439,29 +439,9 @@ impl Proxy {
         };
         let expires = now + self.longest_call(invite, trusted);
         dialog::key(invite.call_id(), invite.sender_tag(), &mut self.scratch.key);
-        let uri = invite.text(invite.request_uri());
-        let ids = self.by_call.get(&self.scratch.key[..]);
-        let ids = ids.map_or(&[][..], |ids| ids);
-        let is_same = |id: &&u64| {
-            let dialog = self.dialogs.get(id);
-            dialog.is_some_and(|dialog| *dialog.request_uri == *uri)
-        };
-        let same = ids.iter().find(is_same).copied();
-        if same.is_none() && ids.len() >= limits::CALL_PASSES {
-            return Err((482, "Loop Detected"));
-        }
-        // With another Request-URI it is a fork or a spiral that a proxy made (RFC 3261 §16.3).
-        if let Some(id) = same {
-            let live = |t: &Transit| t.server.is_open();
-            let Some(dialog) = self.dialogs.get_mut(&id) else {
-                return Err((500, "Server Internal Error"));
-            };
-            // The same request by another way, or a second call under a live one (§8.2.2.2).
-            if dialog.state == State::Confirmed
-                || self.transits.get(&dialog.invite).is_some_and(live)
-            {
-                return Err((482, "Merged Request"));
-            }
+        if let Some(id) = self.tried_before(invite)?
+            && let Some(dialog) = self.dialogs.get_mut(&id)
+        {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
@@ -480,7 +460,7 @@ impl Proxy {
             (now, expires),
         );
         enter_setup(&mut self.in_setup, &mut dialog);
-        self.by_call.entry(dialog.key.clone()).or_default().push(id);
+        self.by_call.insert(&dialog.key, id);
         self.dialogs.insert(id, dialog);
         self.numbers.insert(id);
         self.schedule_dialog(id);

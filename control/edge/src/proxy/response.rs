@@ -155,13 +155,16 @@ impl Proxy {
             &mut self.scratch.key,
         );
         let is_known = self.is_known(self.zone_of(source));
-        let ids = self.by_call.get(&self.scratch.key[..]);
+        let ids = self.by_call.of(&self.scratch.key);
+        let tag = message.to_tag().unwrap_or_default();
+        let knows = |id: &&u64| self.dialogs.get(id).is_some_and(|d| d.knows_tag(tag));
         let is_callee = |id: &&u64| {
             let dialog = self.dialogs.get(id);
             dialog.is_some_and(|d| d.party(Side::Callee).flow.peer == source.peer)
         };
-        let id = ids.and_then(|ids| ids.iter().find(is_callee).or_else(|| ids.first()));
-        let id = id.copied();
+        let known = ids.iter().find(knows);
+        let id = known.or_else(|| ids.iter().find(is_callee));
+        let id = id.or_else(|| ids.first()).copied();
         let Some(dialog) = id.and_then(|id| self.dialogs.get_mut(&id)) else {
             return false;
         };
@@ -237,9 +240,7 @@ impl Proxy {
         self.note_answer(now, id, message);
         self.note_progress(now, id, status);
         if status >= 200 {
-            let reason = message.text(message.parsed.start_line).get(12..);
-            let reason = reason.unwrap_or_default().trim_ascii();
-            self.note_outcome(id, status, reason, EndedBy::Callee);
+            self.note_outcome(id, status, message.reason(), EndedBy::Callee);
         }
         self.learn_callee(id, message);
         let registering = self.transits.get_mut(&id).filter(|_| ok);

@@ -273,9 +273,7 @@ impl Proxy {
         };
         for (caller_tag, callee_tag, side) in ways {
             dialog::key(call_id, caller_tag, &mut self.scratch.key);
-            let Some(ids) = self.by_call.get(&self.scratch.key[..]) else {
-                continue;
-            };
+            let ids = self.by_call.of(&self.scratch.key);
             let knows = |id: &&u64| {
                 let dialog = self.dialogs.get(id);
                 dialog.is_some_and(|dialog| dialog.knows_tag(callee_tag))

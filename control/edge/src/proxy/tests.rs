@@ -4,6 +4,7 @@ mod calls;
 mod carriers;
 mod checks;
 mod failover;
+mod forks;
 mod guard;
 mod hiding;
 mod hygiene;

@@ -134,12 +134,7 @@ impl Proxy {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
-            if let Some(ids) = self.by_call.get_mut(&dialog.key) {
-                ids.retain(|other| *other != id);
-                if ids.is_empty() {
-                    self.by_call.remove(&dialog.key);
-                }
-            }
+            self.by_call.remove(&dialog.key, id);
             self.numbers.remove(&id);
             for flow in dialog.held {
                 self.protect(flow, Bond::Dialog, false);

@@ -35,6 +35,8 @@ pub(crate) struct Live {
     health: AtomicU8,
     /// Misses in a row.
     misses: AtomicU32,
+    /// How often it was seen to work.
+    worked: AtomicU64,
     weight: AtomicU32,
     calls: AtomicU32,
     attempts: AtomicU64,
@@ -286,6 +288,7 @@ impl Target {
     /// A call was answered: misses before do not count. It brings nothing up; a probe does.
     pub(super) fn works(&self) {
         self.live.misses.store(0, Ordering::Relaxed);
+        self.live.worked.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A probe was answered.
@@ -324,6 +327,7 @@ impl Live {
             admin: AtomicU8::new(Admin::default() as u8),
             health: AtomicU8::new(Health::default() as u8),
             misses: AtomicU32::new(0),
+            worked: AtomicU64::new(0),
             weight: AtomicU32::new(weight),
             calls: AtomicU32::new(0),
             attempts: AtomicU64::new(0),
@@ -366,6 +370,10 @@ impl Live {
     /// Calls in progress, set-up included.
     pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn worked(&self) -> u64 {
+        self.worked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn misses(&self) -> u32 {

@@ -151,6 +151,8 @@ struct Current {
     addresses: VecDeque<Address>,
     /// The one that the last attempt went to.
     sent_to: Option<Address>,
+    /// How often the target had worked before that.
+    worked: u64,
     phase: Phase,
 }
 
@@ -458,6 +460,7 @@ impl Pick {
             if self.kind == Kind::Invite {
                 target.live().count_invite();
             }
+            current.worked = target.live().worked();
         }
         let rings = failover
             .ringing_timeout
@@ -496,6 +499,7 @@ impl Pick {
             request_uri,
             addresses: direct.into_iter().collect(),
             sent_to: None,
+            worked: 0,
             phase: Phase::Resolving,
         });
         if is_named {
@@ -528,8 +532,10 @@ impl Pick {
             target.live().count_failure();
             if miss == Miss::Counts {
                 current.remember_silence(now, target);
-                // One call is one miss: that of the last address.
-                if current.addresses.is_empty() {
+                // One call is one miss: that of the last address. Who has answered others since does
+                // not want this one: strangers could take a target down by what it never answers.
+                let is_dead = target.live().worked() == current.worked;
+                if current.addresses.is_empty() && is_dead {
                     self.pools.tell(target.miss());
                 }
             }

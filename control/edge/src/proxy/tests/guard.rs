@@ -245,6 +245,46 @@ fn call_has_one_record() {
 }
 
 #[test]
+fn record_has_each_target_that_was_tried() {
+    let carol = "203.0.113.10:5070";
+    let mut world = World::with(
+        |config| {
+            let second = crate::config::TargetConfig::new(&format!("sip:{carol}"));
+            config.upstreams[0].targets.push(second);
+            config.routes[0].failover = crate::config::Failover::default();
+        },
+        &[EDGE],
+    );
+    let first = forwarded(&world.recv(ALICE, &invite("alice")));
+    let sent = world.recv(BOB, &response(&first, "503 Overloaded", "b", "", ""));
+    let second = forwarded(&sent);
+    let busy = response(&second, "486 Busy Here", "c", "", "");
+    world.recv(carol, &busy);
+    let tried = &world.records[0].tried;
+    let tried: Vec<_> = tried
+        .iter()
+        .map(|t| (&*t.target, t.code, &*t.reason))
+        .collect();
+    let expected: [(&str, u16, &[u8]); 2] = [
+        (&format!("sip:{BOB}"), 503, b"Overloaded"),
+        (&format!("sip:{carol}"), 486, b"Busy Here"),
+    ];
+    assert_eq!(tried, expected);
+}
+
+#[test]
+fn silent_target_is_recorded_as_408() {
+    let mut world = World::with(
+        |config| config.routes[0].failover = crate::config::Failover::default(),
+        &[EDGE],
+    );
+    world.recv(ALICE, &invite("alice"));
+    world.pass(Duration::from_secs(40));
+    let tried = &world.records[0].tried;
+    assert_eq!((tried.len(), tried[0].code), (1, 408));
+}
+
+#[test]
 fn challenge_is_no_record() {
     let mut world = world(|_| {});
     let sent = world.recv(ALICE, &invite("alice"));

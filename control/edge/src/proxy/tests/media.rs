@@ -324,6 +324,8 @@ fn profile_of_a_zone_sets_the_transport_toward_it() {
     };
     assert_eq!(keys(0, "transport-protocol"), ["RTP/AVP"]);
     assert_eq!(keys(0, "DTLS"), ["off"]);
+    assert_eq!(keys(0, "rtcp-mux"), ["demux"]);
+    assert_eq!(keys(1, "rtcp-mux"), ["offer,require"]);
     assert_eq!(
         keys(0, "ICE"),
         ["optional"],

@@ -199,6 +199,29 @@ fn target_that_does_not_answer_calls_is_down_after_three() {
 }
 
 #[test]
+fn target_that_answers_others_is_not_taken_down_by_what_it_never_answers() {
+    let pools = pools(&[pool("p", 1)]);
+    let mut ignored: Vec<Call> = (0..5).map(|_| Call::new(&pools, to(&["p"]))).collect();
+    for call in &mut ignored {
+        tried(call.start());
+    }
+    let mut customer = Call::new(&pools, to(&["p"]));
+    tried(customer.start());
+    customer.answer().unwrap().release();
+    for call in &mut ignored {
+        end(call.next(Outcome::NoResponse));
+    }
+    assert!(pools.is_available("p"));
+    // Nobody gets an answer any more.
+    for _ in 0..3 {
+        let mut call = Call::new(&pools, to(&["p"]));
+        tried(call.start());
+        end(call.next(Outcome::NoResponse));
+    }
+    assert!(!pools.is_available("p"));
+}
+
+#[test]
 fn calls_refused_with_503_take_no_target_from_the_others() {
     let pools = pools(&[pool("p", 1)]);
     for _ in 0..10 {
