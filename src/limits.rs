@@ -152,7 +152,7 @@ pub const AGENT_STEP: usize = 8;
 pub const AGENT_SENDS: usize = 32;
 
 /// Shortest time between two things that the agent of a media tells its call: each is a plan for the
-/// flows of the call.
+/// flows of the call. New keys do not wait.
 pub const FOUND_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Time after which an agent says again what its call could not take in; twice as long each time, up

@@ -40,7 +40,9 @@ impl Telling {
         if self.told.as_ref() == Some(&found) {
             return None;
         }
-        if let Some(at) = self.not_before.filter(|at| now < *at) {
+        if let Some(at) = self.not_before.filter(|at| now < *at)
+            && !self.has_new_keys(&found)
+        {
             self.due = Some(at);
             return None;
         }
@@ -50,6 +52,21 @@ impl Telling {
         self.told = Some(found.clone());
         self.not_before = Some(now + FOUND_INTERVAL);
         Some(found)
+    }
+
+    /// Whether there are keys that the call does not have. They wait for nothing: the party speaks
+    /// under them already, and the first picture of a video is lost with its first packets. A
+    /// handshake for each is bound enough.
+    fn has_new_keys(&self, found: &Found) -> bool {
+        let told = self.told.as_ref();
+        told.is_some_and(|told| {
+            let keys = [
+                (&found.keys.rtp, &told.keys.rtp),
+                (&found.keys.rtcp, &told.keys.rtcp),
+            ];
+            keys.iter()
+                .any(|(now, before)| now.is_some() && now != before)
+        })
     }
 
     /// When [`Self::poll`] has something to say.

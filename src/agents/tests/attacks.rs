@@ -74,13 +74,14 @@ fn a_hello_that_comes_a_moment_before_its_source_is_known_costs_no_second() {
 }
 
 #[test]
-fn what_is_found_is_told_at_most_every_50_ms() {
+fn what_is_found_is_told_at_most_every_50_ms_but_keys_at_once() {
     let mut world = World::new().with_ice().with_dtls(Role::Passive, 1);
     world.apply();
     world.run(5 * SECOND);
     world.assert_keys_fit();
     let times = world.found_at.windows(2).map(|two| two[1] - two[0]);
-    assert_eq!(times.filter(|time| *time < FOUND_INTERVAL).count(), 0);
+    // The pair comes first, and the keys may follow at once.
+    assert!(times.filter(|time| *time < FOUND_INTERVAL).count() <= 1);
     assert!(world.found_at.len() >= 2);
     // The latest was told.
     assert!(world.found.paths.rtp.unwrap().is_selected);
