@@ -42,6 +42,8 @@ def become_lite():
         pass
 
     connection.check_start, connection.query_consent = check_start, query_consent
+    # A lite agent is controlled also where it has offered (RFC 8445 §6.1.1).
+    connection.ice_controlling = property(lambda self: False, lambda self, value: None)
 
 
 def route_rtp(self, packet, route=RtpRouter.route_rtp):
