@@ -6,9 +6,9 @@
 //!                                                        └─> shards, one bounded page at a time
 //! ```
 //!
-//! [`Order`](order::Order) and its answers are data; [`role`] says who may give which. The
-//! [`Desk`] carries them out: what belongs to calls it asks of the shards, the screen and the targets
-//! it reads itself. [`serve`] owns the sockets. The core knows nothing of any of it.
+//! `Order` and its answers are data; `role` says who may give which. The
+//! `Desk` carries them out: what belongs to calls it asks of the shards, the screen and the targets
+//! it reads itself. `serve` owns the sockets. The core knows nothing of any of it.
 
 pub mod client;
 pub(crate) mod config;
