@@ -14,7 +14,7 @@ use crate::screen::address::{Network, NetworkError};
 use crate::screen::ban::Durations;
 use crate::screen::check::ConfigError;
 use crate::screen::config as rules;
-use crate::screen::fingerprint::{Fingerprints, Patterns};
+use crate::screen::fingerprint::{Fingerprints, PatternError, Patterns};
 use crate::screen::flood::Flood;
 use crate::screen::list::List;
 use crate::screen::verdict::{Do, Stage};
@@ -265,31 +265,37 @@ pub(crate) fn screen(config: &Config, now: Instant) -> io::Result<Option<Arc<Scr
     let Some(settings) = &config.screen else {
         return Ok(None);
     };
+    let made = made(config, settings, |rules, categories| {
+        Screen::new(rules, categories, now)
+    });
+    let made = made.map_err(|wrong| {
+        let texts: Vec<String> = wrong.into_iter().map(|wrong| wrong.text).collect();
+        let message = format!("screening: {}", texts.join("; "));
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })?;
+    Ok(Some(made.in_force()))
+}
+
+/// The screen that `make` makes of the settings, if all of them can be used, and its lists.
+fn made(
+    config: &Config,
+    settings: &ScreenConfig,
+    make: impl FnOnce(rules::Config, Arc<Categories>) -> Result<Screen, PatternError>,
+) -> Result<Rescreened, Vec<Wrong>> {
     let mut wrong = Vec::new();
     let rules = rules_of(config, settings, &mut wrong);
     wrong.extend(rules.check().iter().map(ConfigError::told));
     let (categories, lists) = load(settings, &mut wrong);
     if wrong.is_empty() {
-        match Screen::new(rules, Arc::new(categories), now) {
-            Ok(screen) => {
-                for (name, list) in lists {
-                    if let Some(place) = screen.list(&name) {
-                        *place.write() = list;
-                    }
-                }
-                return Ok(Some(Arc::new(screen)));
-            }
+        match make(rules, Arc::new(categories)) {
+            Ok(screen) => return Ok(Rescreened { screen, lists }),
             Err(error) => wrong.push(Wrong::new("", error.to_string())),
         }
     }
-    let texts: Vec<String> = wrong.into_iter().map(|wrong| wrong.text).collect();
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("screening: {}", texts.join("; ")),
-    ))
+    Err(wrong)
 }
 
-/// A screen over the tables of another one, and the lists to be put into it.
+/// A screen, and the lists to be put into it.
 #[derive(Debug)]
 pub(crate) struct Rescreened {
     screen: Screen,
@@ -303,19 +309,14 @@ pub(crate) struct Rescreened {
 /// Everything that cannot be used.
 pub(crate) fn rescreen(before: &Screen, config: &Config) -> Result<Rescreened, Vec<String>> {
     let settings = config.screen.clone().unwrap_or_default();
-    let mut wrong = Vec::new();
-    let rules = rules_of(config, &settings, &mut wrong);
-    wrong.extend(rules.check().iter().map(ConfigError::told));
-    let (categories, lists) = load(&settings, &mut wrong);
-    if wrong.is_empty() {
-        match before.reload(rules, Arc::new(categories)) {
-            Ok(screen) => return Ok(Rescreened { screen, lists }),
-            Err(error) => wrong.push(Wrong::new("", error.to_string())),
-        }
-    }
-    // One line for each row of a list.
-    let lines = wrong.iter().flat_map(|wrong| wrong.text.lines());
-    Err(lines.map(str::to_owned).collect())
+    let made = made(config, &settings, |rules, categories| {
+        before.reload(rules, categories)
+    });
+    made.map_err(|wrong| {
+        // One line for each row of a list.
+        let lines = wrong.iter().flat_map(|wrong| wrong.text.lines());
+        lines.map(str::to_owned).collect()
+    })
 }
 
 impl Rescreened {

@@ -186,25 +186,19 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// The shard of a message.
+    /// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
+    /// strangers from aiming their Call-IDs at one shard.
+    ///
+    /// A Call-ID that the edge wrote in the place of another names the shard that did.
     pub(crate) fn of(&self, message: &[u8]) -> usize {
+        let call_id = call_id(message).unwrap_or_default();
         let (prefix, mask) = &self.hidden;
-        shard_of(message, self.key, (prefix, *mask), self.shards)
+        let number = match hide::call_id::shard(call_id, prefix, *mask) {
+            Some(shard) => shard.into(),
+            None => self.key.hash([&b"shard"[..], call_id]),
+        };
+        usize::try_from(number % (self.shards.max(1) as u64)).unwrap_or(0)
     }
-}
-
-/// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
-/// strangers from aiming their Call-IDs at one shard.
-///
-/// One that the edge wrote in the place of another, with `prefix`, names the shard that did, under
-/// `mask`.
-fn shard_of(message: &[u8], key: Key, (prefix, mask): (&str, Key), shards: usize) -> usize {
-    let call_id = call_id(message).unwrap_or_default();
-    let number = match hide::call_id::shard(call_id, prefix, mask) {
-        Some(shard) => shard.into(),
-        None => key.hash([&b"shard"[..], call_id]),
-    };
-    usize::try_from(number % (shards.max(1) as u64)).unwrap_or(0)
 }
 
 /// The value of the first Call-ID header, in its long or compact form (RFC 3261 §7.3.3), without
@@ -247,17 +241,24 @@ mod tests {
     use super::*;
     use crate::keys::TokenKeys;
 
-    const NONE_HIDDEN: (&str, Key) = ("wl-", Key(3, 4));
+    fn among(shards: usize) -> Choice {
+        Choice {
+            key: Key(1, 2),
+            hidden: ("wl-".to_owned(), Key(3, 4)),
+            shards,
+        }
+    }
 
     #[test]
     fn hidden_call_id_names_the_shard_that_wrote_it() {
         let (keys, mut text) = (TokenKeys::new(&[], Key(1, 2)), Vec::new());
         for shard in [0, 3, 6] {
-            let (prefix, mask) = NONE_HIDDEN;
-            hide::call_id::write(b"a@b", prefix, (shard, mask), &keys, &mut text);
+            let choice = among(7);
+            let (prefix, mask) = &choice.hidden;
+            hide::call_id::write(b"a@b", prefix, (shard, *mask), &keys, &mut text);
             let call_id = String::from_utf8_lossy(&text);
             let message = format!("BYE sip:a SIP/2.0\r\nCall-ID: {call_id}\r\n\r\n");
-            let found = shard_of(message.as_bytes(), Key(1, 2), NONE_HIDDEN, 7);
+            let found = choice.of(message.as_bytes());
             assert_eq!(found, usize::from(shard));
         }
     }
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn messages_of_a_call_meet_whatever_the_form() {
-        let shard = |text: &str| shard_of(text.as_bytes(), Key(1, 2), NONE_HIDDEN, 7);
+        let shard = |text: &str| among(7).of(text.as_bytes());
         let a = shard("INVITE sip:a SIP/2.0\r\nCall-ID: x@y\r\n\r\n");
         assert_eq!(a, shard("SIP/2.0 200 OK\r\nVia: v\r\ni:x@y\r\n\r\n"));
         let spread: std::collections::HashSet<_> = (0..64)
@@ -329,7 +330,7 @@ mod tests {
 
         #[test]
         fn no_message_panics(bytes in prop_oneof![any::<Vec<u8>>(), "[Cali\\-: \r\nID]{0,40}".prop_map(String::into_bytes)]) {
-            prop_assert!(shard_of(&bytes, Key(1, 2), NONE_HIDDEN, 3) < 3);
+            prop_assert!(among(3).of(&bytes) < 3);
         }
     }
 }
