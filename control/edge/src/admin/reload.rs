@@ -265,7 +265,12 @@ fn keep_fixed(before: &Config, next: &mut Config) -> Result<Vec<String>, Refusal
         }
     };
     keep("admin", before.admin == next.admin);
-    keep("ng", before.ng == next.ng);
+    let is_same = (before.ng, &before.more_ng) == (next.ng, &next.more_ng);
+    keep("ng", is_same);
+    // Sockets tell by it which shard a call belongs to.
+    let is_same = before.call_id_prefix == next.call_id_prefix;
+    keep("callid_prefix", is_same);
+    keep("state_dir", before.state_dir == next.state_dir);
     keep("dns", before.dns == next.dns);
     keep("log.security", before.security_log == next.security_log);
     keep("log.cdr", before.cdr == next.cdr);
@@ -277,6 +282,9 @@ fn keep_fixed(before: &Config, next: &mut Config) -> Result<Vec<String>, Refusal
     next.security_log.clone_from(&before.security_log);
     next.cdr.clone_from(&before.cdr);
     next.ng = before.ng;
+    next.more_ng.clone_from(&before.more_ng);
+    next.call_id_prefix.clone_from(&before.call_id_prefix);
+    next.state_dir.clone_from(&before.state_dir);
     (next.streams, next.limits, next.shards) = limits;
     if before.screen.is_some() != next.screen.is_some() {
         next.screen.clone_from(&before.screen);
@@ -320,4 +328,25 @@ fn changes(before: &Config, next: &Config) -> Vec<String> {
     };
     note("edge", edge(before) == edge(next));
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_was_wired_at_the_start_stays_and_is_named() {
+        let ng = "127.0.0.1:2223".parse().unwrap();
+        let before = Config::of_zones(Vec::new(), ng);
+        let mut next = before.clone();
+        next.call_id_prefix = "other-".to_owned();
+        next.state_dir = Some(PathBuf::from("/state"));
+        next.more_ng = vec!["127.0.0.1:2224".parse().unwrap()];
+        let kept = keep_fixed(&before, &mut next).unwrap();
+        assert_eq!(kept, ["ng", "callid_prefix", "state_dir"]);
+        assert_eq!(next.call_id_prefix, before.call_id_prefix);
+        assert_eq!((next.state_dir, next.more_ng), (None, Vec::new()));
+    }
 }
