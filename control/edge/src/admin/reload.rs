@@ -306,7 +306,10 @@ fn changes(before: &Config, next: &Config) -> Vec<String> {
     note("upstreams", before.upstreams == next.upstreams);
     note("routes", before.routes == next.routes);
     note("register", before.register == next.register);
-    note("links", before.session_timer == next.session_timer);
+    let links = |config: &Config| (config.session_timer, config.links.clone());
+    note("links", links(before) == links(next));
+    note("token_keys", before.token_secrets == next.token_secrets);
+    note("media", before.media == next.media);
     note("peers", old.peers == new.peers);
     note("limits", old.limits == new.limits);
     note("rates", old.rates == new.rates);
@@ -324,7 +327,8 @@ fn changes(before: &Config, next: &Config) -> Vec<String> {
     note("screen", rest(&old) == rest(&new));
     let edge = |config: &Config| {
         let times = (config.max_call, config.media_timeout, config.drain);
-        (config.tables, times, config.max_forwards)
+        let names = (config.server_header.clone(), config.overload.clone());
+        (config.tables, times, config.max_forwards, names)
     };
     note("edge", edge(before) == edge(next));
     changed
@@ -335,6 +339,17 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+
+    #[test]
+    fn what_links_and_media_change_is_named() {
+        let ng = "127.0.0.1:2223".parse().unwrap();
+        let before = Config::of_zones(Vec::new(), ng);
+        let mut next = before.clone();
+        next.links.push(crate::config::Link::new([0, 1]));
+        next.media.silence = Some(std::time::Duration::from_secs(5));
+        next.server_header = "Edge".to_owned();
+        assert_eq!(changes(&before, &next), ["links", "media", "edge"]);
+    }
 
     #[test]
     fn what_was_wired_at_the_start_stays_and_is_named() {

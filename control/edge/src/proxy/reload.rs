@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::hide;
 use super::routing::hop_of;
 use super::{Proxy, Routing};
 use crate::config::Config;
@@ -48,6 +49,7 @@ impl Proxy {
         let before = std::mem::replace(&mut self.routing, snapshot.routing);
         self.config = snapshot.config;
         self.hygiene = Hygiene::new(&self.config);
+        self.hidings = hide::hidings(&self.config);
         if !self.config.token_secrets.is_empty() {
             self.tokens = TokenKeys::new(&self.config.token_secrets, self.key);
         }

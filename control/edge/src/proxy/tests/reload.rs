@@ -1,7 +1,7 @@
 //! Another configuration while calls go on.
 
 use super::*;
-use crate::config::CORE;
+use crate::config::{CORE, Hiding, Link};
 
 const OTHER: &str = "203.0.113.10:5070";
 
@@ -70,4 +70,26 @@ fn request_under_way_ends_as_it_began() {
         ),
     );
     world.assert_forgotten();
+}
+
+/// Zones that hide from now on hide the calls that begin from now on.
+#[test]
+fn links_of_the_next_call_are_those_of_the_reload() {
+    let mut world = World::new();
+    let shown = forwarded(&world.recv(ALICE, &invite("alice")));
+    assert!(!shown.all(HeaderId::RecordRoute).is_empty());
+    let mut next = snapshot(&world, BOB);
+    let mut config = (*next.config).clone();
+    config.links.push(Link {
+        hide: Some(Hiding::default()),
+        ..Link::new([PUBLIC, CORE])
+    });
+    next.config = Arc::new(config);
+    world.proxy.reload(world.now, next);
+    let second = invite("carol")
+        .replace("z9hG4bKinv", "z9hG4bKnew")
+        .replace("Call-ID: c1", "Call-ID: c2");
+    let hidden = forwarded(&world.recv(ALICE, &second));
+    assert!(hidden.all(HeaderId::RecordRoute).is_empty());
+    assert_eq!(hidden.all(HeaderId::Via).len(), 1);
 }
