@@ -1,11 +1,11 @@
 //! baresip: a phone without a screen.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::Process;
+use super::process::{Process, is_bound};
 use super::{TempDir, tone, wait_for};
 
 pub(crate) const BARESIP: &str = "/usr/bin/baresip";
@@ -112,12 +112,15 @@ impl<'a> Baresip<'a> {
         )
     }
 
-    /// What it prints stays in its buffer until it ends: its port tells.
+    /// What it prints stays in its buffer until it ends: its ports tell. It opens that of TLS last.
     pub(crate) fn await_ready(&self) {
+        let udp = SocketAddr::from(([127, 0, 0, 1], self.port));
         wait_for("baresip", Duration::from_secs(10), || {
-            UdpSocket::bind(("127.0.0.1", self.port))
-                .is_err()
-                .then_some(())
+            let has_tls = || {
+                let tls = SocketAddr::from(([127, 0, 0, 1], self.port + 1));
+                self.certificate.is_none() || is_bound("tcp", tls)
+            };
+            (is_bound("udp", udp) && has_tls()).then_some(())
         });
     }
 

@@ -1,10 +1,10 @@
 //! Kamailio with its rtpengine module, as a peer.
 
-use std::net::UdpSocket;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::Process;
+use super::process::{Process, is_bound};
 use super::{TempDir, wait_for};
 
 pub(crate) const KAMAILIO: &str = "/usr/sbin/kamailio";
@@ -32,7 +32,7 @@ pub(crate) fn start(
     wait_for("Kamailio", Duration::from_secs(15), || {
         let log = kamailio.log();
         assert!(!log.contains("CRITICAL"), "{log}");
-        UdpSocket::bind(("127.0.0.1", port)).is_err().then_some(())
+        is_bound("udp", SocketAddr::from(([127, 0, 0, 1], port))).then_some(())
     });
     kamailio
 }

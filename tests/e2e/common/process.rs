@@ -226,6 +226,27 @@ impl Relay {
     }
 }
 
+/// Whether a process has this IPv4 address and port open, as `udp` or as a `tcp` listener.
+///
+/// Asks the kernel's table: who tried to bind the port instead could take it from the one that is waited for.
+pub(crate) fn is_bound(protocol: &str, at: SocketAddr) -> bool {
+    let SocketAddr::V4(at) = at else {
+        panic!("{at} is no IPv4 address");
+    };
+    let address = u32::from_ne_bytes(at.ip().octets());
+    let wanted = [address, 0].map(|ip| format!("{ip:08X}:{:04X}", at.port()));
+    // A listener of TCP; a UDP socket that is bound and not connected.
+    let state = if protocol == "tcp" { "0A" } else { "07" };
+    let table = std::fs::read_to_string(format!("/proc/net/{protocol}")).unwrap();
+    table.lines().any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let is_local = words
+            .next()
+            .is_some_and(|local| wanted.iter().any(|wanted| wanted == local));
+        is_local && words.nth(1) == Some(state)
+    })
+}
+
 /// A port that is free now, for both UDP and TCP.
 pub(crate) fn free_udp(host: &str) -> SocketAddr {
     for _ in 0..100 {

@@ -1,11 +1,10 @@
 //! sipp as caller and callee, with media.
 
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::Process;
+use super::process::{Process, is_bound};
 use super::wait_for;
 
 pub(crate) const SIPP: &str = "/usr/bin/sipp";
@@ -94,7 +93,7 @@ pub(crate) fn server(directory: &Path, name: &str, at: &str, more: &[&str]) -> P
     command.arg(format!("{name}.messages")).args(more);
     let process = Process::start(command, &directory.join(format!("{name}.log")));
     wait_for("sipp", Duration::from_secs(10), || {
-        UdpSocket::bind(at).is_err().then_some(())
+        is_bound("udp", at.parse().unwrap()).then_some(())
     });
     process
 }

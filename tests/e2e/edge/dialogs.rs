@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Plan, await_free};
 use crate::common::phone::Phone;
-use crate::common::process::{Process, Relay, free_udp};
+use crate::common::process::{Process, Relay, free_udp, is_bound};
 use crate::common::sip::{Dialog, Message, Party, sdp};
 use crate::common::{has_program, wait_for};
 
@@ -346,7 +346,7 @@ fn e30_call_by_rtpengine() {
     let log = scene.plan.directory.path().join("rtpengine.log");
     let _rtpengine = Process::start(command, &log);
     wait_for("rtpengine", Duration::from_secs(10), || {
-        std::net::UdpSocket::bind(ng).is_err().then_some(())
+        is_bound("udp", ng).then_some(())
     });
     let ([mut out, _], told) = scene.call();
     assert_eq!(scene.relay.leased_ports(), 0, "it is the other's");
