@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::peer::{PeerSpec, Refusal};
-use super::{Arrival, Event, Kind, Verdict};
+use super::{Arrival, Event, Kind, Verdict, WINDOW};
 
 /// A gate for one source opens after this silence: the party may have moved.
 const GATE_SILENCE: Duration = Duration::from_millis(60);
@@ -18,6 +18,9 @@ const HEARD_JUST_NOW: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Authentic {
     current: Option<Source>,
+    /// Where signalling moved the party away from, and when: what was on its way from there does not
+    /// draw media back.
+    left: Option<(SocketAddr, Instant)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +36,10 @@ impl Authentic {
     }
 
     /// The party named another address: media goes there until it is heard again.
-    pub(super) fn reopen(&mut self) {
-        self.current = None;
+    pub(super) fn reopen(&mut self, now: Instant) {
+        if let Some(current) = self.current.take() {
+            self.left = Some((current.address, now));
+        }
     }
 
     pub(super) fn passes_settled(&mut self, now: Instant, from: SocketAddr) -> bool {
@@ -78,7 +83,13 @@ impl Authentic {
         if is_beside {
             return Verdict::Accept;
         }
+        // Heard all the same: it is the party's own packet. A party that goes on from there for long
+        // never sends from the port that it names.
+        let is_left = self.left.is_some_and(|(left, since)| {
+            left == from && now.saturating_duration_since(since) < WINDOW
+        });
         match self.current {
+            None if is_left && peer.signalled != Some(from) => {}
             Some(current)
                 if now.saturating_duration_since(current.last_at) < HEARD_JUST_NOW
                     && current.address.ip() != from.ip() =>

@@ -91,14 +91,16 @@ impl Source {
     }
 }
 
-/// The source that the port was settled on in an earlier call; it is not accepted as a stranger.
+/// A source that is not the party any more: that of an earlier call on the port, or that which
+/// signalling moved the party away from. It is not accepted as a stranger.
 #[derive(Clone, Copy, Debug)]
 struct Shunned {
     address: SocketAddr,
     ssrc: Option<u32>,
     until: Instant,
-    /// Packets of the old source pass until then.
-    last_words: Option<Instant>,
+    /// When signalling moved the party away from it. It is not accepted on the host of the party
+    /// either, then: phones, gateways and servers have all their ports at one address.
+    moved_at: Option<Instant>,
 }
 
 /// A source that goes on where the silent peer stopped.
@@ -155,7 +157,7 @@ impl Guarded {
             address,
             ssrc,
             until,
-            last_words: None,
+            moved_at: None,
         }));
     }
 
@@ -213,7 +215,7 @@ impl Guarded {
     pub(super) fn reopen(&mut self, before: &PeerSpec, peer: &PeerSpec, now: Instant) {
         self.candidates.clear();
         self.mover = None;
-        let current = self.current.take();
+        let mut current = self.current.take();
         let was_settled = std::mem::take(&mut self.settled);
         let settled = match current {
             Some(current) if was_settled => Some(current),
@@ -228,12 +230,7 @@ impl Guarded {
             let is_reachable = settled.rank == 0 && before.signalled == Some(settled.address);
             let is_public = !peer.signalled_private || peer.trusts_signalled || is_reachable;
             if is_public || !peer.sends {
-                self.shunned = Some(Box::new(Shunned {
-                    address: settled.address,
-                    ssrc: settled.run.ssrc(),
-                    until: now + Left::TIME,
-                    last_words: Some(now + LAST_WORDS),
-                }));
+                self.leave(&settled, now);
             } else if may_be_nat_of(settled.address, before, peer) {
                 self.former = Some(Box::new(settled));
                 self.reopened = true;
@@ -241,6 +238,16 @@ impl Guarded {
                 self.lost = true;
             }
             return;
+        }
+        // One that was heard at another port than signalled, and had not settled there yet, is left
+        // behind as well.
+        let is_left = |open: &mut Source| {
+            before.signalled.is_some() && open.rank <= 2 && peer.signalled != Some(open.address)
+        };
+        if !peer.signalled_private
+            && let Some(left) = current.take_if(is_left)
+        {
+            self.leave(&left, now);
         }
         if let Some(mut open) = current {
             let again = Arrival {
@@ -256,6 +263,16 @@ impl Guarded {
                 self.try_settle(peer, now, &mut None);
             }
         }
+    }
+
+    /// Signalling moved the party away from a source.
+    fn leave(&mut self, source: &Source, now: Instant) {
+        self.shunned = Some(Box::new(Shunned {
+            address: source.address,
+            ssrc: source.run.ssrc(),
+            until: now + Left::TIME,
+            moved_at: Some(now),
+        }));
     }
 
     /// Notes a packet of the settled source, if it is one and nothing else is to be done for it.
@@ -305,8 +322,8 @@ impl Guarded {
             self.hears_stray = true;
             return Verdict::Accept;
         }
-        if rank >= 3
-            && let Some(verdict) = self.judge_shunned(now, arrival, event)
+        if rank > 0
+            && let Some(verdict) = self.judge_shunned(peer, now, arrival, rank, event)
         {
             return verdict;
         }
@@ -327,11 +344,14 @@ impl Guarded {
         }
     }
 
-    /// Verdict on a packet from the source of an earlier call; `None` if it is from another.
+    /// Verdict on a packet from a source that is not the party any more; `None` if it is from
+    /// another, or may be the party again.
     fn judge_shunned(
         &mut self,
+        peer: &PeerSpec,
         now: Instant,
         arrival: &Arrival,
+        rank: Rank,
         event: &mut Option<Event>,
     ) -> Option<Verdict> {
         let shunned = self.shunned.as_deref().copied()?;
@@ -339,18 +359,43 @@ impl Guarded {
             self.shunned = None;
             return None;
         }
-        let is_same = match arrival.kind {
-            Kind::Rtp { ssrc, .. } => shunned.ssrc == Some(ssrc),
-            Kind::Rtcp { .. } | Kind::Opaque => true,
-        };
-        if shunned.address != arrival.from || !is_same {
+        if shunned.address != arrival.from {
             return None;
         }
         let has_successor = self.current.is_some();
-        match shunned.last_words {
-            Some(until) if now < until && !has_successor => Some(Verdict::Accept),
-            _ => Some(self.refuse(now, arrival, event)),
+        if rank >= 3 {
+            let is_same = match arrival.kind {
+                Kind::Rtp { ssrc, .. } => shunned.ssrc == Some(ssrc),
+                Kind::Rtcp { .. } | Kind::Opaque => true,
+            };
+            if !is_same {
+                return None;
+            }
+        } else {
+            let since = now.saturating_duration_since(shunned.moved_at?);
+            // A party that never sends from the port that it names comes back: it goes on from the
+            // old one, and nobody speaks from the new one.
+            if since >= WINDOW && peer.sends && !has_successor {
+                return match arrival.kind {
+                    Kind::Rtcp { .. } => None,
+                    _ => self.is_unproven(now, arrival),
+                };
+            }
         }
+        let moved_at = shunned.moved_at;
+        let is_last_words =
+            moved_at.is_some_and(|moved_at| now.saturating_duration_since(moved_at) < LAST_WORDS);
+        match is_last_words && !has_successor {
+            true => Some(Verdict::Accept),
+            false => Some(self.refuse(now, arrival, event)),
+        }
+    }
+
+    /// A packet of a run that is not complete yet is dropped; `None` if it is complete.
+    fn is_unproven(&mut self, now: Instant, arrival: &Arrival) -> Option<Verdict> {
+        let candidate = self.candidates.count(now, arrival);
+        let is_proven = candidate.is_some_and(|candidate| candidate.run.is_complete());
+        (!is_proven).then_some(Verdict::Drop(Refusal::Unproven))
     }
 
     /// The source that fell silent is back: it is the peer again.

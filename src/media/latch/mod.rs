@@ -179,7 +179,7 @@ impl Latch {
         let signalled = before.signalled_at != self.peer.signalled_at;
         match &mut self.mode {
             Mode::Guarded(guarded) if moved => guarded.reopen(&before, &self.peer, now),
-            Mode::Authentic(authentic) if moved => authentic.reopen(),
+            Mode::Authentic(authentic) if moved => authentic.reopen(now),
             Mode::Guarded(_) | Mode::Validated | Mode::Authentic(_) => {}
             Mode::Reference(reference) => reference.signalled(moved, signalled),
         }

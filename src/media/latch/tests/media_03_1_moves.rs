@@ -48,6 +48,71 @@ fn nothing_of_the_old_source_passes_once_the_new_one_speaks() {
     assert_eq!(scene.stream(PUBLIC, 1, 6, 10), 0);
 }
 
+/// Another port of the host of `PUBLIC`.
+const NEXT_PORT: &str = "198.51.100.10:4100";
+
+#[test]
+fn late_packets_do_not_draw_media_back_to_the_old_port_of_a_host() {
+    let mut scene = settled();
+    scene.signal(|peer| peer.signalled = Some(at(NEXT_PORT)));
+    assert_eq!(scene.stream(PUBLIC, 1, 5, 24), 24, "its last words");
+    assert!(scene.goes_to(NEXT_PORT));
+    scene.wait(20);
+    assert_eq!(scene.stream(PUBLIC, 1, 29, 100), 0);
+    assert!(scene.goes_to(NEXT_PORT));
+    assert!(scene.rtp(NEXT_PORT, 2, 1) && scene.latch.is_settled());
+    assert_eq!(scene.stream(PUBLIC, 1, 129, 10), 0);
+    // T.38 and reports alike.
+    for kind in [Kind::Opaque, Kind::Rtcp { stray: false }] {
+        let mut scene = settled();
+        scene.signal(|peer| peer.signalled = Some(at(NEXT_PORT)));
+        assert_eq!(scene.packet(PUBLIC, kind), Verdict::Accept);
+        scene.wait(600);
+        assert!(matches!(scene.packet(PUBLIC, kind), Verdict::Drop(_)));
+        assert!(scene.goes_to(NEXT_PORT), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_party_that_is_moved_before_it_settled_is_not_held_at_its_old_port() {
+    let mut scene = Scene::new(Some(PUBLIC), |_| {});
+    let other = "198.51.100.10:9001";
+    assert!(scene.rtp(other, 1, 1) && scene.goes_to(other));
+    scene.signal(|peer| peer.signalled = Some(at(NEXT_PORT)));
+    assert!(scene.goes_to(NEXT_PORT));
+    assert!(scene.rtp(other, 1, 2) && scene.goes_to(NEXT_PORT));
+}
+
+#[test]
+fn a_party_that_sends_from_one_port_whatever_it_names_is_found_again() {
+    let mut scene = settled();
+    scene.signal(|peer| peer.signalled = Some(at(NEXT_PORT)));
+    scene.wait(3000);
+    assert_eq!(scene.stream(PUBLIC, 1, 200, 10), 7, "after a run");
+    assert!(scene.goes_to(PUBLIC));
+    // Who may not send is not: it could never win its media back.
+    let mut scene = settled();
+    scene.signal(|peer| {
+        peer.signalled = Some(at(NEXT_PORT));
+        peer.sends = false;
+    });
+    scene.wait(3000);
+    assert_eq!(scene.stream(PUBLIC, 1, 200, 10), 0);
+    assert!(scene.goes_to(NEXT_PORT));
+}
+
+#[test]
+fn late_packets_of_a_party_with_keys_are_heard_and_not_followed() {
+    let mut scene = Scene::new(Some(PUBLIC), |peer| peer.is_authenticated = true);
+    assert!(scene.rtp(PUBLIC, 1, 1) && scene.goes_to(PUBLIC));
+    for next in [NEXT_PORT, MOVED] {
+        scene.signal(|peer| peer.signalled = Some(at(next)));
+        assert!(scene.rtp(PUBLIC, 1, 2) && scene.goes_to(next));
+        scene.wait(3000);
+        assert!(scene.rtp(PUBLIC, 1, 3) && scene.goes_to(PUBLIC));
+    }
+}
+
 #[test]
 fn a_phone_behind_nat_keeps_its_nat_when_it_repeats_its_host() {
     let mut scene = behind_nat(|_| {});
