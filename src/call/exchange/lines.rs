@@ -46,7 +46,12 @@ impl Call {
             let pair = second.and_then(|second| legacy_pair(first, second));
             let index = lines.len();
             if sender.medias.len() <= index {
-                let offered = receiver.medias.get(index).filter(|_| answers_anothers);
+                let offered = match answers_anothers {
+                    true => receiver.medias.get(index),
+                    // A party that came from another call may have a line of the kind already.
+                    false if role == Role::Offer => receiver.free_line(first.kind, &sender.medias),
+                    false => None,
+                };
                 let line = offered.map_or(next, |offered| offered.line);
                 next = next.max(line + 1);
                 let mut media = Media::like(line, first);
@@ -83,8 +88,9 @@ impl Call {
             let receiver = match found {
                 Some(position) => Some(position),
                 None if is_hidden => None,
-                // What the offerer hid from the answerer has no place in an answer either.
-                None if role == Role::Answer && receiver.medias.len() > index => None,
+                // An answer has the lines of its offer and no more (RFC 3264 §6): what was hidden from
+                // the offerer has no place in it.
+                None if role == Role::Answer && !receiver.medias.is_empty() => None,
                 None => {
                     add(receiver, Media::like(line, first), sdp.media.len())?;
                     Some(receiver.medias.len() - 1)
@@ -144,6 +150,14 @@ impl Call {
 }
 
 impl Leg {
+    /// A media of this kind that the other party, whose medias are given, has no line for.
+    fn free_line(&self, kind: MediaKind, others: &[Media]) -> Option<&Media> {
+        let is_free = |media: &&Media| {
+            media.kind == kind && others.iter().all(|other| other.line != media.line)
+        };
+        self.medias.iter().find(is_free)
+    }
+
     /// Gives a media a mid if it has none: its number, or the next that is not in use.
     pub(crate) fn generate_mid(&mut self, index: usize, sdp: &SessionDescription) {
         let has_one = |media: &Media| media.mid.is_some();

@@ -174,4 +174,13 @@ fn lines_are_joined_by_their_kind_and_re_offers_follow() {
         .filter_map(|line| line.strip_prefix("m=")?.split(' ').next())
         .collect();
     assert_eq!(kinds, ["video", "audio"], "{shown}");
+    // A line that A adds is the one that C has of that kind.
+    let more = says("offer", "call", "198.51.100.10", audio(2000) + &video(2002));
+    let shown = bench.sdp(more.with("from-tag", "A").with("to-tag", "C"));
+    let ports: Vec<(&str, bool)> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("m="))
+        .map(|line| (line.split(' ').next().unwrap(), line.contains(" 0 RTP")))
+        .collect();
+    assert_eq!(ports, [("video", false), ("audio", false)], "{shown}");
 }

@@ -274,6 +274,25 @@ fn a_removed_media_is_answered_with_its_mid() {
 }
 
 #[test]
+fn an_answer_has_no_line_that_was_not_offered() {
+    // The line that was hidden from B is none of the lines that B offers later.
+    let two = "m=video 2002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n";
+    let mut bench = Bench::new();
+    let hiding =
+        offer(&audio("198.51.100.10", 2000, two)).with("sdp-media-remove", strings(&["video"]));
+    bench.sdp(hiding);
+    bench.sdp(answer(&audio("198.51.100.20", 3000, "")));
+    let from_b = message("offer", &audio("198.51.100.20", 3000, ""))
+        .with("from-tag", "T")
+        .with("to-tag", "F");
+    let shown = bench.sdp(from_b);
+    assert_eq!(shown.matches("\nm=").count(), 2, "{shown}");
+    let from_a = answer_of_a("m=audio 2000 RTP/AVP 8\nm=video 0 RTP/AVP 96\n");
+    let shown = bench.sdp(from_a);
+    assert_eq!(shown.matches("\nm=").count(), 1, "{shown}");
+}
+
+#[test]
 fn codec_options_have_flags_too() {
     for (flags, expected) in [
         (&["codec-strip-PCMU"][..], "8 9 18 101"),
