@@ -27,7 +27,9 @@ pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
         .and_then(|text| text.strip_suffix(']'));
-    bare.unwrap_or(text).parse().ok()
+    let address: IpAddr = bare.unwrap_or(text).parse().ok()?;
+    // `::ffff:a.b.c.d` is the IPv4 address that it means.
+    Some(address.to_canonical())
 }
 
 /// A number that cannot be negative.
