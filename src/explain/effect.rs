@@ -3,8 +3,6 @@
 use windlass_ng::request::{CodecSpec, Flag, What};
 use windlass_ng::{Command, Request};
 
-use crate::call::CallPicture;
-
 /// Flags that are understood and change nothing. A line goes when its subject is built.
 const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::Symmetric, "it is the default"),
@@ -60,7 +58,7 @@ pub(super) fn ignored(request: &Request) -> Vec<String> {
 }
 
 /// Parts that were understood and have no effect.
-pub(super) fn idle(request: &Request, call: Option<&CallPicture>) -> Vec<String> {
+pub(super) fn idle(request: &Request) -> Vec<String> {
     let mut out = Vec::new();
     for (flag, why) in IDLE_FLAGS {
         if request.flags.has(*flag) {
@@ -71,10 +69,6 @@ pub(super) fn idle(request: &Request, call: Option<&CallPicture>) -> Vec<String>
     media(request, &mut out);
     if request.command == Command::Answer {
         in_answer(request, &mut out);
-    }
-    let is_exchange = matches!(request.command, Command::Offer | Command::Answer);
-    if let Some(call) = call.filter(|_| is_exchange) {
-        signalled_only(call, &mut out);
     }
     out
 }
@@ -135,33 +129,8 @@ fn in_answer(request: &Request, out: &mut Vec<String>) {
     if mux.offer || mux.require || mux.demux || mux.accept || mux.reject {
         out.push("rtcp-mux: counts in offers; the answer follows its offer".to_owned());
     }
-    if request.transport_protocol.is_some() {
-        out.push(
-            "transport-protocol: counts in offers; each party keeps the transport that it offered"
-                .to_owned(),
-        );
-    }
     if request.dtls.role.is_some() {
         out.push("DTLS=active, DTLS=passive: count in offers".to_owned());
-    }
-}
-
-/// Features that are signalled but not carried out.
-fn signalled_only(call: &CallPicture, out: &mut Vec<String>) {
-    for (index, party) in call.parties.iter().enumerate() {
-        let has = |test: fn(&crate::call::MediaPicture) -> bool| party.medias.iter().any(test);
-        if has(|media| media.has_ice && !media.is_passed_through) {
-            let name = call.name(index);
-            out.push(format!(
-                "ICE with {name}: signalled, and checks are not answered"
-            ));
-        }
-        if has(|media| media.has_dtls && !media.is_passed_through) {
-            let name = call.name(index);
-            out.push(format!(
-                "DTLS with {name}: signalled, and no handshake is made"
-            ));
-        }
     }
 }
 

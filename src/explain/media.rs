@@ -179,6 +179,9 @@ impl MediaLine<'_> {
             Role::Answer if request.transport_protocol_accept => {
                 "transport-protocol=accept".to_owned()
             }
+            Role::Answer if request.transport_protocol.is_some() => {
+                format!("{transport} by transport-protocol")
+            }
             Role::Answer => format!("{transport} is what {towards} offered"),
             _ if request.flags.web_rtc() => format!("{transport} by flag WebRTC"),
             _ if request.transport_protocol.is_some() => {
