@@ -19,3 +19,4 @@ pub mod limits;
 pub mod media;
 pub mod observe;
 pub mod setup;
+pub mod shadow;

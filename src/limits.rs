@@ -262,3 +262,48 @@ pub const LONG_DATAGRAM_SOCKETS: usize = 64;
 /// Connections of one source to the operator's command line: half of all, so that one source alone
 /// cannot lock the operator out.
 pub const CLI_CONNECTIONS_PER_SOURCE: usize = CLI_CONNECTIONS / 2;
+
+// Of a shadow (`windlass shadow`).
+
+/// Calls that a shadow follows at a time: those of a large relay. Each is some 15 KB.
+pub const SHADOW_CALLS: usize = 50_000;
+
+/// Names of one call in a shadow: ports, keys and numbers of some dozens of SDPs.
+pub const SHADOW_NAMES: usize = 256;
+
+/// A call of which a shadow has heard nothing for so long is forgotten: its `delete` was lost.
+pub const SHADOW_FORGETS: Duration = Duration::from_secs(86_400);
+
+/// Kinds of difference that a shadow counts: the table is to be read by a person.
+pub const SHADOW_KINDS: usize = 1000;
+
+/// Examples of one kind of difference that a shadow writes, so that its log stays small.
+pub const SHADOW_EXAMPLES: u32 = 20;
+
+/// Clients over UDP that a shadow serves at a time; each takes a socket. A proxy has one for each of
+/// its processes.
+pub const SHADOW_CLIENTS: usize = 4096;
+
+/// A client over UDP that is silent for so long gives its socket back.
+pub const SHADOW_CLIENT_SILENCE: Duration = Duration::from_secs(300);
+
+/// The largest datagram there is.
+pub const SHADOW_DATAGRAM_BYTES: usize = 65_536;
+
+/// Requests that a shadow remembers, for their replies and to know repetitions.
+pub const SHADOW_PENDING: usize = 16_384;
+
+/// A request without a reply for so long has none: proxies have given up by then.
+pub const SHADOW_REPLY: Duration = Duration::from_secs(30);
+
+/// Replies that wait to be compared; each is some kilobytes.
+pub const SHADOW_QUEUE: usize = 512;
+
+/// Bytes of one message on a connection that passes through a shadow: as many as a request may have.
+pub const SHADOW_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of a request with its reply.
+pub const SHADOW_NOTE_BYTES: usize = 2 * SHADOW_MESSAGE_BYTES + 4096;
+
+/// Elements of a message that a shadow compares: replies to `query` have the most, and are not.
+pub const SHADOW_ELEMENTS: usize = 4096;

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Ng(args) => cli::ng::ng(&args),
         Command::Edge(args) => cli::edge::edge(&args),
         Command::Explain(args) => cli::explain::explain(&args),
+        Command::Shadow(args) => cli::shadow::shadow(&args),
     };
     match outcome {
         Ok(code) => code,

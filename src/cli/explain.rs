@@ -18,14 +18,8 @@ use super::{Outcome, print};
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct ExplainArgs {
-    /// The configuration file (TOML) of the relay that is explained
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Local address for media in place of the file's, as for 'run'; several times for several.
-    /// With neither a file nor this, it is 203.0.113.1 and 2001:db8::1
-    #[arg(long, value_name = "[NAME/]ADDR[!ADVERTISED]", value_delimiter = ';')]
-    interface: Vec<InterfaceFlag>,
+    #[command(flatten)]
+    configuration: Configuration,
 
     /// Print keys of SRTP and passwords of ICE, of the peers and of the relay, as they are
     #[arg(long)]
@@ -34,6 +28,19 @@ pub(crate) struct ExplainArgs {
     /// The requests; standard input without it or with '-'
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+}
+
+/// The relay that a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Configuration {
+    /// The configuration file (TOML) of the relay
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Local address for media in place of the file's, as for 'run'; several times for several.
+    /// With neither a file nor this, it is 203.0.113.1 and 2001:db8::1
+    #[arg(long, value_name = "[NAME/]ADDR[!ADVERTISED]", value_delimiter = ';')]
+    interface: Vec<InterfaceFlag>,
 
     /// Take everything that follows as rtpengine's own command line, which says how the relay is
     /// configured: its options, its file (/etc/rtpengine/rtpengine.conf)
@@ -81,7 +88,7 @@ Examples:
   END";
 
 pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
-    let config = match configured(args)? {
+    let config = match configured(&args.configuration)? {
         Configured::Config(config) => config,
         Configured::Ends(code) => return Ok(code),
     };
@@ -109,12 +116,12 @@ pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
     Ok(code)
 }
 
-enum Configured {
+pub(super) enum Configured {
     Config(Box<Config>),
     Ends(ExitCode),
 }
 
-fn configured(args: &ExplainArgs) -> Result<Configured, Box<dyn std::error::Error>> {
+pub(super) fn configured(args: &Configuration) -> Result<Configured, Box<dyn std::error::Error>> {
     let loaded = if let Some(arguments) = &args.rtpengine_compat {
         match read_compat(arguments, Path::new(DEFAULT_FILE), &Names::of_this_host()) {
             Ok(Request::Run(request)) => {
@@ -165,7 +172,7 @@ fn input(file: Option<&Path>) -> io::Result<Vec<u8>> {
     clippy::disallowed_methods,
     reason = "the driver reads the clocks, call/ does not"
 )]
-fn now() -> Now {
+pub(super) fn now() -> Now {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH);
     Now {
         instant: Instant::now(),

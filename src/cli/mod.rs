@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod import;
 pub(crate) mod ng;
 pub(crate) mod run;
+pub(crate) mod shadow;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Edge(edge::EdgeArgs),
     /// Say what the relay makes of ng requests, line by line, without a network
     Explain(explain::ExplainArgs),
+    /// Stand before a running rtpengine and say where Windlass would answer otherwise
+    Shadow(shadow::ShadowArgs),
 }
 
 /// Prints to standard output; a closed pipe is no error.

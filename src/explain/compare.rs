@@ -2,7 +2,7 @@
 
 /// Comparison of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(crate) enum Line<'a> {
     /// Printed as received.
     Same(&'a str),
     /// Printed differently.
@@ -19,7 +19,7 @@ pub(super) enum Line<'a> {
 }
 
 /// The lines of a text: those of the session, then those of each media.
-pub(super) fn sections(text: &str) -> Vec<Vec<&str>> {
+pub(crate) fn sections(text: &str) -> Vec<Vec<&str>> {
     let mut sections = vec![Vec::new()];
     for line in text.lines().take_while(|line| !line.is_empty()) {
         if line.starts_with("m=") {
@@ -34,7 +34,7 @@ pub(super) fn sections(text: &str) -> Vec<Vec<&str>> {
 
 /// Compares one section with what it was printed from: the printed lines in order, then those
 /// that are gone.
-pub(super) fn compare<'a>(said: &[&'a str], printed: &[&'a str]) -> Vec<Line<'a>> {
+pub(crate) fn compare<'a>(said: &[&'a str], printed: &[&'a str]) -> Vec<Line<'a>> {
     let mut left: Vec<Option<&str>> = said.iter().copied().map(Some).collect();
     let mut take = |fits: &dyn Fn(&str) -> bool| {
         let found = left.iter_mut().find(|line| line.is_some_and(fits));
@@ -72,7 +72,7 @@ fn key(line: &str) -> Option<&str> {
 }
 
 /// The letter of a line, or the name of an attribute.
-pub(super) fn name(line: &str) -> &str {
+pub(crate) fn name(line: &str) -> &str {
     match line.strip_prefix("a=") {
         Some(attribute) => attribute.split(':').next().unwrap_or(attribute),
         None => line.split('=').next().unwrap_or(line),
@@ -80,7 +80,7 @@ pub(super) fn name(line: &str) -> &str {
 }
 
 /// The payload type that an attribute speaks of.
-pub(super) fn payload_type(line: &str) -> Option<u8> {
+pub(crate) fn payload_type(line: &str) -> Option<u8> {
     let value = line.strip_prefix("a=")?.split_once(':')?.1;
     value.split(' ').next()?.parse().ok()
 }

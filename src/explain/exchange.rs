@@ -4,7 +4,6 @@ use windlass_ng::Request;
 use windlass_sdp::{Media, SessionDescription};
 
 use super::compare::{Line, compare, sections};
-use super::text::Keys;
 use crate::call::ports::Interfaces;
 use crate::call::{CallPicture, MediaPicture, PartyPicture, PortPicture};
 
@@ -30,7 +29,38 @@ pub(super) struct Exchange<'a> {
     pub(super) sender: Option<usize>,
     pub(super) receiver: Option<usize>,
     pub(super) interfaces: &'a Interfaces,
-    pub(super) keys: Keys,
+}
+
+/// A line of an SDP with what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// `+` added, `~` changed, `-` not carried on; a blank for what is as it was.
+    pub mark: char,
+    /// The line as printed, or as received if it is not carried on. It may hold a key.
+    pub line: String,
+    /// Why it is not as it was.
+    pub reason: Option<String>,
+}
+
+impl Explained {
+    /// `reason` has the received line, if there is one, and the printed one.
+    fn of(
+        line: Line<'_>,
+        reason: impl Fn(Option<&str>, &str) -> Option<String>,
+        dropped: impl Fn(&str) -> String,
+    ) -> Self {
+        let (mark, line, reason) = match line {
+            Line::Same(line) => (' ', line, None),
+            Line::Changed { was, now } => ('~', now, reason(Some(was), now)),
+            Line::Added(now) => ('+', now, reason(None, now)),
+            Line::Dropped(line) => ('-', line, Some(dropped(line))),
+        };
+        Self {
+            mark,
+            line: line.to_owned(),
+            reason: reason.filter(|reason| !reason.is_empty()),
+        }
+    }
 }
 
 /// One m= line of an exchange.
@@ -47,29 +77,22 @@ pub(super) struct MediaLine<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// The printed SDP, with a reason beside every line that differs from the received one.
-    pub(super) fn explain(&self, said: &str, printed: &str) -> String {
-        let keys = self.keys;
+    /// The lines of the printed SDP and those that are not carried on, with a reason for every line
+    /// that differs from the received one.
+    pub(super) fn lines(&self, said: &str, printed: &str) -> Vec<Explained> {
         let (said, printed) = (sections(said), sections(printed));
-        let mut out = String::new();
+        let mut out = Vec::new();
         let nothing = Vec::new();
         let (of_said, of_printed) = (
             said.first().unwrap_or(&nothing),
             printed.first().unwrap_or(&nothing),
         );
         for line in compare(of_said, of_printed) {
-            match line {
-                Line::Same(line) => keys.plain(&mut out, line),
-                Line::Changed { was, now } => {
-                    keys.annotated(&mut out, '~', now, self.session_reason(Some(was), now));
-                }
-                Line::Added(now) => {
-                    keys.annotated(&mut out, '+', now, self.session_reason(None, now))
-                }
-                Line::Dropped(line) => {
-                    keys.annotated(&mut out, '-', line, Some(self.session_drop(line)))
-                }
-            }
+            out.push(Explained::of(
+                line,
+                |was, now| self.session_reason(was, now),
+                |line| self.session_drop(line),
+            ));
         }
         let pairs = self.pairs();
         for (index, lines) in printed.iter().skip(1).enumerate() {
@@ -80,23 +103,22 @@ impl<'a> Exchange<'a> {
             let of_said = source.and_then(|source| said.get(source + 1));
             let media = self.media(index, media, source);
             for line in compare(of_said.unwrap_or(&nothing), lines) {
-                match line {
-                    Line::Same(line) => keys.plain(&mut out, line),
-                    Line::Changed { was, now } => {
-                        keys.annotated(&mut out, '~', now, media.reason(Some(was), now));
-                    }
-                    Line::Added(now) => keys.annotated(&mut out, '+', now, media.reason(None, now)),
-                    Line::Dropped(line) => {
-                        keys.annotated(&mut out, '-', line, Some(media.drop(line)))
-                    }
-                }
+                out.push(Explained::of(
+                    line,
+                    |was, now| media.reason(was, now),
+                    |line| media.drop(line),
+                ));
             }
         }
         for (index, lines) in said.iter().skip(1).enumerate() {
             if !pairs.contains(&Some(index))
-                && let Some(line) = lines.first()
+                && let Some(&line) = lines.first()
             {
-                keys.annotated(&mut out, '-', line, Some(self.unpaired(index)));
+                out.push(Explained::of(
+                    Line::Dropped(line),
+                    |_, _| None,
+                    |_| self.unpaired(index),
+                ));
             }
         }
         out

@@ -7,7 +7,7 @@
 //! of the call: the engine has no code for it.
 
 mod books;
-mod compare;
+pub(crate) mod compare;
 mod effect;
 mod exchange;
 mod flows;
@@ -36,6 +36,7 @@ use crate::call::{CallPicture, Calls, Now};
 use crate::config::Config;
 use crate::setup;
 use books::{Books, OpensAll};
+pub use exchange::Explained;
 use exchange::{Exchange, Role};
 use read::Message;
 pub use text::Keys;
@@ -72,6 +73,8 @@ pub struct Explanation {
     pub is_refused: bool,
     /// The reply, as the proxy would get it.
     pub reply: Dict,
+    /// The lines of the SDP in the reply; empty without one. Keys in them are not redacted.
+    pub lines: Vec<Explained>,
 }
 
 /// Seed of everything that is drawn at random: two runs over one input print the same ports.
@@ -130,6 +133,18 @@ impl Explainer {
         self.now
     }
 
+    /// The time at which the next requests run.
+    pub fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Does what is due at this time, such as the end of calls that were deleted.
+    pub fn turn(&mut self, now: Now) {
+        self.now = now;
+        self.calls.handle_timeout(now);
+        let _ = self.books.turn_page();
+    }
+
     /// Runs one request. One that has the cookie of an earlier one gets its reply.
     pub fn explain(&mut self, message: &Message<'_>) -> Explanation {
         self.count += 1;
@@ -170,6 +185,7 @@ impl Explainer {
                     text,
                     is_refused: true,
                     reply: Reply::error(reason).into_dict(),
+                    lines: Vec::new(),
                 };
             }
         };
@@ -184,13 +200,11 @@ impl Explainer {
         let source = SocketAddr::from(([127, 0, 0, 1], 0));
         let reply = self.calls.serve(&request, source, self.now, &mut self.rng);
         let after = view(&self.calls, self.now);
-        self.reply(&mut text, &request, &reply, before.as_ref(), after.as_ref());
+        let around = [before.as_ref(), after.as_ref()];
+        let lines = self.reply(&mut text, &request, &reply, around);
         let lists = [
             ("ignored:", effect::ignored(&request)),
-            (
-                "without effect in this build:",
-                effect::idle(&request, after.as_ref()),
-            ),
+            ("without effect in this build:", effect::idle(&request)),
         ];
         for (title, entries) in lists {
             if !entries.is_empty() {
@@ -206,6 +220,7 @@ impl Explainer {
             text,
             is_refused: reply.is_error() || matches!(reply.outcome, Outcome::LoadLimit(_)),
             reply: reply.into_tree(),
+            lines,
         }
     }
 
@@ -236,9 +251,8 @@ impl Explainer {
         text: &mut String,
         request: &Request,
         reply: &Reply,
-        before: Option<&CallPicture>,
-        after: Option<&CallPicture>,
-    ) {
+        [before, after]: [Option<&CallPicture>; 2],
+    ) -> Vec<Explained> {
         match &reply.outcome {
             Outcome::Error(reason) => {
                 let _ = writeln!(text, "\nrefused: {}", printable(reason));
@@ -248,11 +262,11 @@ impl Explainer {
                 };
                 let more = refusal::explain(request, reason, options, self.calls.interfaces());
                 more.iter().for_each(|line| self.keys.item(text, line));
-                return;
+                return Vec::new();
             }
             Outcome::LoadLimit(message) => {
                 let _ = writeln!(text, "\nrefused: load limit: {message}");
-                return;
+                return Vec::new();
             }
             Outcome::OkWithWarning(warning) => {
                 let _ = writeln!(text, "\nok, with a warning: {}", printable(warning));
@@ -260,13 +274,18 @@ impl Explainer {
             Outcome::Ok => self.fate(text, request, before, after),
             Outcome::Pong => text.push_str("\npong\n"),
         }
-        if let Some(Value::Bytes(sdp)) = reply.body.get("sdp") {
-            text.push_str("\nSDP of the reply (+ added, ~ changed, - not carried on):\n");
-            text.push_str(&self.sdp(request, sdp, before, after));
-            if request.command == Command::Offer && is_pending(request, after) {
-                text.push_str(PENDING);
-            }
+        let Some(Value::Bytes(sdp)) = reply.body.get("sdp") else {
+            return Vec::new();
+        };
+        text.push_str("\nSDP of the reply (+ added, ~ changed, - not carried on):\n");
+        let lines = self.sdp(request, sdp, before, after);
+        for line in &lines {
+            self.keys.annotated(text, line);
         }
+        if request.command == Command::Offer && is_pending(request, after) {
+            text.push_str(PENDING);
+        }
+        lines
     }
 
     /// Effect on the call, where no SDP shows it.
@@ -321,7 +340,7 @@ impl Explainer {
         printed: &[u8],
         before: Option<&CallPicture>,
         after: Option<&CallPicture>,
-    ) -> String {
+    ) -> Vec<Explained> {
         let said: &[u8] = request.sdp.as_deref().unwrap_or_default();
         let tag = |tag: Option<&windlass_ng::Tag>| after?.party(&tag?.to_string());
         let (from, to) = (tag(request.from_tag.as_ref()), tag(request.to_tag.as_ref()));
@@ -355,9 +374,8 @@ impl Explainer {
             sender,
             receiver,
             interfaces: self.calls.interfaces(),
-            keys: self.keys,
         };
-        exchange.explain(
+        exchange.lines(
             &String::from_utf8_lossy(said),
             &String::from_utf8_lossy(printed),
         )

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use windlass_ng::shown::needs_escape;
 
+use super::exchange::Explained;
+
 /// The column in which reasons begin, where the line leaves room.
 const REASONS: usize = 50;
 
@@ -21,26 +23,16 @@ pub enum Keys {
 }
 
 impl Keys {
-    /// A line that needs no reason.
-    pub(super) fn plain(self, out: &mut String, line: &str) {
-        self.annotated(out, ' ', line, None);
-    }
-
-    /// A line with its mark and the reason beside it.
-    pub(super) fn annotated(
-        self,
-        out: &mut String,
-        mark: char,
-        line: &str,
-        reason: Option<String>,
-    ) {
-        let mut text = format!("{mark} {}", cut(&printable(&self.of(line))));
-        if let Some(reason) = reason.filter(|reason| !reason.is_empty()) {
+    /// A line of an SDP with its mark and the reason beside it.
+    pub(super) fn annotated(self, out: &mut String, explained: &Explained) {
+        let line = self.of(&explained.line);
+        let mut text = format!("{} {}", explained.mark, cut(&printable(&line)));
+        if let Some(reason) = &explained.reason {
             let width = text.chars().count();
             let blanks = REASONS.saturating_sub(width).max(2);
             text.push_str(&" ".repeat(blanks));
             text.push_str("# ");
-            text.push_str(&printable(&self.of(&reason)));
+            text.push_str(&printable(&self.of(reason)));
         }
         out.push_str(text.trim_end());
         out.push('\n');

@@ -35,6 +35,7 @@ mod readers;
 mod relay_basics;
 mod rungs;
 mod services;
+mod shadow;
 mod sigterm;
 mod srtp_peers;
 mod srtp_sdes;
