@@ -8,7 +8,7 @@ use super::route::is_unroutable;
 use super::routing::hop_of;
 use super::transit::Spent;
 use crate::dialog::State;
-use crate::dialog::media::Job;
+use crate::dialog::media::{Gone, Job};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::span::{Cursor, params};
@@ -136,7 +136,7 @@ impl Proxy {
         self.run(now, dialog, Job::Request { transit: id });
         if let Some(branch) = given_up {
             // Behind the offer for the new one, so that the caller is never without any.
-            self.run(now, dialog, Job::DeleteBranch(branch));
+            self.run(now, dialog, Job::DeleteBranch(Gone::Target(branch)));
         }
         true
     }

@@ -10,7 +10,7 @@ use super::transit::Branch;
 use super::{Action, Proxy};
 use crate::config::{OnMediaError, Zone};
 use crate::cookie::Branch as BranchId;
-use crate::dialog::media::{Busy, Job, Plan, Query};
+use crate::dialog::media::{Busy, Gone, Job, Plan, Query};
 use crate::dialog::{Dialog, Party};
 use crate::message::{HeaderId, Message, Method, NameAddr, Span, Uri, values};
 use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
@@ -101,10 +101,7 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(
-                job,
-                Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_)
-            )
+            || matches!(job, Job::Delete | Job::DeleteBranch(_) | Job::Restore(_))
         {
             dialog.media.queue.push_back(job);
         } else {
@@ -135,13 +132,8 @@ impl Proxy {
                 self.delete(id);
                 return;
             }
-            Job::Leave { tag } => {
-                let from_tag = text(tag);
-                self.delete_callee(id, job, from_tag);
-                return;
-            }
-            Job::DeleteBranch(number) => {
-                self.delete_branch(id, *number);
+            Job::DeleteBranch(_) => {
+                self.delete_branch(id, job);
                 return;
             }
             Job::Restore(_) => {
@@ -206,7 +198,7 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => None,
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
@@ -276,29 +268,27 @@ impl Proxy {
         self.tell_relay(id, token, Job::Delete, request);
     }
 
-    /// Tells the relay that a target was given up (spec §11). Of the call it stays what the caller
-    /// has, and what was offered to the next one.
-    fn delete_branch(&mut self, id: u64, number: u32) {
+    /// Tells the relay that a callee is gone (spec §11). Of the call it keeps what the caller has, and
+    /// what the others have.
+    fn delete_branch(&mut self, id: u64, job: Job) {
         let token = self.unique();
-        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+        let dialog = self.dialogs.get(&id).filter(|d| d.media.active);
+        let (Some(dialog), Job::DeleteBranch(gone)) = (dialog, &job) else {
             return;
         };
-        let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
-        let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
-        let request = MediaRequest {
-            command: MediaCommand::DeleteBranch,
-            ..deletion(dialog, extra)
+        let request = match gone {
+            Gone::Callee(tag) => {
+                MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, text(tag))
+            }
+            Gone::Target(number) => {
+                let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
+                let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
+                MediaRequest {
+                    command: MediaCommand::DeleteBranch,
+                    ..deletion(dialog, extra)
+                }
+            }
         };
-        self.tell_relay(id, token, Job::DeleteBranch(number), request);
-    }
-
-    /// The relay forgets one callee of several.
-    fn delete_callee(&mut self, id: u64, job: Job, from_tag: String) {
-        let token = self.unique();
-        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
-            return;
-        };
-        let request = MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, from_tag);
         self.tell_relay(id, token, job, request);
     }
 
@@ -395,7 +385,7 @@ impl Proxy {
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => {}
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {}
         }
     }
 
@@ -472,11 +462,9 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. }
-            | Job::Delete
-            | Job::DeleteBranch(_)
-            | Job::Leave { .. }
-            | Job::Restore(_) => self.stats.drop_for(DropReason::Media),
+            Job::Ack { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {
+                self.stats.drop_for(DropReason::Media);
+            }
             Job::Response { response, .. } if response.parsed.status() < 200 => {
                 self.stats.drop_for(DropReason::Media);
             }
@@ -612,11 +600,7 @@ fn completes(job: &Job) -> bool {
             changes && (200..300).contains(&response.parsed.status())
         }
         Job::Ack { .. } => true,
-        Job::Request { .. }
-        | Job::Delete
-        | Job::DeleteBranch(_)
-        | Job::Leave { .. }
-        | Job::Restore(_) => false,
+        Job::Request { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => false,
     }
 }
 

@@ -7,7 +7,7 @@ use super::route::is_unroutable;
 use super::session::response_rows;
 use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
-use crate::dialog::media::{Job, Plan};
+use crate::dialog::media::{Gone, Job, Plan};
 use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
@@ -328,7 +328,7 @@ impl Proxy {
             return;
         };
         if dialog.leave(tag) {
-            self.run(now, Some(id), Job::Leave { tag: tag.into() });
+            self.run(now, Some(id), Job::DeleteBranch(Gone::Callee(tag.into())));
             return;
         }
         let by = match side {
