@@ -51,8 +51,17 @@ pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(32);
 /// relay counts in seconds, and ten thousand calls ask it less than a thousand times a second.
 pub(crate) const SILENCE_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
 
+/// Call-IDs that are tried for one of our own that belongs to a shard. Of 255 shards, one in a billion
+/// searches fails.
+pub(crate) const CALL_ID_TRIES: usize = 6000;
+
+/// When a target that nothing is known of gets its first OPTIONS, at the latest: at once, and those of
+/// a long list not all in one moment.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_secs(1);
+
 /// Commands that may wait for a shard; who gives more waits.
 pub(crate) const QUEUED_COMMANDS: usize = 16;
+
 /// Addresses of one destination that are tried, one after the other. Each may cost a caller an
 /// answer timeout.
 pub(crate) const ADDRESSES: usize = 16;
