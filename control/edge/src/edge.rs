@@ -418,6 +418,7 @@ impl Shard {
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
+                self.turns.set_share(share_of(snapshot.screen.as_deref()));
         match command {
             Command::Ask(job) => job(&mut self.proxy, now),
             Command::Reload(snapshot, tell) => {

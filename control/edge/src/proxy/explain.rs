@@ -197,6 +197,9 @@ impl Proxy {
         };
         let forms = message.method().forms_dialog() && message.to_tag().is_none();
         let loop_hash = self.loop_hash(message);
+        let timer = self.config.session_timer(self.zone_of(source), route.zone);
+        let mut rows = String::new();
+        timer.request_rows(message, timer.ask(message), &mut rows);
         let packet = self.compose_request(&Outgoing {
             message,
             source,
@@ -208,7 +211,7 @@ impl Proxy {
             },
             record: forms.then(|| (source.listener, call.map_or(0, |(id, _)| id))),
             registering: registering.as_ref(),
-            rows: "",
+            rows: &rows,
             call,
             sdp: None,
         });

@@ -161,6 +161,13 @@ async fn explain_says_what_each_stage_and_route_makes_of_a_message() {
             file: dir.write("deny.csv", "prefix,action\n666,deny\n"),
             caller: false,
         });
+        config.links.push(crate::config::Link {
+            session_timer: crate::config::SessionTimer {
+                insert: true,
+                ..crate::config::SessionTimer::default()
+            },
+            ..crate::config::Link::new([0, 1])
+        });
     })
     .await;
     let us = caller.address();
@@ -193,6 +200,18 @@ async fn explain_says_what_each_stage_and_route_makes_of_a_message() {
         "{leaves:?}"
     );
     assert!(leaves.contains(&"Max-Forwards: 69"), "{leaves:?}");
+    assert!(
+        !said["leaves"].to_string().contains("Session-Expires"),
+        "{said}"
+    );
+    let message = invite(us, running.edge.local_addr(), "100", "c6");
+    let message = message.replace("CSeq: ", "Supported: timer\r\nCSeq: ");
+    let body = json!({ "message": message, "source": "192.0.2.9:5060" }).to_string();
+    let (_, said) = running.ask("POST", "/v1/explain", &body).await;
+    let leaves = said["leaves"].as_array().unwrap();
+    for row in ["Session-Expires: 1800", "Min-SE: 90"] {
+        assert!(leaves.contains(&json!(row)), "{leaves:?}");
+    }
     let (_, said) = explain("666", "192.0.2.9:5060").await;
     let verdict = json!({ "action": "reject 403 Forbidden", "stage": "lists" });
     assert_eq!(
