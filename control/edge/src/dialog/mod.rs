@@ -4,6 +4,7 @@
 //! One [`Dialog`] stands for all dialogs that an INVITE opened. Forks differ by the callee's tag
 //! only and share the call's media.
 
+mod answered;
 pub(crate) mod media;
 pub(crate) mod silence;
 
@@ -22,6 +23,7 @@ use crate::route::Hop;
 use crate::side::Side;
 use crate::target::{Held, Target};
 use crate::transport::Flow;
+use answered::Other;
 use media::MediaState;
 use silence::Silence;
 
@@ -77,6 +79,9 @@ pub(crate) struct Dialog {
     callee_tags: Vec<Box<[u8]>>,
     /// Those of them that accepted the call and have not left it.
     accepted: Vec<Box<[u8]>>,
+    /// The one that accepted last: `callee` and `ends` are of it. And those before it.
+    answerer: Box<[u8]>,
+    others: Vec<Other>,
     /// The highest CSeq of requests of the caller and of the callee.
     cseq: [u32; 2],
     caller: Party,
@@ -150,6 +155,8 @@ impl Dialog {
             held: Vec::new(),
             callee_tags: Vec::new(),
             accepted: Vec::new(),
+            answerer: Box::default(),
+            others: Vec::new(),
             cseq: [invite.parsed.cseq, 0],
             key: key.into(),
             caller_tag: invite.sender_tag().to_vec(),
@@ -201,6 +208,8 @@ impl Dialog {
         self.ended_by = None;
         self.callee_tags.clear();
         self.accepted.clear();
+        self.answerer = Box::default();
+        self.others.clear();
         self.cseq = [invite.parsed.cseq, 0];
         (self.caller, self.callee) = parties;
         self.invite = transit;
@@ -261,26 +270,6 @@ impl Dialog {
         }
     }
 
-    /// A callee sent a 2xx with this tag.
-    pub(crate) fn accept(&mut self, tag: &[u8]) {
-        let is_known = self.accepted.iter().any(|known| **known == *tag);
-        if !is_known && self.accepted.len() < limits::CALLEE_TAGS {
-            self.accepted.push(tag.into());
-        }
-    }
-
-    /// The callee with this tag, or the caller in its dialog with it, has hung up. Whether others go
-    /// on with the call.
-    pub(crate) fn leave(&mut self, tag: &[u8]) -> bool {
-        self.callee_tags.retain(|known| **known != *tag);
-        self.accepted.retain(|known| **known != *tag);
-        match self.state {
-            State::Early => !self.callee_tags.is_empty(),
-            State::Confirmed => !self.accepted.is_empty(),
-            State::Ended => false,
-        }
-    }
-
     /// Whether a callee answered with this tag.
     pub(crate) fn knows_tag(&self, tag: &[u8]) -> bool {
         self.callee_tags.iter().any(|known| **known == *tag)
@@ -299,19 +288,18 @@ impl Dialog {
         is_new
     }
 
-    /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
-    /// Record-Route next to ours.
+    /// Learns from a message of `side` with a Contact where the side is, in the dialog of the callee with
+    /// this tag. `hop` is the address in the Record-Route next to ours.
     pub(crate) fn learn(
         &mut self,
-        side: Side,
+        (side, callee_tag): (Side, &[u8]),
         message: &Message,
         flow: Flow,
         hop: Option<Hop>,
         routes: Option<Vec<Box<[u8]>>>,
     ) {
-        let party = match side {
-            Side::Caller => &mut self.caller,
-            Side::Callee => &mut self.callee,
+        let Some(party) = self.party_mut(side, callee_tag) else {
+            return;
         };
         party.contact = message.contact();
         if let Some(target) = message.contact_uri() {

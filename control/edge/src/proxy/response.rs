@@ -114,13 +114,14 @@ impl Proxy {
         self.carry_back(now, id, source, status, method, message);
     }
 
-    /// The connections of both parties stay open as long as the call, wherever they move.
+    /// The connections of all parties stay open as long as the call, wherever they move.
     fn hold_flows(&mut self, id: u64) {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        let sides = [Side::Caller, Side::Callee];
-        let now_held = sides.map(|side| dialog.party(side).flow).to_vec();
+        let callees = dialog.callees().map(|(party, _)| party.flow);
+        let caller = dialog.party(Side::Caller).flow;
+        let now_held: Vec<Flow> = std::iter::once(caller).chain(callees).collect();
         let before = std::mem::replace(&mut dialog.held, now_held.clone());
         now_held.into_iter().for_each(|flow| {
             self.protect(flow, Bond::Dialog, true);
@@ -255,16 +256,24 @@ impl Proxy {
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
         let changes_session = matches!(method, Method::Invite | Method::Update);
         let filled = transit.session.and_then(|asked| asked.fills(message));
+        let callee_tag: Box<[u8]> = match side {
+            Side::Caller => message.to_tag().unwrap_or_default().into(),
+            Side::Callee => message.sender_tag().into(),
+        };
         let mut confirmed = None;
         if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {
                 if initial {
-                    dialog.learn_tag(message.to_tag().unwrap_or_default());
+                    dialog.learn_tag(&callee_tag);
+                }
+                if initial && ok {
+                    let to = message.value(HeaderId::To).unwrap_or_default();
+                    dialog.accept(&callee_tag, to);
                 }
                 if has_contact {
                     dialog.learn(
-                        side.other(),
+                        (side.other(), &callee_tag),
                         message,
                         source,
                         hop,
@@ -275,17 +284,14 @@ impl Proxy {
             // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
-                dialog.learn(side, &transit.request, transit.source, None, None);
-            }
-            if initial && ok {
-                dialog.accept(message.to_tag().unwrap_or_default());
+                let end = (side, &*callee_tag);
+                dialog.learn(end, &transit.request, transit.source, None, None);
             }
             if initial && ok && dialog.invite == id {
                 dialog.state = State::Confirmed;
                 confirmed = Some(d);
                 dialog.answered = true;
                 dialog.answered_at.get_or_insert(now);
-                dialog.ends[1] = message.value(HeaderId::To).unwrap_or_default().into();
                 leave_setup(&mut self.in_setup, dialog);
             }
         }
@@ -296,10 +302,6 @@ impl Proxy {
         if ok && changes_session {
             self.follow_session_timer(now, dialog_id, message, filled);
         }
-        let left: Box<[u8]> = match side {
-            Side::Caller => message.to_tag().unwrap_or_default().into(),
-            Side::Callee => message.sender_tag().into(),
-        };
         let response = Message {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
@@ -316,7 +318,7 @@ impl Proxy {
         if initial && status >= 300 {
             self.end_failed_call(now, id);
         } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
-            self.leave(now, dialog_id, side, &left);
+            self.leave(now, dialog_id, side, &callee_tag);
         }
     }
 

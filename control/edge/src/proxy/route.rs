@@ -280,7 +280,7 @@ impl Proxy {
             };
             let is_from_there = |id: &&u64| {
                 let dialog = self.dialogs.get(id);
-                dialog.is_some_and(|d| d.party(side).flow.peer == source.peer)
+                dialog.is_some_and(|d| d.party_in(side, callee_tag).flow.peer == source.peer)
             };
             let of_tags = || ids.iter().filter(knows);
             let found = of_tags().find(|id| Some(**id) == shown);
@@ -451,11 +451,12 @@ impl Proxy {
         if dialog.hidden.is_some() {
             return self.route_hidden(request, dialog, from);
         }
-        let party = dialog.party(from.other());
+        let tag = callee_tag(request, from);
+        let party = dialog.party_in(from.other(), tag);
         let bytes = &request.bytes;
         let uri = set.next.unwrap_or_else(|| request_uri(request));
         let behind_nat = set.next.is_none() && party.nat;
-        let trusted = dialog.party(from).trusted;
+        let trusted = dialog.party_in(from, tag).trusted;
         let target = uri
             .hop(bytes)
             .filter(|hop| !behind_nat && !is_unroutable(hop.address))
@@ -581,6 +582,14 @@ pub(super) fn request_uri(request: &Message) -> Uri {
     match request.parsed.start {
         Start::Request { uri } => Uri::parse(&request.bytes, uri).unwrap_or_default(),
         _ => Uri::default(),
+/// The tag of the callee in a request of `from` inside a dialog.
+pub(super) fn callee_tag(request: &Message, from: Side) -> &[u8] {
+    match from {
+        Side::Caller => request.to_tag().unwrap_or_default(),
+        Side::Callee => request.sender_tag(),
+    }
+}
+
     }
 }
 
