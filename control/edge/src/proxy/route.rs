@@ -75,8 +75,7 @@ impl Listener {
         self.protocol == protocol && self.local.is_ipv4() == peer.is_ipv4()
     }
 
-    /// Scheme, user, host and port of a URI of ours, and its transport if that is not UDP. TLS is
-    /// spelled as `transport=tls`, as all peers do.
+    /// Scheme, user, host and port of a URI of ours, and its transport if that is not UDP.
     pub(super) fn write_uri(&self, user: &str, out: &mut String) {
         out.push_str("sip:");
         if !user.is_empty() {
@@ -132,7 +131,9 @@ impl Proxy {
         let named = |l: &Listener| l.is(host, uri.port);
         let protocol = uri.protocol(bytes);
         let exact = |l: &Listener| named(l) && Some(l.protocol) == protocol;
+        let meant = |l: &Listener| named(l) && protocol.is_some_and(|p| l.protocol.is_meant_by(p));
         let at = self.listeners.iter().position(exact);
+        let at = at.or_else(|| self.listeners.iter().position(meant));
         let at = at.or_else(|| self.listeners.iter().position(named))?;
         u16::try_from(at).ok()
     }
@@ -476,7 +477,7 @@ impl Proxy {
         // A stream that a stranger opened is the only way to it.
         let is_bound = protocol.is_stream() && !party.trusted;
         let other = target.filter(|hop| {
-            !is_bound && (hop.address != party.flow.peer || hop.protocol != protocol)
+            !is_bound && (hop.address != party.flow.peer || !protocol.is_meant_by(hop.protocol))
         });
         if let Some(hop) = other {
             return self.toward(party.zone, hop, party.flow, strip);
