@@ -7,6 +7,7 @@
 //! Contact itself ([`Way`]).
 
 mod headers;
+mod transfer;
 
 use std::borrow::Cow;
 use std::sync::Arc;

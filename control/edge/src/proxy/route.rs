@@ -307,6 +307,9 @@ impl Proxy {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
         }
+        if let Some(route) = self.route_replacing(request, set) {
+            return route.map(|route| (route, None));
+        }
         if let Some(route) = self.route_by_way(set, source, true) {
             return route.map(|route| (route, None));
         }
@@ -579,10 +582,6 @@ impl Proxy {
     }
 }
 
-pub(super) fn request_uri(request: &Message) -> Uri {
-    match request.parsed.start {
-        Start::Request { uri } => Uri::parse(&request.bytes, uri).unwrap_or_default(),
-        _ => Uri::default(),
 /// The tag of the callee in a request of `from` inside a dialog.
 pub(super) fn callee_tag(request: &Message, from: Side) -> &[u8] {
     match from {
@@ -591,6 +590,10 @@ pub(super) fn callee_tag(request: &Message, from: Side) -> &[u8] {
     }
 }
 
+pub(super) fn request_uri(request: &Message) -> Uri {
+    match request.parsed.start {
+        Start::Request { uri } => Uri::parse(&request.bytes, uri).unwrap_or_default(),
+        _ => Uri::default(),
     }
 }
 

@@ -63,9 +63,7 @@ impl Proxy {
                     splices.replace(value, &[&other]);
                 }
             }
-            HeaderId::ReferTo if veil.settings.call_id => {
-                self.cover_refer_to(bytes, header.value, splices);
-            }
+            HeaderId::ReferTo => self.cover_refer_to(bytes, header.value, veil, splices),
             _ => {}
         }
     }
@@ -103,29 +101,6 @@ impl Proxy {
                 (true, true) => span.to(),
             };
             splices.replace(Span::new(uri.host.from(), end), &[us.as_bytes()]);
-        }
-    }
-
-    /// The call that a REFER is to replace (RFC 3891), in the headers of its URI.
-    fn cover_refer_to(&self, bytes: &[u8], value: Span, splices: &mut Splices) {
-        let uri = NameAddr::parse(bytes, value).and_then(|addr| addr.to_uri(bytes));
-        let Some(uri) = uri else {
-            return;
-        };
-        let text = uri.headers.of(bytes);
-        let mut at = uri.headers.from();
-        for pair in text.split(|b| *b == b'&') {
-            const NAME: &[u8] = b"Replaces=";
-            let name = pair.get(..NAME.len()).unwrap_or_default();
-            if name.eq_ignore_ascii_case(NAME) {
-                let named = pair.get(NAME.len()..).unwrap_or_default();
-                let end = call_id_end(named);
-                let start = at + NAME.len();
-                let plain = unescape(named.get(..end).unwrap_or_default());
-                let other = escape(&self.crossed_call_id(&plain));
-                splices.replace(Span::new(start, start + end), &[&other]);
-            }
-            at += pair.len() + 1;
         }
     }
 
@@ -167,7 +142,7 @@ impl Proxy {
     }
 
     /// Appends a URI of ours with this user.
-    fn write_address(&self, veil: &Veil<'_>, user: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn write_address(&self, veil: &Veil<'_>, user: &[u8], out: &mut Vec<u8>) {
         let mut ours = String::with_capacity(64);
         if let Some(us) = self.listener(veil.listener) {
             us.write_uri("", &mut ours);
@@ -306,49 +281,4 @@ impl Proxy {
             }
         }
     }
-}
-
-/// Where the Call-ID in an escaped Replaces ends: at its first parameter.
-fn call_id_end(text: &[u8]) -> usize {
-    let is_end = |at: &usize| {
-        let rest = text.get(*at..).unwrap_or_default();
-        let escaped = rest.get(..3).unwrap_or_default();
-        rest.first() == Some(&b';') || escaped.eq_ignore_ascii_case(b"%3B")
-    };
-    (0..text.len()).find(is_end).unwrap_or(text.len())
-}
-
-/// The text with every `%HH` resolved.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        let digits = tail.first_chunk::<2>().filter(|_| *first == b'%');
-        let value = digits.and_then(|digits| {
-            let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-            u8::try_from(high? << 4 | low?).ok()
-        });
-        match value {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => out.push(*first),
-        }
-    }
-    out
-}
-
-/// A text for a header of a URI (RFC 3261 §25.1, `hvalue`).
-fn escape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'(' | b')' => out.push(*byte),
-            byte if byte.is_ascii_alphanumeric() => out.push(*byte),
-            byte => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    out
 }
