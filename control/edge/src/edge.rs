@@ -19,12 +19,12 @@ use crate::admin::{Command, ConfigSource, Desk, Ending, Servers};
 use crate::config::{Config, Listen, ListenerKind, TokenSecret};
 use crate::cookie::Key;
 use crate::guard::{Logs, Store, settings};
-use crate::hide::call_id;
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
 use crate::meter::{Direction, Messages};
 use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing, Snapshot};
 use crate::record::clock::Wall;
 use crate::record::event::{Event, Events};
+use crate::register::SharedBindings;
 use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay, Nodes, tries};
 use crate::resolve::{Answer as Found, Destination, Dns, Query};
 use crate::screen::Screen;
@@ -108,15 +108,8 @@ impl Edge {
         let logs = Arc::new(Logs::open(&config)?);
         let (mut servers, keys) = Servers::open(&config.admin).await?;
         let count = usize::from(config.shards.max(1));
-        let (secret, key): ([u64; 2], [u64; 2]) = rand::random();
-        let choice = Choice {
-            key: Key(key[0], key[1]),
-            hidden: (
-                config.call_id_prefix.clone(),
-                call_id::mask_of(Key(secret[0], secret[1])),
-            ),
-            shards: count,
-        };
+        let secret: [u64; 2] = rand::random();
+        let choice = Choice::new(Key(secret[0], secret[1]), &config.call_id_prefix, count);
         let chosen = choice.clone();
         let (shards, inboxes) = Shards::new(count, move |message| chosen.of(message));
         let transports = Transports::open(&settings, shards).map_err(io::Error::other)?;
@@ -134,6 +127,7 @@ impl Edge {
             .collect();
         let config = Arc::new(config);
         let events = Events::default();
+        let bindings = SharedBindings::default();
         let mut all_stats = Vec::new();
         let mut all_messages = Vec::new();
         let mut all_commands = Vec::new();
@@ -159,7 +153,9 @@ impl Edge {
             }
             proxy.learn_names(clock());
             let shard = Shard {
-                proxy: proxy.screened(screen.clone()),
+                proxy: proxy
+                    .screened(screen.clone())
+                    .registering_in(bindings.clone()),
                 logs: logs.clone(),
                 events: events.clone(),
                 messages,
@@ -418,11 +414,11 @@ impl Shard {
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
-                self.turns.set_share(share_of(snapshot.screen.as_deref()));
         match command {
             Command::Ask(job) => job(&mut self.proxy, now),
             Command::Reload(snapshot, tell) => {
                 self.config = snapshot.config.clone();
+                self.turns.set_share(share_of(snapshot.screen.as_deref()));
                 self.proxy.reload(now, snapshot);
                 // Who asked may have gone meanwhile.
                 let _ = tell.send(());

@@ -226,7 +226,8 @@ impl Proxy {
         let (to_user, to_host) = parts(to.uri);
         let (contact_user, contact_host) = parts(contact.uri);
         let (credentials, nonce) = credentials(message).unzip();
-        let aors = self.bindings.aors(source);
+        let aors = self.bindings.lock().aors(source);
+        let aors: Vec<&[u8]> = aors.iter().map(|aor| &**aor).collect();
         let names = message.parsed.headers.iter().map(|h| h.name.of(bytes));
         let seen = Seen {
             arrival: self.arrival(source),

@@ -118,7 +118,8 @@ impl Proxy {
     /// The Call-ID in the place of `text`, for those behind us.
     fn seal_call_id(&self, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let shard = (self.shard, self.mask);
+        // Of a call that is only named the shard is another one.
+        let shard = (self.choice.of_call_id(text), self.choice.mask());
         call_id::write(
             text,
             &self.config.call_id_prefix,

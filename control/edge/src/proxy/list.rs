@@ -239,14 +239,20 @@ impl Proxy {
                 expires: bound.expires.saturating_duration_since(now),
             }
         };
+        // The first shard tells of all.
+        if self.shard > 0 {
+            let found = Vec::new();
+            return Listed { found, next: None };
+        }
+        let bindings = self.bindings.lock();
         if let Some(aor) = aor {
-            let found = self.bindings.of(aor).map(shown).take(most).collect();
+            let found = bindings.of(aor).map(shown).take(most).collect();
             return Listed { found, next: None };
         }
         let most = most.min(limits::LOOKED_AT);
         let mut found = Vec::new();
         let mut last = after;
-        for (number, bound) in self.bindings.behind(after) {
+        for (number, bound) in bindings.behind(after) {
             if found.len() == most {
                 return Listed { found, next: last };
             }
@@ -258,8 +264,9 @@ impl Proxy {
 
     /// Forgets the bindings of an address of record; how many there were. The registrar keeps its own.
     pub(crate) fn remove_registrations(&mut self, aor: &[u8]) -> usize {
-        let count = self.bindings.of(aor).count();
-        self.bindings.remove_all(aor);
+        let mut bindings = self.bindings.lock();
+        let count = bindings.of(aor).count();
+        bindings.remove_all(aor);
         count
     }
 }

@@ -31,7 +31,7 @@ impl Proxy {
     ) {
         let ip = source.peer.ip();
         let waiting = self.unacknowledged.get(&ip).copied().unwrap_or(0);
-        let tables = self.config.tables;
+        let tables = self.config.tables_of_a_shard();
         let has_room =
             waiting < tables.unacknowledged_per_source && self.refused.len() < tables.transactions;
         // An ACK makes no sense for anything else.

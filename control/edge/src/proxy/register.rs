@@ -82,11 +82,11 @@ impl Proxy {
             return Err((400, "Too Many Contacts"));
         }
         let own = contacts.iter().map(|(uri, _)| &**uri);
-        let all = self.bindings.others(&to, own) + contacts.len();
+        let all = self.bindings.lock().others(&to, own) + contacts.len();
         if all > settings.max_contacts_per_aor {
             return Err((403, "Too Many Contacts"));
         }
-        if self.bindings.len() + contacts.len() > settings.max_bindings {
+        if self.bindings.lock().len() + contacts.len() > settings.max_bindings {
             return Err((503, "Service Unavailable"));
         }
         let is_stream = self.protocol_of(source.listener).is_stream();
@@ -217,7 +217,7 @@ impl Proxy {
         response: &Message,
     ) {
         if asked.star {
-            self.bindings.remove_all(&asked.aor);
+            self.bindings.lock().remove_all(&asked.aor);
             self.tell_registration(&asked.aor, source, "removed");
         }
         let bytes = &response.bytes;
@@ -232,18 +232,20 @@ impl Proxy {
             match granted {
                 Some(term) if term != Some(0) => {
                     let term = Duration::from_secs(term.unwrap_or(3600).into());
-                    self.bindings.renew(&asked.aor, contact, source, now + term);
+                    let bound = (&*asked.aor, &**contact, source);
+                    self.bindings.lock().renew(self.shard, bound, now + term);
                     self.tell_registration(&asked.aor, source, "registered");
                 }
                 _ => {
-                    self.bindings.remove(&asked.aor, contact);
+                    self.bindings.lock().remove(&asked.aor, contact);
                     self.tell_registration(&asked.aor, source, "removed");
                 }
             }
         }
         if asked.nat {
             let spread = self.unique() >> 8;
-            self.bindings.keep(source, now, spread, self.pings());
+            let pings = self.pings();
+            self.bindings.lock().keep(source, now, spread, pings);
         }
     }
 
@@ -256,7 +258,9 @@ impl Proxy {
     }
 
     pub(super) fn on_bindings_timeout(&mut self, now: Instant) {
-        while let Some(due) = self.bindings.handle_timeout(now, self.pings()) {
+        let pings = self.pings();
+        let due = |proxy: &Self| proxy.bindings.lock().handle_timeout(now, pings);
+        while let Some(due) = due(self) {
             match due {
                 Due::Ping(flow) => {
                     let packet = match self.config.register.nat_ping_method {

@@ -106,23 +106,21 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, b"");
             return;
         }
+        let tables = self.config.tables_of_a_shard();
         // The request, and the branch by which it leaves.
         let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
         let has_memory = self.memory.has_room(
             source.peer.ip(),
             weight,
-            (
-                self.config.tables.bytes,
-                self.config.tables.bytes_per_source,
-            ),
+            (tables.bytes, tables.bytes_per_source),
             is_stranger,
         );
         let setups = self.in_setup.get(&source.peer.ip()).copied().unwrap_or(0);
-        let too_many = opens_call && is_stranger && setups >= self.config.tables.setups_per_source;
+        let too_many = opens_call && is_stranger && setups >= tables.setups_per_source;
         let full = !has_memory
             || too_many
-            || self.transits.len() >= self.config.tables.transactions
-            || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
+            || self.transits.len() >= tables.transactions
+            || (opens_call && (self.draining || self.dialogs.len() >= tables.dialogs));
         if full {
             let refusal = (503, "Service Unavailable");
             self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");

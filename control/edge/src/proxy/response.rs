@@ -406,7 +406,7 @@ impl Proxy {
             if transit.server.awaits_ack() {
                 let source = transit.source;
                 let count = self.unacknowledged.entry(source.peer.ip()).or_default();
-                let most = self.config.tables.unacknowledged_per_source;
+                let most = self.config.tables_of_a_shard().unacknowledged_per_source;
                 if is_stranger && *count >= most {
                     transit.server.stop_repeating();
                 }

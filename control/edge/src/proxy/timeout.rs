@@ -19,7 +19,7 @@ impl Proxy {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let own = self.timers.peek().map(|Reverse((at, _))| *at);
         let others = [
-            self.bindings.next_timeout(),
+            self.bindings.lock().next_timeout(),
             self.resolve.next_timeout(),
             self.probes.next_timeout(),
         ];

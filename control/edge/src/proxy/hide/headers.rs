@@ -250,7 +250,7 @@ impl Proxy {
             };
             let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
             self.is_own(bytes, uri.host, uri.port)
-                || self.bindings.has(&aor, addr.uri.of(bytes))
+                || self.bindings.lock().has(&aor, addr.uri.of(bytes))
                 || host(message, value).is_some_and(|host| asked.contains(&host))
         };
         if !values(bytes, row.value).any(is_told) {
