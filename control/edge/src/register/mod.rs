@@ -5,8 +5,7 @@
 
 pub(crate) mod token;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +48,8 @@ struct Kept {
     heard: Instant,
     /// Pings since then.
     asked: u8,
+    /// Its only entry among the timers.
+    next: Instant,
 }
 
 /// Bindings, and the flows that they are by.
@@ -62,7 +63,8 @@ pub(crate) struct Bindings {
     last: u64,
     /// Flows that got their first binding or lost their last, with the shard that is to know.
     changed: VecDeque<(u8, Flow, bool)>,
-    timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+    /// One entry for each binding and each flow that is kept: what is forgotten leaves none.
+    timers: BTreeSet<(Instant, Timed)>,
 }
 
 /// Bindings by one flow.
@@ -164,6 +166,20 @@ impl Bindings {
         (aor, contact, flow): (&[u8], &[u8], Flow),
         expires: Instant,
     ) {
+        // A refresh takes nothing off its flow, which stays kept and held.
+        let of_aor = self.by_aor.get(aor).into_iter().flatten();
+        let same = of_aor.copied().find_map(|id| {
+            let binding = self.bindings.get(&id)?;
+            (*binding.contact == *contact).then_some((id, binding.flow, binding.expires))
+        });
+        if let Some((id, _, before)) = same.filter(|(_, by, _)| *by == flow) {
+            self.timers.remove(&(before, Timed::Binding(id)));
+            self.timers.insert((expires, Timed::Binding(id)));
+            if let Some(binding) = self.bindings.get_mut(&id) {
+                binding.expires = expires;
+            }
+            return;
+        }
         self.remove(aor, contact);
         self.last += 1;
         let id = self.last;
@@ -177,7 +193,7 @@ impl Bindings {
             }
         });
         of_flow.ids.push(id);
-        self.timers.push(Reverse((expires, Timed::Binding(id))));
+        self.timers.insert((expires, Timed::Binding(id)));
         let binding = Binding {
             aor,
             contact: contact.into(),
@@ -193,15 +209,19 @@ impl Bindings {
         if pings.pause.is_zero() || !self.by_flow.contains_key(&flow) {
             return;
         }
+        if self.kept.contains_key(&flow) {
+            self.heard(flow, now);
+            return;
+        }
+        let part = u32::try_from(spread % 1000).unwrap_or(0);
+        let next = now + pings.pause / 2 + pings.pause * part / 2000;
         let kept = Kept {
             heard: now,
             asked: 0,
+            next,
         };
-        if self.kept.insert(flow, kept).is_none() {
-            let part = u32::try_from(spread % 1000).unwrap_or(0);
-            let first = pings.pause / 2 + pings.pause * part / 2000;
-            self.timers.push(Reverse((now + first, timed(flow))));
-        }
+        self.kept.insert(flow, kept);
+        self.timers.insert((next, timed(flow)));
     }
 
     pub(crate) fn remove(&mut self, aor: &[u8], contact: &[u8]) {
@@ -253,16 +273,16 @@ impl Bindings {
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// What is due, one at a time; `None` once nothing is.
     pub(crate) fn handle_timeout(&mut self, now: Instant, pings: Pings) -> Option<Due> {
-        while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
+        while let Some((at, timed)) = self.timers.first().copied() {
             if at > now {
                 return None;
             }
-            self.timers.pop();
+            self.timers.pop_first();
             match timed {
                 Timed::Binding(id) => self.forget(id),
                 Timed::Flow(listener, peer, connection) => {
@@ -283,16 +303,20 @@ impl Bindings {
     fn ping(&mut self, flow: Flow, now: Instant, pings: Pings) -> Option<Due> {
         let kept = self.kept.get_mut(&flow)?;
         let silent_until = kept.heard + pings.pause;
-        if silent_until > now && kept.asked == 0 {
-            self.timers.push(Reverse((silent_until, timed(flow))));
-            return None;
-        }
-        if pings.answered && kept.asked >= limits::LOST_PINGS {
+        let is_silent = silent_until <= now || kept.asked > 0;
+        if is_silent && pings.answered && kept.asked >= limits::LOST_PINGS {
             self.close(flow);
             return Some(Due::Dead(flow));
         }
+        kept.next = match is_silent {
+            true => now + pings.pause,
+            false => silent_until,
+        };
+        self.timers.insert((kept.next, timed(flow)));
+        if !is_silent {
+            return None;
+        }
         kept.asked = kept.asked.saturating_add(1);
-        self.timers.push(Reverse((now + pings.pause, timed(flow))));
         Some(Due::Ping(flow))
     }
 
@@ -300,6 +324,7 @@ impl Bindings {
         let Some(binding) = self.bindings.remove(&id) else {
             return;
         };
+        self.timers.remove(&(binding.expires, Timed::Binding(id)));
         if let Some(ids) = self.by_aor.get_mut(&binding.aor) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -311,7 +336,9 @@ impl Bindings {
             if of_flow.ids.is_empty() {
                 let keeper = of_flow.keeper;
                 self.by_flow.remove(&binding.flow);
-                self.kept.remove(&binding.flow);
+                if let Some(kept) = self.kept.remove(&binding.flow) {
+                    self.timers.remove(&(kept.next, timed(binding.flow)));
+                }
                 self.changed.push_back((keeper, binding.flow, false));
             }
         }
@@ -402,6 +429,31 @@ mod tests {
         bindings.remove_all(b"b@x");
         assert_eq!(bindings.poll_flow(0), None);
         assert_eq!(bindings.poll_flow(1), Some((flow(1), false)));
+    }
+
+    #[test]
+    fn refresh_leaves_one_timer_and_its_flow_alone() {
+        let t0 = origin();
+        let mut bindings = Bindings::default();
+        let at = |seconds| t0 + Duration::from_secs(seconds);
+        for n in 0..50 {
+            let bound = (&b"a@x"[..], &b"sip:a@1"[..], flow(1));
+            bindings.renew(0, bound, at(n + 3600));
+            bindings.keep(flow(1), at(n), 500, PINGS);
+        }
+        assert_eq!(bindings.timers.len(), 2, "the binding's and the flow's");
+        assert_eq!(bindings.poll_flow(0), Some((flow(1), true)));
+        assert_eq!(bindings.poll_flow(0), None);
+        let due = run(&mut bindings, at(75));
+        assert_eq!(due, [(at(69), Due::Ping(flow(1)))]);
+        // A shorter grant ends it sooner, another flow takes it over whole.
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), at(80));
+        run(&mut bindings, at(80));
+        assert_eq!((bindings.len(), bindings.timers.len()), (0, 0));
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), at(200));
+        bindings.keep(flow(1), at(90), 500, PINGS);
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(2)), at(200));
+        assert_eq!((bindings.len(), bindings.timers.len()), (1, 1));
     }
 
     #[test]

@@ -278,3 +278,57 @@ fn phone_behind_nat_is_pinged_until_it_is_dead() {
     assert_eq!(pings.len(), 3, "{pings:?}");
     assert_eq!(world.proxy.bindings.lock().len(), 0);
 }
+
+#[test]
+fn refreshes_add_no_pings() {
+    let mut world = world(RegisterMode::Path, |c| {
+        c.register.nat_ping_method = PingMethod::Options;
+    });
+    let row = format!("Contact: {CONTACT}\r\n");
+    for n in 1..=5 {
+        let sent = world.recv_by(udp(), register(n, &row).as_bytes());
+        let grant = format!("Contact: {CONTACT};expires=3600\r\n");
+        granted(&mut world, &sent[0], &grant);
+    }
+    let pings = world.pass(Duration::from_secs(60));
+    let is_ping = |sent: &&Sent| sent.line().starts_with("OPTIONS");
+    assert_eq!(pings.iter().filter(is_ping).count(), 2);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
+}
+
+#[test]
+fn connection_stays_held_over_refreshes_and_moves() {
+    let mut world = world(RegisterMode::Path, |_| {});
+    let register_by = |world: &mut World, flow: Flow, n: u32, contact: &str| {
+        let text = register(n, &format!("Contact: {contact}\r\n"));
+        let sent = world.recv_by(flow, text.as_bytes());
+        let ok = granted(
+            world,
+            &sent[0],
+            &format!("Contact: {contact};expires=60\r\n"),
+        );
+        assert_eq!(ok.way, flow.into());
+    };
+    let held = |world: &World, flow: Flow| {
+        let last = world.uses.iter().rfind(|(of, _)| *of == flow);
+        last.is_some_and(|(_, is_needed)| *is_needed)
+    };
+    register_by(&mut world, tcp(), 1, CONTACT);
+    register_by(&mut world, tcp(), 2, CONTACT);
+    assert!(held(&world, tcp()), "{:?}", world.uses);
+    // The Contact leaves for another connection and comes back, before anybody asks.
+    let other = Flow {
+        connection: 10,
+        ..tcp()
+    };
+    let aor: &[u8] = b"f@x.example";
+    let contact: &[u8] = b"sip:alice@10.1.1.4:5062;ob";
+    let until = world.now + Duration::from_secs(60);
+    for flow in [other, tcp()] {
+        let bound = (aor, contact, flow);
+        world.proxy.bindings.lock().renew(0, bound, until);
+    }
+    world.pull();
+    assert!(held(&world, tcp()), "{:?}", world.uses);
+    assert!(!held(&world, other), "{:?}", world.uses);
+}
