@@ -20,6 +20,7 @@ mod list;
 mod lookup;
 mod media;
 mod memory;
+pub(crate) mod measured;
 mod overload;
 mod probe;
 mod refused;
