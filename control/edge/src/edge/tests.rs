@@ -10,7 +10,8 @@ use super::*;
 use crate::config::{
     Hiding, Link, PoolConfig, Protocol, RouteConfig, RouteMatch, TargetConfig, Trust, Zone,
 };
-use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
+use crate::relay::{MediaCommand, MediaFuture, MediaReply, MediaRequest};
+use crate::stats::DropReason;
 
 #[derive(Default)]
 pub(crate) struct Marker(Mutex<Vec<MediaCommand>>);

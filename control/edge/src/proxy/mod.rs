@@ -10,6 +10,8 @@
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
 pub(crate) mod attempts;
+mod cancel;
+mod checks;
 mod explain;
 mod failover;
 mod forks;
@@ -18,6 +20,7 @@ mod guard;
 mod hide;
 mod list;
 mod lookup;
+pub(crate) mod measured;
 mod media;
 mod memory;
 mod overload;
