@@ -34,6 +34,13 @@ pub(crate) const REMEMBERED_SDP: usize = 8;
 /// Pings without an answer after which a phone is gone (OpenSIPS `max_pings_lost`).
 pub(crate) const LOST_PINGS: u8 = 3;
 
+/// The highest CSeq of an INVITE that opens a call: the requests that follow it, and our BYE, have
+/// numbers left below 2^31 (RFC 3261 §8.1.1.5).
+pub(crate) const FIRST_CSEQ: u32 = (1 << 31) - (1 << 16);
+
+/// Rows of credentials of a request that are looked at: one for each realm on its way.
+pub(crate) const CREDENTIALS: usize = 8;
+
 /// Bytes of a Contact URI that an alias stands for: with its token it still fits a header.
 pub(crate) const ALIASED_URI_BYTES: usize = 512;
 

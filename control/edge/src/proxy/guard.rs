@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::route::BAD_TOKEN;
 use super::teardown::uri_of;
 use super::{Action, Proxy, request_uri};
@@ -14,13 +16,14 @@ use crate::dialog::{Dialog, State};
 use crate::guard::{Alerted, Finished};
 use crate::limit::Slots;
 use crate::message::digest::Digest;
+use crate::limits;
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
 use crate::record::event::Event;
 use crate::screen::fingerprint::header_order;
 use crate::screen::standing::{Bond, Level};
 use crate::screen::verdict::Banned;
-use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
+use crate::screen::{self, Alert, Answered, Arrival, Credentials, Screen, Seen};
 use crate::side::Side;
 use crate::stats::DropReason;
 use crate::transport::Flow;
@@ -225,7 +228,14 @@ impl Proxy {
         let (from_user, from_host) = parts(from.uri);
         let (to_user, to_host) = parts(to.uri);
         let (contact_user, contact_host) = parts(contact.uri);
-        let (credentials, nonce) = credentials(message).unzip();
+        let (asserted_user, _) = parts(asserted.uri);
+        let ruri_user = unescaped(uri.user.of(bytes));
+        let credentials = credentials(message);
+        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
+            .iter()
+            .map(|(user, nonce)| (&**user, &**nonce))
+            .collect();
+        let (first, others) = split(&rows);
         let aors = self.bindings.lock().aors(source);
         let aors: Vec<&[u8]> = aors.iter().map(|aor| &**aor).collect();
         let names = message.parsed.headers.iter().map(|h| h.name.of(bytes));
@@ -249,8 +259,9 @@ impl Proxy {
             to_us: self.is_own(bytes, uri.host, uri.port),
             known_dialog,
             answers_us: known_dialog,
-            credentials: credentials.as_deref(),
-            nonce: nonce.as_deref().unwrap_or_default(),
+            credentials: first.map(|(user, _)| user),
+            nonce: first.map_or(b"", |(_, nonce)| nonce),
+            others,
             aors: &aors,
             accepted_user: None,
             digest_user: None,
@@ -324,13 +335,19 @@ impl Proxy {
             .filter_map(|challenge| challenge.text(&response.bytes, "nonce"))
             .collect();
         let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| &**nonce).collect();
-        let (credentials, nonce) = credentials(request).unzip();
+        let credentials = credentials(request);
+        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
+            .iter()
+            .map(|(user, nonce)| (&**user, &**nonce))
+            .collect();
+        let (first, others) = split(&rows);
         let answered = Answered {
             arrival: self.arrival(source),
             method,
             code,
-            credentials: credentials.as_deref(),
-            nonce: nonce.as_deref().unwrap_or_default(),
+            credentials: first.map(|(user, _)| user),
+            nonce: first.map_or(b"", |(_, nonce)| nonce),
+            others,
             aor: &aor,
             stale: challenges.iter().any(|c| c.is_stale(&response.bytes)),
             challenges: &nonces,
@@ -524,11 +541,29 @@ fn bare(host: &[u8]) -> &[u8] {
     inner.unwrap_or(host)
 }
 
-/// user@realm and nonce of the first credentials.
-fn credentials(message: &Message) -> Option<(Vec<u8>, Vec<u8>)> {
+/// The first credentials, and the rest.
+fn split<'a>(rows: &'a [Credentials<'a>]) -> (Option<Credentials<'a>>, &'a [Credentials<'a>]) {
+    match rows {
+        [first, others @ ..] => (Some(*first), others),
+        [] => (None, &[]),
+    }
+}
+
+/// user@realm and nonce of the credentials of a request; empty ones if none is a digest. Who checks them picks a row by its realm (RFC 3261 §22.3): which, is not known.
+fn credentials(message: &Message) -> Vec<(Vec<u8>, Vec<u8>)> {
     let bytes = &message.bytes;
-    let row = message.rows(HeaderId::Authorization).next()?;
-    let digest = Digest::parse(bytes, row.value)?;
+    let mut rows = message.rows(HeaderId::Authorization).peekable();
+    let has_any = rows.peek().is_some();
+    let readable = rows.filter_map(|row| read_credentials(bytes, row.value));
+    let mut all: Vec<_> = readable.take(limits::CREDENTIALS).collect();
+    if all.is_empty() && has_any {
+        all.push(Default::default());
+    }
+    all
+}
+
+fn read_credentials(bytes: &[u8], row: Span) -> Option<(Vec<u8>, Vec<u8>)> {
+    let digest = Digest::parse(bytes, row)?;
     let mut user = digest.username(bytes)?.into_owned();
     user.push(b'@');
     user.extend_from_slice(&digest.text(bytes, "realm").unwrap_or_default());

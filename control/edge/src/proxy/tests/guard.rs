@@ -308,8 +308,19 @@ fn guesses_at_passwords_end_in_a_ban() {
             &format!("198.51.100.66:5060;branch=z9hG4bKr{n};rport"),
             ("a", ""),
             &format!("{n} REGISTER"),
-            &format!("Contact: <sip:f@198.51.100.66:5060>\r\n{credentials}"),
+            &format!("Contact: <sip:f@198.51.100.66:5060>\r\n{first}{credentials}"),
             "",
+    // Who checks the credentials takes the row that it can read.
+    for first in [
+        "",
+        "Authorization: Basic eA==\r\n",
+        "Proxy-Authorization: x\r\n",
+    ] {
+        guess_until_banned(first);
+    }
+}
+
+fn guess_until_banned(first: &str) {
         );
         let text = text.replace("<sip:t@x.example>", "<sip:f@x.example>");
         let sent = world.recv(SCANNER, &text);
@@ -325,7 +336,7 @@ fn guesses_at_passwords_end_in_a_ban() {
         let refusal = response(&register, "401 Unauthorized", "r", challenge, "");
         world.recv_on(1, BOB, refusal.as_bytes());
     }
-    assert_eq!(heard, 6);
+    assert_eq!(heard, 6, "{first}");
     let events: Vec<_> = world.alerts.iter().map(|alert| alert.event).collect();
     assert!(events.contains(&Event::RegisterBadPassword), "{events:?}");
     assert!(events.contains(&Event::AuthFailures), "{events:?}");
