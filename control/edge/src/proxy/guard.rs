@@ -17,6 +17,8 @@ use crate::guard::{Alerted, Finished};
 use crate::limit::Slots;
 use crate::message::digest::Digest;
 use crate::limits;
+use crate::message::digest::Digest;
+use crate::message::uri::unescaped;
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
 use crate::record::event::Event;
@@ -207,7 +209,7 @@ impl Proxy {
         let bytes = &message.bytes;
         let parts = |uri: Span| {
             let uri = Uri::parse(bytes, uri).unwrap_or_default();
-            (uri.user.of(bytes), bare(uri.host.of(bytes)))
+            (unescaped(uri.user.of(bytes)), bare(uri.host.of(bytes)))
         };
         let named = |id: HeaderId| {
             let value = message.values(id).next();
@@ -243,16 +245,16 @@ impl Proxy {
             arrival: self.arrival(source),
             certificate: &[],
             method: message.text(message.parsed.method_name),
-            ruri_user: uri.user.of(bytes),
+            ruri_user: &ruri_user,
             ruri_host: bare(uri.host.of(bytes)),
             from_display: from.display.of(bytes),
-            from_user,
+            from_user: &from_user,
             from_host,
-            to_user,
+            to_user: &to_user,
             to_host,
-            contact_user,
+            contact_user: &contact_user,
             contact_host,
-            asserted_user: parts(asserted.uri).0,
+            asserted_user: &asserted_user,
             call_id: message.call_id(),
             user_agent: message.value(HeaderId::UserAgent).unwrap_or_default(),
             header_order: header_order(names),

@@ -11,6 +11,7 @@ use super::Proxy;
 use super::teardown::uri_of;
 use crate::dialog::{Dialog, State};
 use crate::limits;
+use crate::message::uri::{dials, unescaped};
 use crate::message::{NameAddr, Span, Uri};
 use crate::register::Bound as Registered;
 use crate::side::Side;
@@ -304,7 +305,8 @@ impl CallFilter {
         };
         let user_of = |uri: &[u8]| {
             let parsed = Uri::parse(uri, Span::new(0, uri.len()));
-            parsed.map_or_else(|_| Vec::new(), |parsed| parsed.user.of(uri).to_vec())
+            let user = |parsed: Uri| unescaped(parsed.user.of(uri)).into_owned();
+            parsed.map_or_else(|_| Vec::new(), user)
         };
         let called = || user_of(&dialog.request_uri);
         let is_of = |user: &str| {
@@ -327,7 +329,7 @@ impl CallFilter {
             && self.user.as_ref().is_none_or(|user| is_of(user))
             && (self.peer.is_none() || self.peer == dialog.peer)
             && (self.target_id.is_none() || self.target_id.as_deref() == target)
-            && (self.prefix.as_ref()).is_none_or(|p| called().starts_with(p.as_bytes()))
+            && (self.prefix.as_ref()).is_none_or(|p| dials(&called(), p.as_bytes()))
             && self.class.as_ref().is_none_or(|class| holds(class))
     }
 }
