@@ -202,7 +202,7 @@ impl Screen {
     }
 
     /// Another configuration over the same tables. Sizes of tables stay; lists and rates whose name
-    /// stays keep what they hold. Bans of addresses that are protected now are lifted.
+    /// stays keep what they hold. [`Self::spare`] belongs to it once it is in force.
     pub(crate) fn reload(
         &self,
         config: Config,
@@ -210,13 +210,16 @@ impl Screen {
     ) -> Result<Self, PatternError> {
         let limits = self.limits.reload(config.limits.clone(), categories);
         let shared = self.shared.clone();
-        let next = Self::over(config, limits, shared, &self.rates, &self.lists)?;
-        for (source, ban) in next.bans() {
-            if ban.reason != Reason::Operator && next.is_never_banned(source.ip()) {
-                next.lift(source);
+        Self::over(config, limits, shared, &self.rates, &self.lists)
+    }
+
+    /// Lifts the bans of addresses that are protected now.
+    pub(crate) fn spare(&self) {
+        for (source, ban) in self.bans() {
+            if ban.reason != Reason::Operator && self.is_never_banned(source.ip()) {
+                self.lift(source);
             }
         }
-        Ok(next)
     }
 
     fn over(
