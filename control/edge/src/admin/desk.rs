@@ -113,7 +113,7 @@ impl Desk {
     pub(crate) async fn obey(self: &Arc<Self>, order: Order) -> Result<Answer, Refusal> {
         let json = match order {
             Order::Events => return Ok(Answer::Events),
-            Order::Health => return Ok(Answer::Health(Vec::new())),
+            Order::Health => return Ok(Answer::Health(self.faults())),
             Order::Ready => return Ok(Answer::Health(self.troubles())),
             Order::Metrics => return Ok(Answer::Metrics(self.metrics().await)),
             Order::Calls(page) => self.list_calls(&page).await,
@@ -313,19 +313,20 @@ impl Desk {
     /// New calls are refused from now on; with a deadline, calls that are left then are ended.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Option<Duration>) -> Value {
         self.set_draining(true).await;
-        if let Some(deadline) = deadline {
+        let drainer = deadline.map(|deadline| {
             let desk = Arc::downgrade(self);
-            let drainer = tokio::spawn(async move {
+            tokio::spawn(async move {
                 tokio::time::sleep(deadline).await;
                 let Some(desk) = desk.upgrade() else {
                     return;
                 };
                 let ended = desk.end_all("Drained").await;
                 tracing::info!(ended, "the time to drain is over");
-            });
-            if let Some(before) = self.drainer.lock().replace(drainer) {
-                before.abort();
-            }
+            })
+        });
+        // The last order counts, also if it has no deadline.
+        if let Some(before) = std::mem::replace(&mut *self.drainer.lock(), drainer) {
+            before.abort();
         }
         json!({ "draining": true, "deadline_s": deadline.map(|d| d.as_secs()) })
     }
@@ -355,9 +356,16 @@ impl Desk {
         }
     }
 
+    /// Why the process is to be started again.
+    fn faults(&self) -> Vec<String> {
+        let dead = self.shards.iter().filter(|shard| shard.is_closed()).count();
+        let fault = || format!("{dead} of {} shards have failed", self.shards.len());
+        (dead > 0).then(fault).into_iter().collect()
+    }
+
     /// Why no calls should be sent here.
     fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+        let mut troubles = self.faults();
         if self.draining.load(Ordering::Relaxed) {
             troubles.push("draining".to_owned());
         }

@@ -124,6 +124,14 @@ async fn drain_refuses_new_calls_and_ends_those_left() {
     assert_eq!(running.ask("DELETE", "/v1/drain", "").await.0, 200);
     assert_eq!(running.ask("GET", "/readyz", "").await.0, 200);
     running
+        .ask("POST", "/v1/drain", r#"{"deadline":"500ms"}"#)
+        .await;
+    // The last order counts: without a deadline nothing is ended.
+    running.ask("POST", "/v1/drain", "{}").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let list = running.get("/v1/calls?state=confirmed").await;
+    assert!(list["calls"][0].is_object(), "{list}");
+    running
         .ask("POST", "/v1/drain", r#"{"deadline":"1ms"}"#)
         .await;
     let (bye, _) = callee.recv("BYE").await;
