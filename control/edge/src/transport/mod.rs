@@ -144,8 +144,8 @@ pub(crate) struct Flow {
 pub(crate) enum Arrived {
     /// One whole message (a datagram may hold anything: only keep-alives and STUN are taken out).
     Message { flow: Flow, bytes: Packet },
-    /// The peer kept its flow alive (RFC 5626 §4.4): it was answered already if an answer is due.
-    /// Every shard hears it.
+    /// The peer of a datagram kept its flow alive (RFC 5626 §4.4): it was answered already if an answer
+    /// is due. One shard hears it, for all.
     Keepalive { flow: Flow },
     /// The connection is gone. Every shard hears it, once.
     Closed { flow: Flow },
