@@ -166,7 +166,7 @@ type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
 /// The call counts for its caller until it is answered or over.
 fn enter_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     leave_setup(counts, dialog);
-    let source = dialog.party(Side::Caller).flow.peer.ip();
+    let source = dialog.party(Side::Caller).flow.owner();
     *counts.entry(source).or_default() += 1;
     dialog.in_setup = Some(source);
 }

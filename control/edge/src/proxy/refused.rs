@@ -29,7 +29,7 @@ impl Proxy {
         refusal: (u16, &str),
         extra: &[u8],
     ) {
-        let ip = source.peer.ip();
+        let ip = source.owner();
         let waiting = self.unacknowledged.get(&ip).copied().unwrap_or(0);
         let tables = self.config.tables_of_a_shard();
         let has_room =

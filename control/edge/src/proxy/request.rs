@@ -110,16 +110,21 @@ impl Proxy {
         // The request, and the branch by which it leaves.
         let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
         let has_memory = self.memory.has_room(
-            source.peer.ip(),
+            source.owner(),
             weight,
-            (tables.bytes, tables.bytes_per_source),
+            (share(tables.bytes), tables.bytes_per_source),
             is_stranger,
         );
-        let setups = self.in_setup.get(&source.peer.ip()).copied().unwrap_or(0);
+        // Calls that are up, and whoever is known, find room when strangers have taken what they may.
+        let share = |all: usize| match is_stranger && found.is_none() {
+            true => all / 4 * 3,
+            false => all,
+        };
+        let setups = self.in_setup.get(&source.owner()).copied().unwrap_or(0);
         let too_many = opens_call && is_stranger && setups >= tables.setups_per_source;
         let full = !has_memory
             || too_many
-            || self.transits.len() >= tables.transactions
+            || self.transits.len() >= share(tables.transactions)
             || (opens_call && (self.draining || self.dialogs.len() >= tables.dialogs));
         if full {
             let refusal = (503, "Service Unavailable");
@@ -222,7 +227,7 @@ impl Proxy {
         self.by_server_key.insert(key.clone(), id);
         let is_picked = pick.is_some();
         let mut held = 0;
-        self.memory.change(source.peer.ip(), &mut held, weight);
+        self.memory.change(source.owner(), &mut held, weight);
         self.transits.insert(
             id,
             Transit {

@@ -398,14 +398,14 @@ impl Proxy {
                 transit.shrink();
                 let kept = transit.back.as_ref().map_or(0, |back| back.bytes());
                 self.memory.change(
-                    transit.source.peer.ip(),
+                    transit.source.owner(),
                     &mut transit.weight,
                     limits::TRANSACTION_BYTES + kept,
                 );
             }
             if transit.server.awaits_ack() {
                 let source = transit.source;
-                let count = self.unacknowledged.entry(source.peer.ip()).or_default();
+                let count = self.unacknowledged.entry(source.owner()).or_default();
                 let most = self.config.tables_of_a_shard().unacknowledged_per_source;
                 if is_stranger && *count >= most {
                     transit.server.stop_repeating();

@@ -61,7 +61,7 @@ impl Proxy {
         };
         if transit.is_unacknowledged && !transit.server.awaits_ack() {
             transit.is_unacknowledged = false;
-            let source = transit.source.peer.ip();
+            let source = transit.source.owner();
             if let Some(count) = self.unacknowledged.get_mut(&source) {
                 *count -= 1;
                 if *count == 0 {
@@ -76,7 +76,7 @@ impl Proxy {
                     pick.give_up();
                 }
                 self.memory
-                    .change(transit.source.peer.ip(), &mut transit.weight, 0);
+                    .change(transit.source.owner(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
                 let spent = transit.spent.iter().map(|spent| spent.number);
                 for number in spent.chain([transit.number]) {

@@ -29,7 +29,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::transaction::Packet;
@@ -137,6 +137,13 @@ pub(crate) struct Flow {
     /// Number of the connection, never used twice. Of datagrams 0; on a socket that is bound to no
     /// address, the number of the local address that the peer sent to.
     pub(crate) connection: u64,
+}
+
+impl Flow {
+    /// What bounds per source count it under: its address, of IPv6 the network.
+    pub(crate) fn owner(&self) -> IpAddr {
+        connection::counted(self.peer.ip())
+    }
 }
 
 /// What transports tell a shard.
