@@ -160,7 +160,8 @@ impl Hygiene {
         Removals {
             globs,
             identities: from_stranger || is_strange(to) && is_private(message),
-            charging: from_stranger,
+            // It is of one network (RFC 7315 §5.6).
+            charging: from_stranger || is_strange(to),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::dialog::is_behind_nat;
 use crate::hide::{Role, Way};
 use crate::message::fields::DialogRef;
 use crate::message::span::{Cursor, params};
+use crate::message::uri::host_to_ip;
 use crate::message::{Header, HeaderId, Message, NameAddr, Span, Splices, Uri, values};
 use crate::proxy::Proxy;
 use crate::proxy::register::replace_uri;
@@ -61,6 +62,23 @@ impl Proxy {
                 for value in rows() {
                     let other = self.crossed_call_id(message.text(value));
                     splices.replace(value, &[&other]);
+                }
+            }
+            HeaderId::PAssertedIdentity
+            | HeaderId::PPreferredIdentity
+            | HeaderId::RemotePartyId
+            | HeaderId::ReferredBy
+            | HeaderId::ReplyTo
+                if rows().any(|value| names_address(bytes, value)) =>
+            {
+                self.cover_hosts(bytes, header, veil, splices);
+            }
+            HeaderId::Other if rows().any(|value| names_address(bytes, value)) => {
+                let name = message.text(header.name);
+                if name.eq_ignore_ascii_case(b"P-Associated-URI") {
+                    self.cover_hosts(bytes, header, veil, splices);
+                } else if SHOWN.iter().any(|shown| name.eq_ignore_ascii_case(shown)) {
+                    splices.remove(header.row);
                 }
             }
             HeaderId::ReferTo => self.cover_refer_to(bytes, header.value, veil, splices),
@@ -281,4 +299,35 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Rows whose URIs a phone opens by itself (RFC 3261 §20.4, §20.9, §20.18): one that leads to an address
+/// of the other side is of no use on this one.
+const SHOWN: [&[u8]; 3] = [b"Alert-Info", b"Call-Info", b"Error-Info"];
+
+/// Whether a URI of any scheme has an address as its host: names may be meant for everybody.
+fn names_address(bytes: &[u8], value: Span) -> bool {
+    let uri = NameAddr::parse(bytes, value).unwrap_or_default().uri;
+    let text = uri.of(bytes);
+    let behind = |text: &'_ [u8], mark: &[u8]| {
+        let at = text.windows(mark.len()).position(|part| part == mark);
+        at.map_or(0, |at| at + mark.len())
+    };
+    let authority = match memchr::memmem::find(text, b"://") {
+        Some(at) => text.get(at + 3..),
+        None => text.get(behind(text, b":")..),
+    };
+    let authority = authority.unwrap_or_default();
+    let end = authority
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b';'));
+    let authority = authority
+        .get(..end.unwrap_or(authority.len()))
+        .unwrap_or_default();
+    let host = authority.get(behind(authority, b"@")..).unwrap_or_default();
+    let end = match host.first() {
+        Some(b'[') => host.iter().position(|b| *b == b']').map(|at| at + 1),
+        _ => host.iter().position(|b| *b == b':'),
+    };
+    host_to_ip(host.get(..end.unwrap_or(host.len())).unwrap_or_default()).is_some()
 }

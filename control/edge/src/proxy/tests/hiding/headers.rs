@@ -35,6 +35,22 @@ fn software_is_removed_or_has_another_name() {
 }
 
 #[test]
+fn addresses_of_the_other_side_are_in_no_row() {
+    let mut world = hidden(|_| {});
+    let rows = "Reply-To: <sip:f@198.51.100.7:5070;x=y>\r\nReferred-By: \"f\" <sip:f@x.example>\r\n\
+                Alert-Info: <http://198.51.100.7/ring.wav>\r\n\
+                Call-Info: <https://user@[2001:db8::7]:8/x>;purpose=icon\r\n\
+                Error-Info: <sip:sorry@x.example>\r\n";
+    let invite = call_with(&mut world, rows);
+    assert_eq!(raw(&invite, "Reply-To"), ["<sip:f@10.0.0.1:5060;x=y>"]);
+    assert_eq!(raw(&invite, "Referred-By"), ["\"f\" <sip:f@x.example>"]);
+    assert_eq!(raw(&invite, "Error-Info"), ["<sip:sorry@x.example>"]);
+    for name in ["Alert-Info", "Call-Info"] {
+        assert!(raw(&invite, name).is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn hosts_that_a_call_came_by_are_ours_or_gone_or_stay() {
     let rows = "Diversion: <sip:1@phone.example:5070;x=y>;reason=busy, <tel:+123>\r\n\
                 History-Info: \"a\" <sip:2@198.51.100.9?Reason=SIP%3Bcause%3D302>;index=1\r\n";
