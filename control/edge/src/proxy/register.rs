@@ -226,7 +226,7 @@ impl Proxy {
         for (contact, sent) in &asked.contacts {
             let granted = response.values(HeaderId::Contact).find_map(|value| {
                 let addr = NameAddr::parse(bytes, value)?;
-                let is_it = addr.uri.of(bytes) == &**sent;
+                let is_it = addr.uri.of(bytes) == &**sent || same_uri(bytes, addr.uri, sent);
                 is_it.then(|| expires(bytes, value, addr.uri).or(general))
             });
             match granted {
@@ -295,6 +295,13 @@ fn address_of_record(bytes: &[u8], span: Span) -> Option<Vec<u8>> {
         .ok()?
         .address_of_record(bytes, &mut aor);
     Some(aor)
+}
+
+/// Whether a URI is the one that was sent, however a registrar writes it (RFC 3261 §10.2.4).
+fn same_uri(bytes: &[u8], uri: Span, sent: &[u8]) -> bool {
+    let sent_uri = Uri::parse(sent, Span::new(0, sent.len()));
+    let pair = Uri::parse(bytes, uri).ok().zip(sent_uri.ok());
+    pair.is_some_and(|(uri, sent_uri)| uri.equals(bytes, &sent_uri, sent))
 }
 
 /// Puts another URI in the place of one, in brackets: parameters behind it are the header's.

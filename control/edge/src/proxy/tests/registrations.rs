@@ -332,3 +332,13 @@ fn connection_stays_held_over_refreshes_and_moves() {
     assert!(held(&world, tcp()), "{:?}", world.uses);
     assert!(!held(&world, other), "{:?}", world.uses);
 }
+
+#[test]
+fn registrar_may_write_the_contact_in_another_way() {
+    let mut world = world(RegisterMode::Path, |_| {});
+    let row = "Contact: <sip:alice@Phone.example:5062;ob;x=%61>\r\n";
+    let sent = world.recv_by(udp(), register(1, row).as_bytes());
+    let granted_as = "Contact: <sip:alice@phone.example:5062;x=a;ob>;expires=60\r\n";
+    granted(&mut world, &sent[0], granted_as);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
+}
