@@ -8,11 +8,16 @@ use crate::transaction::Packet;
 
 impl Proxy {
     /// RFC 3261 §16.3, in the order of the specification.
-    pub(super) fn check(&self, message: &Message) -> Result<(), ((u16, &'static str), Vec<u8>)> {
+    /// `is_ours`: it is answered here, so that no hop is needed.
+    pub(super) fn check(
+        &self,
+        message: &Message,
+        is_ours: bool,
+    ) -> Result<(), ((u16, &'static str), Vec<u8>)> {
         if message.parsed.unknown_scheme {
             return Err(((416, "Unsupported URI Scheme"), Vec::new()));
         }
-        if matches!(message.parsed.max_forwards, Some((_, 0))) {
+        if matches!(message.parsed.max_forwards, Some((_, 0))) && !is_ours {
             return Err(((483, "Too Many Hops"), Vec::new()));
         }
         let hash = self.loop_hash(message);

@@ -174,7 +174,7 @@ impl Proxy {
         match verdict.action {
             screen::Action::Pass => return Some(admitted),
             screen::Action::Answer => {
-                self.reply_stateless(source, message, (200, "OK"), b"");
+                self.say_alive(source, message);
                 return None;
             }
             screen::Action::Reject(refusal) => {

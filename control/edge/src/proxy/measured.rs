@@ -73,7 +73,7 @@ impl Passage {
 
     fn pass(&mut self, now: Instant, message: &Message) -> Option<Packet> {
         let (proxy, source) = (&mut self.proxy, self.source);
-        proxy.check(message).ok()?;
+        proxy.check(message, false).ok()?;
         let set = proxy.route_set(message);
         let routed = proxy.route_initial(now, message, source, &set, None);
         let (provisional, pick) = routed.ok()?;

@@ -51,8 +51,10 @@ impl Proxy {
             (Method::Ack, None, _) => self.on_ack(now, source, message),
             (Method::Cancel, Some(id), _) => self.on_cancel(now, id, source, message),
             (Method::Cancel, None, _) => {
-                let refusal = (481, "Call/Transaction Does Not Exist");
-                self.reply_stateless(source, message, refusal, b"");
+                if self.admit(now, source, message, false).is_some() {
+                    let refusal = (481, "Call/Transaction Does Not Exist");
+                    self.reply_stateless(source, message, refusal, b"");
+                }
             }
             (_, Some(id), _) => self.on_repeat(id),
             (_, None, Some(key)) => self.on_new_request(now, source, message, key),
@@ -79,10 +81,6 @@ impl Proxy {
         key: Box<[u8]>,
     ) {
         self.repair_strict_route(message);
-        if let Err((refusal, extra)) = self.check(message) {
-            self.reply_stateless(source, message, refusal, &extra);
-            return;
-        }
         if let Some(retry_after) = self.shed(message) {
             let refusal = (503, "Service Unavailable");
             self.reply_stateless(source, message, refusal, retry_after.as_bytes());
@@ -93,8 +91,14 @@ impl Proxy {
         let Some(admitted) = self.admit(now, source, message, found.is_some()) else {
             return;
         };
-        if self.is_ping(message, source) {
-            self.reply_stateless(source, message, (200, "OK"), b"");
+        let is_ping = self.is_ping(message, source);
+        // Whoever gets no answer of the screen gets none here.
+        if let Err((refusal, extra)) = self.check(message, is_ping) {
+            self.reply_stateless(source, message, refusal, &extra);
+            return;
+        }
+        if is_ping {
+            self.say_alive(source, message);
             return;
         }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
@@ -127,8 +131,7 @@ impl Proxy {
             || self.transits.len() >= share(tables.transactions)
             || (opens_call && (self.draining || self.dialogs.len() >= tables.dialogs));
         if full {
-            let refusal = (503, "Service Unavailable");
-            self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
+            self.reply_stateless(source, message, UNAVAILABLE, RETRY);
             return;
         }
         let (route, belongs, pick) =
@@ -269,8 +272,17 @@ impl Proxy {
     }
 
     /// Somebody known asks whether we are alive.
-    fn is_ping(&self, message: &Message, source: Flow) -> bool {
+    pub(super) fn is_ping(&self, message: &Message, source: Flow) -> bool {
         let uri = request_uri(message);
+        self.schedule(id);
+    }
+
+    /// Answers an OPTIONS to us: who asks sends its calls elsewhere if they find no way here (spec §18).
+    pub(super) fn say_alive(&mut self, source: Flow, message: &Message) {
+        match self.takes_calls_from(self.zone_of(source)) {
+            true => self.reply_stateless(source, message, (200, "OK"), b""),
+            false => self.reply_stateless(source, message, UNAVAILABLE, RETRY),
+        }
         self.is_known(self.zone_of(source))
             && message.text(message.parsed.method_name) == b"OPTIONS"
             && message.to_tag().is_none()
@@ -471,3 +483,15 @@ impl Proxy {
 
 /// The way of a request, the call it belongs to with its sender's side, and the targets it may go to.
 type Routed = (Route, Option<(u64, Side)>, Option<Box<Pick>>);
+const UNAVAILABLE: Refusal = (503, "Service Unavailable");
+
+const RETRY: &[u8] = b"Retry-After: 5\r\n";
+
+/// The callee's tag in a request of this side of a call.
+fn callee_tag(request: &Message, side: Side) -> &[u8] {
+    match side {
+        Side::Caller => request.to_tag().unwrap_or_default(),
+        Side::Callee => request.sender_tag(),
+    }
+}
+
