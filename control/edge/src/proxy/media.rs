@@ -106,6 +106,35 @@ impl Proxy {
             dialog.media.queue.push_back(job);
         } else {
             self.stats.drop_for(DropReason::Parked);
+            self.turn_away(now, id, job);
+        }
+    }
+
+    /// There is no place behind the relay for a message. What has a transaction gets its end: nobody
+    /// else would give it one.
+    fn turn_away(&mut self, now: Instant, dialog: u64, job: Job) {
+        match job {
+            Job::Request { transit } => {
+                let initial = self.transits.get(&transit).is_some_and(|t| t.initial);
+                let refusal = match initial {
+                    true => (503, "Service Unavailable"),
+                    false => (500, "Server Internal Error"),
+                };
+                self.respond(now, transit, refusal, b"Retry-After: 1\r\n");
+                self.end_failed_call(now, transit);
+            }
+            Job::Response { ref response, .. } => {
+                let is_final = response.parsed.status() >= 200;
+                let is_plain = response.parsed.body.is_empty() || response.parsed.status() >= 300;
+                match (is_final, is_plain) {
+                    (true, true) => self.finish(now, job, None),
+                    (true, false) => self.fail(now, dialog, job, (503, "Media Unavailable")),
+                    // The final one is to come.
+                    (false, _) => {}
+                }
+            }
+            // A 2xx comes again until its ACK has arrived.
+            Job::Ack { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {}
         }
     }
 

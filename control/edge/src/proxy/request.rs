@@ -264,6 +264,7 @@ impl Proxy {
                 is_unacknowledged: false,
                 weight: held,
             },
+                last_resort: now + self.config.timers.timer_c,
         );
         match is_picked {
             true => self.start_pick(now, id),

@@ -58,6 +58,7 @@ impl Proxy {
         let same_method = transit.request.text(transit.request.parsed.method_name)
             == message.text(message.parsed.method_name);
         let Some(branch) = transit.branch.as_mut() else {
+        transit.last_resort = now + timers.timer_c;
             self.stats.drop_for(DropReason::StrayResponse);
             return;
         };

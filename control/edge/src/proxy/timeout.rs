@@ -173,6 +173,15 @@ impl Proxy {
                 match branch.client.on_timeout(&timers, now) {
                     ClientAction::Resend(packet) => sends.push((way.clone(), packet)),
                     ClientAction::TimedOut => unanswered = true,
+        if transit.is_stuck(now) {
+            // RFC 4320 §4.2: its sender gave up long ago.
+            match transit.request.method() {
+                Method::Invite => self.respond(now, id, (408, "Request Timeout"), b""),
+                _ => transit.server.terminate(),
+            }
+            self.end_failed_call(now, id);
+            return;
+        }
                     _ => {}
                 }
             }

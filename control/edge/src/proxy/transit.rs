@@ -62,6 +62,8 @@ pub(crate) struct Transit {
     pub(crate) give_up: Option<Instant>,
     /// The media relay failed on its 2xx: the callee gets this ACK for each.
     pub(crate) refused: Option<Packet>,
+    /// It is answered then if no other timer runs: whatever it waits for was lost.
+    pub(crate) last_resort: Instant,
     /// The earliest entry of this transit in the timer heap.
     pub(crate) scheduled: Option<Instant>,
     /// It counts among those of its source whose refusal was not acknowledged.
@@ -110,6 +112,12 @@ impl Transit {
     /// Times of the target in use. While the media relay is asked they wait: its own limit is short.
     pub(crate) fn pick_timeout(&self) -> Option<Instant> {
         let waits = self.branch.is_some() || self.resolving.is_some();
+        let last_resort = || self.server.is_open().then_some(self.last_resort);
+        self.running().or_else(last_resort)
+    }
+
+    /// The next of its timers.
+    fn running(&self) -> Option<Instant> {
         self.pick.as_ref().filter(|_| waits)?.next_timeout()
     }
 
@@ -125,6 +133,11 @@ impl Transit {
         let parsed = Parsed::of_method(self.request.method(), bytes.len());
         self.request = Message { bytes, parsed };
     }
+    /// Its sender waits, and nothing else will ever wake it.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        self.server.is_open() && self.running().is_none() && self.last_resort <= now
+    }
+
 
     /// Nothing can come of it any more.
     pub(crate) fn is_over(&self) -> bool {
