@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Proxy;
+use super::transit::Cancelled;
 use crate::message::build::{self, Sibling};
 use crate::message::{HeaderId, Message};
 use crate::transaction::{Client, Kind, Packet};
@@ -26,7 +27,7 @@ impl Proxy {
             for row in cancel.rows(HeaderId::Reason) {
                 reasons.extend_from_slice(cancel.text(row.row));
             }
-            transit.cancelled = Some(reasons);
+            transit.cancelled = Some(Cancelled::ByCaller(reasons));
             parked = transit.branch.is_none();
         }
         self.send(self.reply_target(cancel, source).into(), ok.into());
@@ -54,7 +55,7 @@ impl Proxy {
             return;
         };
         let to = transit.route.to.clone();
-        let (Some(branch), Some(reasons)) = (&mut transit.branch, &transit.cancelled) else {
+        let (Some(branch), Some(cancelled)) = (&mut transit.branch, &transit.cancelled) else {
             return;
         };
         if branch.own.is_some() || !branch.client.is_proceeding() {
@@ -66,7 +67,7 @@ impl Proxy {
         else {
             return;
         };
-        let packet: Packet = build::sibling(&sent, Sibling::Cancel(reasons)).into();
+        let packet: Packet = build::sibling(&sent, Sibling::Cancel(cancelled.reasons())).into();
         let cancel = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
         branch.own = Some(cancel);
         branch.cancel_by = Some(now + timers.transaction());

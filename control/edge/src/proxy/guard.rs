@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::route::BAD_TOKEN;
 use super::teardown::uri_of;
+use super::transit::Cancelled;
 use super::{Action, Proxy, request_uri};
 use crate::config::{Config, OnBadToken};
 use crate::dialog::{Dialog, State};
@@ -451,8 +452,8 @@ impl Proxy {
             return;
         };
         let by = match transit.cancelled {
-            Some(_) => EndedBy::Caller,
-            None => by,
+            Some(Cancelled::ByCaller(_)) => EndedBy::Caller,
+            Some(Cancelled::ByUs(_)) | None => by,
         };
         let dialog = transit.dialog.and_then(|d| self.dialogs.get_mut(&d));
         if let Some(dialog) = dialog {

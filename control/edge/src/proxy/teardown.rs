@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Proxy, Timed};
+use super::guard::tag_of;
+use super::transit::Cancelled;
+use super::{Proxy, REQUEST, RESPONSE, Timed};
 use crate::dialog::{Dialog, Ended, Party, State};
 use crate::limits;
 use crate::message::{HeaderId, Message, NameAddr, Uri, values};
@@ -49,7 +51,7 @@ impl Proxy {
         let invite = dialog.invite;
         if dialog.state == State::Early {
             if let Some(transit) = self.transits.get_mut(&invite) {
-                transit.cancelled.get_or_insert(reason);
+                transit.cancelled.get_or_insert(Cancelled::ByUs(reason));
                 transit.is_ended = true;
                 transit.give_up = Some(now + limits::CANCEL_ANSWER);
             }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use super::transit::Cancelled;
 use super::{Proxy, REQUEST, RESPONSE, Timed, leave_setup};
 use crate::dialog::State;
 use crate::dialog::media::Job;
@@ -201,7 +202,7 @@ impl Proxy {
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
         if rang_out {
-            transit.cancelled.get_or_insert_default();
+            transit.cancelled.get_or_insert(Cancelled::ByUs(Vec::new()));
         }
         for (to, packet) in sends {
             Stats::add(&self.stats.retransmissions);

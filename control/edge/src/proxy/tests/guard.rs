@@ -293,6 +293,7 @@ fn silent_target_is_recorded_as_408() {
     world.pass(Duration::from_secs(40));
     let tried = &world.records[0].tried;
     assert_eq!((tried.len(), tried[0].code), (1, 408));
+    assert_eq!(world.records[0].cdr.ended_by, EndedBy::Timeout);
 }
 
 #[test]
@@ -309,6 +310,17 @@ fn challenge_is_no_record() {
 
 #[test]
 fn guesses_at_passwords_end_in_a_ban() {
+    // Who checks the credentials takes the row that it can read.
+    for first in [
+        "",
+        "Authorization: Basic eA==\r\n",
+        "Proxy-Authorization: x\r\n",
+    ] {
+        guess_until_banned(first);
+    }
+}
+
+fn guess_until_banned(first: &str) {
     let mut world = world(|screen| screen.flood.enabled = false);
     let mut heard = 0;
     for n in 1..=10 {
@@ -321,17 +333,6 @@ fn guesses_at_passwords_end_in_a_ban() {
             &format!("{n} REGISTER"),
             &format!("Contact: <sip:f@198.51.100.66:5060>\r\n{first}{credentials}"),
             "",
-    // Who checks the credentials takes the row that it can read.
-    for first in [
-        "",
-        "Authorization: Basic eA==\r\n",
-        "Proxy-Authorization: x\r\n",
-    ] {
-        guess_until_banned(first);
-    }
-}
-
-fn guess_until_banned(first: &str) {
         );
         let text = text.replace("<sip:t@x.example>", "<sip:f@x.example>");
         let sent = world.recv(SCANNER, &text);
