@@ -18,8 +18,7 @@ impl Dialog {
     /// A callee sent a 2xx with this tag in this To: it is the one that answered last, unless it said so
     /// before.
     pub(crate) fn accept(&mut self, tag: &[u8], to: &[u8]) {
-        let is_known = self.accepted.iter().any(|known| **known == *tag);
-        if is_known || self.accepted.len() >= limits::CALLEE_TAGS {
+        if self.has_accepted(tag) || self.accepted.len() >= limits::CALLEE_TAGS {
             return;
         }
         if !self.accepted.is_empty() {
@@ -34,11 +33,22 @@ impl Dialog {
         self.ends[1] = to.into();
     }
 
+    /// Whether the callee with this tag sent a 2xx before, though it may have left the call since.
+    pub(crate) fn has_accepted(&self, tag: &[u8]) -> bool {
+        let mut all = self.accepted.iter().chain(&self.left);
+        all.any(|known| **known == *tag)
+    }
+
     /// The callee with this tag, or the caller in its dialog with it, has hung up. Whether others go
     /// on with the call.
     pub(crate) fn leave(&mut self, tag: &[u8]) -> bool {
-        self.callee_tags.retain(|known| **known != *tag);
-        self.accepted.retain(|known| **known != *tag);
+        self.forks.retain(|fork| *fork.tag != *tag);
+        if let Some(at) = self.accepted.iter().position(|known| **known == *tag) {
+            let tag = self.accepted.swap_remove(at);
+            if self.left.len() < limits::CALLEE_TAGS {
+                self.left.push(tag);
+            }
+        }
         self.others.retain(|other| *other.tag != *tag);
         if *self.answerer == *tag
             && let Some(other) = self.others.pop()
@@ -48,7 +58,7 @@ impl Dialog {
             self.callee = other.party;
         }
         match self.state {
-            State::Early => !self.callee_tags.is_empty(),
+            State::Early => !self.forks.is_empty(),
             State::Confirmed => !self.accepted.is_empty(),
             State::Ended => false,
         }

@@ -98,6 +98,8 @@ impl Shard {
             self.act(now);
             let is_over = || self.proxy.is_idle() && !self.proxy.has_calls();
             if stop_by.is_some_and(|at| at <= now || is_over()) {
+                self.proxy.close_all(now);
+                self.act(now);
                 return;
             }
         }

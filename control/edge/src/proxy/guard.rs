@@ -16,7 +16,6 @@ use crate::config::{Config, OnBadToken};
 use crate::dialog::{Dialog, State};
 use crate::guard::{Alerted, Finished};
 use crate::limit::Slots;
-use crate::message::digest::Digest;
 use crate::limits;
 use crate::message::digest::Digest;
 use crate::message::uri::unescaped;
@@ -447,15 +446,18 @@ impl Proxy {
     }
 
     /// The final response that the caller of this INVITE gets, and who it is by.
-    pub(super) fn note_outcome(&mut self, transit: u64, code: u16, reason: &[u8], by: EndedBy) {
-        let Some(transit) = self.transits.get(&transit).filter(|t| t.initial) else {
+    pub(super) fn note_outcome(&mut self, id: u64, code: u16, reason: &[u8], by: EndedBy) {
+        let Some(transit) = self.transits.get(&id).filter(|t| t.initial) else {
             return;
         };
         let by = match transit.cancelled {
             Some(Cancelled::ByCaller(_)) => EndedBy::Caller,
             Some(Cancelled::ByUs(_)) | None => by,
         };
-        let dialog = transit.dialog.and_then(|d| self.dialogs.get_mut(&d));
+        let initial = transit.dialog;
+        let dialog = initial.and_then(|d| self.dialogs.get_mut(&d));
+        // What an earlier INVITE of the call still hears, or one that is over, is in no record.
+        let dialog = dialog.filter(|d| d.invite == id && d.state != State::Ended);
         if let Some(dialog) = dialog {
             dialog.outcome = (code, reason.into());
             if code >= 300 {
@@ -489,6 +491,25 @@ impl Proxy {
             let finished = finished(now, id, dialog, &self.config);
             self.actions.push_back(Action::Record(Box::new(finished)));
         }
+    }
+
+    /// The shard stops: no call that is alive will be seen to end, so that its record is written now.
+    /// Its parties hear nothing: they may go on by another edge, or by this one when it is back.
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        let ids: Vec<u64> = self.numbers.iter().copied().collect();
+        for id in ids {
+            self.close_call_by(now, id, EndedBy::Restart);
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.state = State::Ended;
+            }
+        }
+    }
+
+    fn close_call_by(&mut self, now: Instant, id: u64, by: EndedBy) {
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.ended_by.get_or_insert(by);
+        }
+        self.close_call(now, id);
     }
 }
 
@@ -533,7 +554,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
     }
 }
 
-fn tag_of(value: &[u8]) -> Vec<u8> {
+pub(super) fn tag_of(value: &[u8]) -> Vec<u8> {
     let addr = NameAddr::parse(value, Span::new(0, value.len())).unwrap_or_default();
     addr.tag.map_or_else(Vec::new, |tag| tag.of(value).to_vec())
 }

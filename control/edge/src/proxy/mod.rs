@@ -145,6 +145,8 @@ pub(crate) struct Proxy {
     /// Calls whose silence the relay is asked about, by the token of the question.
     questions: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+    /// When the term of each call ends, one entry for each.
+    terms: BTreeSet<(Instant, u64)>,
     actions: VecDeque<Action>,
     draining: bool,
     memory: Memory,
@@ -190,7 +192,6 @@ const RESPONSE: u64 = 2;
 /// Owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
-    Dialog(u64),
     /// Names of targets are to be looked up again.
     Names,
     Own(u64),
@@ -260,6 +261,7 @@ impl Proxy {
             media_tokens: HashMap::default(),
             questions: HashMap::default(),
             timers: BinaryHeap::new(),
+            terms: BTreeSet::new(),
             actions: VecDeque::new(),
             draining: false,
             memory: Memory::default(),

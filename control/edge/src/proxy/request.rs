@@ -102,6 +102,10 @@ impl Proxy {
             return;
         }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
+        if opens_call && message.parsed.cseq > limits::FIRST_CSEQ {
+            self.reply_stateless(source, message, (400, "CSeq Too High"), b"");
+            return;
+        }
         let zone = self.zone_of(source);
         let is_stranger = !self.is_known(zone);
         let is_datagram = !self.protocol_of(source.listener).is_stream();
@@ -111,6 +115,11 @@ impl Proxy {
             return;
         }
         let tables = self.config.tables_of_a_shard();
+        // Calls that are up, and whoever is known, find room when strangers have taken what they may.
+        let share = |all: usize| match is_stranger && found.is_none() {
+            true => all / 4 * 3,
+            false => all,
+        };
         // The request, and the branch by which it leaves.
         let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
         let has_memory = self.memory.has_room(
@@ -119,11 +128,6 @@ impl Proxy {
             (share(tables.bytes), tables.bytes_per_source),
             is_stranger,
         );
-        // Calls that are up, and whoever is known, find room when strangers have taken what they may.
-        let share = |all: usize| match is_stranger && found.is_none() {
-            true => all / 4 * 3,
-            false => all,
-        };
         let setups = self.in_setup.get(&source.owner()).copied().unwrap_or(0);
         let too_many = opens_call && is_stranger && setups >= tables.setups_per_source;
         let full = !has_memory
@@ -181,7 +185,7 @@ impl Proxy {
         }
         if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
             && let Some(dialog) = self.dialogs.get_mut(&id)
-            && !dialog.takes_cseq(side, message.parsed.cseq)
+            && !dialog.takes_cseq(side, callee_tag(message, side), message.parsed.cseq)
         {
             let refusal = (500, "CSeq Out Of Order");
             self.reply_stateless(source, message, refusal, b"");
@@ -260,21 +264,16 @@ impl Proxy {
                 is_ended: false,
                 give_up: None,
                 refused: None,
+                last_resort: now + self.config.timers.timer_c,
                 scheduled: None,
                 is_unacknowledged: false,
                 weight: held,
             },
-                last_resort: now + self.config.timers.timer_c,
         );
         match is_picked {
             true => self.start_pick(now, id),
             false => self.run(now, dialog, Job::Request { transit: id }),
         }
-    }
-
-    /// Somebody known asks whether we are alive.
-    pub(super) fn is_ping(&self, message: &Message, source: Flow) -> bool {
-        let uri = request_uri(message);
         self.schedule(id);
     }
 
@@ -284,6 +283,11 @@ impl Proxy {
             true => self.reply_stateless(source, message, (200, "OK"), b""),
             false => self.reply_stateless(source, message, UNAVAILABLE, RETRY),
         }
+    }
+
+    /// Somebody known asks whether we are alive.
+    pub(super) fn is_ping(&self, message: &Message, source: Flow) -> bool {
+        let uri = request_uri(message);
         self.is_known(self.zone_of(source))
             && message.text(message.parsed.method_name) == b"OPTIONS"
             && message.to_tag().is_none()
@@ -355,7 +359,7 @@ impl Proxy {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
-            dialog.restart(invite, transit, (caller, callee), (now, expires));
+            dialog.restart(id, invite, transit, (caller, callee), (now, expires));
             enter_setup(&mut self.in_setup, dialog);
             self.schedule_dialog(id);
             return Ok(id);
@@ -482,8 +486,6 @@ impl Proxy {
     }
 }
 
-/// The way of a request, the call it belongs to with its sender's side, and the targets it may go to.
-type Routed = (Route, Option<(u64, Side)>, Option<Box<Pick>>);
 const UNAVAILABLE: Refusal = (503, "Service Unavailable");
 
 const RETRY: &[u8] = b"Retry-After: 5\r\n";
@@ -496,3 +498,5 @@ fn callee_tag(request: &Message, side: Side) -> &[u8] {
     }
 }
 
+/// The way of a request, the call it belongs to with its sender's side, and the targets it may go to.
+type Routed = (Route, Option<(u64, Side)>, Option<Box<Pick>>);

@@ -17,6 +17,7 @@ use crate::route::Hop;
 use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
+use crate::target::Outcome;
 use crate::transaction::{ClientAction, Packet};
 use crate::transport::{Flow, Protocol};
 
@@ -57,8 +58,8 @@ impl Proxy {
         let method = transit.request.method();
         let same_method = transit.request.text(transit.request.parsed.method_name)
             == message.text(message.parsed.method_name);
-        let Some(branch) = transit.branch.as_mut() else {
         transit.last_resort = now + timers.timer_c;
+        let Some(branch) = transit.branch.as_mut() else {
             self.stats.drop_for(DropReason::StrayResponse);
             return;
         };
@@ -99,6 +100,9 @@ impl Proxy {
         if status >= 200 {
             branch.ringing = None;
             branch.cancel_by = None;
+            if self.is_for_nobody(now, id, message) {
+                return;
+            }
             if self.on_target_answer(now, id, source, message) {
                 return;
             }
@@ -113,6 +117,36 @@ impl Proxy {
             return;
         }
         self.carry_back(now, id, source, status, method, message);
+    }
+
+    /// A final response without a Via behind ours cannot go back (RFC 3261 §16.7 step 3): who sent it is
+    /// as good as one that does not answer, and the request must not wait for ever.
+    fn is_for_nobody(&mut self, now: Instant, id: u64, message: &Message) -> bool {
+        let transit = self.transits.get(&id);
+        let Some(transit) = transit.filter(|t| message.parsed.vias <= 1 && t.back.is_none()) else {
+            return false;
+        };
+        self.stats.drop_for(DropReason::StrayResponse);
+        let to = transit.route.to.clone();
+        if message.method() == Method::Invite && message.parsed.status() < 300 {
+            self.end_answer(now, message, to);
+        }
+        let is_done = self.on_target_lost(now, id, Outcome::Unreachable);
+        let is_open = self.transits.get(&id).is_some_and(|t| t.server.is_open());
+        if !is_done && is_open {
+            let cancelled = self
+                .transits
+                .get(&id)
+                .is_some_and(|t| t.cancelled.is_some());
+            let answer = match cancelled && message.method() == Method::Invite {
+                true => (487, "Request Terminated"),
+                false => (502, "Bad Gateway"),
+            };
+            self.respond(now, id, answer, b"");
+            self.end_failed_call(now, id);
+        }
+        self.schedule(id);
+        true
     }
 
     /// The connections of all parties stay open as long as the call, wherever they move.
@@ -238,6 +272,21 @@ impl Proxy {
             self.send(transit.route.to.clone(), ack);
             return;
         }
+        let dialog = transit.dialog.and_then(|d| self.dialogs.get(&d));
+        let accepts = transit.initial && ok && method == Method::Invite;
+        let answers = dialog.filter(|_| accepts).map(|dialog| {
+            let tag = message.to_tag().unwrap_or_default();
+            let is_open = dialog.state != State::Ended && dialog.invite == id;
+            (dialog.has_accepted(tag), is_open)
+        });
+        if let Some((false, false)) = answers {
+            // Another callee takes a call that is over.
+            let to = transit.route.to.clone();
+            self.end_answer(now, message, to);
+            return;
+        }
+        // The callee waits for the ACK and says it again (RFC 6026): that is nothing new.
+        let is_repeat = answers.is_some_and(|(has_accepted, _)| has_accepted);
         let from = transit.source;
         self.note_answer(now, id, message);
         self.note_progress(now, id, status);
@@ -262,7 +311,8 @@ impl Proxy {
             Side::Callee => message.sender_tag().into(),
         };
         let mut confirmed = None;
-        if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
+        let dialog = dialog_id.filter(|_| !is_repeat);
+        if let Some((d, dialog)) = dialog.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {
                 if initial {
@@ -282,13 +332,17 @@ impl Proxy {
                     );
                 }
             }
+            // An UPDATE moves its receiver as well (RFC 3311 §5.2).
+            if method == Method::Update && ok && has_contact {
+                dialog.learn((side.other(), &callee_tag), message, source, None, None);
+            }
             // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
                 let end = (side, &*callee_tag);
                 dialog.learn(end, &transit.request, transit.source, None, None);
             }
-            if initial && ok && dialog.invite == id {
+            if accepts {
                 dialog.state = State::Confirmed;
                 confirmed = Some(d);
                 dialog.answered = true;
@@ -300,7 +354,7 @@ impl Proxy {
             self.hold_flows(dialog);
             self.watch_media(now, dialog);
         }
-        if ok && changes_session {
+        if ok && changes_session && !is_repeat {
             self.follow_session_timer(now, dialog_id, message, filled);
         }
         let response = Message {
@@ -318,8 +372,26 @@ impl Proxy {
         );
         if initial && status >= 300 {
             self.end_failed_call(now, id);
-        } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
+        } else if method == Method::Bye && (ok || matches!(status, 408 | 481)) {
             self.leave(now, dialog_id, side, &callee_tag);
+        } else if method == Method::Bye && status >= 300 {
+            self.outlast(now, dialog_id, side);
+        }
+    }
+
+    /// A BYE of `side` was refused: its receiver goes on with the call (RFC 3261 §15.1.1), and its sender
+    /// has left or asks again. Unless it does in time, the edge ends the call to both.
+    fn outlast(&mut self, now: Instant, dialog_id: Option<u64>, side: Side) {
+        let by = now + self.config.timers.transaction();
+        let Some((id, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?)))
+        else {
+            return;
+        };
+        if dialog.state == State::Confirmed && dialog.end_by > by {
+            dialog.ended_by.get_or_insert(side.into());
+            dialog.end_by = by;
+            dialog.expires = by;
+            self.schedule_dialog(id);
         }
     }
 
@@ -334,11 +406,7 @@ impl Proxy {
             self.run(now, Some(id), Job::DeleteBranch(Gone::Callee(tag.into())));
             return;
         }
-        let by = match side {
-            Side::Caller => EndedBy::Caller,
-            Side::Callee => EndedBy::Callee,
-        };
-        dialog.ended_by.get_or_insert(by);
+        dialog.ended_by.get_or_insert(side.into());
         self.end_dialog(now, Some(id));
     }
 

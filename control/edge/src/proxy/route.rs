@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Proxy;
 use super::routing::hop_of;
+use super::session::changes_session;
 use crate::config::Trust;
 use crate::cookie::CookieCheck;
 use crate::dialog::{self, Dialog, Party};
@@ -514,6 +515,11 @@ impl Proxy {
         match set.cookie {
             Some(CookieCheck::Forged) => return Err(BAD_TOKEN),
             Some(CookieCheck::Ours(_)) if set.is_contact => return Err(UNKNOWN),
+            // It would begin a session that no limit and no record knows: the cookie of a call that is
+            // over is good for ever.
+            Some(CookieCheck::Ours(_)) if !self.is_known(zone) && changes_session(request) => {
+                return Err(UNKNOWN);
+            }
             Some(CookieCheck::Ours(_)) => {}
             None if inside => {}
             None => return Err(UNKNOWN),

@@ -151,7 +151,10 @@ impl Proxy {
 
     /// Acknowledges a 2xx that nobody wants any more, and ends what it began.
     pub(super) fn end_answer(&mut self, now: Instant, ok: &Message, to: Destination) {
-        let (first, second) = (self.unique(), self.unique());
+        let first = self.unique();
+        // The 2xx comes until the ACK arrives: the BYE that is under way stays.
+        let of = [ok.call_id(), ok.to_tag().unwrap_or_default(), b"bye"];
+        let second = self.key.hash(of) & !(REQUEST | RESPONSE);
         let ack = self.to_callee(ok, "ACK", 0, to.listener(), first);
         let bye = self.to_callee(ok, "BYE", 1, to.listener(), second);
         self.send(to.clone(), ack.into());
@@ -175,7 +178,8 @@ impl Proxy {
         };
         self.listener(listener)?;
         let via = self.own_via(listener, transaction);
-        let cseq = dialog.last_cseq(side.other()).saturating_add(1).to_string();
+        let last = dialog.last_cseq(side.other(), &tag_of(callee));
+        let cseq = last.saturating_add(1).to_string();
         let mut out = Vec::with_capacity(512);
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         add(&[b"BYE ", &party.target, b" SIP/2.0\r\n"]);
