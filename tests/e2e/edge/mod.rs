@@ -3,19 +3,22 @@
 mod carriers;
 mod chains;
 mod dialogs;
+mod ended;
+mod hidden;
 mod layouts;
 mod many_calls;
 mod pages;
 mod phones;
 mod registration;
 mod scanners;
+mod reloads;
 mod shares;
 mod strange;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::common::process::{Relay, free_udp};
@@ -96,8 +99,13 @@ impl Plan {
             }
         }
         let _ = writeln!(
+        // What is no party of a test would take OPTIONS for a call.
+        let probe = match self.pool.contains("probe") {
+            true => "",
+            false => "probe = \"never\"\n",
+        };
             text,
-            "[[upstream]]\nname = \"pbx\"\nzone = \"core\"\n{}",
+            "[[upstream]]\nname = \"pbx\"\nzone = \"core\"\n{probe}{}",
             self.pool
         );
         for target in &self.targets {
@@ -135,6 +143,34 @@ impl Plan {
     }
 
     /// What was logged of strangers so far.
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("edge.sock")
+    }
+
+    /// Has the edge listen for operators.
+    fn with_admin(mut self) -> Self {
+        let admin = format!("[admin]\nunix = \"{}\"\n", self.socket().display());
+        self.more.push_str(&admin);
+        self
+    }
+
+    /// `windlass edge` with these words.
+    fn edge(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command
+            .args(["edge", "--json", "--socket"])
+            .arg(self.socket());
+        command.args(words).output().unwrap()
+    }
+
+    /// The answer to one that must succeed.
+    #[track_caller]
+    fn ask_edge(&self, words: &[&str]) -> serde_json::Value {
+        let output = self.edge(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     fn security(&self) -> String {
         std::fs::read_to_string(self.security_log()).unwrap_or_default()
     }
