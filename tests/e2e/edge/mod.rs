@@ -9,9 +9,10 @@ mod layouts;
 mod many_calls;
 mod pages;
 mod phones;
+mod registered;
 mod registration;
-mod scanners;
 mod reloads;
+mod scanners;
 mod shares;
 mod strange;
 
@@ -98,12 +99,12 @@ impl Plan {
                 let _ = writeln!(text, "[[zone.listen]]\n{listener}");
             }
         }
-        let _ = writeln!(
         // What is no party of a test would take OPTIONS for a call.
         let probe = match self.pool.contains("probe") {
             true => "",
             false => "probe = \"never\"\n",
         };
+        let _ = writeln!(
             text,
             "[[upstream]]\nname = \"pbx\"\nzone = \"core\"\n{probe}{}",
             self.pool
@@ -142,7 +143,6 @@ impl Plan {
         Relay::start(&self.text())
     }
 
-    /// What was logged of strangers so far.
     fn socket(&self) -> PathBuf {
         self.directory.path().join("edge.sock")
     }
@@ -171,6 +171,7 @@ impl Plan {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// What was logged of strangers so far.
     fn security(&self) -> String {
         std::fs::read_to_string(self.security_log()).unwrap_or_default()
     }
