@@ -103,9 +103,14 @@ fn e02_calls_between_zones_end_from_both_sides() {
         return;
     }
     let _lock = lock_machine();
-    for (caller, callee_does) in [("uac_quick", "uas_quick"), ("uac_ended", "uas_ends")] {
+    for (caller, callee_does, shards) in [
+        ("uac_quick", "uas_quick", 1),
+        ("uac_quick", "uas_quick", 2),
+        ("uac_ended", "uas_ends", 2),
+    ] {
         let callee = free_udp("127.0.0.2");
-        let (plan, edge) = advertised("e02", callee);
+        let (mut plan, edge) = advertised("e02", callee);
+        plan.edge = format!("shards = {shards}\n");
         let relay = plan.start();
         let directory = plan.directory.path();
         let _callee = server(directory, callee_does, &callee.to_string(), &[]);
