@@ -1,10 +1,12 @@
 //! What a caller hears of a hidden network while its call is changed from both sides (E06).
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{Plan, await_free, listen};
 use crate::common::process::free_udp;
+use crate::common::sip::{Dialog, Party, any_sdp};
 use crate::common::sipp::{Load, SIPP, received, server};
 use crate::common::{has_program, lock_machine};
 
@@ -12,6 +14,22 @@ use crate::common::{has_program, lock_machine};
 const OUTSIDE: &str = "127.0.0.9";
 const CORE: &str = "127.0.0.2";
 const INSIDE: &str = "127.0.0.3";
+
+/// A network that is hidden from the caller's, and the edge outside.
+fn hiding(name: &str, hides_call_id: bool, callee: &str) -> (Plan, SocketAddr) {
+    let (public, core) = (free_udp("127.0.0.1"), free_udp(CORE));
+    let mut plan = Plan::new(
+        name,
+        vec![listen("udp", public)],
+        vec![listen("udp", core)],
+        &format!("sip:{callee}"),
+    );
+    plan.peers = "127.0.0.9/32";
+    plan.more = format!(
+        "[[link]]\nzones = [\"public\", \"core\"]\nhide = true\nhide_callid = {hides_call_id}\n"
+    );
+    (plan, public)
+}
 
 /// Call-IDs of messages.
 fn call_ids(messages: &[String]) -> Vec<&str> {
@@ -51,18 +69,8 @@ fn e06_caller_hears_nothing_of_a_hidden_network() {
     }
     let _lock = lock_machine();
     for hides_call_id in [false, true] {
-        let (public, core) = (free_udp("127.0.0.1"), free_udp(CORE));
         let callee = free_udp(INSIDE).to_string();
-        let mut plan = Plan::new(
-            "e06",
-            vec![listen("udp", public)],
-            vec![listen("udp", core)],
-            &format!("sip:{callee}"),
-        );
-        plan.peers = "127.0.0.9/32";
-        plan.more = format!(
-            "[[link]]\nzones = [\"public\", \"core\"]\nhide = true\nhide_callid = {hides_call_id}\n"
-        );
+        let (plan, public) = hiding("e06", hides_call_id, &callee);
         let relay = plan.start();
         let directory = plan.directory.path();
         let to = public.to_string();
@@ -88,4 +96,42 @@ fn e06_caller_hears_nothing_of_a_hidden_network() {
         }
         await_free(&relay);
     }
+}
+
+/// A phone transfers one of its calls with a PBX to the party of another one (RFC 5589 §7).
+#[test]
+fn attended_transfer_names_the_call_as_the_pbx_knows_it() {
+    let callee = free_udp(INSIDE);
+    let (plan, public) = hiding("transfer", true, &callee.to_string());
+    let relay = plan.start();
+    let mut alice = Party::udp("alice", OUTSIDE, public);
+    let mut pbx = Party::udp_at("pbx", callee, public);
+    let sdp = any_sdp(callee.ip());
+    let mut call = |tag: &str| {
+        let mut out = alice.request("INVITE", "sip:bob@example.com", "", &sdp);
+        let invite = pbx.expect("INVITE");
+        pbx.reply(&invite, "200 OK", tag, "", &sdp);
+        out.answered(&alice.expect("200"));
+        alice.ack(&out, "");
+        pbx.expect("ACK");
+        (out, Dialog::of_callee(&invite, tag))
+    };
+    let ((mut first, _), (second, inside)) = (call("b1"), call("b2"));
+    let own_tag = second.local.split(";tag=").nth(1).unwrap();
+    let refer_to = format!(
+        "Refer-To: <{}?Replaces={}%3Bto-tag%3Db2%3Bfrom-tag%3D{own_tag}>\r\n",
+        second.target, second.call_id
+    );
+    alice.again(&mut first, "REFER", &refer_to, "");
+    let refer = pbx.expect("REFER");
+    let told = refer.header("Refer-To");
+    let expected = format!(
+        "<sip:pbx@{callee}?Replaces={}%3Bto-tag%3Db2%3Bfrom-tag%3D{own_tag}>",
+        inside.call_id
+    );
+    assert_ne!(inside.call_id, second.call_id);
+    assert_eq!(told, expected);
+    pbx.reply(&refer, "202 Accepted", "", "", "");
+    alice.expect("202");
+    drop(relay);
 }
