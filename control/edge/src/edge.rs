@@ -46,7 +46,7 @@ pub struct Edge {
     desk: Arc<Desk>,
     /// Operators ask here.
     servers: Servers,
-    /// Closes the sockets when dropped.
+    #[expect(dead_code, reason = "it closes the sockets when it is dropped")]
     transports: Arc<Transports>,
 }
 
@@ -187,6 +187,7 @@ impl Edge {
             logs,
             events,
             stats: all_stats,
+            bindings,
             messages: all_messages,
             transports: Arc::downgrade(&transports),
             source,
@@ -231,10 +232,7 @@ impl Edge {
 
     /// The counters now.
     pub fn stats(&self) -> StatsSnapshot {
-        let all = self.desk.stats.iter().map(|stats| stats.snapshot());
-        let mut all = StatsSnapshot::sum(all);
-        all.add_transports(&self.transports.stats());
-        all
+        self.desk.stats()
     }
 
     /// The calls that `filter` names, at most `most`.

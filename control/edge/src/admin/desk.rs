@@ -19,7 +19,8 @@ use crate::limits;
 use crate::meter::Messages;
 use crate::proxy::{Call, CallFilter, Listed, Proxy, Registration, Snapshot};
 use crate::record::event::Events;
-use crate::stats::Stats;
+use crate::register::SharedBindings;
+use crate::stats::{Stats, StatsSnapshot};
 use crate::transport::{Choice, Transports};
 
 /// What a shard is told from outside.
@@ -53,7 +54,8 @@ pub(crate) struct Desk {
     pub(super) snapshot: RwLock<Snapshot>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) events: Events,
-    pub(crate) stats: Vec<Arc<Stats>>,
+    pub(super) stats: Vec<Arc<Stats>>,
+    bindings: SharedBindings,
     pub(super) messages: Vec<Arc<Messages>>,
     /// The edge owns the sockets, and closes them.
     pub(super) transports: Weak<Transports>,
@@ -75,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) logs: Arc<Logs>,
     pub(crate) events: Events,
     pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) bindings: SharedBindings,
     pub(crate) messages: Vec<Arc<Messages>>,
     pub(crate) transports: Weak<Transports>,
     pub(crate) source: Option<Arc<dyn ConfigSource>>,
@@ -90,6 +93,7 @@ impl Desk {
             logs: parts.logs,
             events: parts.events,
             stats: parts.stats,
+            bindings: parts.bindings,
             messages: parts.messages,
             transports: parts.transports,
             source: parts.source,
@@ -99,6 +103,18 @@ impl Desk {
             drainer: Mutex::default(),
             readers: AtomicUsize::new(0),
         }
+    }
+
+    /// The counters of all shards, with what they share.
+    pub(crate) fn stats(&self) -> StatsSnapshot {
+        let mut all = StatsSnapshot::sum(self.stats.iter().map(|stats| stats.snapshot()));
+        let bindings = self.bindings.lock();
+        (all.bindings, all.flows) = (bindings.len() as u64, bindings.flows() as u64);
+        drop(bindings);
+        if let Some(transports) = self.transports.upgrade() {
+            all.add_transports(&transports.stats());
+        }
+        all
     }
 
     /// The configuration in force.

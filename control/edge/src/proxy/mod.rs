@@ -439,11 +439,5 @@ impl Proxy {
         };
         set(&self.stats.dialogs, self.dialogs.len());
         set(&self.stats.transactions, self.transits.len());
-        // There is one index for all shards.
-        if self.shard == 0 {
-            let bindings = self.bindings.lock();
-            set(&self.stats.bindings, bindings.len());
-            set(&self.stats.flows, bindings.flows());
-        }
     }
 }

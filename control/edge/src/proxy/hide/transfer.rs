@@ -44,7 +44,7 @@ impl Proxy {
                 };
                 let start = at + NAME.len();
                 splices.replace(Span::new(start, start + end), &[&escape(&other)]);
-                told = told.or(Some((known, other, unescape(escaped))));
+                told.get_or_insert_with(|| (known, other, unescape(escaped)));
             }
             at += pair.len() + 1;
         }

@@ -345,3 +345,25 @@ fn all_callees_that_answered_are_told() {
     }
     world.assert_forgotten();
 }
+
+#[test]
+fn caller_of_an_ended_early_call_hears_what_the_callee_says() {
+    for waits in [false, true] {
+        let mut world = World::new();
+        let sent = world.recv(ALICE, &invite("alice"));
+        let invite = forwarded(&sent);
+        world.recv(BOB, &response(&invite, "180 Ringing", "b", BOB_CONTACT, ""));
+        // The relay takes its time to delete the call.
+        world.hold = waits.then(Vec::new);
+        let sent = end_all(&mut world);
+        world.recv(BOB, &response(&sent[0], "200 OK", "b", "", ""));
+        let answer = response(&invite, "487 Request Terminated", "b", "", "");
+        let mut told = world.recv(BOB, &answer);
+        for token in world.hold.take().unwrap_or_default() {
+            told.extend(world.answer(token, Ok(MediaReply::default())));
+        }
+        let is_told = |s: &Sent| s.to == addr(ALICE) && s.line().starts_with("SIP/2.0 487");
+        assert!(told.iter().any(is_told), "{waits}: {told:?}");
+        world.assert_forgotten();
+    }
+}

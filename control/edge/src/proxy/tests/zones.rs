@@ -250,10 +250,12 @@ fn secure_web_socket_is_named_as_web_socket() {
         ],
     );
     let page = connection(1, ALICE);
-    let text = invite("alice").replace("SIP/2.0/UDP", "SIP/2.0/WSS").replace(
-        "<sip:alice@198.51.100.7:5060>",
-        "<sip:alice@df7jal23ls0d.invalid;transport=ws>",
-    );
+    let text = invite("alice")
+        .replace("SIP/2.0/UDP", "SIP/2.0/WSS")
+        .replace(
+            "<sip:alice@198.51.100.7:5060>",
+            "<sip:alice@df7jal23ls0d.invalid;transport=ws>",
+        );
     let invite = forwarded(&world.recv_by(page, text.as_bytes()));
     let routes = invite.all(HeaderId::RecordRoute);
     // RFC 7118 §5.2.2 has one value; its Via tells more.
