@@ -4,6 +4,7 @@ use super::{Place, Veil};
 use crate::config::History;
 use crate::dialog::is_behind_nat;
 use crate::hide::{Role, Way};
+use crate::hygiene::is_charging;
 use crate::message::fields::DialogRef;
 use crate::message::span::{Cursor, params};
 use crate::message::uri::host_to_ip;
@@ -72,6 +73,10 @@ impl Proxy {
                 if rows().any(|value| names_address(bytes, value)) =>
             {
                 self.cover_hosts(bytes, header, veil, splices);
+            }
+            // They are of one network (RFC 7315 §5.6).
+            HeaderId::Other if is_charging(message.text(header.name)) => {
+                splices.remove(header.row);
             }
             HeaderId::Other if rows().any(|value| names_address(bytes, value)) => {
                 let name = message.text(header.name);

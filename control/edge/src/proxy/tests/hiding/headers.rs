@@ -48,6 +48,15 @@ fn addresses_of_the_other_side_are_in_no_row() {
     for name in ["Alert-Info", "Call-Info"] {
         assert!(raw(&invite, name).is_empty(), "{name}");
     }
+    let callee = Agent {
+        agent: "P-Asserted-Identity: <sip:200@10.0.0.21>, <tel:+123>\r\n\
+                P-Charging-Vector: icid-value=1;icid-generated-at=10.0.0.21\r\n",
+        ..pbx()
+    };
+    let ok = first(&callee.answers(&mut world, &invite, "200 OK", "b", "answer"));
+    let asserted = ["<sip:200@192.0.2.1:5060>, <tel:+123>"];
+    assert_eq!(raw(&ok, "P-Asserted-Identity"), asserted);
+    assert!(!ok.text().contains("10.0.0.21"), "{}", ok.text());
 }
 
 #[test]
