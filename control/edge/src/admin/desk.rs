@@ -186,7 +186,7 @@ impl Desk {
     }
 
     /// Has a shard do something between two messages. `None`: it has stopped.
-    pub(super) async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         shard: usize,
         job: impl FnOnce(&mut Proxy, Instant) -> T + Send + 'static,
@@ -373,7 +373,7 @@ impl Desk {
     }
 
     /// Why the process is to be started again.
-    fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let dead = self.shards.iter().filter(|shard| shard.is_closed()).count();
         let fault = || format!("{dead} of {} shards have failed", self.shards.len());
         (dead > 0).then(fault).into_iter().collect()

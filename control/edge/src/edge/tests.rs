@@ -478,3 +478,24 @@ async fn silent_target_is_followed_by_one_with_a_name() {
     caller.recv("SIP/2.0 200").await;
     edge.stop().await;
 }
+
+/// Nobody else tells that a shard is gone: the others go on with their calls.
+#[tokio::test]
+async fn shard_that_failed_is_no_health() {
+    fn fails(_: &mut Proxy, _: Instant) {
+        panic!("this test has it fail");
+    }
+    let any = "127.0.0.1:0".parse().unwrap();
+    let config = Config::new(any, "127.0.0.2:9".parse().unwrap(), any);
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    assert!(edge.desk.faults().is_empty());
+    assert!(edge.desk.ask(0, fails).await.is_none());
+    for _ in 0..1000 {
+        if !edge.desk.faults().is_empty() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(edge.desk.faults(), ["1 of 1 shards have failed"]);
+}
