@@ -38,6 +38,10 @@ pub(crate) const LOST_PINGS: u8 = 3;
 /// numbers left below 2^31 (RFC 3261 §8.1.1.5).
 pub(crate) const FIRST_CSEQ: u32 = (1 << 31) - (1 << 16);
 
+/// Bytes of a refusal that is kept for the repeats of its INVITE. It repeats Via rows and Call-ID of
+/// whoever asks, and no budget counts it: a longer one is made anew each time.
+pub(crate) const KEPT_REFUSAL: usize = 2048;
+
 /// Rows of credentials of a request that are looked at: one for each realm on its way.
 pub(crate) const CREDENTIALS: usize = 8;
 

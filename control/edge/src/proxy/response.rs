@@ -388,7 +388,7 @@ impl Proxy {
             return;
         };
         if dialog.state == State::Confirmed && dialog.end_by > by {
-            dialog.ended_by.get_or_insert(side.into());
+            dialog.ended_by.get_or_insert_with(|| side.into());
             dialog.end_by = by;
             dialog.expires = by;
             self.schedule_dialog(id);
@@ -406,7 +406,7 @@ impl Proxy {
             self.run(now, Some(id), Job::DeleteBranch(Gone::Callee(tag.into())));
             return;
         }
-        dialog.ended_by.get_or_insert(side.into());
+        dialog.ended_by.get_or_insert_with(|| side.into());
         self.end_dialog(now, Some(id));
     }
 

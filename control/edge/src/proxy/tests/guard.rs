@@ -223,6 +223,21 @@ fn burst_admits_as_many_calls_as_the_limit() {
 }
 
 #[test]
+fn long_refusal_is_not_kept() {
+    let mut world = limited(0);
+    let refused = |world: &mut World, text: &str| {
+        let sent = world.recv(ALICE, text);
+        assert!(sent[0].line().starts_with("SIP/2.0 "), "{sent:?}");
+        world.proxy.refused.len()
+    };
+    let via = format!("Via: SIP/2.0/UDP 192.0.2.9;branch={}\r\n", "x".repeat(400));
+    let long = numbered(1).replacen("Max-Forwards", &format!("{}Max-Forwards", via.repeat(8)), 1);
+    assert_eq!(refused(&mut world, &long), 0);
+    assert_eq!(refused(&mut world, &numbered(2)), 1);
+    world.assert_forgotten();
+}
+
+#[test]
 fn call_has_one_record() {
     let mut world = world(|_| {});
     let sent = world.recv(ALICE, &invite("alice"));
