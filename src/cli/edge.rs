@@ -368,7 +368,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::cli::{Cli, Command as Top};
+    use crate::cli::Cli;
 
     /// The commands of the operator's page can be given.
     #[test]
