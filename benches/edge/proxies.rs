@@ -175,7 +175,7 @@ fn windlass(
          [[zone]]\nname = \"core\"\ntrust = \"inside\"\n\
          [[zone.listen]]\nproto = \"udp\"\nbind = \"{inside}\"\n\
          [[link]]\nzones = [\"public\", \"core\"]\n{link}\
-         [[upstream]]\nname = \"pbx\"\nzone = \"core\"\n\
+         [[upstream]]\nname = \"pbx\"\nzone = \"core\"\nprobe = \"never\"\n\
          [[upstream.target]]\nuri = \"sip:{callee}\"\n\
          [[peer]]\nname = \"bench\"\nzone = \"public\"\nsource = [\"127.0.0.1/32\"]\n\
          [[limit]]\nname = \"per-peer\"\nkey = \"{{peer}}\"\ncalls = 1000000\n\

@@ -1,9 +1,11 @@
-//! Nanoseconds for what the edge does with the bytes of one INVITE, without routing and tables.
+//! Nanoseconds for what the edge does with one INVITE, without its tables.
 //!
 //! `cargo bench -p windlass-edge --bench message`. The INVITE has the size and headers of one that a
 //! browser sends through another proxy (1.3 kB). *parse*: the table of headers and the fields that
 //! routing needs, with a table that is used again. *forward*: parse, then Via, Record-Route pair and
-//! Max-Forwards as splices, and the bytes that leave. The figure is the median of the batches.
+//! Max-Forwards as splices, and the bytes that leave. *route*: parse, the checks of RFC 3261 §16.3, the
+//! rule and the target by the real core, and the bytes that leave (spec §23, "parse + route +
+//! serialise"). The figure is the median of the batches.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::unwrap_used, reason = "a benchmark ends at the first surprise")]
 
@@ -24,6 +26,7 @@ use std::time::Instant;
 
 use message::limits::Limits;
 use message::{HeaderId, Parsed, Splices};
+use windlass_edge::measured::Passage;
 
 /// Messages between two readings of the clock.
 const BATCH: u32 = 256;
@@ -49,6 +52,12 @@ fn main() {
         black_box(Arc::<[u8]>::from(&out[..]));
     });
     println!("forward                {forward:>7.0}");
+    let mut passage = Passage::new().unwrap();
+    let (now, invite) = (Instant::now(), Arc::from(&invite[..]));
+    let route = median(|| {
+        black_box(passage.forward(now, black_box(&invite)).unwrap());
+    });
+    println!("route                  {route:>7.0}");
 }
 
 fn compose(bytes: &[u8], parsed: &Parsed, splices: &mut Splices, out: &mut Vec<u8>) {

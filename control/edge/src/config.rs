@@ -398,6 +398,21 @@ impl Config {
 }
 
 impl Config {
+    /// The bounds of one shard: its part of those of all.
+    pub(crate) fn tables_of_a_shard(&self) -> Tables {
+        let part = |of_all: usize| of_all.div_ceil(self.shards.max(1).into());
+        let all = self.tables;
+        Tables {
+            dialogs: part(all.dialogs),
+            transactions: part(all.transactions),
+            parked_per_call: all.parked_per_call,
+            bytes: part(all.bytes),
+            bytes_per_source: part(all.bytes_per_source),
+            setups_per_source: part(all.setups_per_source),
+            unacknowledged_per_source: part(all.unacknowledged_per_source),
+        }
+    }
+
     /// The session timers of calls between two zones.
     pub(crate) fn session_timer(&self, from: usize, to: usize) -> SessionTimer {
         let own = self.link(from, to).map(|link| link.session_timer);

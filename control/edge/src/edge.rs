@@ -3,6 +3,7 @@
 //! One task per shard owns a [`Proxy`]; transports give it the messages of its calls, by the hash of
 //! their Call-ID.
 
+mod shard;
 mod turns;
 
 use std::collections::HashMap;
@@ -15,24 +16,24 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::admin::desk::Parts;
-use crate::admin::{Command, ConfigSource, Desk, Ending, Servers};
+use crate::admin::{ConfigSource, Desk, Ending, Servers};
 use crate::config::{Config, Listen, ListenerKind, TokenSecret};
 use crate::cookie::Key;
 use crate::guard::{Logs, Store, settings};
-use crate::hide::call_id;
 use crate::limits::{QUEUED_ANSWERS, QUEUED_COMMANDS, SAVE_EVERY};
-use crate::meter::{Direction, Messages};
-use crate::proxy::{Action, Call, CallFilter, Listener, Proxy, Routing, Snapshot};
+use crate::meter::Messages;
+use crate::proxy::{Call, CallFilter, Listener, Proxy, Routing, Snapshot};
 use crate::record::clock::Wall;
 use crate::record::event::{Event, Events};
-use crate::relay::{MediaError, MediaRelay, MediaReply, NgRelay, Nodes, tries};
-use crate::resolve::{Answer as Found, Destination, Dns, Query};
+use crate::register::SharedBindings;
+use crate::relay::{MediaRelay, NgRelay, Nodes, tries};
+use crate::resolve::{Destination, Dns};
 use crate::screen::Screen;
-use crate::screen::standing::Level;
-use crate::stats::{DropReason, Stats, StatsSnapshot};
+use crate::stats::{Stats, StatsSnapshot};
 use crate::transport::config::{self as transport, ListenerConfig};
-use crate::transport::{Arrived, Choice, Flow, Hold, Inbox, Sender, Shards, Transports, udp};
-use turns::{Turn, Turns};
+use crate::transport::{Choice, Shards, Transports, udp};
+use shard::{Shard, share_of};
+use turns::Turns;
 
 /// A running edge. Dropping it ends its tasks at once; [`Edge::stop`] ends them in order.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub struct Edge {
     desk: Arc<Desk>,
     /// Operators ask here.
     servers: Servers,
-    /// Closes the sockets when dropped.
+    #[expect(dead_code, reason = "it closes the sockets when it is dropped")]
     transports: Arc<Transports>,
 }
 
@@ -108,15 +109,8 @@ impl Edge {
         let logs = Arc::new(Logs::open(&config)?);
         let (mut servers, keys) = Servers::open(&config.admin).await?;
         let count = usize::from(config.shards.max(1));
-        let (secret, key): ([u64; 2], [u64; 2]) = rand::random();
-        let choice = Choice {
-            key: Key(key[0], key[1]),
-            hidden: (
-                config.call_id_prefix.clone(),
-                call_id::mask_of(Key(secret[0], secret[1])),
-            ),
-            shards: count,
-        };
+        let secret: [u64; 2] = rand::random();
+        let choice = Choice::new(Key(secret[0], secret[1]), &config.call_id_prefix, count);
         let chosen = choice.clone();
         let (shards, inboxes) = Shards::new(count, move |message| chosen.of(message));
         let transports = Transports::open(&settings, shards).map_err(io::Error::other)?;
@@ -134,6 +128,7 @@ impl Edge {
             .collect();
         let config = Arc::new(config);
         let events = Events::default();
+        let bindings = SharedBindings::default();
         let mut all_stats = Vec::new();
         let mut all_messages = Vec::new();
         let mut all_commands = Vec::new();
@@ -159,7 +154,9 @@ impl Edge {
             }
             proxy.learn_names(clock());
             let shard = Shard {
-                proxy: proxy.screened(screen.clone()),
+                proxy: proxy
+                    .screened(screen.clone())
+                    .registering_in(bindings.clone()),
                 logs: logs.clone(),
                 events: events.clone(),
                 messages,
@@ -190,6 +187,7 @@ impl Edge {
             logs,
             events,
             stats: all_stats,
+            bindings,
             messages: all_messages,
             transports: Arc::downgrade(&transports),
             source,
@@ -234,10 +232,7 @@ impl Edge {
 
     /// The counters now.
     pub fn stats(&self) -> StatsSnapshot {
-        let all = self.desk.stats.iter().map(|stats| stats.snapshot());
-        let mut all = StatsSnapshot::sum(all);
-        all.add_transports(&self.transports.stats());
-        all
+        self.desk.stats()
     }
 
     /// The calls that `filter` names, at most `most`.
@@ -337,231 +332,6 @@ impl Saved {
     }
 }
 
-type Answer = (u64, Result<MediaReply, MediaError>);
-
-struct Shard {
-    proxy: Proxy,
-    logs: Arc<Logs>,
-    events: Events,
-    messages: Arc<Messages>,
-    /// The zone of each listener.
-    zones: Vec<usize>,
-    config: Arc<Config>,
-    sender: Sender,
-    relay: Arc<dyn MediaRelay>,
-    stats: Arc<Stats>,
-    answers: mpsc::Sender<Answer>,
-    /// `None`: no name server is known, and no name configured.
-    dns: Option<Dns>,
-    lookups: mpsc::Sender<(Query, Found)>,
-    holds: HashMap<Flow, Hold, foldhash::quality::RandomState>,
-    turns: Turns,
-}
-
-impl Shard {
-    async fn run(
-        mut self,
-        mut inbox: Inbox,
-        (mut answered, mut found): (mpsc::Receiver<Answer>, mpsc::Receiver<(Query, Found)>),
-        mut commanded: mpsc::Receiver<Command>,
-        mut stop: oneshot::Receiver<()>,
-    ) {
-        let mut stop_by: Option<Instant> = None;
-        loop {
-            let wake = [
-                self.proxy.next_timeout(),
-                stop_by,
-                self.turns.next_timeout(),
-            ]
-            .into_iter()
-            .flatten()
-            .min();
-            let timer = async {
-                match wake {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some((token, result)) = answered.recv() => {
-                    self.proxy.handle_media(clock(), token, result);
-                }
-                Some((query, answer)) = found.recv() => {
-                    self.proxy.handle_lookup(clock(), query, answer);
-                }
-                Some((arrived_at, list)) = inbox.recv() => {
-                    let now = clock();
-                    let waited = now.saturating_duration_since(arrived_at);
-                    self.stats.queue_delay.count(waited);
-                    self.proxy.handle_delay(now, waited);
-                    self.read(now, waited, list);
-                }
-                Some(command) = commanded.recv() => self.obey(clock(), command),
-                _ = &mut stop, if stop_by.is_none() => {
-                    self.proxy.drain(true);
-                    stop_by = Some(clock() + self.config.drain);
-                }
-                () = timer => {}
-            }
-            let mut now = clock();
-            while let Some((flow, bytes)) = self.turns.next(now) {
-                self.hear_stranger(now, Arrived::Message { flow, bytes });
-                now = clock();
-            }
-            self.proxy.handle_timeout(now);
-            self.act(now);
-            let is_over = || self.proxy.is_idle() && !self.proxy.has_calls();
-            if stop_by.is_some_and(|at| at <= now || is_over()) {
-                return;
-            }
-        }
-    }
-
-    fn obey(&mut self, now: Instant, command: Command) {
-        match command {
-            Command::Ask(job) => job(&mut self.proxy, now),
-            Command::Reload(snapshot, tell) => {
-                self.config = snapshot.config.clone();
-                self.proxy.reload(now, snapshot);
-                // Who asked may have gone meanwhile.
-                let _ = tell.send(());
-            }
-        }
-    }
-
-    /// Reads a list that waited so long: if that is too long, who is trusted comes first.
-    fn read(&mut self, now: Instant, waited: Duration, list: Vec<Arrived>) {
-        let most = self.config.overload.shed_after;
-        self.turns.set_busy(!most.is_zero() && waited > most);
-        if !self.turns.are_taken() {
-            for arrived in list {
-                self.hear(now, arrived);
-            }
-            return;
-        }
-        let level = |arrived: &Arrived| match arrived {
-            Arrived::Message { flow, .. } => self.proxy.level_of(*flow, now),
-            _ => Level::Trusted,
-        };
-        let (trusted, strangers): (Vec<_>, Vec<_>) = list
-            .into_iter()
-            .partition(|arrived| level(arrived) == Level::Trusted);
-        for arrived in trusted {
-            self.hear(now, arrived);
-        }
-        for arrived in strangers {
-            let Arrived::Message { flow, bytes } = &arrived else {
-                continue;
-            };
-            let now = clock();
-            match self.turns.take(Level::Untrusted, *flow, bytes, now) {
-                Turn::Now => self.hear_stranger(now, arrived),
-                Turn::Later => {}
-                Turn::Never => {
-                    self.stats.drop_for(DropReason::Overload);
-                    // Its peer would wait for an answer in vain; a datagram is sent again.
-                    self.sender.close(*flow);
-                }
-            }
-        }
-    }
-
-    fn hear_stranger(&mut self, now: Instant, arrived: Arrived) {
-        self.hear(now, arrived);
-        let end = clock();
-        let spent = end.saturating_duration_since(now);
-        self.turns.spend(Level::Untrusted, spent, end);
-    }
-
-    fn meter(&self, listener: u16, direction: Direction, bytes: &[u8]) {
-        if let Some(zone) = self.zones.get(usize::from(listener)) {
-            self.messages.count(*zone, direction, bytes);
-        }
-    }
-
-    fn hear(&mut self, now: Instant, arrived: Arrived) {
-        match arrived {
-            Arrived::Message { flow, bytes } => {
-                self.meter(flow.listener, Direction::In, &bytes);
-                self.proxy.handle_message(now, flow, bytes);
-            }
-            Arrived::Keepalive { flow } => self.proxy.handle_keepalive(now, flow),
-            Arrived::Closed { flow } => self.proxy.handle_closed(flow),
-            Arrived::Unsendable { to, error, token } => {
-                tracing::debug!(peer = %to.peer, %error, "cannot send");
-                self.stats.drop_for(DropReason::Unsendable);
-                self.proxy.handle_unsendable(now, token);
-            }
-        }
-    }
-
-    /// Sends and asks until the core wants nothing more. A failure may make it want something.
-    fn act(&mut self, now: Instant) {
-        let mut failed = Vec::new();
-        loop {
-            while let Some(action) = self.proxy.poll() {
-                match action {
-                    Action::Send { to, packet, token } => {
-                        self.meter(to.listener(), Direction::Out, &packet);
-                        if let Err(error) = self.sender.send(&to, packet, token) {
-                            tracing::debug!(?to, %error, "cannot send");
-                            self.stats.drop_for(DropReason::Unsendable);
-                            self.proxy.handle_unsendable(now, token);
-                        }
-                    }
-                    Action::Use { flow, is_needed } => {
-                        // One that is closed already is told as such.
-                        match self.sender.hold(flow).filter(|_| is_needed) {
-                            Some(hold) => drop(self.holds.insert(flow, hold)),
-                            None => drop(self.holds.remove(&flow)),
-                        }
-                    }
-                    Action::Media { token, request } => self.ask(token, *request),
-                    Action::Tell(event) => {
-                        if self.events.is_heard() {
-                            self.events.tell(wall(), *event);
-                        }
-                    }
-                    Action::Alert(alerted) => self.logs.alert(&alerted, now, wall()),
-                    Action::Record(finished) => self.logs.record(*finished, now, wall()),
-                    Action::Close { flow } => self.sender.close(flow),
-                    Action::Lookup(query) => self.look_up(query),
-                }
-            }
-            self.sender.flush(&mut failed);
-            if failed.is_empty() {
-                return;
-            }
-            for arrived in std::mem::take(&mut failed) {
-                self.hear(now, arrived);
-            }
-        }
-    }
-
-    fn look_up(&self, query: Query) {
-        let (dns, lookups) = (self.dns.clone(), self.lookups.clone());
-        tokio::spawn(async move {
-            let answer = match dns {
-                Some(dns) => dns.ask(&query).await,
-                None => Found::Failed,
-            };
-            // The shard may have stopped meanwhile.
-            let _ = lookups.send((query, answer)).await;
-        });
-    }
-
-    fn ask(&self, token: u64, request: crate::relay::MediaRequest) {
-        let asked = self.relay.request(request);
-        let (answers, limit) = (self.answers.clone(), self.config.media_timeout);
-        tokio::spawn(async move {
-            let result = tokio::time::timeout(limit, asked).await;
-            let result = result.unwrap_or(Err(MediaError::Timeout));
-            // The shard may have stopped meanwhile.
-            let _ = answers.send((token, result)).await;
-        });
-    }
-}
-
 /// Forgets what is over in the tables that shards share, each second.
 async fn sweep(desk: Arc<Desk>, saved: Option<Saved>) {
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -581,11 +351,6 @@ async fn sweep(desk: Arc<Desk>, saved: Option<Saved>) {
             save_at = now + SAVE_EVERY;
         }
     }
-}
-
-/// The percentage of a busy shard's time that strangers get.
-fn share_of(screen: Option<&Screen>) -> u8 {
-    screen.map_or(100, |screen| screen.config().untrusted_share)
 }
 
 /// The state that is kept, taken up by the screen.

@@ -177,12 +177,8 @@ impl Removals<'_> {
             id,
             HeaderId::PAssertedIdentity | HeaderId::PPreferredIdentity | HeaderId::RemotePartyId
         );
-        let is_charging = || {
-            let start = name.get(..CHARGING.len()).unwrap_or_default();
-            id == HeaderId::Other && start.eq_ignore_ascii_case(CHARGING)
-        };
         is_identity && self.identities
-            || self.charging && is_charging()
+            || self.charging && id == HeaderId::Other && is_charging(name)
             || !self.globs.is_empty() && !is_essential(id) && self.matches(full_name(name))
     }
 
@@ -193,6 +189,12 @@ impl Removals<'_> {
 }
 
 const CHARGING: &[u8] = b"P-Charging-";
+
+/// Whether a header is about charging in one network (RFC 7315 §4.5, §4.6).
+pub(crate) fn is_charging(name: &[u8]) -> bool {
+    let start = name.get(..CHARGING.len()).unwrap_or_default();
+    start.eq_ignore_ascii_case(CHARGING)
+}
 
 /// The sender does not want its identity told to those who are not trusted (RFC 3325 §9.3).
 fn is_private(message: &Message) -> bool {

@@ -103,6 +103,12 @@ pub mod fuzzing {
     }
 }
 
+/// What the benchmarks of this crate measure, and nobody else uses.
+#[doc(hidden)]
+pub mod measured {
+    pub use crate::proxy::measured::Passage;
+}
+
 pub use admin::{AdminConfig, ConfigSource, HttpAdmin, HttpTls, UnixSocket};
 pub use edge::Edge;
 pub use guard::settings::LogFormat;

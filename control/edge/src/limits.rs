@@ -34,6 +34,17 @@ pub(crate) const REMEMBERED_SDP: usize = 8;
 /// Pings without an answer after which a phone is gone (OpenSIPS `max_pings_lost`).
 pub(crate) const LOST_PINGS: u8 = 3;
 
+/// The highest CSeq of an INVITE that opens a call: the requests that follow it, and our BYE, have
+/// numbers left below 2^31 (RFC 3261 §8.1.1.5).
+pub(crate) const FIRST_CSEQ: u32 = (1 << 31) - (1 << 16);
+
+/// Bytes of a refusal that is kept for the repeats of its INVITE. It repeats Via rows and Call-ID of
+/// whoever asks, and no budget counts it: a longer one is made anew each time.
+pub(crate) const KEPT_REFUSAL: usize = 2048;
+
+/// Rows of credentials of a request that are looked at: one for each realm on its way.
+pub(crate) const CREDENTIALS: usize = 8;
+
 /// Bytes of a Contact URI that an alias stands for: with its token it still fits a header.
 pub(crate) const ALIASED_URI_BYTES: usize = 512;
 
@@ -51,8 +62,17 @@ pub(crate) const SESSION_GRACE: Duration = Duration::from_secs(32);
 /// relay counts in seconds, and ten thousand calls ask it less than a thousand times a second.
 pub(crate) const SILENCE_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(15)];
 
+/// Call-IDs that are tried for one of our own that belongs to a shard. Of 255 shards, one in a billion
+/// searches fails.
+pub(crate) const CALL_ID_TRIES: usize = 6000;
+
+/// When a target that nothing is known of gets its first OPTIONS, at the latest: at once, and those of
+/// a long list not all in one moment.
+pub(crate) const FIRST_PROBE: Duration = Duration::from_secs(1);
+
 /// Commands that may wait for a shard; who gives more waits.
 pub(crate) const QUEUED_COMMANDS: usize = 16;
+
 /// Addresses of one destination that are tried, one after the other. Each may cost a caller an
 /// answer timeout.
 pub(crate) const ADDRESSES: usize = 16;

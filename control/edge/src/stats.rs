@@ -62,8 +62,6 @@ pub(crate) struct Stats {
     pub(crate) media_failures: AtomicU64,
     pub(crate) dialogs: AtomicU64,
     pub(crate) transactions: AtomicU64,
-    pub(crate) bindings: AtomicU64,
-    pub(crate) flows: AtomicU64,
     /// From the arrival of a message to its shard.
     pub(crate) queue_delay: Histogram,
     /// From an INVITE to the first sign of the callee.
@@ -146,8 +144,8 @@ impl Stats {
             media_failures: read(&self.media_failures),
             active_dialogs: read(&self.dialogs),
             active_transactions: read(&self.transactions),
-            bindings: read(&self.bindings),
-            flows: read(&self.flows),
+            bindings: 0,
+            flows: 0,
             verdicts: std::iter::zip(Stage::ALL, &self.verdicts)
                 .flat_map(|(stage, actions)| {
                     let counts = std::iter::zip(ACTIONS, actions);
@@ -176,8 +174,6 @@ impl StatsSnapshot {
             sum.media_failures += one.media_failures;
             sum.active_dialogs += one.active_dialogs;
             sum.active_transactions += one.active_transactions;
-            sum.bindings += one.bindings;
-            sum.flows += one.flows;
             for (all, (.., n)) in sum.verdicts.iter_mut().zip(&one.verdicts) {
                 all.2 += n;
             }

@@ -103,10 +103,15 @@ impl Drop for Process {
 pub(crate) struct Relay {
     pub(crate) process: Process,
     pub(crate) ng: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Relay {
+    /// The file of its configuration.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("windlass.toml")
+    }
+
     /// With one interface on loopback, and more configuration as given.
     pub(crate) fn start(more: &str) -> Self {
         Self::start_with("[[interface]]\naddress = \"127.0.0.1\"\n", more)
@@ -154,7 +159,7 @@ impl Relay {
         Self {
             process,
             ng,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -168,7 +173,7 @@ impl Relay {
         let relay = Self {
             process,
             ng,
-            _directory: directory,
+            directory,
         };
         wait_for("the relay", Duration::from_secs(10), || {
             relay.ask(Dict::new().with("command", "ping")).ok()

@@ -87,6 +87,8 @@ pub(crate) struct Party {
     refused: Vec<String>,
     /// Requests that came, by Via and CSeq.
     heard: Vec<String>,
+    /// OPTIONS by which the edge asks whether it works are answered, and not handed over.
+    pub(crate) answers_probes: bool,
 }
 
 impl Party {
@@ -134,6 +136,7 @@ impl Party {
             invites: Vec::new(),
             refused: Vec::new(),
             heard: Vec::new(),
+            answers_probes: true,
         }
     }
 
@@ -184,6 +187,10 @@ impl Party {
                 }
                 self.heard.push(key);
             }
+            if self.answers_probes && self.is_probe(&message) {
+                self.reply(&message, "200 OK", "probed", "", "");
+                continue;
+            }
             if !is_refusal {
                 return Some(message);
             }
@@ -199,6 +206,15 @@ impl Party {
                 return Some(message);
             }
         }
+    }
+
+    /// Whether the edge asks if its target works. A ping of a phone goes no further than to it.
+    fn is_probe(&self, message: &Message) -> bool {
+        message
+            .line()
+            .starts_with(&format!("OPTIONS sip:{}", self.at))
+            && message.all("Max-Forwards") == ["70"]
+            && message.all("User-Agent").is_empty()
     }
 
     fn receive(&mut self, at_most: Duration) -> Option<Message> {

@@ -15,6 +15,22 @@ pub(crate) struct Outcome {
     pub(crate) failed: u64,
     pub(crate) retransmissions: u64,
     pub(crate) screen: String,
+    /// Upper bounds in milliseconds, and how many calls were answered within each and not within the
+    /// one before; of a scenario that counts them.
+    answers: Vec<(Option<u64>, u64)>,
+}
+
+impl Outcome {
+    /// How many of a hundred calls were answered within so many milliseconds, a bound of the scenario.
+    pub(crate) fn answered_within(&self, ms: u64) -> f64 {
+        let count = |is_counted: &dyn Fn(Option<u64>) -> bool| -> u64 {
+            let counted = self.answers.iter().filter(|(bound, _)| is_counted(*bound));
+            counted.map(|(_, count)| count).sum()
+        };
+        let within = count(&|bound| bound.is_some_and(|bound| bound <= ms));
+        let all = u32::try_from(count(&|_| true)).unwrap();
+        f64::from(u32::try_from(within).unwrap()) * 100.0 / f64::from(all)
+    }
 }
 
 /// Many calls of a scenario, going on.
@@ -61,6 +77,12 @@ impl Load {
                 .and_then(|index| last.get(index)?.parse().ok())
                 .unwrap_or(0)
         };
+        let bounds = names.iter().filter_map(|name| {
+            let bound = name.strip_prefix("ResponseTimeRepartition1_")?;
+            let bound = bound.strip_prefix('<').and_then(|ms| ms.parse().ok());
+            Some((bound, figure(name)))
+        });
+        let answers = bounds.collect();
         let log = self.process.log();
         // 1: some calls failed.
         assert!(
@@ -72,6 +94,7 @@ impl Load {
             failed: figure("FailedCall(C)"),
             retransmissions: figure("Retransmissions(C)"),
             screen: screen + &log + &read("errors"),
+            answers,
         }
     }
 }
@@ -96,6 +119,17 @@ pub(crate) fn server(directory: &Path, name: &str, at: &str, more: &[&str]) -> P
         is_bound("udp", at.parse().unwrap()).then_some(())
     });
     process
+}
+
+/// Messages that a sipp received, as its file has them.
+pub(crate) fn received(directory: &Path, name: &str) -> Vec<String> {
+    let path = directory.join(format!("{name}.messages"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let parts = text.split("UDP message received").skip(1);
+    let parts = parts.filter_map(|part| part.split("\n\n").nth(1).map(|_| part));
+    parts
+        .map(|part| part.split("-----------").next().unwrap().to_owned())
+        .collect()
 }
 
 /// A sipp that answers calls; sends every RTP packet back to where it came from.

@@ -3,11 +3,15 @@
 mod carriers;
 mod chains;
 mod dialogs;
+mod ended;
+mod hidden;
 mod layouts;
 mod many_calls;
 mod pages;
 mod phones;
+mod registered;
 mod registration;
+mod reloads;
 mod scanners;
 mod shares;
 mod strange;
@@ -15,7 +19,7 @@ mod strange;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::common::process::{Relay, free_udp};
@@ -95,9 +99,14 @@ impl Plan {
                 let _ = writeln!(text, "[[zone.listen]]\n{listener}");
             }
         }
+        // What is no party of a test would take OPTIONS for a call.
+        let probe = match self.pool.contains("probe") {
+            true => "",
+            false => "probe = \"never\"\n",
+        };
         let _ = writeln!(
             text,
-            "[[upstream]]\nname = \"pbx\"\nzone = \"core\"\n{}",
+            "[[upstream]]\nname = \"pbx\"\nzone = \"core\"\n{probe}{}",
             self.pool
         );
         for target in &self.targets {
@@ -132,6 +141,34 @@ impl Plan {
 
     fn start(&self) -> Relay {
         Relay::start(&self.text())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("edge.sock")
+    }
+
+    /// Has the edge listen for operators.
+    fn with_admin(mut self) -> Self {
+        let admin = format!("[admin]\nunix = \"{}\"\n", self.socket().display());
+        self.more.push_str(&admin);
+        self
+    }
+
+    /// `windlass edge` with these words.
+    fn edge(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command
+            .args(["edge", "--json", "--socket"])
+            .arg(self.socket());
+        command.args(words).output().unwrap()
+    }
+
+    /// The answer to one that must succeed.
+    #[track_caller]
+    fn ask_edge(&self, words: &[&str]) -> serde_json::Value {
+        let output = self.edge(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// What was logged of strangers so far.

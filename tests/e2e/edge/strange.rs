@@ -1,15 +1,17 @@
-//! Messages that few phones write (E18), and connections that say nothing (E27).
+//! Messages that few phones write (E18), broken ones without end (E19), and connections that say nothing
+//! (E27).
 
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use super::{Certificate, Plan, listen, secure};
 use crate::common::process::free_udp;
 use crate::common::sip::{Party, any_sdp};
-use crate::common::{TempDir, wait_for};
+use crate::common::{TempDir, is_long, wait_for};
 
 /// What the edge must do with a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,8 +205,104 @@ fn e18_messages_of_the_torture_tests() {
     bob.hears_nothing(Duration::from_millis(100));
 }
 
+/// Numbers that look random and are the same each time (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    /// One below this bound.
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % (bound.max(1) as u64)).unwrap()
+    }
+
+    /// The message with some bytes changed, lost, repeated or taken from another one.
+    fn mutate(&mut self, message: &[u8], other: &[u8]) -> Vec<u8> {
+        let mut bytes = message.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len());
+            let end = (at + self.below(40)).min(bytes.len());
+            match self.below(5) {
+                0 => bytes[at] = u8::try_from(self.below(256)).unwrap(),
+                1 => drop(bytes.drain(at..end)),
+                2 => bytes.extend_from_within(at..end),
+                3 => {
+                    let part = other.get(at..).unwrap_or_default();
+                    bytes.splice(at..end, part.iter().copied().take(40));
+                }
+                _ => drop(bytes.splice(at..at, std::iter::repeat_n(b'9', 30))),
+            }
+            if bytes.is_empty() {
+                bytes.push(b'x');
+            }
+        }
+        bytes
+    }
+}
+
+/// The messages of RFC 4475 and RFC 5118.
+fn corpus() -> Vec<Vec<u8>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/control/edge/tests/corpus");
+    let mut all = Vec::new();
+    for rfc in ["rfc4475", "rfc5118"] {
+        for entry in std::fs::read_dir(format!("{root}/{rfc}")).unwrap() {
+            all.push(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+    }
+    all.sort();
+    assert!(all.len() > 50, "{}", all.len());
+    all
+}
+
+#[test]
+fn e19_mutated_messages_do_not_stop_it() {
+    let callee = free_udp("127.0.0.1");
+    let (mut plan, [public, core]) = Plan::udp("e19", callee);
+    // Those of strangers would go no further than the screen.
+    plan.trust = "inside";
+    let relay = plan.start();
+    let mut bob = Party::udp_at("bob", callee, core);
+    let corpus = corpus();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (rate, time) = match is_long() {
+        true => (5_000, Duration::from_secs(600)),
+        false => (1_000, Duration::from_secs(3)),
+    };
+    let mut numbers = Numbers(0x0e19_2026);
+    let began = Instant::now();
+    let (mut sent, mut early) = (0u32, None);
+    while began.elapsed() < time {
+        for _ in 0..rate / 100 {
+            let [one, other] = [0; 2].map(|_| numbers.below(corpus.len()));
+            let bytes = numbers.mutate(&corpus[one], &corpus[other]);
+            let _ = socket.send_to(&bytes, public);
+            sent += 1;
+        }
+        // All transactions of before are over by then.
+        if early.is_none() && began.elapsed() > time / 4 {
+            early = Some(relay.process.rss_kib());
+        }
+        let due = began + Duration::from_secs(1) * sent / rate;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    let (early, late) = (early.unwrap(), relay.process.rss_kib());
+    println!("{sent} messages; {early} KiB, and {late} KiB at the end");
+    assert!(late < early + early / 4 || !is_long(), "memory grows");
+    // It serves as before.
+    let mut alice = Party::udp("alice", "127.0.0.1", public);
+    let sdp = any_sdp(callee.ip());
+    let call = alice.request("INVITE", "sip:alone@example.com", "", &sdp);
+    let invite = wait_for("the INVITE", Duration::from_secs(10), || {
+        let message = bob.next(Duration::from_secs(1))?;
+        message.text.contains(&call.call_id).then_some(message)
+    });
+    bob.reply(&invite, "486 Busy Here", "b", "", "");
+    alice.expect("486");
+}
+
 /// Connections from an address of their own.
-fn connect(from: &str, to: SocketAddr, count: usize) -> Vec<TcpStream> {
+pub(super) fn connect(from: &str, to: SocketAddr, count: usize) -> Vec<TcpStream> {
     let connect = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let from: SocketAddr = format!("{from}:0").parse().unwrap();
@@ -232,14 +330,15 @@ fn e27_slow_clients_are_closed_and_calls_go_on() {
         vec![listen("udp", core)],
         &format!("sip:{callee}"),
     );
+    allow_files(4096);
     let _relay = plan.start();
-    // Handshakes that never begin, as many as 1024 files of a process let be on both sides, and
-    // messages of one byte a second.
+    // Handshakes that never begin, and messages of one byte a second. An address may have 256.
     let mut idle = Vec::new();
-    for from in ["127.0.0.70", "127.0.0.71", "127.0.0.72"] {
-        idle.extend(connect(from, tls, 200));
+    for last in 70..75 {
+        idle.extend(connect(&format!("127.0.0.{last}"), tls, 200));
     }
-    let mut slow = connect("127.0.0.73", udp, 50);
+    assert_eq!(idle.len(), 1000);
+    let mut slow = connect("127.0.0.75", udp, 50);
     let mut alice = Party::udp("alice", "127.0.0.1", udp);
     let mut bob = Party::udp_at("bob", callee, core);
     let sdp = any_sdp(callee.ip());
@@ -275,6 +374,15 @@ fn e27_slow_clients_are_closed_and_calls_go_on() {
     wait_for("a served stranger", Duration::from_secs(2), || {
         (!connect("127.0.0.70", tls, 1).is_empty()).then_some(())
     });
+}
+
+/// Lets this process, and those that it starts, have so many files open; fewer where only root may say so.
+pub(super) fn allow_files(count: u64) {
+    let files = Resource::RLIMIT_NOFILE;
+    let (soft, hard) = getrlimit(files).unwrap();
+    if soft < count && setrlimit(files, count, hard.max(count)).is_err() {
+        setrlimit(files, count.min(hard), hard).unwrap();
+    }
 }
 
 /// The other end has closed it.

@@ -19,7 +19,8 @@ use crate::limits;
 use crate::meter::Messages;
 use crate::proxy::{Call, CallFilter, Listed, Proxy, Registration, Snapshot};
 use crate::record::event::Events;
-use crate::stats::Stats;
+use crate::register::SharedBindings;
+use crate::stats::{Stats, StatsSnapshot};
 use crate::transport::{Choice, Transports};
 
 /// What a shard is told from outside.
@@ -53,7 +54,8 @@ pub(crate) struct Desk {
     pub(super) snapshot: RwLock<Snapshot>,
     pub(crate) logs: Arc<Logs>,
     pub(crate) events: Events,
-    pub(crate) stats: Vec<Arc<Stats>>,
+    pub(super) stats: Vec<Arc<Stats>>,
+    bindings: SharedBindings,
     pub(super) messages: Vec<Arc<Messages>>,
     /// The edge owns the sockets, and closes them.
     pub(super) transports: Weak<Transports>,
@@ -75,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) logs: Arc<Logs>,
     pub(crate) events: Events,
     pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) bindings: SharedBindings,
     pub(crate) messages: Vec<Arc<Messages>>,
     pub(crate) transports: Weak<Transports>,
     pub(crate) source: Option<Arc<dyn ConfigSource>>,
@@ -90,6 +93,7 @@ impl Desk {
             logs: parts.logs,
             events: parts.events,
             stats: parts.stats,
+            bindings: parts.bindings,
             messages: parts.messages,
             transports: parts.transports,
             source: parts.source,
@@ -99,6 +103,18 @@ impl Desk {
             drainer: Mutex::default(),
             readers: AtomicUsize::new(0),
         }
+    }
+
+    /// The counters of all shards, with what they share.
+    pub(crate) fn stats(&self) -> StatsSnapshot {
+        let mut all = StatsSnapshot::sum(self.stats.iter().map(|stats| stats.snapshot()));
+        let bindings = self.bindings.lock();
+        (all.bindings, all.flows) = (bindings.len() as u64, bindings.flows() as u64);
+        drop(bindings);
+        if let Some(transports) = self.transports.upgrade() {
+            all.add_transports(&transports.stats());
+        }
+        all
     }
 
     /// The configuration in force.
@@ -113,7 +129,7 @@ impl Desk {
     pub(crate) async fn obey(self: &Arc<Self>, order: Order) -> Result<Answer, Refusal> {
         let json = match order {
             Order::Events => return Ok(Answer::Events),
-            Order::Health => return Ok(Answer::Health(Vec::new())),
+            Order::Health => return Ok(Answer::Health(self.faults())),
             Order::Ready => return Ok(Answer::Health(self.troubles())),
             Order::Metrics => return Ok(Answer::Metrics(self.metrics().await)),
             Order::Calls(page) => self.list_calls(&page).await,
@@ -170,7 +186,7 @@ impl Desk {
     }
 
     /// Has a shard do something between two messages. `None`: it has stopped.
-    pub(super) async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         shard: usize,
         job: impl FnOnce(&mut Proxy, Instant) -> T + Send + 'static,
@@ -313,19 +329,20 @@ impl Desk {
     /// New calls are refused from now on; with a deadline, calls that are left then are ended.
     pub(crate) async fn drain(self: &Arc<Self>, deadline: Option<Duration>) -> Value {
         self.set_draining(true).await;
-        if let Some(deadline) = deadline {
+        let drainer = deadline.map(|deadline| {
             let desk = Arc::downgrade(self);
-            let drainer = tokio::spawn(async move {
+            tokio::spawn(async move {
                 tokio::time::sleep(deadline).await;
                 let Some(desk) = desk.upgrade() else {
                     return;
                 };
                 let ended = desk.end_all("Drained").await;
                 tracing::info!(ended, "the time to drain is over");
-            });
-            if let Some(before) = self.drainer.lock().replace(drainer) {
-                before.abort();
-            }
+            })
+        });
+        // The last order counts, also if it has no deadline.
+        if let Some(before) = std::mem::replace(&mut *self.drainer.lock(), drainer) {
+            before.abort();
         }
         json!({ "draining": true, "deadline_s": deadline.map(|d| d.as_secs()) })
     }
@@ -355,9 +372,16 @@ impl Desk {
         }
     }
 
+    /// Why the process is to be started again.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let dead = self.shards.iter().filter(|shard| shard.is_closed()).count();
+        let fault = || format!("{dead} of {} shards have failed", self.shards.len());
+        (dead > 0).then(fault).into_iter().collect()
+    }
+
     /// Why no calls should be sent here.
     fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
+        let mut troubles = self.faults();
         if self.draining.load(Ordering::Relaxed) {
             troubles.push("draining".to_owned());
         }

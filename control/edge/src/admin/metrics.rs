@@ -91,10 +91,7 @@ impl Desk {
         }
         let mut page = Page::default();
         self.write_messages(&snapshot, &mut page);
-        let mut stats = StatsSnapshot::sum(self.stats.iter().map(|stats| stats.snapshot()));
-        if let Some(transports) = self.transports.upgrade() {
-            stats.add_transports(&transports.stats());
-        }
+        let stats = self.stats();
         write_calls(&stats, states, &mut page);
         let mut setup = Delays::default();
         let mut queue = Delays::default();

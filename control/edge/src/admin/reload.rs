@@ -72,7 +72,9 @@ impl Desk {
         let before = self.snapshot();
         match what {
             What::Tokens => {
-                self.read_tokens(&before.config).await?;
+                if let Some(keys) = self.read_tokens(&before.config).await? {
+                    *self.keys.write() = keys;
+                }
                 Ok(json!({ "changed": ["tokens"], "kept": [] }))
             }
             What::Certificates => {
@@ -116,11 +118,15 @@ impl Desk {
         let screened = screened.await;
         let screened = screened.map_err(|_| Refusal::new(500, "the lists were not read"))?;
         let screened = screened.map_err(bad_files)?;
-        self.read_tokens(&config).await?;
-        self.read_certificates(&config).await?;
+        let keys = self.read_tokens(&config).await?;
         changed.push("certificates".to_owned());
         let routing = before.routing.reload(&config);
         let routing = routing.map_err(|error| bad_files(vec![error.to_string()]))?;
+        // They are in force once they are read: nothing behind them can fail.
+        self.read_certificates(&config).await?;
+        if let Some(keys) = keys {
+            *self.keys.write() = keys;
+        }
         let snapshot = Snapshot {
             config,
             routing: Arc::new(routing),
@@ -146,9 +152,9 @@ impl Desk {
         read.map_err(|error| refuse(error.to_string()))
     }
 
-    async fn read_tokens(&self, config: &Config) -> Result<(), Refusal> {
+    async fn read_tokens(&self, config: &Config) -> Result<Option<Keys>, Refusal> {
         let Some(http) = &config.admin.http else {
-            return Ok(());
+            return Ok(None);
         };
         let path = http.tokens.clone();
         let read = tokio::task::spawn_blocking(move || Keys::load(&path)).await;
@@ -156,8 +162,7 @@ impl Desk {
         let lines = |problems: windlass_toml::Problems| {
             bad_files(problems.to_string().lines().map(str::to_owned).collect())
         };
-        *self.keys.write() = read.map_err(lines)?;
-        Ok(())
+        read.map(Some).map_err(lines)
     }
 
     /// What depends on a file, which is named by its path, by its name, or by that of its list.

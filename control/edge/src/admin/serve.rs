@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Limited};
+use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
@@ -312,6 +313,10 @@ async fn read(request: Request<Incoming>, who: Option<&Who>) -> Result<Order, Re
         let error = "a token is needed: Authorization: Bearer …";
         return Err(Refusal::new(401, error));
     }
+    if is_foreign(&head.headers) {
+        let error = "a page of another origin asks";
+        return Err(Refusal::new(403, error));
+    }
     let body = Limited::new(body, ADMIN_BODY_BYTES).collect();
     let body = match timeout(ADMIN_PATIENCE, body).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -324,6 +329,20 @@ async fn read(request: Request<Incoming>, who: Option<&Who>) -> Result<Order, Re
     };
     let query = uri.query().unwrap_or_default();
     Order::parse(head.method.as_str(), uri.path(), query, &body)
+}
+
+/// A browser sends this for a page that is not ours. It adds the client certificate that makes an
+/// operator by itself, so that any page could give orders.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_cross = |site: &str| !matches!(site, "same-origin" | "none");
+    let host = text("host").unwrap_or_default();
+    let is_other = |origin: &str| {
+        origin
+            .split_once("://")
+            .is_none_or(|(_, named)| named != host)
+    };
+    text("sec-fetch-site").is_some_and(is_cross) || text("origin").is_some_and(is_other)
 }
 
 async fn carry_out(

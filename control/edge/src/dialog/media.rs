@@ -35,12 +35,19 @@ pub(crate) enum Job {
     },
     /// No message: the relay is to delete the call.
     Delete,
-    /// No message: one callee of several has left, and the relay is to delete its branch.
-    Leave { tag: Box<[u8]> },
-    /// No message: the relay is to delete what it has for a target that was given up.
-    DeleteBranch(u32),
+    /// No message: the relay is to delete what it has of one callee, and keep the call.
+    DeleteBranch(Gone),
     /// No message: a change was refused, and the relay is given the agreed session again.
     Restore(VecDeque<MediaRequest>),
+}
+
+/// A callee that is no part of its call any more.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// A target that was given up, by its number.
+    Target(u32),
+    /// One of several that answered, by its tag.
+    Callee(Box<[u8]>),
 }
 
 /// A job at the relay.

@@ -4,6 +4,7 @@
 //! One [`Dialog`] stands for all dialogs that an INVITE opened. Forks differ by the callee's tag
 //! only and share the call's media.
 
+mod answered;
 pub(crate) mod media;
 pub(crate) mod silence;
 
@@ -22,6 +23,7 @@ use crate::route::Hop;
 use crate::side::Side;
 use crate::target::{Held, Target};
 use crate::transport::Flow;
+use answered::Other;
 use media::MediaState;
 use silence::Silence;
 
@@ -74,11 +76,14 @@ pub(crate) struct Dialog {
     /// Flows that it keeps open.
     pub(crate) held: Vec<Flow>,
     /// Tags of the callees that responded.
-    callee_tags: Vec<Box<[u8]>>,
+    forks: Vec<Fork>,
     /// Those of them that accepted the call and have not left it.
     accepted: Vec<Box<[u8]>>,
-    /// The highest CSeq of requests of the caller and of the callee.
-    cseq: [u32; 2],
+    /// Those that accepted it and have left it: their 2xx may come again.
+    left: Vec<Box<[u8]>>,
+    /// The one that accepted last: `callee` and `ends` are of it. And those before it.
+    answerer: Box<[u8]>,
+    others: Vec<Other>,
     caller: Party,
     callee: Party,
     /// The INVITE that opened it, and its CSeq.
@@ -98,6 +103,8 @@ pub(crate) struct Dialog {
     /// It ends then whatever its parties say.
     pub(crate) end_by: Instant,
     pub(crate) expires: Instant,
+    /// Its entry among the terms of calls.
+    pub(crate) scheduled: Option<Instant>,
     pub(crate) media: MediaState,
     /// When its parties were last heard, if anybody asks.
     pub(crate) silence: Option<Silence>,
@@ -117,6 +124,14 @@ pub(crate) struct Dialog {
     /// Code and reason of the final response to that; 0: none yet.
     pub(crate) outcome: (u16, Box<[u8]>),
     pub(crate) ended_by: Option<EndedBy>,
+}
+
+/// The dialog with one callee (RFC 3261 §12): what the dialogs of a forked call do not share.
+#[derive(Clone, Debug)]
+struct Fork {
+    tag: Box<[u8]>,
+    /// The highest CSeq of requests of the caller and of this callee.
+    cseq: [u32; 2],
 }
 
 /// A call that the edge ended.
@@ -148,9 +163,11 @@ impl Dialog {
             slot: None,
             target: None,
             held: Vec::new(),
-            callee_tags: Vec::new(),
+            forks: Vec::new(),
             accepted: Vec::new(),
-            cseq: [invite.parsed.cseq, 0],
+            left: Vec::new(),
+            answerer: Box::default(),
+            others: Vec::new(),
             key: key.into(),
             caller_tag: invite.sender_tag().to_vec(),
             state: State::Early,
@@ -170,6 +187,7 @@ impl Dialog {
             ended: None,
             end_by: expires,
             expires,
+            scheduled: None,
             media: MediaState::default(),
             silence: None,
             hidden: None,
@@ -184,30 +202,24 @@ impl Dialog {
         }
     }
 
-    /// The same call tried again, e.g. with credentials. Media work in progress stays in order.
+    /// The same call tried again, e.g. with credentials: a new one in all but its place in the tables and
+    /// its media, whose work in progress stays in order.
     pub(crate) fn restart(
         &mut self,
+        id: u64,
         invite: &Message,
         transit: u64,
         parties: (Party, Party),
-        (now, expires): (Instant, Instant),
+        times: (Instant, Instant),
     ) {
-        self.state = State::Early;
-        self.target = None;
-        self.has_rung = false;
-        self.tried.clear();
-        self.attempted = now;
-        self.outcome = (0, Box::default());
-        self.ended_by = None;
-        self.callee_tags.clear();
-        self.accepted.clear();
-        self.cseq = [invite.parsed.cseq, 0];
-        (self.caller, self.callee) = parties;
-        self.invite = transit;
-        self.invite_cseq = invite.parsed.cseq;
-        self.ended = None;
-        self.end_by = expires;
-        self.expires = expires;
+        let anew = Self::new(&self.key, id, invite, transit, parties, times);
+        let before = std::mem::replace(self, anew);
+        self.in_setup = before.in_setup;
+        self.slot = before.slot;
+        self.held = before.held;
+        self.scheduled = before.scheduled;
+        self.silence = before.silence;
+        self.media = before.media;
         self.media.forget_session();
     }
 
@@ -244,9 +256,10 @@ impl Dialog {
         self.callee.trusted = trusted;
     }
 
-    /// The last CSeq that `side` was seen to use.
-    pub(crate) fn last_cseq(&self, side: Side) -> u32 {
-        let [caller, callee] = self.cseq;
+    /// The last CSeq that `side` was seen to use in the dialog of the callee with this tag.
+    pub(crate) fn last_cseq(&self, side: Side, callee_tag: &[u8]) -> u32 {
+        let fork = self.forks.iter().find(|fork| *fork.tag == *callee_tag);
+        let [caller, callee] = fork.map_or([self.invite_cseq, 0], |fork| fork.cseq);
         match side {
             Side::Caller => caller,
             Side::Callee => callee,
@@ -255,63 +268,47 @@ impl Dialog {
 
     /// A callee answered with this tag.
     pub(crate) fn learn_tag(&mut self, tag: &[u8]) {
-        let is_known = self.callee_tags.iter().any(|known| **known == *tag);
-        if !is_known && !tag.is_empty() && self.callee_tags.len() < limits::CALLEE_TAGS {
-            self.callee_tags.push(tag.into());
-        }
-    }
-
-    /// A callee sent a 2xx with this tag.
-    pub(crate) fn accept(&mut self, tag: &[u8]) {
-        let is_known = self.accepted.iter().any(|known| **known == *tag);
-        if !is_known && self.accepted.len() < limits::CALLEE_TAGS {
-            self.accepted.push(tag.into());
-        }
-    }
-
-    /// The callee with this tag, or the caller in its dialog with it, has hung up. Whether others go
-    /// on with the call.
-    pub(crate) fn leave(&mut self, tag: &[u8]) -> bool {
-        self.callee_tags.retain(|known| **known != *tag);
-        self.accepted.retain(|known| **known != *tag);
-        match self.state {
-            State::Early => !self.callee_tags.is_empty(),
-            State::Confirmed => !self.accepted.is_empty(),
-            State::Ended => false,
+        if !self.knows_tag(tag) && !tag.is_empty() && self.forks.len() < limits::CALLEE_TAGS {
+            self.forks.push(Fork {
+                tag: tag.into(),
+                cseq: [self.invite_cseq, 0],
+            });
         }
     }
 
     /// Whether a callee answered with this tag.
     pub(crate) fn knows_tag(&self, tag: &[u8]) -> bool {
-        self.callee_tags.iter().any(|known| **known == *tag)
+        self.forks.iter().any(|fork| *fork.tag == *tag)
     }
 
-    /// Whether a request of `side` is not older than its last one (RFC 3261 §12.2.2); it is the
-    /// last one from now on.
-    pub(crate) fn takes_cseq(&mut self, side: Side, cseq: u32) -> bool {
-        let [caller, callee] = &mut self.cseq;
-        let last = match side {
-            Side::Caller => caller,
-            Side::Callee => callee,
-        };
-        let is_new = cseq >= *last;
-        *last = cseq.max(*last);
+    /// Whether a request of `side` is not older than its last one in the dialog of the callee with this
+    /// tag (RFC 3261 §12.2.2); it is the last one from now on.
+    pub(crate) fn takes_cseq(&mut self, side: Side, callee_tag: &[u8], cseq: u32) -> bool {
+        let is_new = cseq >= self.last_cseq(side, callee_tag);
+        let mut forks = self.forks.iter_mut();
+        if let Some(fork) = forks.find(|fork| *fork.tag == *callee_tag) {
+            let [caller, callee] = &mut fork.cseq;
+            let last = match side {
+                Side::Caller => caller,
+                Side::Callee => callee,
+            };
+            *last = cseq.max(*last);
+        }
         is_new
     }
 
-    /// Learns from a message of `side` with a Contact where the side is. `hop` is the address in the
-    /// Record-Route next to ours.
+    /// Learns from a message of `side` with a Contact where the side is, in the dialog of the callee with
+    /// this tag. `hop` is the address in the Record-Route next to ours.
     pub(crate) fn learn(
         &mut self,
-        side: Side,
+        (side, callee_tag): (Side, &[u8]),
         message: &Message,
         flow: Flow,
         hop: Option<Hop>,
         routes: Option<Vec<Box<[u8]>>>,
     ) {
-        let party = match side {
-            Side::Caller => &mut self.caller,
-            Side::Callee => &mut self.callee,
+        let Some(party) = self.party_mut(side, callee_tag) else {
+            return;
         };
         party.contact = message.contact();
         if let Some(target) = message.contact_uri() {

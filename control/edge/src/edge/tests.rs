@@ -1,5 +1,7 @@
 //! Calls over real sockets on loopback (E02, E03).
 
+mod shards;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,10 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
-use crate::config::{
-    Hiding, Link, PoolConfig, Protocol, RouteConfig, RouteMatch, TargetConfig, Trust, Zone,
-};
-use crate::relay::{MediaCommand, MediaFuture, MediaRequest};
+use crate::config::{PoolConfig, Protocol, RouteConfig, RouteMatch, TargetConfig, Trust, Zone};
+use crate::relay::{MediaCommand, MediaFuture, MediaReply, MediaRequest};
 
 #[derive(Default)]
 pub(crate) struct Marker(Mutex<Vec<MediaCommand>>);
@@ -206,73 +206,6 @@ async fn registered_phone_is_called_over_its_connection() {
     }
     registrar.send(&invite(2), inner).await;
     registrar.recv("SIP/2.0 430").await;
-    edge.stop().await;
-}
-
-/// Calls of zones that hide their Call-IDs meet at the shard that they began at, whichever side speaks,
-/// and when the key of tokens changes (E06).
-#[tokio::test]
-async fn hidden_calls_meet_their_shards() {
-    let (mut caller, mut callee) = (Phone::new("127.0.0.1:0"), Phone::new("127.0.0.2:0"));
-    let (us, pbx) = (caller.address(), callee.address());
-    let public = Zone::new("public", Trust::Untrusted)
-        .listening(ListenerKind::Udp, "127.0.0.1:0".parse().unwrap());
-    let core = Zone::new("core", Trust::Inside)
-        .listening(ListenerKind::Udp, "127.0.0.2:0".parse().unwrap());
-    let mut config = Config::of_zones(vec![public, core], "127.0.0.1:9".parse().unwrap());
-    config.shards = 4;
-    config.screen = None;
-    config.links.push(Link {
-        hide: Some(Hiding {
-            call_id: true,
-            ..Hiding::default()
-        }),
-        ..Link::new([0, 1])
-    });
-    let secret = |byte| TokenSecret::new([byte; TokenSecret::BYTES]);
-    config.token_secrets = vec![secret(1)];
-    let pool = PoolConfig::new("pbx", "core", &[&format!("sip:{pbx}")]);
-    config.upstreams.push(pool);
-    config.routes.push(from_public("pbx"));
-    let relay = Arc::new(Marker::default());
-    let edge = Edge::start_with_relay(config, relay).await.unwrap();
-    let (to_edge, inner) = (edge.local_addr(), edge.local_addrs()[1]);
-    for number in 0..12 {
-        let invite = format!(
-            "INVITE sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bKi{number}\r\n\
-             From: <sip:a@x>;tag=a\r\nTo: <sip:b@x>\r\nCall-ID: {number}-{us}\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:a@{us}>\r\nContent-Length: 0\r\n\r\n"
-        );
-        caller.send(&invite, to_edge).await;
-        let (received, from) = callee.recv("INVITE").await;
-        assert_eq!(from, inner);
-        assert!(!received.contains(&us.to_string()), "{received}");
-        callee
-            .send(&reply(&received, "200 OK", &pbx.to_string(), ""), from)
-            .await;
-        let (ok, _) = caller.recv("SIP/2.0 200").await;
-        assert!(!ok.contains("127.0.0.2"), "{ok}");
-        if number == 6 {
-            edge.change_token_secrets(&[secret(2), secret(1)]).await;
-        }
-        let contact = rows(&received, &["Contact"]);
-        let uri = contact.split(['<', '>']).nth(1).unwrap();
-        let call_id = rows(&received, &["Call-ID"]);
-        let bye = format!(
-            "BYE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {pbx};branch=z9hG4bKb{number}\r\n\
-             From: <sip:b@x>;tag=b\r\nTo: <sip:a@x>;tag=a\r\n{call_id}CSeq: 1 BYE\r\n\
-             Content-Length: 0\r\n\r\n"
-        );
-        callee.send(&bye, inner).await;
-        let (bye, _) = caller.recv("BYE").await;
-        assert!(bye.starts_with(&format!("BYE sip:a@{us} ")), "{bye}");
-        assert!(
-            bye.contains(&format!("Call-ID: {number}-{us}\r\n")),
-            "{bye}"
-        );
-        caller.send(&reply(&bye, "200 OK", "x", ""), to_edge).await;
-        callee.recv("SIP/2.0 200").await;
-    }
     edge.stop().await;
 }
 
@@ -544,4 +477,25 @@ async fn silent_target_is_followed_by_one_with_a_name() {
         .await;
     caller.recv("SIP/2.0 200").await;
     edge.stop().await;
+}
+
+/// Nobody else tells that a shard is gone: the others go on with their calls.
+#[tokio::test]
+async fn shard_that_failed_is_no_health() {
+    fn fails(_: &mut Proxy, _: Instant) {
+        panic!("this test has it fail");
+    }
+    let any = "127.0.0.1:0".parse().unwrap();
+    let config = Config::new(any, "127.0.0.2:9".parse().unwrap(), any);
+    let relay = Arc::new(Marker::default());
+    let edge = Edge::start_with_relay(config, relay).await.unwrap();
+    assert!(edge.desk.faults().is_empty());
+    assert!(edge.desk.ask(0, fails).await.is_none());
+    for _ in 0..1000 {
+        if !edge.desk.faults().is_empty() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(edge.desk.faults(), ["1 of 1 shards have failed"]);
 }

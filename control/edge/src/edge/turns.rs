@@ -37,6 +37,11 @@ impl Turns {
         }
     }
 
+    /// `percent` of the time are for strangers from now on.
+    pub(super) fn set_share(&mut self, percent: u8) {
+        self.share.set(percent);
+    }
+
     /// Whether messages wait too long for the shard.
     pub(super) fn set_busy(&mut self, is_busy: bool) {
         self.is_busy = is_busy;
@@ -120,6 +125,20 @@ mod tests {
         }
         assert_eq!((turns.next(now), turns.next_timeout()), (None, None));
         assert_eq!(turns.take(Untrusted, flow(6), &bytes(6), now), Turn::Now);
+    }
+
+    #[test]
+    fn share_may_change() {
+        let (mut turns, now) = turns();
+        turns.set_busy(true);
+        turns.spend(Untrusted, Duration::from_millis(40), now);
+        let bytes = Packet::from([0]);
+        assert_eq!(turns.take(Untrusted, flow(1), &bytes, now), Turn::Later);
+        turns.set_share(50);
+        assert_eq!(turns.next(now), Some((flow(1), bytes.clone())));
+        assert_eq!(turns.take(Untrusted, flow(1), &bytes, now), Turn::Now);
+        turns.set_share(0);
+        assert_eq!(turns.take(Untrusted, flow(1), &bytes, now), Turn::Later);
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub const LOG_KEYS: [&str; 2] = ["security", "cdr"];
 pub const MEDIA_KEYS: [&str; 4] = ["backend", "on_error", "silence", "silent_sides"];
 
 /// Keys of `[edge]`.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "domains",
     "token_keys",
     "callid_prefix",
@@ -54,6 +54,7 @@ const KEYS: [&str; 17] = [
     "media_timeout",
     "drain",
     "end_calls",
+    "shards",
 ];
 
 /// A day; no wait of the edge is longer.
@@ -142,6 +143,7 @@ pub fn read(reader: &mut Reader<'_>, root: &DeTable<'_>, dir: &Path) -> Option<R
             reader.duration(edge, "media_timeout", wait),
         );
         set(&mut config.end_calls, reader.flag(edge, "end_calls"));
+        set(&mut config.shards, reader.number(edge, "shards", 1..=64));
         set(
             &mut config.drain,
             reader.duration(edge, "drain", Duration::ZERO..=DAY),

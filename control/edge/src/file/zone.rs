@@ -168,7 +168,7 @@ const TLS_KEYS: [&str; 4] = ["cert", "client_ca", "require_client_cert", "server
 fn refuse(reader: &mut Reader<'_>, table: &DeTable<'_>, protocol: Protocol, keys: &[&str]) {
     for key in keys {
         if let Some(value) = table.get(*key) {
-            let name = protocol.parameter();
+            let name = protocol.name();
             reader.problem(
                 value,
                 &format!("`{key}` has no meaning for `proto = \"{name}\"`"),

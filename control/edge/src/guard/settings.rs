@@ -327,6 +327,7 @@ impl Rescreened {
                 *place.write() = list;
             }
         }
+        self.screen.spare();
         Arc::new(self.screen)
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::limits;
+use crate::message::uri::dialled;
 
 /// A key with its fields, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +133,11 @@ impl Template {
                     None => return false,
                 },
                 Part::Field(Field::Method) => fields.method,
-                Part::Field(Field::RuriUser) => fields.ruri_user,
+                Part::Field(Field::RuriUser) => {
+                    // However it is spelled, a number has one bucket.
+                    out.extend(dialled(fields.ruri_user));
+                    continue;
+                }
                 Part::Field(Field::User) => fields.user,
                 Part::Field(Field::Zone) => fields.zone.as_bytes(),
             };

@@ -227,6 +227,18 @@ fn templates_name_their_fields() {
 }
 
 #[test]
+fn number_has_one_key_however_it_is_spelled() {
+    let key = |number| {
+        let mut out = Vec::new();
+        let template = Template::parse("{ruri_user}").unwrap();
+        template.render(&fields("100", number), &mut out);
+        out
+    };
+    assert_eq!(key("+88%320099"), key("+8820099"));
+    assert_eq!(key("+88-200.99"), key("+8820099"));
+}
+
+#[test]
 fn the_best_name_of_a_user_counts() {
     let mut user = User::default();
     assert_eq!(user.name(), None);

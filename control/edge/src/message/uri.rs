@@ -271,6 +271,37 @@ pub(crate) fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// The number that a user part means to who dials it, byte by byte: without parameters and visual
+/// separators (RFC 3966 §5.1.1), and with all escapes resolved. By RFC 3261 §19.1.4 an escaped `+` is
+/// another character than `+`; upstreams dial both, so that look-ups must not tell them apart.
+pub(crate) fn dialled(user: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = user;
+    let bytes = std::iter::from_fn(move || {
+        let (first, tail) = rest.split_first()?;
+        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
+        let escaped = match first {
+            b'%' => digit(0).zip(digit(1)),
+            _ => None,
+        };
+        let Some((high, low)) = escaped else {
+            rest = tail;
+            return Some(*first);
+        };
+        rest = tail.get(2..).unwrap_or_default();
+        u8::try_from(high * 16 + low).ok()
+    });
+    bytes
+        .take_while(|byte| *byte != b';')
+        .filter(|byte| byte.is_ascii_graphic() || !byte.is_ascii())
+        .filter(|byte| !matches!(byte, b'-' | b'.' | b'(' | b')'))
+}
+
+/// Whether a user part dials a number that begins so.
+pub(crate) fn dials(user: &[u8], prefix: &[u8]) -> bool {
+    let mut number = dialled(user);
+    dialled(prefix).all(|byte| number.next() == Some(byte))
+}
+
 /// An IP literal, IPv6 with or without brackets (RFC 5118 §4.5).
 pub(crate) fn host_to_ip(host: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(host).ok()?;

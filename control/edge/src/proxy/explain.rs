@@ -4,11 +4,14 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use rand::Rng as _;
+
 use super::forward::Outgoing;
 use super::route::Refusal;
 use super::routing::hop_of;
 use super::{Proxy, route::RouteSet};
-use crate::cookie::Branch;
+use crate::cookie::{Branch, Key};
+use crate::keys::TokenKeys;
 use crate::message::{Message, Method, Parsed};
 use crate::route::Route;
 use crate::screen::verdict::Step;
@@ -77,7 +80,7 @@ impl Proxy {
             return Some(explained);
         }
         let flow = self.flow_from(&message, zone, source);
-        if let Err((refusal, _)) = self.check(&message) {
+        if let Err((refusal, _)) = self.check(&message, self.is_ping(&message, flow)) {
             explained.check = Some(refusal);
             return Some(explained);
         }
@@ -180,7 +183,11 @@ impl Proxy {
         } else {
             explained.target = Some(route.flow().peer.to_string());
         }
+        // Who may look gets nothing that the edge would take for its own.
+        let other = TokenKeys::new(&[], Key(self.rng.random(), self.rng.random()));
+        let keys = std::mem::replace(&mut self.tokens, other);
         explained.leaves = self.head_of(message, flow, &route, found);
+        self.tokens = keys;
     }
 
     /// The head of the message as it would leave.
@@ -197,6 +204,9 @@ impl Proxy {
         };
         let forms = message.method().forms_dialog() && message.to_tag().is_none();
         let loop_hash = self.loop_hash(message);
+        let timer = self.config.session_timer(self.zone_of(source), route.zone);
+        let mut rows = String::new();
+        timer.request_rows(message, timer.ask(message), &mut rows);
         let packet = self.compose_request(&Outgoing {
             message,
             source,
@@ -208,7 +218,7 @@ impl Proxy {
             },
             record: forms.then(|| (source.listener, call.map_or(0, |(id, _)| id))),
             registering: registering.as_ref(),
-            rows: "",
+            rows: &rows,
             call,
             sdp: None,
         });

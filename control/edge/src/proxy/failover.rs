@@ -6,9 +6,9 @@ use super::Proxy;
 use super::lookup::Waiting;
 use super::route::is_unroutable;
 use super::routing::hop_of;
-use super::transit::Spent;
+use super::transit::{Cancelled, Spent};
 use crate::dialog::State;
-use crate::dialog::media::Job;
+use crate::dialog::media::{Gone, Job};
 use crate::limits;
 use crate::message::build::{self, Sibling};
 use crate::message::span::{Cursor, params};
@@ -136,7 +136,7 @@ impl Proxy {
         self.run(now, dialog, Job::Request { transit: id });
         if let Some(branch) = given_up {
             // Behind the offer for the new one, so that the caller is never without any.
-            self.run(now, dialog, Job::DeleteBranch(branch));
+            self.run(now, dialog, Job::DeleteBranch(Gone::Target(branch)));
         }
         true
     }
@@ -300,7 +300,7 @@ impl Proxy {
         {
             // Who was silent may ring yet.
             transit.is_ended = true;
-            transit.cancelled.get_or_insert_default();
+            transit.cancelled.get_or_insert(Cancelled::ByUs(Vec::new()));
             self.cancel_branch(now, id);
         }
         self.take_step(now, id, step);
@@ -351,10 +351,15 @@ impl Proxy {
             return;
         };
         let is_invite = transit.request.method() == Method::Invite;
+        if response.method() != Method::Invite {
+            // Our CANCEL has the branch of what it cancels.
+            self.on_own_response(now, number, response);
+            return;
+        }
         let Some(spent) = transit.spent.iter_mut().find(|s| s.number == number) else {
             return;
         };
-        if !is_invite || response.method() != Method::Invite {
+        if !is_invite {
             return;
         }
         let status = response.parsed.status();

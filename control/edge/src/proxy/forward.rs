@@ -78,7 +78,7 @@ impl Proxy {
         listener: u16,
         transaction: u64,
     ) -> Vec<u8> {
-        let (call, tag) = (self.tag(), self.tag());
+        let (call, tag) = (self.own_call_id(), self.tag());
         let via = self.own_via(listener, transaction);
         let Some(Listener { advertised: us, .. }) = self.listener(listener) else {
             return Vec::new();

@@ -6,21 +6,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::route::BAD_TOKEN;
 use super::teardown::uri_of;
+use super::transit::Cancelled;
 use super::{Action, Proxy, request_uri};
 use crate::config::{Config, OnBadToken};
 use crate::dialog::{Dialog, State};
 use crate::guard::{Alerted, Finished};
 use crate::limit::Slots;
+use crate::limits;
 use crate::message::digest::Digest;
+use crate::message::uri::unescaped;
 use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Uri};
 use crate::record::cdr::{Cdr, EndedBy};
 use crate::record::event::Event;
 use crate::screen::fingerprint::header_order;
 use crate::screen::standing::{Bond, Level};
 use crate::screen::verdict::Banned;
-use crate::screen::{self, Alert, Answered, Arrival, Screen, Seen};
+use crate::screen::{self, Alert, Answered, Arrival, Credentials, Screen, Seen};
 use crate::side::Side;
 use crate::stats::DropReason;
 use crate::transport::Flow;
@@ -169,7 +174,7 @@ impl Proxy {
         match verdict.action {
             screen::Action::Pass => return Some(admitted),
             screen::Action::Answer => {
-                self.reply_stateless(source, message, (200, "OK"), b"");
+                self.say_alive(source, message);
                 return None;
             }
             screen::Action::Reject(refusal) => {
@@ -204,7 +209,7 @@ impl Proxy {
         let bytes = &message.bytes;
         let parts = |uri: Span| {
             let uri = Uri::parse(bytes, uri).unwrap_or_default();
-            (uri.user.of(bytes), bare(uri.host.of(bytes)))
+            (unescaped(uri.user.of(bytes)), bare(uri.host.of(bytes)))
         };
         let named = |id: HeaderId| {
             let value = message.values(id).next();
@@ -225,31 +230,40 @@ impl Proxy {
         let (from_user, from_host) = parts(from.uri);
         let (to_user, to_host) = parts(to.uri);
         let (contact_user, contact_host) = parts(contact.uri);
-        let (credentials, nonce) = credentials(message).unzip();
-        let aors = self.bindings.aors(source);
+        let (asserted_user, _) = parts(asserted.uri);
+        let ruri_user = unescaped(uri.user.of(bytes));
+        let credentials = credentials(message);
+        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
+            .iter()
+            .map(|(user, nonce)| (&**user, &**nonce))
+            .collect();
+        let (first, others) = split(&rows);
+        let aors = self.bindings.lock().aors(source);
+        let aors: Vec<&[u8]> = aors.iter().map(|aor| &**aor).collect();
         let names = message.parsed.headers.iter().map(|h| h.name.of(bytes));
         let seen = Seen {
             arrival: self.arrival(source),
             certificate: &[],
             method: message.text(message.parsed.method_name),
-            ruri_user: uri.user.of(bytes),
+            ruri_user: &ruri_user,
             ruri_host: bare(uri.host.of(bytes)),
             from_display: from.display.of(bytes),
-            from_user,
+            from_user: &from_user,
             from_host,
-            to_user,
+            to_user: &to_user,
             to_host,
-            contact_user,
+            contact_user: &contact_user,
             contact_host,
-            asserted_user: parts(asserted.uri).0,
+            asserted_user: &asserted_user,
             call_id: message.call_id(),
             user_agent: message.value(HeaderId::UserAgent).unwrap_or_default(),
             header_order: header_order(names),
             to_us: self.is_own(bytes, uri.host, uri.port),
             known_dialog,
             answers_us: known_dialog,
-            credentials: credentials.as_deref(),
-            nonce: nonce.as_deref().unwrap_or_default(),
+            credentials: first.map(|(user, _)| user),
+            nonce: first.map_or(b"", |(_, nonce)| nonce),
+            others,
             aors: &aors,
             accepted_user: None,
             digest_user: None,
@@ -323,13 +337,19 @@ impl Proxy {
             .filter_map(|challenge| challenge.text(&response.bytes, "nonce"))
             .collect();
         let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| &**nonce).collect();
-        let (credentials, nonce) = credentials(request).unzip();
+        let credentials = credentials(request);
+        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
+            .iter()
+            .map(|(user, nonce)| (&**user, &**nonce))
+            .collect();
+        let (first, others) = split(&rows);
         let answered = Answered {
             arrival: self.arrival(source),
             method,
             code,
-            credentials: credentials.as_deref(),
-            nonce: nonce.as_deref().unwrap_or_default(),
+            credentials: first.map(|(user, _)| user),
+            nonce: first.map_or(b"", |(_, nonce)| nonce),
+            others,
             aor: &aor,
             stale: challenges.iter().any(|c| c.is_stale(&response.bytes)),
             challenges: &nonces,
@@ -426,15 +446,18 @@ impl Proxy {
     }
 
     /// The final response that the caller of this INVITE gets, and who it is by.
-    pub(super) fn note_outcome(&mut self, transit: u64, code: u16, reason: &[u8], by: EndedBy) {
-        let Some(transit) = self.transits.get(&transit).filter(|t| t.initial) else {
+    pub(super) fn note_outcome(&mut self, id: u64, code: u16, reason: &[u8], by: EndedBy) {
+        let Some(transit) = self.transits.get(&id).filter(|t| t.initial) else {
             return;
         };
         let by = match transit.cancelled {
-            Some(_) => EndedBy::Caller,
-            None => by,
+            Some(Cancelled::ByCaller(_)) => EndedBy::Caller,
+            Some(Cancelled::ByUs(_)) | None => by,
         };
-        let dialog = transit.dialog.and_then(|d| self.dialogs.get_mut(&d));
+        let initial = transit.dialog;
+        let dialog = initial.and_then(|d| self.dialogs.get_mut(&d));
+        // What an earlier INVITE of the call still hears, or one that is over, is in no record.
+        let dialog = dialog.filter(|d| d.invite == id && d.state != State::Ended);
         if let Some(dialog) = dialog {
             dialog.outcome = (code, reason.into());
             if code >= 300 {
@@ -468,6 +491,25 @@ impl Proxy {
             let finished = finished(now, id, dialog, &self.config);
             self.actions.push_back(Action::Record(Box::new(finished)));
         }
+    }
+
+    /// The shard stops: no call that is alive will be seen to end, so that its record is written now.
+    /// Its parties hear nothing: they may go on by another edge, or by this one when it is back.
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        let ids: Vec<u64> = self.numbers.iter().copied().collect();
+        for id in ids {
+            self.close_call_by(now, id, EndedBy::Restart);
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.state = State::Ended;
+            }
+        }
+    }
+
+    fn close_call_by(&mut self, now: Instant, id: u64, by: EndedBy) {
+        if let Some(dialog) = self.dialogs.get_mut(&id) {
+            dialog.ended_by.get_or_insert(by);
+        }
+        self.close_call(now, id);
     }
 }
 
@@ -512,7 +554,7 @@ fn finished(now: Instant, id: u64, dialog: &Dialog, config: &Config) -> Finished
     }
 }
 
-fn tag_of(value: &[u8]) -> Vec<u8> {
+pub(super) fn tag_of(value: &[u8]) -> Vec<u8> {
     let addr = NameAddr::parse(value, Span::new(0, value.len())).unwrap_or_default();
     addr.tag.map_or_else(Vec::new, |tag| tag.of(value).to_vec())
 }
@@ -523,11 +565,29 @@ fn bare(host: &[u8]) -> &[u8] {
     inner.unwrap_or(host)
 }
 
-/// user@realm and nonce of the first credentials.
-fn credentials(message: &Message) -> Option<(Vec<u8>, Vec<u8>)> {
+/// The first credentials, and the rest.
+fn split<'a>(rows: &'a [Credentials<'a>]) -> (Option<Credentials<'a>>, &'a [Credentials<'a>]) {
+    match rows {
+        [first, others @ ..] => (Some(*first), others),
+        [] => (None, &[]),
+    }
+}
+
+/// user@realm and nonce of the credentials of a request; empty ones if none is a digest. Who checks them picks a row by its realm (RFC 3261 §22.3): which, is not known.
+fn credentials(message: &Message) -> Vec<(Vec<u8>, Vec<u8>)> {
     let bytes = &message.bytes;
-    let row = message.rows(HeaderId::Authorization).next()?;
-    let digest = Digest::parse(bytes, row.value)?;
+    let mut rows = message.rows(HeaderId::Authorization).peekable();
+    let has_any = rows.peek().is_some();
+    let readable = rows.filter_map(|row| read_credentials(bytes, row.value));
+    let mut all: Vec<_> = readable.take(limits::CREDENTIALS).collect();
+    if all.is_empty() && has_any {
+        all.push(Default::default());
+    }
+    all
+}
+
+fn read_credentials(bytes: &[u8], row: Span) -> Option<(Vec<u8>, Vec<u8>)> {
+    let digest = Digest::parse(bytes, row)?;
     let mut user = digest.username(bytes)?.into_owned();
     user.push(b'@');
     user.extend_from_slice(&digest.text(bytes, "realm").unwrap_or_default());

@@ -7,13 +7,14 @@
 //! Contact itself ([`Way`]).
 
 mod headers;
+mod transfer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Proxy;
 use super::forward::Outgoing;
-use super::route::{BAD_TOKEN, Refusal, RouteSet, UNKNOWN, is_unroutable};
+use super::route::{BAD_TOKEN, Refusal, RouteSet, UNKNOWN, callee_tag, is_unroutable};
 use super::teardown::{hop_of, uri_of};
 use super::transit::Transit;
 use crate::config::{Config, Hiding};
@@ -117,7 +118,8 @@ impl Proxy {
     /// The Call-ID in the place of `text`, for those behind us.
     fn seal_call_id(&self, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let shard = (self.shard, self.mask);
+        // Of a call that is only named the shard is another one.
+        let shard = (self.choice.of_call_id(text), self.choice.mask());
         call_id::write(
             text,
             &self.config.call_id_prefix,
@@ -204,7 +206,7 @@ impl Proxy {
                 Side::Caller => &hidden.call_id,
                 Side::Callee => &dialog.call_id,
             };
-            let remote = in_dialog.then(|| remote(dialog, side, message));
+            let remote = in_dialog.then(|| remote(dialog, side, message.to_tag()));
             let (uri, routes) = remote.or(of_way).unzip();
             return Some(Veil {
                 settings: &hidden.settings,
@@ -360,8 +362,8 @@ impl Proxy {
         dialog: &Dialog,
         from: Side,
     ) -> Result<Route, Refusal> {
-        let party = dialog.party(from.other());
-        let (target, routes) = remote(dialog, from, request);
+        let party = dialog.party_in(from.other(), callee_tag(request, from));
+        let (target, routes) = remote(dialog, from, request.to_tag());
         self.toward_hidden(party, target, routes)
     }
 
@@ -528,10 +530,15 @@ fn sender_role(way: Option<&Way>) -> Role {
 }
 
 /// Where a request of `from` inside a call goes: the URI that its receiver named, and the way there.
-fn remote<'a>(dialog: &'a Dialog, from: Side, request: &Message) -> (&'a [u8], &'a [Box<[u8]>]) {
+/// `to_tag` is the receiver's.
+fn remote<'a>(
+    dialog: &'a Dialog,
+    from: Side,
+    to_tag: Option<&[u8]>,
+) -> (&'a [u8], &'a [Box<[u8]>]) {
     let party = dialog.party(from.other());
     let hidden = dialog.hidden.as_deref().filter(|_| from == Side::Caller);
-    let fork = hidden.and_then(|hidden| hidden.fork(request.to_tag()?));
+    let fork = hidden.and_then(|hidden| hidden.fork(to_tag?));
     let (target, routes) = match fork {
         Some(fork) => (&*fork.target, &fork.routes[..]),
         None => (&*party.target, &party.routes[..]),

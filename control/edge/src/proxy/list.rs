@@ -11,6 +11,7 @@ use super::Proxy;
 use super::teardown::uri_of;
 use crate::dialog::{Dialog, State};
 use crate::limits;
+use crate::message::uri::{dials, unescaped};
 use crate::message::{NameAddr, Span, Uri};
 use crate::register::Bound as Registered;
 use crate::side::Side;
@@ -239,14 +240,20 @@ impl Proxy {
                 expires: bound.expires.saturating_duration_since(now),
             }
         };
+        // The first shard tells of all.
+        if self.shard > 0 {
+            let found = Vec::new();
+            return Listed { found, next: None };
+        }
+        let bindings = self.bindings.lock();
         if let Some(aor) = aor {
-            let found = self.bindings.of(aor).map(shown).take(most).collect();
+            let found = bindings.of(aor).map(shown).take(most).collect();
             return Listed { found, next: None };
         }
         let most = most.min(limits::LOOKED_AT);
         let mut found = Vec::new();
         let mut last = after;
-        for (number, bound) in self.bindings.behind(after) {
+        for (number, bound) in bindings.behind(after) {
             if found.len() == most {
                 return Listed { found, next: last };
             }
@@ -258,8 +265,9 @@ impl Proxy {
 
     /// Forgets the bindings of an address of record; how many there were. The registrar keeps its own.
     pub(crate) fn remove_registrations(&mut self, aor: &[u8]) -> usize {
-        let count = self.bindings.of(aor).count();
-        self.bindings.remove_all(aor);
+        let mut bindings = self.bindings.lock();
+        let count = bindings.of(aor).count();
+        bindings.remove_all(aor);
         count
     }
 }
@@ -297,7 +305,8 @@ impl CallFilter {
         };
         let user_of = |uri: &[u8]| {
             let parsed = Uri::parse(uri, Span::new(0, uri.len()));
-            parsed.map_or_else(|_| Vec::new(), |parsed| parsed.user.of(uri).to_vec())
+            let user = |parsed: Uri| unescaped(parsed.user.of(uri)).into_owned();
+            parsed.map_or_else(|_| Vec::new(), user)
         };
         let called = || user_of(&dialog.request_uri);
         let is_of = |user: &str| {
@@ -320,7 +329,7 @@ impl CallFilter {
             && self.user.as_ref().is_none_or(|user| is_of(user))
             && (self.peer.is_none() || self.peer == dialog.peer)
             && (self.target_id.is_none() || self.target_id.as_deref() == target)
-            && (self.prefix.as_ref()).is_none_or(|p| called().starts_with(p.as_bytes()))
+            && (self.prefix.as_ref()).is_none_or(|p| dials(&called(), p.as_bytes()))
             && self.class.as_ref().is_none_or(|class| holds(class))
     }
 }

@@ -10,7 +10,7 @@ use super::transit::Branch;
 use super::{Action, Proxy};
 use crate::config::{OnMediaError, Zone};
 use crate::cookie::Branch as BranchId;
-use crate::dialog::media::{Busy, Job, Plan, Query};
+use crate::dialog::media::{Busy, Gone, Job, Plan, Query};
 use crate::dialog::{Dialog, Party};
 use crate::message::{HeaderId, Message, Method, NameAddr, Span, Uri, values};
 use crate::relay::{MediaCommand, MediaError, MediaReply, MediaRequest};
@@ -101,14 +101,40 @@ impl Proxy {
         if dialog.media.busy.is_none() {
             self.begin(now, id, job);
         } else if dialog.media.queue.len() < self.config.tables.parked_per_call
-            || matches!(
-                job,
-                Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_)
-            )
+            || matches!(job, Job::Delete | Job::DeleteBranch(_) | Job::Restore(_))
         {
             dialog.media.queue.push_back(job);
         } else {
             self.stats.drop_for(DropReason::Parked);
+            self.turn_away(now, id, job);
+        }
+    }
+
+    /// There is no place behind the relay for a message. What has a transaction gets its end: nobody
+    /// else would give it one.
+    fn turn_away(&mut self, now: Instant, dialog: u64, job: Job) {
+        match job {
+            Job::Request { transit } => {
+                let initial = self.transits.get(&transit).is_some_and(|t| t.initial);
+                let refusal = match initial {
+                    true => (503, "Service Unavailable"),
+                    false => (500, "Server Internal Error"),
+                };
+                self.respond(now, transit, refusal, b"Retry-After: 1\r\n");
+                self.end_failed_call(now, transit);
+            }
+            Job::Response { ref response, .. } => {
+                let is_final = response.parsed.status() >= 200;
+                let is_plain = response.parsed.body.is_empty() || response.parsed.status() >= 300;
+                match (is_final, is_plain) {
+                    (true, true) => self.finish(now, job, None),
+                    (true, false) => self.fail(now, dialog, job, (503, "Media Unavailable")),
+                    // The final one is to come.
+                    (false, _) => {}
+                }
+            }
+            // A 2xx comes again until its ACK has arrived.
+            Job::Ack { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {}
         }
     }
 
@@ -135,13 +161,8 @@ impl Proxy {
                 self.delete(id);
                 return;
             }
-            Job::Leave { tag } => {
-                let from_tag = text(tag);
-                self.delete_callee(id, job, from_tag);
-                return;
-            }
-            Job::DeleteBranch(number) => {
-                self.delete_branch(id, *number);
+            Job::DeleteBranch(_) => {
+                self.delete_branch(id, job);
                 return;
             }
             Job::Restore(_) => {
@@ -206,7 +227,7 @@ impl Proxy {
             Job::Response {
                 response, source, ..
             } => Some(self.media_request(dialog, response, *source, query)),
-            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => None,
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => None,
         };
         let Some(request) = request else {
             return;
@@ -276,29 +297,27 @@ impl Proxy {
         self.tell_relay(id, token, Job::Delete, request);
     }
 
-    /// Tells the relay that a target was given up (spec §11). Of the call it stays what the caller
-    /// has, and what was offered to the next one.
-    fn delete_branch(&mut self, id: u64, number: u32) {
+    /// Tells the relay that a callee is gone (spec §11). Of the call it keeps what the caller has, and
+    /// what the others have.
+    fn delete_branch(&mut self, id: u64, job: Job) {
         let token = self.unique();
-        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
+        let dialog = self.dialogs.get(&id).filter(|d| d.media.active);
+        let (Some(dialog), Job::DeleteBranch(gone)) = (dialog, &job) else {
             return;
         };
-        let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
-        let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
-        let request = MediaRequest {
-            command: MediaCommand::DeleteBranch,
-            ..deletion(dialog, extra)
+        let request = match gone {
+            Gone::Callee(tag) => {
+                MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, text(tag))
+            }
+            Gone::Target(number) => {
+                let branch = (VIA_BRANCH.to_owned(), format!("b{number}"));
+                let extra = vec![branch, AT_ONCE.map(str::to_owned).into()];
+                MediaRequest {
+                    command: MediaCommand::DeleteBranch,
+                    ..deletion(dialog, extra)
+                }
+            }
         };
-        self.tell_relay(id, token, Job::DeleteBranch(number), request);
-    }
-
-    /// The relay forgets one callee of several.
-    fn delete_callee(&mut self, id: u64, job: Job, from_tag: String) {
-        let token = self.unique();
-        let Some(dialog) = self.dialogs.get_mut(&id).filter(|d| d.media.active) else {
-            return;
-        };
-        let request = MediaRequest::bare(MediaCommand::DeleteBranch, &dialog.media_id, from_tag);
         self.tell_relay(id, token, job, request);
     }
 
@@ -395,7 +414,7 @@ impl Proxy {
             Job::Response {
                 transit, response, ..
             } => self.forward_response(now, transit, &response, sdp),
-            Job::Delete | Job::DeleteBranch(_) | Job::Leave { .. } | Job::Restore(_) => {}
+            Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {}
         }
     }
 
@@ -472,11 +491,9 @@ impl Proxy {
         match job {
             Job::Request { transit } => self.refuse(now, transit, (status, reason)),
             // The callee repeats its 2xx, the caller its ACK: that is the next attempt.
-            Job::Ack { .. }
-            | Job::Delete
-            | Job::DeleteBranch(_)
-            | Job::Leave { .. }
-            | Job::Restore(_) => self.stats.drop_for(DropReason::Media),
+            Job::Ack { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => {
+                self.stats.drop_for(DropReason::Media);
+            }
             Job::Response { response, .. } if response.parsed.status() < 200 => {
                 self.stats.drop_for(DropReason::Media);
             }
@@ -612,11 +629,7 @@ fn completes(job: &Job) -> bool {
             changes && (200..300).contains(&response.parsed.status())
         }
         Job::Ack { .. } => true,
-        Job::Request { .. }
-        | Job::Delete
-        | Job::DeleteBranch(_)
-        | Job::Leave { .. }
-        | Job::Restore(_) => false,
+        Job::Request { .. } | Job::Delete | Job::DeleteBranch(_) | Job::Restore(_) => false,
     }
 }
 

@@ -10,6 +10,8 @@
 //! must be answered by exactly one `handle_media` with its token, by an error if need be.
 
 pub(crate) mod attempts;
+mod cancel;
+mod checks;
 mod explain;
 mod failover;
 mod forks;
@@ -18,6 +20,7 @@ mod guard;
 mod hide;
 mod list;
 mod lookup;
+pub(crate) mod measured;
 mod media;
 mod memory;
 mod overload;
@@ -54,19 +57,19 @@ use crate::config::Config;
 use crate::cookie::Key;
 use crate::dialog::Dialog;
 use crate::guard::{Alerted, Finished};
-use crate::hide::call_id;
 use crate::hygiene::Hygiene;
 use crate::keys::{TokenKeys, TokenSecret};
+use crate::limits::CALL_ID_TRIES;
 use crate::message::{Message, Parsed, Splices};
 use crate::record::event::Event;
-use crate::register::Bindings;
+use crate::register::SharedBindings;
 use crate::relay::MediaRequest;
 use crate::resolve::{Query, Resolve};
 use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::transaction::Packet;
-use crate::transport::{Destination, Flow};
+use crate::transport::{Choice, Destination, Flow};
 pub(crate) use explain::Explained;
 use forks::Forks;
 pub use list::{Call, CallFilter, CallState};
@@ -123,8 +126,8 @@ pub(crate) struct Proxy {
     rng: StdRng,
     key: Key,
     tokens: TokenKeys,
-    /// Masks the shard in hidden Call-IDs.
-    mask: Key,
+    /// Which shard a Call-ID belongs to.
+    choice: Choice,
     hygiene: Hygiene,
     hidings: hide::Hidings,
     sequence: u64,
@@ -142,10 +145,12 @@ pub(crate) struct Proxy {
     /// Calls whose silence the relay is asked about, by the token of the question.
     questions: HashMap<u64, u64, foldhash::fast::RandomState>,
     timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+    /// When the term of each call ends, one entry for each.
+    terms: BTreeSet<(Instant, u64)>,
     actions: VecDeque<Action>,
     draining: bool,
     memory: Memory,
-    bindings: Bindings,
+    bindings: SharedBindings,
     uses: Uses,
     /// Calls in set-up by the source of their INVITE.
     in_setup: InSetup,
@@ -163,7 +168,7 @@ type InSetup = HashMap<IpAddr, usize, foldhash::quality::RandomState>;
 /// The call counts for its caller until it is answered or over.
 fn enter_setup(counts: &mut InSetup, dialog: &mut Dialog) {
     leave_setup(counts, dialog);
-    let source = dialog.party(Side::Caller).flow.peer.ip();
+    let source = dialog.party(Side::Caller).flow.owner();
     *counts.entry(source).or_default() += 1;
     dialog.in_setup = Some(source);
 }
@@ -187,7 +192,6 @@ const RESPONSE: u64 = 2;
 /// Owner of a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timed {
-    Dialog(u64),
     /// Names of targets are to be looked up again.
     Names,
     Own(u64),
@@ -232,7 +236,7 @@ impl Proxy {
         let key = Key(secret[0], secret[1]);
         let mut proxy = Self {
             tokens: TokenKeys::new(&config.token_secrets, key),
-            mask: call_id::mask_of(key),
+            choice: Choice::new(key, &config.call_id_prefix, config.shards.max(1).into()),
             hygiene: Hygiene::new(&config),
             hidings: hide::hidings(&config),
             config,
@@ -257,10 +261,11 @@ impl Proxy {
             media_tokens: HashMap::default(),
             questions: HashMap::default(),
             timers: BinaryHeap::new(),
+            terms: BTreeSet::new(),
             actions: VecDeque::new(),
             draining: false,
             memory: Memory::default(),
-            bindings: Bindings::default(),
+            bindings: SharedBindings::default(),
             uses: Uses::default(),
             in_setup: HashMap::default(),
             unacknowledged: HashMap::default(),
@@ -274,12 +279,18 @@ impl Proxy {
         proxy
     }
 
+    /// Registrations are known to all shards that share these.
+    pub(crate) fn registering_in(mut self, bindings: SharedBindings) -> Self {
+        self.bindings = bindings;
+        self
+    }
+
     /// Takes one message.
     pub(crate) fn handle_message(&mut self, now: Instant, from: Flow, bytes: Packet) {
         if !self.may_speak(now, from, &bytes) {
             return;
         }
-        self.bindings.heard(from, now);
+        self.bindings.lock().heard(from, now);
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.stats.drop_for(DropReason::Keepalive);
             return;
@@ -319,17 +330,17 @@ impl Proxy {
 
     /// A flow was kept alive by its peer.
     pub(crate) fn handle_keepalive(&mut self, now: Instant, flow: Flow) {
-        self.bindings.heard(flow, now);
+        self.bindings.lock().heard(flow, now);
     }
 
     /// A connection is closed.
     pub(crate) fn handle_closed(&mut self, flow: Flow) {
-        self.bindings.close(flow);
+        self.bindings.lock().close(flow);
     }
 
     /// The next action; `None` once all were handed out.
     pub(crate) fn poll(&mut self) -> Option<Action> {
-        while let Some((flow, is_bound)) = self.bindings.poll_flow() {
+        while let Some((flow, is_bound)) = self.poll_binding() {
             self.protect(flow, Bond::Binding, is_bound);
             self.change_use(flow, is_bound);
         }
@@ -406,13 +417,27 @@ impl Proxy {
         format!("{:016x}", self.unique())
     }
 
+    fn poll_binding(&self) -> Option<(Flow, bool)> {
+        self.bindings.lock().poll_flow(self.shard)
+    }
+
+    /// A Call-ID of our own, whose answers come to this shard.
+    fn own_call_id(&mut self) -> String {
+        let mut call_id = self.tag();
+        for _ in 0..CALL_ID_TRIES {
+            if self.choice.of_call_id(call_id.as_bytes()) == self.shard {
+                break;
+            }
+            call_id = self.tag();
+        }
+        call_id
+    }
+
     fn publish_gauges(&self) {
         let set = |gauge: &std::sync::atomic::AtomicU64, n: usize| {
             gauge.store(n as u64, Ordering::Relaxed);
         };
         set(&self.stats.dialogs, self.dialogs.len());
         set(&self.stats.transactions, self.transits.len());
-        set(&self.stats.bindings, self.bindings.len());
-        set(&self.stats.flows, self.bindings.flows());
     }
 }

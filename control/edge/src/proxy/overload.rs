@@ -8,6 +8,7 @@ use rand::Rng as _;
 use super::{Proxy, request_uri};
 use crate::limits;
 use crate::message::Message;
+use crate::message::uri::dialled;
 
 /// How much is refused, by how long messages wait before they are read.
 #[derive(Debug, Default)]
@@ -74,7 +75,8 @@ impl Proxy {
         }
         let user = request_uri(message).user.of(&message.bytes);
         let mut priority = self.config.overload.priority.iter();
-        if priority.any(|number| number.as_bytes() == user) {
+        let is_dialled = |number: &String| dialled(user).eq(dialled(number.as_bytes()));
+        if priority.any(is_dialled) {
             return None;
         }
         // Not all at once.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::{Proxy, Timed};
+use crate::limits;
 use crate::message::build;
 use crate::message::{Message, Method};
 use crate::transaction::{Kind, Packet, Server, ServerAction};
@@ -29,9 +30,9 @@ impl Proxy {
         refusal: (u16, &str),
         extra: &[u8],
     ) {
-        let ip = source.peer.ip();
+        let ip = source.owner();
         let waiting = self.unacknowledged.get(&ip).copied().unwrap_or(0);
-        let tables = self.config.tables;
+        let tables = self.config.tables_of_a_shard();
         let has_room =
             waiting < tables.unacknowledged_per_source && self.refused.len() < tables.transactions;
         // An ACK makes no sense for anything else.
@@ -41,6 +42,10 @@ impl Proxy {
         }
         let tag = self.tag();
         let packet = self.own_response(message, source, refusal, Some(&tag), extra);
+        if packet.len() > limits::KEPT_REFUSAL {
+            self.send(self.reply_target(message, source).into(), packet.into());
+            return;
+        }
         let packet: Packet = packet.into();
         let mut server = Server::start_over(self.carrier(source.listener), Kind::Invite);
         let timers = self.config.timers;

@@ -82,11 +82,11 @@ impl Proxy {
             return Err((400, "Too Many Contacts"));
         }
         let own = contacts.iter().map(|(uri, _)| &**uri);
-        let all = self.bindings.others(&to, own) + contacts.len();
+        let all = self.bindings.lock().others(&to, own) + contacts.len();
         if all > settings.max_contacts_per_aor {
             return Err((403, "Too Many Contacts"));
         }
-        if self.bindings.len() + contacts.len() > settings.max_bindings {
+        if self.bindings.lock().len() + contacts.len() > settings.max_bindings {
             return Err((503, "Service Unavailable"));
         }
         let is_stream = self.protocol_of(source.listener).is_stream();
@@ -217,7 +217,7 @@ impl Proxy {
         response: &Message,
     ) {
         if asked.star {
-            self.bindings.remove_all(&asked.aor);
+            self.bindings.lock().remove_all(&asked.aor);
             self.tell_registration(&asked.aor, source, "removed");
         }
         let bytes = &response.bytes;
@@ -226,24 +226,26 @@ impl Proxy {
         for (contact, sent) in &asked.contacts {
             let granted = response.values(HeaderId::Contact).find_map(|value| {
                 let addr = NameAddr::parse(bytes, value)?;
-                let is_it = addr.uri.of(bytes) == &**sent;
+                let is_it = addr.uri.of(bytes) == &**sent || same_uri(bytes, addr.uri, sent);
                 is_it.then(|| expires(bytes, value, addr.uri).or(general))
             });
             match granted {
                 Some(term) if term != Some(0) => {
                     let term = Duration::from_secs(term.unwrap_or(3600).into());
-                    self.bindings.renew(&asked.aor, contact, source, now + term);
+                    let bound = (&*asked.aor, &**contact, source);
+                    self.bindings.lock().renew(self.shard, bound, now + term);
                     self.tell_registration(&asked.aor, source, "registered");
                 }
                 _ => {
-                    self.bindings.remove(&asked.aor, contact);
+                    self.bindings.lock().remove(&asked.aor, contact);
                     self.tell_registration(&asked.aor, source, "removed");
                 }
             }
         }
         if asked.nat {
             let spread = self.unique() >> 8;
-            self.bindings.keep(source, now, spread, self.pings());
+            let pings = self.pings();
+            self.bindings.lock().keep(source, now, spread, pings);
         }
     }
 
@@ -256,7 +258,9 @@ impl Proxy {
     }
 
     pub(super) fn on_bindings_timeout(&mut self, now: Instant) {
-        while let Some(due) = self.bindings.handle_timeout(now, self.pings()) {
+        let pings = self.pings();
+        let due = |proxy: &Self| proxy.bindings.lock().handle_timeout(now, pings);
+        while let Some(due) = due(self) {
             match due {
                 Due::Ping(flow) => {
                     let packet = match self.config.register.nat_ping_method {
@@ -291,6 +295,13 @@ fn address_of_record(bytes: &[u8], span: Span) -> Option<Vec<u8>> {
         .ok()?
         .address_of_record(bytes, &mut aor);
     Some(aor)
+}
+
+/// Whether a URI is the one that was sent, however a registrar writes it (RFC 3261 §10.2.4).
+fn same_uri(bytes: &[u8], uri: Span, sent: &[u8]) -> bool {
+    let sent_uri = Uri::parse(sent, Span::new(0, sent.len()));
+    let pair = Uri::parse(bytes, uri).ok().zip(sent_uri.ok());
+    pair.is_some_and(|(uri, sent_uri)| uri.equals(bytes, &sent_uri, sent))
 }
 
 /// Puts another URI in the place of one, in brackets: parameters behind it are the header's.

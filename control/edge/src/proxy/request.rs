@@ -11,13 +11,13 @@ use crate::cookie::Branch as BranchId;
 use crate::dialog::media::Job;
 use crate::dialog::{self, Dialog, Party};
 use crate::limits;
-use crate::message::build::{self, Sibling};
-use crate::message::{HeaderId, Message, Method, NameAddr, Parsed, Span, Start, Via, values};
+use crate::message::build;
+use crate::message::{Message, Method, Span};
 use crate::route::Route;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
 use crate::target::Pick;
-use crate::transaction::{Client, Kind, Packet, Server, ServerAction};
+use crate::transaction::{Kind, Packet, Server, ServerAction};
 use crate::transport::Flow;
 
 impl Proxy {
@@ -51,8 +51,10 @@ impl Proxy {
             (Method::Ack, None, _) => self.on_ack(now, source, message),
             (Method::Cancel, Some(id), _) => self.on_cancel(now, id, source, message),
             (Method::Cancel, None, _) => {
-                let refusal = (481, "Call/Transaction Does Not Exist");
-                self.reply_stateless(source, message, refusal, b"");
+                if self.admit(now, source, message, false).is_some() {
+                    let refusal = (481, "Call/Transaction Does Not Exist");
+                    self.reply_stateless(source, message, refusal, b"");
+                }
             }
             (_, Some(id), _) => self.on_repeat(id),
             (_, None, Some(key)) => self.on_new_request(now, source, message, key),
@@ -79,10 +81,6 @@ impl Proxy {
         key: Box<[u8]>,
     ) {
         self.repair_strict_route(message);
-        if let Err((refusal, extra)) = self.check(message) {
-            self.reply_stateless(source, message, refusal, &extra);
-            return;
-        }
         if let Some(retry_after) = self.shed(message) {
             let refusal = (503, "Service Unavailable");
             self.reply_stateless(source, message, refusal, retry_after.as_bytes());
@@ -93,11 +91,21 @@ impl Proxy {
         let Some(admitted) = self.admit(now, source, message, found.is_some()) else {
             return;
         };
-        if self.is_ping(message, source) {
-            self.reply_stateless(source, message, (200, "OK"), b"");
+        let is_ping = self.is_ping(message, source);
+        // Whoever gets no answer of the screen gets none here.
+        if let Err((refusal, extra)) = self.check(message, is_ping) {
+            self.reply_stateless(source, message, refusal, &extra);
+            return;
+        }
+        if is_ping {
+            self.say_alive(source, message);
             return;
         }
         let opens_call = message.method() == Method::Invite && message.to_tag().is_none();
+        if opens_call && message.parsed.cseq > limits::FIRST_CSEQ {
+            self.reply_stateless(source, message, (400, "CSeq Too High"), b"");
+            return;
+        }
         let zone = self.zone_of(source);
         let is_stranger = !self.is_known(zone);
         let is_datagram = !self.protocol_of(source.listener).is_stream();
@@ -106,26 +114,28 @@ impl Proxy {
             self.reply_stateless(source, message, refusal, b"");
             return;
         }
+        let tables = self.config.tables_of_a_shard();
+        // Calls that are up, and whoever is known, find room when strangers have taken what they may.
+        let share = |all: usize| match is_stranger && found.is_none() {
+            true => all / 4 * 3,
+            false => all,
+        };
         // The request, and the branch by which it leaves.
         let weight = 2 * message.bytes.len() + limits::TRANSACTION_BYTES;
         let has_memory = self.memory.has_room(
-            source.peer.ip(),
+            source.owner(),
             weight,
-            (
-                self.config.tables.bytes,
-                self.config.tables.bytes_per_source,
-            ),
+            (share(tables.bytes), tables.bytes_per_source),
             is_stranger,
         );
-        let setups = self.in_setup.get(&source.peer.ip()).copied().unwrap_or(0);
-        let too_many = opens_call && is_stranger && setups >= self.config.tables.setups_per_source;
+        let setups = self.in_setup.get(&source.owner()).copied().unwrap_or(0);
+        let too_many = opens_call && is_stranger && setups >= tables.setups_per_source;
         let full = !has_memory
             || too_many
-            || self.transits.len() >= self.config.tables.transactions
-            || (opens_call && (self.draining || self.dialogs.len() >= self.config.tables.dialogs));
+            || self.transits.len() >= share(tables.transactions)
+            || (opens_call && (self.draining || self.dialogs.len() >= tables.dialogs));
         if full {
-            let refusal = (503, "Service Unavailable");
-            self.reply_stateless(source, message, refusal, b"Retry-After: 5\r\n");
+            self.reply_stateless(source, message, UNAVAILABLE, RETRY);
             return;
         }
         let (route, belongs, pick) =
@@ -175,7 +185,7 @@ impl Proxy {
         }
         if let Some((id, side)) = belongs.filter(|_| message.method() != Method::Ack)
             && let Some(dialog) = self.dialogs.get_mut(&id)
-            && !dialog.takes_cseq(side, message.parsed.cseq)
+            && !dialog.takes_cseq(side, callee_tag(message, side), message.parsed.cseq)
         {
             let refusal = (500, "CSeq Out Of Order");
             self.reply_stateless(source, message, refusal, b"");
@@ -224,7 +234,7 @@ impl Proxy {
         self.by_server_key.insert(key.clone(), id);
         let is_picked = pick.is_some();
         let mut held = 0;
-        self.memory.change(source.peer.ip(), &mut held, weight);
+        self.memory.change(source.owner(), &mut held, weight);
         self.transits.insert(
             id,
             Transit {
@@ -254,6 +264,7 @@ impl Proxy {
                 is_ended: false,
                 give_up: None,
                 refused: None,
+                last_resort: now + self.config.timers.timer_c,
                 scheduled: None,
                 is_unacknowledged: false,
                 weight: held,
@@ -263,121 +274,24 @@ impl Proxy {
             true => self.start_pick(now, id),
             false => self.run(now, dialog, Job::Request { transit: id }),
         }
+        self.schedule(id);
     }
 
-    /// A strict router put our Record-Route in the Request-URI, and the Request-URI behind the last
-    /// Route (RFC 3261 §16.4): both go where a loose router leaves them.
-    fn repair_strict_route(&mut self, message: &mut Message) {
-        let (Start::Request { uri: own }, uri) = (message.parsed.start, request_uri(message))
-        else {
-            return;
-        };
-        let bytes = message.bytes.clone();
-        let is_recorded = uri.param(&bytes, "did").is_some();
-        let rows = || {
-            message
-                .parsed
-                .headers
-                .iter()
-                .filter(|h| h.id == HeaderId::Route)
-        };
-        let (Some(first), Some(last)) = (rows().next(), rows().next_back()) else {
-            return;
-        };
-        if !is_recorded
-            || uri.param(&bytes, "lr").is_none()
-            || !self.is_own(&bytes, uri.host, uri.port)
-        {
-            return;
-        }
-        let (mut before, mut target) = (None, Span::default());
-        for value in values(&bytes, last.value) {
-            before = Some(target).filter(|span| !span.is_empty());
-            target = value;
-        }
-        let addr = NameAddr::parse(&bytes, target).unwrap_or_default();
-        let splices = &mut self.scratch.splices;
-        splices.clear();
-        splices.replace(own, &[addr.uri.of(&bytes)]);
-        splices.insert(first.row.from(), &[b"Route: <", own.of(&bytes), b">\r\n"]);
-        match before {
-            Some(before) => splices.remove(Span::new(before.to(), target.to())),
-            None => splices.remove(last.row),
-        }
-        let repaired: Packet = splices.render(&bytes, bytes.len()).into();
-        let mut parsed = Parsed::default();
-        if parsed
-            .parse(&repaired, &self.config.limits.of_stream())
-            .is_ok()
-        {
-            *message = Message {
-                bytes: repaired,
-                parsed,
-            };
+    /// Answers an OPTIONS to us: who asks sends its calls elsewhere if they find no way here (spec §18).
+    pub(super) fn say_alive(&mut self, source: Flow, message: &Message) {
+        match self.takes_calls_from(self.zone_of(source)) {
+            true => self.reply_stateless(source, message, (200, "OK"), b""),
+            false => self.reply_stateless(source, message, UNAVAILABLE, RETRY),
         }
     }
 
     /// Somebody known asks whether we are alive.
-    fn is_ping(&self, message: &Message, source: Flow) -> bool {
+    pub(super) fn is_ping(&self, message: &Message, source: Flow) -> bool {
         let uri = request_uri(message);
         self.is_known(self.zone_of(source))
             && message.text(message.parsed.method_name) == b"OPTIONS"
             && message.to_tag().is_none()
             && self.is_own(&message.bytes, uri.host, uri.port)
-    }
-
-    /// RFC 3261 §16.3, in the order of the specification.
-    pub(super) fn check(&self, message: &Message) -> Result<(), ((u16, &'static str), Vec<u8>)> {
-        if message.parsed.unknown_scheme {
-            return Err(((416, "Unsupported URI Scheme"), Vec::new()));
-        }
-        if matches!(message.parsed.max_forwards, Some((_, 0))) {
-            return Err(((483, "Too Many Hops"), Vec::new()));
-        }
-        let hash = self.loop_hash(message);
-        let bytes = &message.bytes;
-        let looped = message
-            .values(HeaderId::Via)
-            .filter_map(|value| Via::parse(bytes, value))
-            .filter(|via| self.is_own(bytes, via.host, via.port))
-            .filter_map(|via| BranchId::read(via.branch?.of(bytes), self.key))
-            .any(|branch| branch.loop_hash == hash);
-        if looped {
-            return Err(((482, "Loop Detected"), Vec::new()));
-        }
-        let mut required = message.values(HeaderId::ProxyRequire).peekable();
-        if required.peek().is_some() {
-            let mut header = b"Unsupported: ".to_vec();
-            for (n, value) in required.enumerate() {
-                header.extend_from_slice(if n > 0 { b", " } else { b"" });
-                header.extend_from_slice(message.text(value));
-            }
-            header.extend_from_slice(b"\r\n");
-            return Err(((420, "Bad Extension"), header));
-        }
-        Ok(())
-    }
-
-    /// Hash of the fields that identify a request that comes back (RFC 5393 §4.2).
-    pub(super) fn loop_hash(&self, message: &Message) -> u64 {
-        let uri = match message.parsed.start {
-            Start::Request { uri } => message.text(uri),
-            _ => b"",
-        };
-        let cseq = message.parsed.cseq.to_be_bytes();
-        let fixed = [
-            uri,
-            message.sender_tag(),
-            message.to_tag().unwrap_or_default(),
-            message.call_id(),
-            &cseq,
-        ];
-        let routes = message
-            .values(HeaderId::Route)
-            .chain(message.values(HeaderId::ProxyRequire))
-            .chain(message.values(HeaderId::Authorization))
-            .map(|span| message.text(span));
-        self.key.hash(fixed.into_iter().chain(routes))
     }
 
     fn route(
@@ -445,7 +359,7 @@ impl Proxy {
             if let Some(slot) = dialog.slot.take() {
                 slot.release();
             }
-            dialog.restart(invite, transit, (caller, callee), (now, expires));
+            dialog.restart(id, invite, transit, (caller, callee), (now, expires));
             enter_setup(&mut self.in_setup, dialog);
             self.schedule_dialog(id);
             return Ok(id);
@@ -465,72 +379,6 @@ impl Proxy {
         self.numbers.insert(id);
         self.schedule_dialog(id);
         Ok(id)
-    }
-
-    /// CANCEL is answered here and goes on as our own (RFC 3261 §9.2, §16.10). Its answer is the
-    /// same each time, so it needs no transaction.
-    fn on_cancel(&mut self, now: Instant, id: u64, source: Flow, cancel: &Message) {
-        let Some(transit) = self.transits.get(&id) else {
-            return;
-        };
-        let tag = Some(&*transit.own_tag);
-        let ok = self.own_response(cancel, source, (200, "OK"), tag, b"");
-        let Some(transit) = self.transits.get_mut(&id) else {
-            return;
-        };
-        let mut parked = false;
-        if transit.server.is_open() && transit.cancelled.is_none() {
-            let mut reasons = Vec::new();
-            for row in cancel.rows(HeaderId::Reason) {
-                reasons.extend_from_slice(cancel.text(row.row));
-            }
-            transit.cancelled = Some(reasons);
-            parked = transit.branch.is_none();
-        }
-        self.send(self.reply_target(cancel, source).into(), ok.into());
-        if parked {
-            self.respond(now, id, (487, "Request Terminated"), b"");
-            self.end_failed_call(now, id);
-        } else {
-            self.cancel_branch(now, id);
-        }
-    }
-
-    /// Sends our CANCEL if it is wanted and may be sent: once, and not before a provisional response.
-    pub(super) fn cancel_branch(&mut self, now: Instant, id: u64) {
-        if self
-            .transits
-            .get(&id)
-            .is_some_and(|t| t.cancelled.is_some())
-        {
-            self.cancel_pick(now, id);
-        }
-        let timers = self.config.timers;
-        let listener = self.transits.get(&id).map_or(0, |t| t.route.listener());
-        let carrier = self.carrier(listener);
-        let Some(transit) = self.transits.get_mut(&id) else {
-            return;
-        };
-        let to = transit.route.to.clone();
-        let (Some(branch), Some(reasons)) = (&mut transit.branch, &transit.cancelled) else {
-            return;
-        };
-        if branch.own.is_some() || !branch.client.is_proceeding() {
-            return;
-        }
-        let Some(sent) = self
-            .scratch
-            .reparse(branch.client.request(), &self.config.limits.of_stream())
-        else {
-            return;
-        };
-        let packet: Packet = build::sibling(&sent, Sibling::Cancel(reasons)).into();
-        let cancel = Client::start_over(carrier, Kind::NonInvite, packet.clone(), &timers, now);
-        branch.own = Some(cancel);
-        branch.cancel_by = Some(now + timers.transaction());
-        branch.ringing = None;
-        self.send(to, packet);
-        self.schedule(id);
     }
 
     /// The ACK of a 2xx passes without a transaction (RFC 3261 §16.11); any other is dropped.
@@ -635,6 +483,18 @@ impl Proxy {
         }
         let peer = SocketAddr::new(source.peer.ip(), via.port.unwrap_or(5060));
         Flow { peer, ..source }
+    }
+}
+
+const UNAVAILABLE: Refusal = (503, "Service Unavailable");
+
+const RETRY: &[u8] = b"Retry-After: 5\r\n";
+
+/// The callee's tag in a request of this side of a call.
+fn callee_tag(request: &Message, side: Side) -> &[u8] {
+    match side {
+        Side::Caller => request.to_tag().unwrap_or_default(),
+        Side::Callee => request.sender_tag(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::route::is_unroutable;
 use super::session::response_rows;
 use super::{Proxy, leave_setup};
 use crate::cookie::Branch as BranchId;
-use crate::dialog::media::{Job, Plan};
+use crate::dialog::media::{Gone, Job, Plan};
 use crate::dialog::{self, State};
 use crate::limits;
 use crate::message::build::{self, Sibling};
@@ -17,6 +17,7 @@ use crate::route::Hop;
 use crate::screen::standing::Bond;
 use crate::side::Side;
 use crate::stats::{DropReason, Stats};
+use crate::target::Outcome;
 use crate::transaction::{ClientAction, Packet};
 use crate::transport::{Flow, Protocol};
 
@@ -57,6 +58,7 @@ impl Proxy {
         let method = transit.request.method();
         let same_method = transit.request.text(transit.request.parsed.method_name)
             == message.text(message.parsed.method_name);
+        transit.last_resort = now + timers.timer_c;
         let Some(branch) = transit.branch.as_mut() else {
             self.stats.drop_for(DropReason::StrayResponse);
             return;
@@ -98,6 +100,9 @@ impl Proxy {
         if status >= 200 {
             branch.ringing = None;
             branch.cancel_by = None;
+            if self.is_for_nobody(now, id, message) {
+                return;
+            }
             if self.on_target_answer(now, id, source, message) {
                 return;
             }
@@ -114,13 +119,44 @@ impl Proxy {
         self.carry_back(now, id, source, status, method, message);
     }
 
-    /// The connections of both parties stay open as long as the call, wherever they move.
+    /// A final response without a Via behind ours cannot go back (RFC 3261 §16.7 step 3): who sent it is
+    /// as good as one that does not answer, and the request must not wait for ever.
+    fn is_for_nobody(&mut self, now: Instant, id: u64, message: &Message) -> bool {
+        let transit = self.transits.get(&id);
+        let Some(transit) = transit.filter(|t| message.parsed.vias <= 1 && t.back.is_none()) else {
+            return false;
+        };
+        self.stats.drop_for(DropReason::StrayResponse);
+        let to = transit.route.to.clone();
+        if message.method() == Method::Invite && message.parsed.status() < 300 {
+            self.end_answer(now, message, to);
+        }
+        let is_done = self.on_target_lost(now, id, Outcome::Unreachable);
+        let is_open = self.transits.get(&id).is_some_and(|t| t.server.is_open());
+        if !is_done && is_open {
+            let cancelled = self
+                .transits
+                .get(&id)
+                .is_some_and(|t| t.cancelled.is_some());
+            let answer = match cancelled && message.method() == Method::Invite {
+                true => (487, "Request Terminated"),
+                false => (502, "Bad Gateway"),
+            };
+            self.respond(now, id, answer, b"");
+            self.end_failed_call(now, id);
+        }
+        self.schedule(id);
+        true
+    }
+
+    /// The connections of all parties stay open as long as the call, wherever they move.
     fn hold_flows(&mut self, id: u64) {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        let sides = [Side::Caller, Side::Callee];
-        let now_held = sides.map(|side| dialog.party(side).flow).to_vec();
+        let callees = dialog.callees().map(|(party, _)| party.flow);
+        let caller = dialog.party(Side::Caller).flow;
+        let now_held: Vec<Flow> = std::iter::once(caller).chain(callees).collect();
         let before = std::mem::replace(&mut dialog.held, now_held.clone());
         now_held.into_iter().for_each(|flow| {
             self.protect(flow, Bond::Dialog, true);
@@ -236,6 +272,21 @@ impl Proxy {
             self.send(transit.route.to.clone(), ack);
             return;
         }
+        let dialog = transit.dialog.and_then(|d| self.dialogs.get(&d));
+        let accepts = transit.initial && ok && method == Method::Invite;
+        let answers = dialog.filter(|_| accepts).map(|dialog| {
+            let tag = message.to_tag().unwrap_or_default();
+            let is_open = dialog.state != State::Ended && dialog.invite == id;
+            (dialog.has_accepted(tag), is_open)
+        });
+        if let Some((false, false)) = answers {
+            // Another callee takes a call that is over.
+            let to = transit.route.to.clone();
+            self.end_answer(now, message, to);
+            return;
+        }
+        // The callee waits for the ACK and says it again (RFC 6026): that is nothing new.
+        let is_repeat = answers.is_some_and(|(has_accepted, _)| has_accepted);
         let from = transit.source;
         self.note_answer(now, id, message);
         self.note_progress(now, id, status);
@@ -255,16 +306,25 @@ impl Proxy {
         let (dialog_id, side, initial) = (transit.dialog, transit.side, transit.initial);
         let changes_session = matches!(method, Method::Invite | Method::Update);
         let filled = transit.session.and_then(|asked| asked.fills(message));
+        let callee_tag: Box<[u8]> = match side {
+            Side::Caller => message.to_tag().unwrap_or_default().into(),
+            Side::Callee => message.sender_tag().into(),
+        };
         let mut confirmed = None;
-        if let Some((d, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
+        let dialog = dialog_id.filter(|_| !is_repeat);
+        if let Some((d, dialog)) = dialog.and_then(|d| Some((d, self.dialogs.get_mut(&d)?))) {
             let has_contact = message.rows(HeaderId::Contact).next().is_some();
             if method == Method::Invite && status < 300 {
                 if initial {
-                    dialog.learn_tag(message.to_tag().unwrap_or_default());
+                    dialog.learn_tag(&callee_tag);
+                }
+                if initial && ok {
+                    let to = message.value(HeaderId::To).unwrap_or_default();
+                    dialog.accept(&callee_tag, to);
                 }
                 if has_contact {
                     dialog.learn(
-                        side.other(),
+                        (side.other(), &callee_tag),
                         message,
                         source,
                         hop,
@@ -272,20 +332,21 @@ impl Proxy {
                     );
                 }
             }
+            // An UPDATE moves its receiver as well (RFC 3311 §5.2).
+            if method == Method::Update && ok && has_contact {
+                dialog.learn((side.other(), &callee_tag), message, source, None, None);
+            }
             // Nothing is learned about the author of a refused change.
             let changes = matches!(method, Method::Invite | Method::Update);
             if changes && ok && !initial && !transit.request.parsed.headers.is_empty() {
-                dialog.learn(side, &transit.request, transit.source, None, None);
+                let end = (side, &*callee_tag);
+                dialog.learn(end, &transit.request, transit.source, None, None);
             }
-            if initial && ok {
-                dialog.accept(message.to_tag().unwrap_or_default());
-            }
-            if initial && ok && dialog.invite == id {
+            if accepts {
                 dialog.state = State::Confirmed;
                 confirmed = Some(d);
                 dialog.answered = true;
                 dialog.answered_at.get_or_insert(now);
-                dialog.ends[1] = message.value(HeaderId::To).unwrap_or_default().into();
                 leave_setup(&mut self.in_setup, dialog);
             }
         }
@@ -293,13 +354,9 @@ impl Proxy {
             self.hold_flows(dialog);
             self.watch_media(now, dialog);
         }
-        if ok && changes_session {
+        if ok && changes_session && !is_repeat {
             self.follow_session_timer(now, dialog_id, message, filled);
         }
-        let left: Box<[u8]> = match side {
-            Side::Caller => message.to_tag().unwrap_or_default().into(),
-            Side::Callee => message.sender_tag().into(),
-        };
         let response = Message {
             bytes: message.bytes.clone(),
             parsed: std::mem::take(&mut message.parsed),
@@ -315,8 +372,26 @@ impl Proxy {
         );
         if initial && status >= 300 {
             self.end_failed_call(now, id);
-        } else if method == Method::Bye && status >= 200 && !matches!(status, 401 | 407) {
-            self.leave(now, dialog_id, side, &left);
+        } else if method == Method::Bye && (ok || matches!(status, 408 | 481)) {
+            self.leave(now, dialog_id, side, &callee_tag);
+        } else if method == Method::Bye && status >= 300 {
+            self.outlast(now, dialog_id, side);
+        }
+    }
+
+    /// A BYE of `side` was refused: its receiver goes on with the call (RFC 3261 §15.1.1), and its sender
+    /// has left or asks again. Unless it does in time, the edge ends the call to both.
+    fn outlast(&mut self, now: Instant, dialog_id: Option<u64>, side: Side) {
+        let by = now + self.config.timers.transaction();
+        let Some((id, dialog)) = dialog_id.and_then(|d| Some((d, self.dialogs.get_mut(&d)?)))
+        else {
+            return;
+        };
+        if dialog.state == State::Confirmed && dialog.end_by > by {
+            dialog.ended_by.get_or_insert_with(|| side.into());
+            dialog.end_by = by;
+            dialog.expires = by;
+            self.schedule_dialog(id);
         }
     }
 
@@ -328,14 +403,10 @@ impl Proxy {
             return;
         };
         if dialog.leave(tag) {
-            self.run(now, Some(id), Job::Leave { tag: tag.into() });
+            self.run(now, Some(id), Job::DeleteBranch(Gone::Callee(tag.into())));
             return;
         }
-        let by = match side {
-            Side::Caller => EndedBy::Caller,
-            Side::Callee => EndedBy::Callee,
-        };
-        dialog.ended_by.get_or_insert(by);
+        dialog.ended_by.get_or_insert_with(|| side.into());
         self.end_dialog(now, Some(id));
     }
 
@@ -396,15 +467,15 @@ impl Proxy {
                 transit.shrink();
                 let kept = transit.back.as_ref().map_or(0, |back| back.bytes());
                 self.memory.change(
-                    transit.source.peer.ip(),
+                    transit.source.owner(),
                     &mut transit.weight,
                     limits::TRANSACTION_BYTES + kept,
                 );
             }
             if transit.server.awaits_ack() {
                 let source = transit.source;
-                let count = self.unacknowledged.entry(source.peer.ip()).or_default();
-                let most = self.config.tables.unacknowledged_per_source;
+                let count = self.unacknowledged.entry(source.owner()).or_default();
+                let most = self.config.tables_of_a_shard().unacknowledged_per_source;
                 if is_stranger && *count >= most {
                     transit.server.stop_repeating();
                 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::Proxy;
 use super::routing::hop_of;
+use super::session::changes_session;
 use crate::config::Trust;
 use crate::cookie::CookieCheck;
 use crate::dialog::{self, Dialog, Party};
@@ -75,8 +76,7 @@ impl Listener {
         self.protocol == protocol && self.local.is_ipv4() == peer.is_ipv4()
     }
 
-    /// Scheme, user, host and port of a URI of ours, and its transport if that is not UDP. TLS is
-    /// spelled as `transport=tls`, as all peers do.
+    /// Scheme, user, host and port of a URI of ours, and its transport if that is not UDP.
     pub(super) fn write_uri(&self, user: &str, out: &mut String) {
         out.push_str("sip:");
         if !user.is_empty() {
@@ -132,7 +132,9 @@ impl Proxy {
         let named = |l: &Listener| l.is(host, uri.port);
         let protocol = uri.protocol(bytes);
         let exact = |l: &Listener| named(l) && Some(l.protocol) == protocol;
+        let meant = |l: &Listener| named(l) && protocol.is_some_and(|p| l.protocol.is_meant_by(p));
         let at = self.listeners.iter().position(exact);
+        let at = at.or_else(|| self.listeners.iter().position(meant));
         let at = at.or_else(|| self.listeners.iter().position(named))?;
         u16::try_from(at).ok()
     }
@@ -280,7 +282,7 @@ impl Proxy {
             };
             let is_from_there = |id: &&u64| {
                 let dialog = self.dialogs.get(id);
-                dialog.is_some_and(|d| d.party(side).flow.peer == source.peer)
+                dialog.is_some_and(|d| d.party_in(side, callee_tag).flow.peer == source.peer)
             };
             let of_tags = || ids.iter().filter(knows);
             let found = of_tags().find(|id| Some(**id) == shown);
@@ -305,6 +307,9 @@ impl Proxy {
         if set.next.is_some() && !self.is_inside(zone) {
             // A stranger names no way but ours: the upstream would take it for our own.
             return Err((403, "Forbidden"));
+        }
+        if let Some(route) = self.route_replacing(request, set) {
+            return route.map(|route| (route, None));
         }
         if let Some(route) = self.route_by_way(set, source, true) {
             return route.map(|route| (route, None));
@@ -451,11 +456,12 @@ impl Proxy {
         if dialog.hidden.is_some() {
             return self.route_hidden(request, dialog, from);
         }
-        let party = dialog.party(from.other());
+        let tag = callee_tag(request, from);
+        let party = dialog.party_in(from.other(), tag);
         let bytes = &request.bytes;
         let uri = set.next.unwrap_or_else(|| request_uri(request));
         let behind_nat = set.next.is_none() && party.nat;
-        let trusted = dialog.party(from).trusted;
+        let trusted = dialog.party_in(from, tag).trusted;
         let target = uri
             .hop(bytes)
             .filter(|hop| !behind_nat && !is_unroutable(hop.address))
@@ -475,7 +481,7 @@ impl Proxy {
         // A stream that a stranger opened is the only way to it.
         let is_bound = protocol.is_stream() && !party.trusted;
         let other = target.filter(|hop| {
-            !is_bound && (hop.address != party.flow.peer || hop.protocol != protocol)
+            !is_bound && (hop.address != party.flow.peer || !protocol.is_meant_by(hop.protocol))
         });
         if let Some(hop) = other {
             return self.toward(party.zone, hop, party.flow, strip);
@@ -509,6 +515,11 @@ impl Proxy {
         match set.cookie {
             Some(CookieCheck::Forged) => return Err(BAD_TOKEN),
             Some(CookieCheck::Ours(_)) if set.is_contact => return Err(UNKNOWN),
+            // It would begin a session that no limit and no record knows: the cookie of a call that is
+            // over is good for ever.
+            Some(CookieCheck::Ours(_)) if !self.is_known(zone) && changes_session(request) => {
+                return Err(UNKNOWN);
+            }
             Some(CookieCheck::Ours(_)) => {}
             None if inside => {}
             None => return Err(UNKNOWN),
@@ -574,6 +585,14 @@ impl Proxy {
         all()
             .find(|index| belongs(index) && reaches(index))
             .or_else(|| all().find(reaches))
+    }
+}
+
+/// The tag of the callee in a request of `from` inside a dialog.
+pub(super) fn callee_tag(request: &Message, from: Side) -> &[u8] {
+    match from {
+        Side::Caller => request.to_tag().unwrap_or_default(),
+        Side::Callee => request.sender_tag(),
     }
 }
 

@@ -248,6 +248,23 @@ impl Proxy {
         ask(&seen)
     }
 
+    /// Whether a call from `zone` would find a target now: not while this edge drains, and not while
+    /// all targets that it could go to are down.
+    pub(super) fn takes_calls_from(&self, zone: usize) -> bool {
+        let name = self.config.zones.get(zone).map_or("", |zone| &zone.name);
+        let serves = |route: &&crate::config::RouteConfig| {
+            let from = route.matching.from_zone.as_deref();
+            from.is_none_or(|from| from == name)
+        };
+        let pools = &self.routing.pools;
+        let mut routes = self.config.routes.iter().filter(serves).peekable();
+        let reaches = |route: &crate::config::RouteConfig| match &route.to {
+            RouteTo::Pools(names) => names.iter().any(|pool| pools.is_available(pool)),
+            RouteTo::RequestUri => true,
+        };
+        !self.draining && (routes.peek().is_none() || routes.any(reaches))
+    }
+
     /// Targets with an address that requests from `zone` may go to, with their zones.
     pub(super) fn served(&self, zone: usize) -> impl Iterator<Item = (usize, Address)> + '_ {
         let name = self.config.zones.get(zone).map_or("", |zone| &zone.name);

@@ -129,7 +129,7 @@ pub(super) fn response_rows(filled: Option<u32>) -> String {
     })
 }
 
-fn changes_session(message: &Message) -> bool {
+pub(super) fn changes_session(message: &Message) -> bool {
     matches!(message.method(), Method::Invite | Method::Update)
 }
 

@@ -20,8 +20,9 @@ impl Proxy {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
         };
-        if dialog.silence.is_none() {
-            dialog.silence = Some(Silence::new(now));
+        // One that is tried again may be watched yet.
+        let is_watched = dialog.silence.replace(Silence::new(now)).is_some();
+        if !is_watched {
             let at = now + pause;
             self.timers.push(std::cmp::Reverse((at, Timed::Watch(id))));
         }

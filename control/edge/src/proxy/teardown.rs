@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use super::{Proxy, Timed};
-use crate::dialog::{Dialog, Ended, State};
+use super::guard::tag_of;
+use super::transit::Cancelled;
+use super::{Proxy, REQUEST, RESPONSE, Timed};
+use crate::dialog::{Dialog, Ended, Party, State};
 use crate::limits;
 use crate::message::{HeaderId, Message, NameAddr, Uri, values};
 use crate::record::cdr::EndedBy;
@@ -20,8 +22,9 @@ pub(super) struct Own {
 }
 
 impl Proxy {
-    /// Ends a call: a confirmed one by BYE to both sides, the caller's not before its ACK; an early
-    /// one by CANCEL, and 480 to the caller if nobody answers that in time.
+    /// Ends a call: a confirmed one by BYE to both sides, and to all callees that accepted it, the
+    /// caller's not before its ACK; an early one by CANCEL, and 480 to the caller if nobody answers that
+    /// in time.
     pub(crate) fn end_call(&mut self, now: Instant, id: u64, cause: u16, text: &str) {
         let Some(dialog) = self.dialogs.get_mut(&id) else {
             return;
@@ -48,7 +51,7 @@ impl Proxy {
         let invite = dialog.invite;
         if dialog.state == State::Early {
             if let Some(transit) = self.transits.get_mut(&invite) {
-                transit.cancelled.get_or_insert(reason);
+                transit.cancelled.get_or_insert(Cancelled::ByUs(reason));
                 transit.is_ended = true;
                 transit.give_up = Some(now + limits::CANCEL_ANSWER);
             }
@@ -86,24 +89,40 @@ impl Proxy {
         self.say_bye(now, id, Side::Caller);
     }
 
-    /// Sends our BYE to a side, in a transaction of its own.
+    /// Sends our BYE to a side in each of its dialogs, as many as callees accepted the call, each in a
+    /// transaction of its own.
     fn say_bye(&mut self, now: Instant, id: u64, side: Side) {
-        let transaction = self.unique();
         let Some(dialog) = self.dialogs.get(&id) else {
             return;
         };
-        let party = dialog.party(side);
-        let hop = match party.routes.first() {
-            Some(route) => hop_of(uri_of(route)),
-            None => hop_of(&party.target).filter(|_| !party.nat),
-        };
-        let Ok(route) = self.toward_party(party, hop, 0) else {
-            return;
-        };
-        let Some(bye) = self.bye(dialog, side, route.listener(), transaction) else {
-            return;
-        };
-        self.begin_own(now, transaction, route.to, bye.into());
+        let ends: Vec<(Party, Box<[u8]>)> = dialog
+            .callees()
+            .map(|(callee, to)| {
+                let party = match side {
+                    Side::Caller => dialog.party(side),
+                    Side::Callee => callee,
+                };
+                (party.clone(), to.into())
+            })
+            .collect();
+        for (party, callee) in ends {
+            let transaction = self.unique();
+            let hop = match party.routes.first() {
+                Some(route) => hop_of(uri_of(route)),
+                None => hop_of(&party.target).filter(|_| !party.nat),
+            };
+            let Ok(route) = self.toward_party(&party, hop, 0) else {
+                continue;
+            };
+            let listener = route.listener();
+            let dialog = self.dialogs.get(&id);
+            let bye = dialog.and_then(|dialog| {
+                self.bye(dialog, (side, &party), &callee, (listener, transaction))
+            });
+            if let Some(bye) = bye {
+                self.begin_own(now, transaction, route.to, bye.into());
+            }
+        }
     }
 
     /// Sends a request of our own until it is answered. Its branch names `transaction`; one that is
@@ -132,24 +151,35 @@ impl Proxy {
 
     /// Acknowledges a 2xx that nobody wants any more, and ends what it began.
     pub(super) fn end_answer(&mut self, now: Instant, ok: &Message, to: Destination) {
-        let (first, second) = (self.unique(), self.unique());
+        let first = self.unique();
+        // The 2xx comes until the ACK arrives: the BYE that is under way stays.
+        let of = [ok.call_id(), ok.to_tag().unwrap_or_default(), b"bye"];
+        let second = self.key.hash(of) & !(REQUEST | RESPONSE);
         let ack = self.to_callee(ok, "ACK", 0, to.listener(), first);
         let bye = self.to_callee(ok, "BYE", 1, to.listener(), second);
         self.send(to.clone(), ack.into());
         self.begin_own(now, second, to, bye.into());
     }
 
-    /// A BYE as the other side would send it: its From, the next CSeq after what it used.
-    fn bye(&self, dialog: &Dialog, side: Side, listener: u16, transaction: u64) -> Option<Vec<u8>> {
-        let party = dialog.party(side);
-        let [caller, callee] = &dialog.ends;
+    /// A BYE to a party as the other side would send it: its From, the next CSeq after what it used.
+    /// `callee` is the To of the callee in this dialog.
+    fn bye(
+        &self,
+        dialog: &Dialog,
+        (side, party): (Side, &Party),
+        callee: &[u8],
+        (listener, transaction): (u16, u64),
+    ) -> Option<Vec<u8>> {
+        let [caller, _] = &dialog.ends;
+        let caller: &[u8] = caller;
         let (from, to) = match side {
             Side::Callee => (caller, callee),
             Side::Caller => (callee, caller),
         };
         self.listener(listener)?;
         let via = self.own_via(listener, transaction);
-        let cseq = dialog.last_cseq(side.other()).saturating_add(1).to_string();
+        let last = dialog.last_cseq(side.other(), &tag_of(callee));
+        let cseq = last.saturating_add(1).to_string();
         let mut out = Vec::with_capacity(512);
         let mut add = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
         add(&[b"BYE ", &party.target, b" SIP/2.0\r\n"]);

@@ -14,6 +14,7 @@ mod overload;
 mod pools;
 mod registrations;
 mod reload;
+mod repeats;
 mod sessions;
 mod silence;
 mod spirals;
@@ -261,6 +262,7 @@ impl World {
         assert!(self.proxy.own.is_empty());
         assert!(self.proxy.questions.is_empty());
         assert!(self.proxy.refused.is_empty());
+        assert!(self.proxy.terms.is_empty());
         assert!(self.proxy.unacknowledged.is_empty());
         assert!(self.proxy.waiting.is_empty());
         for target in self.proxy.routing.pools.targets() {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use super::transit::Cancelled;
 use super::{Proxy, REQUEST, RESPONSE, Timed, leave_setup};
 use crate::dialog::State;
 use crate::dialog::media::Job;
@@ -19,7 +20,8 @@ impl Proxy {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let own = self.timers.peek().map(|Reverse((at, _))| *at);
         let others = [
-            self.bindings.next_timeout(),
+            self.terms.first().map(|(at, _)| *at),
+            self.bindings.lock().next_timeout(),
             self.resolve.next_timeout(),
             self.probes.next_timeout(),
         ];
@@ -31,6 +33,13 @@ impl Proxy {
         self.on_bindings_timeout(now);
         self.on_lookup_timeout(now);
         self.on_probes_timeout(now);
+        while let Some((at, id)) = self.terms.first().copied().filter(|(at, _)| *at <= now) {
+            self.terms.remove(&(at, id));
+            if let Some(dialog) = self.dialogs.get_mut(&id) {
+                dialog.scheduled = None;
+                self.on_dialog_timeout(now, id);
+            }
+        }
         while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
             if at > now {
                 break;
@@ -44,7 +53,6 @@ impl Proxy {
                         self.schedule(id);
                     }
                 }
-                Timed::Dialog(id) => self.on_dialog_timeout(now, id),
                 Timed::Own(id) => self.on_own_timeout(now, id),
                 Timed::Names => self.learn_names(now),
                 Timed::Refused(id) => self.on_refused_timeout(now, id),
@@ -61,7 +69,7 @@ impl Proxy {
         };
         if transit.is_unacknowledged && !transit.server.awaits_ack() {
             transit.is_unacknowledged = false;
-            let source = transit.source.peer.ip();
+            let source = transit.source.owner();
             if let Some(count) = self.unacknowledged.get_mut(&source) {
                 *count -= 1;
                 if *count == 0 {
@@ -76,7 +84,7 @@ impl Proxy {
                     pick.give_up();
                 }
                 self.memory
-                    .change(transit.source.peer.ip(), &mut transit.weight, 0);
+                    .change(transit.source.owner(), &mut transit.weight, 0);
                 self.by_server_key.remove(&transit.key);
                 let spent = transit.spent.iter().map(|spent| spent.number);
                 for number in spent.chain([transit.number]) {
@@ -93,11 +101,16 @@ impl Proxy {
         }
     }
 
+    /// Enters the end of a call's term in the place of the one before: the longest terms are hours, and
+    /// attempts may be many.
     pub(super) fn schedule_dialog(&mut self, id: u64) {
-        if let Some(dialog) = self.dialogs.get(&id) {
-            self.timers
-                .push(Reverse((dialog.expires, Timed::Dialog(id))));
+        let Some(dialog) = self.dialogs.get_mut(&id) else {
+            return;
+        };
+        if let Some(before) = dialog.scheduled.replace(dialog.expires) {
+            self.terms.remove(&(before, id));
         }
+        self.terms.insert((dialog.expires, id));
     }
 
     fn on_dialog_timeout(&mut self, now: Instant, id: u64) {
@@ -105,15 +118,16 @@ impl Proxy {
             return;
         };
         if dialog.expires > now {
-            // Its term was extended; that made an entry of its own.
+            self.schedule_dialog(id);
             return;
         }
         if dialog.state == State::Confirmed {
-            let text = match dialog.end_by <= now {
-                true => "Maximum Duration",
-                false => "Session Expired",
+            let text = match (dialog.ended_by, dialog.end_by <= now) {
+                (Some(_), _) => "Hung Up",
+                (None, true) => "Maximum Duration",
+                (None, false) => "Session Expired",
             };
-            dialog.ended_by = Some(EndedBy::Expiry);
+            dialog.ended_by.get_or_insert(EndedBy::Expiry);
             self.end_call(now, id, 200, text);
             return;
         }
@@ -159,6 +173,15 @@ impl Proxy {
         let Some(transit) = self.transits.get_mut(&id) else {
             return;
         };
+        if transit.is_stuck(now) {
+            // RFC 4320 §4.2: its sender gave up long ago.
+            match transit.request.method() {
+                Method::Invite => self.respond(now, id, (408, "Request Timeout"), b""),
+                _ => transit.server.terminate(),
+            }
+            self.end_failed_call(now, id);
+            return;
+        }
         let way = transit.route.to.clone();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut sends = Vec::new();
@@ -192,7 +215,7 @@ impl Proxy {
         let dialog = transit.dialog;
         let cancelled = transit.cancelled.is_some();
         if rang_out {
-            transit.cancelled.get_or_insert_default();
+            transit.cancelled.get_or_insert(Cancelled::ByUs(Vec::new()));
         }
         for (to, packet) in sends {
             Stats::add(&self.stats.retransmissions);

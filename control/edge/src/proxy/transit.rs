@@ -54,20 +54,40 @@ pub(crate) struct Transit {
     pub(crate) offered: bool,
     /// What its 2xx gets for its session timer.
     pub(super) session: Option<Asked>,
-    /// A CANCEL came; these Reason rows go with ours.
-    pub(crate) cancelled: Option<Vec<u8>>,
+    /// It is cancelled.
+    pub(crate) cancelled: Option<Cancelled>,
     /// The edge ended its call before it was answered.
     pub(crate) is_ended: bool,
     /// The edge ended its call; the caller is told then if the callee does not answer the CANCEL.
     pub(crate) give_up: Option<Instant>,
     /// The media relay failed on its 2xx: the callee gets this ACK for each.
     pub(crate) refused: Option<Packet>,
+    /// It is answered then if no other timer runs: whatever it waits for was lost.
+    pub(crate) last_resort: Instant,
     /// The earliest entry of this transit in the timer heap.
     pub(crate) scheduled: Option<Instant>,
     /// It counts among those of its source whose refusal was not acknowledged.
     pub(crate) is_unacknowledged: bool,
     /// Bytes that it counts for.
     pub(crate) weight: usize,
+}
+
+/// Why a request is cancelled.
+#[derive(Debug)]
+pub(crate) enum Cancelled {
+    /// Its sender wants no answer; these Reason rows go with our CANCEL.
+    ByCaller(Vec<u8>),
+    /// The edge ends it, with these rows.
+    ByUs(Vec<u8>),
+}
+
+impl Cancelled {
+    /// Reason rows of our CANCEL.
+    pub(crate) fn reasons(&self) -> &[u8] {
+        match self {
+            Self::ByCaller(rows) | Self::ByUs(rows) => rows,
+        }
+    }
 }
 
 /// A branch that was given up for another target. It sends nothing by itself.
@@ -92,6 +112,12 @@ pub(crate) struct Branch {
 
 impl Transit {
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let last_resort = || self.server.is_open().then_some(self.last_resort);
+        self.running().or_else(last_resort)
+    }
+
+    /// The next of its timers.
+    fn running(&self) -> Option<Instant> {
         let branch = self.branch.as_ref();
         [
             self.server.next_timeout(),
@@ -105,6 +131,11 @@ impl Transit {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Its sender waits, and nothing else will ever wake it.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        self.server.is_open() && self.running().is_none() && self.last_resort <= now
     }
 
     /// Times of the target in use. While the media relay is asked they wait: its own limit is short.

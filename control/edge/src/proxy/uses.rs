@@ -1,6 +1,6 @@
 //! Connections that calls and registrations need: the driver keeps them open though nothing is sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::transport::Flow;
 
@@ -8,7 +8,8 @@ use crate::transport::Flow;
 #[derive(Debug, Default)]
 pub(crate) struct Uses {
     counts: HashMap<Flow, usize, foldhash::quality::RandomState>,
-    changed: Vec<(Flow, bool)>,
+    /// In the order in which it happened: the last word on a connection is the one that counts.
+    changed: VecDeque<(Flow, bool)>,
 }
 
 impl Uses {
@@ -16,7 +17,7 @@ impl Uses {
         let count = self.counts.entry(flow).or_default();
         *count += 1;
         if *count == 1 {
-            self.changed.push((flow, true));
+            self.changed.push_back((flow, true));
         }
     }
 
@@ -27,13 +28,13 @@ impl Uses {
         *count -= 1;
         if *count == 0 {
             self.counts.remove(&flow);
-            self.changed.push((flow, false));
+            self.changed.push_back((flow, false));
         }
     }
 
     /// A connection that is needed from now on, or not any more.
     pub(crate) fn poll(&mut self) -> Option<(Flow, bool)> {
-        self.changed.pop()
+        self.changed.pop_front()
     }
 
     #[cfg(test)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::clock::Wall;
 use super::json::{Object, quote};
+use crate::side::Side;
 
 /// One finished call attempt. Texts are empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +85,15 @@ pub(crate) enum EndedBy {
     Screen,
     /// A transaction timed out.
     Timeout,
+}
+
+impl From<Side> for EndedBy {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Caller => Self::Caller,
+            Side::Callee => Self::Callee,
+        }
+    }
 }
 
 impl EndedBy {

@@ -5,22 +5,28 @@
 
 pub(crate) mod token;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::limits;
 use crate::transport::Flow;
 
 pub(crate) use token::{FlowToken, TokenCheck};
 
+/// The bindings of all shards: a phone that registered by one of them calls, and is called, by others. It
+/// is locked for a look-up or an entry, never while a message is read.
+pub(crate) type SharedBindings = Arc<Mutex<Bindings>>;
+
 type Map<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 
 /// One granted Contact.
 #[derive(Debug)]
 struct Binding {
-    aor: Box<[u8]>,
+    aor: Arc<[u8]>,
     /// The URI of its Contact, as the phone wrote it.
     contact: Box<[u8]>,
     flow: Flow,
@@ -42,20 +48,31 @@ struct Kept {
     heard: Instant,
     /// Pings since then.
     asked: u8,
+    /// Its only entry among the timers.
+    next: Instant,
 }
 
-/// Bindings of one shard.
+/// Bindings, and the flows that they are by.
 #[derive(Debug, Default)]
 pub(crate) struct Bindings {
     /// By number: the order in which they were granted.
     bindings: BTreeMap<u64, Binding>,
-    by_aor: Map<Box<[u8]>, Vec<u64>>,
-    by_flow: Map<Flow, Vec<u64>>,
+    by_aor: Map<Arc<[u8]>, Vec<u64>>,
+    by_flow: Map<Flow, OfFlow>,
     kept: Map<Flow, Kept>,
     last: u64,
-    /// Flows that got their first binding or lost their last.
-    changed: VecDeque<(Flow, bool)>,
-    timers: BinaryHeap<Reverse<(Instant, Timed)>>,
+    /// Flows that got their first binding or lost their last, with the shard that is to know.
+    changed: VecDeque<(u8, Flow, bool)>,
+    /// One entry for each binding and each flow that is kept: what is forgotten leaves none.
+    timers: BTreeSet<(Instant, Timed)>,
+}
+
+/// Bindings by one flow.
+#[derive(Debug)]
+struct OfFlow {
+    /// The shard that the first of them was made by: it keeps the flow open.
+    keeper: u8,
+    ids: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,20 +158,44 @@ impl Bindings {
         })
     }
 
-    /// The registrar granted this Contact until `expires`.
-    pub(crate) fn renew(&mut self, aor: &[u8], contact: &[u8], flow: Flow, expires: Instant) {
+    /// The registrar granted this Contact of an address of record until `expires`, and `shard` heard of
+    /// it.
+    pub(crate) fn renew(
+        &mut self,
+        shard: u8,
+        (aor, contact, flow): (&[u8], &[u8], Flow),
+        expires: Instant,
+    ) {
+        // A refresh takes nothing off its flow, which stays kept and held.
+        let of_aor = self.by_aor.get(aor).into_iter().flatten();
+        let same = of_aor.copied().find_map(|id| {
+            let binding = self.bindings.get(&id)?;
+            (*binding.contact == *contact).then_some((id, binding.flow, binding.expires))
+        });
+        if let Some((id, _, before)) = same.filter(|(_, by, _)| *by == flow) {
+            self.timers.remove(&(before, Timed::Binding(id)));
+            self.timers.insert((expires, Timed::Binding(id)));
+            if let Some(binding) = self.bindings.get_mut(&id) {
+                binding.expires = expires;
+            }
+            return;
+        }
         self.remove(aor, contact);
         self.last += 1;
         let id = self.last;
-        self.by_aor.entry(aor.into()).or_default().push(id);
-        let of_flow = self.by_flow.entry(flow).or_default();
-        of_flow.push(id);
-        if of_flow.len() == 1 {
-            self.changed.push_back((flow, true));
-        }
-        self.timers.push(Reverse((expires, Timed::Binding(id))));
+        let aor: Arc<[u8]> = aor.into();
+        self.by_aor.entry(aor.clone()).or_default().push(id);
+        let of_flow = self.by_flow.entry(flow).or_insert_with(|| {
+            self.changed.push_back((shard, flow, true));
+            OfFlow {
+                keeper: shard,
+                ids: Vec::new(),
+            }
+        });
+        of_flow.ids.push(id);
+        self.timers.insert((expires, Timed::Binding(id)));
         let binding = Binding {
-            aor: aor.into(),
+            aor,
             contact: contact.into(),
             flow,
             expires,
@@ -168,15 +209,19 @@ impl Bindings {
         if pings.pause.is_zero() || !self.by_flow.contains_key(&flow) {
             return;
         }
+        if self.kept.contains_key(&flow) {
+            self.heard(flow, now);
+            return;
+        }
+        let part = u32::try_from(spread % 1000).unwrap_or(0);
+        let next = now + pings.pause / 2 + pings.pause * part / 2000;
         let kept = Kept {
             heard: now,
             asked: 0,
+            next,
         };
-        if self.kept.insert(flow, kept).is_none() {
-            let part = u32::try_from(spread % 1000).unwrap_or(0);
-            let first = pings.pause / 2 + pings.pause * part / 2000;
-            self.timers.push(Reverse((now + first, timed(flow))));
-        }
+        self.kept.insert(flow, kept);
+        self.timers.insert((next, timed(flow)));
     }
 
     pub(crate) fn remove(&mut self, aor: &[u8], contact: &[u8]) {
@@ -199,8 +244,8 @@ impl Bindings {
 
     /// The connection is closed.
     pub(crate) fn close(&mut self, flow: Flow) {
-        let ids = self.by_flow.get(&flow).cloned().unwrap_or_default();
-        ids.into_iter().for_each(|id| self.forget(id));
+        let ids = self.by_flow.get(&flow).map(|of| of.ids.clone());
+        ids.into_iter().flatten().for_each(|id| self.forget(id));
     }
 
     /// Something came by this flow.
@@ -213,29 +258,31 @@ impl Bindings {
         }
     }
 
-    /// A flow that got its first binding or lost its last.
-    pub(crate) fn poll_flow(&mut self) -> Option<(Flow, bool)> {
-        self.changed.pop_front()
+    /// A flow of this shard that got its first binding or lost its last.
+    pub(crate) fn poll_flow(&mut self, shard: u8) -> Option<(Flow, bool)> {
+        let at = self.changed.iter().position(|(of, ..)| *of == shard)?;
+        let (_, flow, is_bound) = self.changed.remove(at)?;
+        Some((flow, is_bound))
     }
 
     /// The addresses of record that are registered by this flow.
-    pub(crate) fn aors(&self, flow: Flow) -> Vec<&[u8]> {
-        let ids = self.by_flow.get(&flow).into_iter().flatten();
-        ids.filter_map(|id| Some(&*self.bindings.get(id)?.aor))
+    pub(crate) fn aors(&self, flow: Flow) -> Vec<Arc<[u8]>> {
+        let ids = self.by_flow.get(&flow).into_iter().flat_map(|of| &of.ids);
+        ids.filter_map(|id| Some(self.bindings.get(id)?.aor.clone()))
             .collect()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// What is due, one at a time; `None` once nothing is.
     pub(crate) fn handle_timeout(&mut self, now: Instant, pings: Pings) -> Option<Due> {
-        while let Some(Reverse((at, timed))) = self.timers.peek().copied() {
+        while let Some((at, timed)) = self.timers.first().copied() {
             if at > now {
                 return None;
             }
-            self.timers.pop();
+            self.timers.pop_first();
             match timed {
                 Timed::Binding(id) => self.forget(id),
                 Timed::Flow(listener, peer, connection) => {
@@ -256,16 +303,20 @@ impl Bindings {
     fn ping(&mut self, flow: Flow, now: Instant, pings: Pings) -> Option<Due> {
         let kept = self.kept.get_mut(&flow)?;
         let silent_until = kept.heard + pings.pause;
-        if silent_until > now && kept.asked == 0 {
-            self.timers.push(Reverse((silent_until, timed(flow))));
-            return None;
-        }
-        if pings.answered && kept.asked >= limits::LOST_PINGS {
+        let is_silent = silent_until <= now || kept.asked > 0;
+        if is_silent && pings.answered && kept.asked >= limits::LOST_PINGS {
             self.close(flow);
             return Some(Due::Dead(flow));
         }
+        kept.next = match is_silent {
+            true => now + pings.pause,
+            false => silent_until,
+        };
+        self.timers.insert((kept.next, timed(flow)));
+        if !is_silent {
+            return None;
+        }
         kept.asked = kept.asked.saturating_add(1);
-        self.timers.push(Reverse((now + pings.pause, timed(flow))));
         Some(Due::Ping(flow))
     }
 
@@ -273,18 +324,22 @@ impl Bindings {
         let Some(binding) = self.bindings.remove(&id) else {
             return;
         };
+        self.timers.remove(&(binding.expires, Timed::Binding(id)));
         if let Some(ids) = self.by_aor.get_mut(&binding.aor) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
                 self.by_aor.remove(&binding.aor);
             }
         }
-        if let Some(ids) = self.by_flow.get_mut(&binding.flow) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
+        if let Some(of_flow) = self.by_flow.get_mut(&binding.flow) {
+            of_flow.ids.retain(|other| *other != id);
+            if of_flow.ids.is_empty() {
+                let keeper = of_flow.keeper;
                 self.by_flow.remove(&binding.flow);
-                self.kept.remove(&binding.flow);
-                self.changed.push_back((binding.flow, false));
+                if let Some(kept) = self.kept.remove(&binding.flow) {
+                    self.timers.remove(&(kept.next, timed(binding.flow)));
+                }
+                self.changed.push_back((keeper, binding.flow, false));
             }
         }
     }
@@ -331,31 +386,85 @@ mod tests {
         let t0 = origin();
         let mut bindings = Bindings::default();
         let minute = Duration::from_secs(60);
-        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + minute);
-        bindings.renew(b"a@x", b"sip:a@2", flow(2), t0 + 2 * minute);
-        bindings.renew(b"a@x", b"sip:a@2", flow(3), t0 + 2 * minute);
-        bindings.renew(b"b@x", b"sip:b@2", flow(3), t0 + 2 * minute);
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), t0 + minute);
+        bindings.renew(0, (b"a@x", b"sip:a@2", flow(2)), t0 + 2 * minute);
+        bindings.renew(0, (b"a@x", b"sip:a@2", flow(3)), t0 + 2 * minute);
+        bindings.renew(0, (b"b@x", b"sip:b@2", flow(3)), t0 + 2 * minute);
         assert!(bindings.aors(flow(2)).is_empty(), "the phone moved");
-        assert_eq!(bindings.aors(flow(3)), [b"a@x", b"b@x"]);
+        let aors = |bindings: &Bindings| {
+            bindings
+                .aors(flow(3))
+                .iter()
+                .map(|aor| aor.to_vec())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(aors(&bindings), [b"a@x", b"b@x"]);
         assert_eq!(bindings.others(b"a@x", [&b"sip:a@2"[..]].into_iter()), 1);
         run(&mut bindings, t0 + minute);
         assert_eq!(bindings.len(), 2);
         bindings.remove(b"a@x", b"sip:a@2");
-        assert_eq!(bindings.aors(flow(3)), [b"b@x"]);
+        assert_eq!(aors(&bindings), [b"b@x"]);
         bindings.close(flow(3));
         assert_eq!(bindings.len(), 0);
-        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + minute);
-        bindings.renew(b"a@x", b"sip:a@2", flow(1), t0 + minute);
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), t0 + minute);
+        bindings.renew(0, (b"a@x", b"sip:a@2", flow(1)), t0 + minute);
         bindings.remove_all(b"a@x");
         assert!(bindings.by_flow.is_empty() && bindings.by_aor.is_empty());
         assert!(bindings.bindings.is_empty() && bindings.kept.is_empty());
     }
 
     #[test]
+    fn flow_is_kept_by_the_shard_that_bound_it_first() {
+        let t0 = origin();
+        let mut bindings = Bindings::default();
+        let end = t0 + Duration::from_secs(60);
+        bindings.renew(1, (b"a@x", b"sip:a@1", flow(1)), end);
+        bindings.renew(0, (b"b@x", b"sip:b@1", flow(1)), end);
+        bindings.renew(0, (b"c@x", b"sip:c@1", flow(2)), end);
+        assert_eq!(bindings.poll_flow(0), Some((flow(2), true)));
+        assert_eq!(bindings.poll_flow(0), None);
+        assert_eq!(bindings.poll_flow(1), Some((flow(1), true)));
+        bindings.remove_all(b"a@x");
+        assert_eq!(bindings.poll_flow(1), None, "one is left");
+        bindings.remove_all(b"b@x");
+        assert_eq!(bindings.poll_flow(0), None);
+        assert_eq!(bindings.poll_flow(1), Some((flow(1), false)));
+    }
+
+    #[test]
+    fn refresh_leaves_one_timer_and_its_flow_alone() {
+        let t0 = origin();
+        let mut bindings = Bindings::default();
+        let at = |seconds| t0 + Duration::from_secs(seconds);
+        for n in 0..50 {
+            let bound = (&b"a@x"[..], &b"sip:a@1"[..], flow(1));
+            bindings.renew(0, bound, at(n + 3600));
+            bindings.keep(flow(1), at(n), 500, PINGS);
+        }
+        assert_eq!(bindings.timers.len(), 2, "the binding's and the flow's");
+        assert_eq!(bindings.poll_flow(0), Some((flow(1), true)));
+        assert_eq!(bindings.poll_flow(0), None);
+        let due = run(&mut bindings, at(75));
+        assert_eq!(due, [(at(69), Due::Ping(flow(1)))]);
+        // A shorter grant ends it sooner, another flow takes it over whole.
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), at(80));
+        run(&mut bindings, at(80));
+        assert_eq!((bindings.len(), bindings.timers.len()), (0, 0));
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(1)), at(200));
+        bindings.keep(flow(1), at(90), 500, PINGS);
+        bindings.renew(0, (b"a@x", b"sip:a@1", flow(2)), at(200));
+        assert_eq!((bindings.len(), bindings.timers.len()), (1, 1));
+    }
+
+    #[test]
     fn silent_flow_is_pinged_and_after_three_dead() {
         let t0 = origin();
         let mut bindings = Bindings::default();
-        bindings.renew(b"a@x", b"sip:a@1", flow(1), t0 + Duration::from_secs(3600));
+        bindings.renew(
+            0,
+            (b"a@x", b"sip:a@1", flow(1)),
+            t0 + Duration::from_secs(3600),
+        );
         bindings.keep(flow(1), t0, 500, PINGS);
         let at = |seconds| t0 + Duration::from_secs(seconds);
         assert!(run(&mut bindings, at(19)).is_empty(), "it just spoke");

@@ -58,15 +58,23 @@ impl Shared {
             let Some(asked) = self.ask(node, request.clone()) else {
                 continue;
             };
+            // Who asks may lose patience and drop this: the call is deleted there all the same.
+            self.state
+                .lock()
+                .calls
+                .insert(request.call_id.clone(), node);
             let result = asked.await;
+            if let Err(MediaError::Timeout) = result {
+                self.give_up(node, &request);
+            }
             let mut state = self.state.lock();
             match result {
                 Ok(reply) => {
                     state.down.remove(&node);
-                    state.calls.insert(request.call_id, node);
                     return Ok(reply);
                 }
                 Err(error) if error.is_failover() => {
+                    state.calls.remove(&request.call_id);
                     // One without room for this call answers the others.
                     if !matches!(error, MediaError::Full(_)) {
                         let until = Instant::now() + limits::RELAY_DOWN;
@@ -74,10 +82,25 @@ impl Shared {
                     }
                     last = error;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    state.calls.remove(&request.call_id);
+                    return Err(error);
+                }
             }
         }
         Err(last)
+    }
+
+    /// A node that did not answer may have taken the call: its ports are free again once it reads on.
+    fn give_up(&self, node: usize, offer: &MediaRequest) {
+        let delete = MediaRequest {
+            extra: vec![("delete-delay".to_owned(), "0".to_owned())],
+            ..MediaRequest::bare(MediaCommand::Delete, &offer.call_id, offer.from_tag.clone())
+        };
+        if let Some(asked) = self.ask(node, delete) {
+            // Nobody waits for the answer.
+            tokio::spawn(asked);
+        }
     }
 }
 
@@ -116,10 +139,12 @@ mod tests {
     struct Fake {
         name: &'static [u8],
         fails: Mutex<Option<MediaError>>,
+        heard: Mutex<Vec<MediaCommand>>,
     }
 
     impl MediaRelay for Fake {
-        fn request(&self, _: MediaRequest) -> MediaFuture {
+        fn request(&self, request: MediaRequest) -> MediaFuture {
+            self.heard.lock().push(request.command);
             let result = match &*self.fails.lock() {
                 Some(error) => Err(error.clone()),
                 None => Ok(MediaReply {
@@ -134,7 +159,8 @@ mod tests {
     fn two() -> ([Arc<Fake>; 2], Nodes) {
         let fakes = [&b"one"[..], b"two"].map(|name| {
             let fails = Mutex::new(None);
-            Arc::new(Fake { name, fails })
+            let heard = Mutex::default();
+            Arc::new(Fake { name, fails, heard })
         });
         let nodes = fakes.iter().map(|fake| fake.clone() as Arc<dyn MediaRelay>);
         let nodes = Nodes::new(nodes.collect());
@@ -159,6 +185,25 @@ mod tests {
         }
         let gone = ask(&nodes, Answer, "c2").await;
         assert!(matches!(gone, Err(MediaError::Refused(_))), "{gone:?}");
+    }
+
+    #[tokio::test]
+    async fn relay_that_may_have_taken_the_call_late_is_told_to_forget_it() {
+        let (fakes, nodes) = two();
+        *fakes[0].fails.lock() = Some(MediaError::Timeout);
+        assert_eq!(ask(&nodes, Offer, "c1").await.unwrap(), "two");
+        assert_eq!(*fakes[0].heard.lock(), [Offer, Delete]);
+        assert_eq!(ask(&nodes, Delete, "c1").await.unwrap(), "two");
+        // Whoever asked has gone meanwhile: the call is deleted where it was asked for.
+        let offer = MediaRequest::bare(Offer, "c2", "a".to_owned());
+        *fakes[1].fails.lock() = None;
+        let mut asked = nodes.request(offer);
+        let waker = std::task::Waker::noop();
+        let _ = asked
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(waker));
+        drop(asked);
+        assert!(ask(&nodes, Delete, "c2").await.is_ok());
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::address::Source;
 use super::aging::Rank;
 use super::auth::Failed;
@@ -30,9 +32,8 @@ impl Screen {
         let is_register = answered.method == b"REGISTER";
         let has_failed = match answered.code {
             401 | 407 => answered.credentials.is_some() && !answered.stale,
-            // A call that is not allowed is no guess, unless a password came with it.
-            403 => answered.credentials.is_some() || is_register,
-            404 => is_register,
+            // A call that is not allowed is no guess: its callee may refuse it as well.
+            403 | 404 => is_register,
             _ => false,
         };
         if !is_challenge && !has_failed {
@@ -42,8 +43,15 @@ impl Screen {
         let window = Part::at(self.shared.epoch, now, bounds.window);
         let whole = Source::whole(arrival.source.ip());
         let mut part = self.shared.part(whole).lock();
-        let nonce = self.shared.nonce(answered.nonce);
-        let knows = !answered.nonce.is_empty() && part.guesses.knows(whole, nonce);
+        let first = answered.credentials.map(|user| (user, answered.nonce));
+        let rows = || first.into_iter().chain(answered.others.iter().copied());
+        let known =
+            |nonce: &[u8]| !nonce.is_empty() && part.guesses.knows(whole, self.shared.nonce(nonce));
+        // Users that somebody guesses at who hears what is sent to the source: of each row by itself.
+        let is_heard = |(_, nonce): &(&[u8], &[u8])| arrival.is_stream || known(nonce);
+        let mut users: SmallVec<[&[u8]; 2]> =
+            rows().filter(is_heard).map(|(user, _)| user).collect();
+        let knows = rows().any(|(_, nonce)| known(nonce));
         for challenge in answered.challenges {
             part.guesses.challenged(whole, self.shared.nonce(challenge));
         }
@@ -57,12 +65,14 @@ impl Screen {
         }
         drop(part);
         // Without a nonce of the upstream nobody guesses, and anybody could lock a user out.
-        let user = match evidence {
-            Evidence::Verified => {
-                self.count_user(answered.credentials.unwrap_or(answered.aor), window)
-            }
-            Evidence::Unverified => 0,
-        };
+        if evidence == Evidence::Verified && answered.credentials.is_none() {
+            users.push(answered.aor);
+        }
+        users.sort_unstable();
+        users.dedup();
+        let counted = users.iter().filter(|user| !user.is_empty());
+        let counts = counted.map(|user| self.count_user(user, window));
+        let user = counts.max().unwrap_or(0);
         let banned = over(failed, bounds.max).and_then(|evidence| {
             self.ban_source(arrival, Stage::AuthFailures, evidence, None, now)
         });

@@ -62,7 +62,8 @@ impl Screen {
             }
         }
         let class = self.class(arrival, &part);
-        if class == Class::Identified || part.standings.is_trusted(port, tick) {
+        let is_identified = matches!(class, Class::Identified | Class::Peer);
+        if is_identified || part.standings.is_trusted(port, tick) {
             early.level = Level::Trusted;
         }
         let flood = zone.stages.of(Stage::Flood);
@@ -70,7 +71,9 @@ impl Screen {
             return early;
         }
         let window = Part::at(self.shared.epoch, now, zone.flood.window);
-        let flow = part.floods.count(whole, class, &zone.flood, window, tick);
+        let flow = part
+            .floods
+            .count((whole, port), class, &zone.flood, window, tick);
         if flow == Flow::Pass {
             return early;
         }
@@ -146,7 +149,9 @@ impl Screen {
             Source::port(arrival.source),
         );
         let is_known = self.is_peer_by_address(arrival) || self.never_bans(arrival);
-        if is_known || part.standings.has_binding(port) {
+        if is_known {
+            Class::Peer
+        } else if part.standings.has_binding(port) {
             Class::Identified
         } else if part.standings.has_binding(whole) {
             Class::Neighbour
@@ -173,7 +178,9 @@ impl Screen {
         let banned = part.bans.in_force(whole, port, tick).is_some();
         let class = self.class(arrival, &part);
         let window = Part::at(self.shared.epoch, now, zone.flood.window);
-        let flow = part.floods.peek(whole, class, &zone.flood, window, tick);
+        let flow = part
+            .floods
+            .peek((whole, port), class, &zone.flood, window, tick);
         drop(part);
         let early = [
             (Stage::Bans, banned, "banned"),

@@ -12,8 +12,7 @@ use super::time::{Part, Tick, Window};
 pub(crate) struct Flood {
     /// Messages of an unidentified address in a window. Default 30.
     pub(crate) limit: u32,
-    /// Messages of an identified address in a window: a peer, or one with a registered flow.
-    /// What is more is dropped, and nothing else. Default 300.
+    /// Messages of a registered flow in a window. What is more is dropped, and nothing else. Default 300.
     pub(crate) identified: u32,
     /// Messages of all unidentified addresses of a /24 or /64 in a window. Default 300.
     pub(crate) neighbourhood: u32,
@@ -43,8 +42,12 @@ pub(crate) enum Class {
     /// Another port of an address that is protected: counted like a stranger, but never dropped as
     /// a whole.
     Neighbour,
-    /// A peer, or a registered flow.
+    /// A registered flow: it counts by itself, so that who has the port of one takes nothing from the
+    /// others of its address.
     Identified,
+    /// A peer, or an address that is never banned. Anybody can send in the name of one: no count
+    /// may take its messages away. It has its own limits for calls.
+    Peer,
 }
 
 /// What becomes of a message.
@@ -88,7 +91,7 @@ impl Floods {
     /// Counts a message.
     pub(crate) fn count(
         &mut self,
-        whole: Source,
+        (whole, port): (Source, Source),
         class: Class,
         bounds: &Flood,
         part: Part,
@@ -99,11 +102,13 @@ impl Floods {
             Class::Unidentified => (Rank::Unverified, bounds.limit),
             Class::Neighbour => (Rank::Verified, bounds.limit),
             Class::Identified => (Rank::Verified, bounds.identified),
+            Class::Peer => return Flow::Pass,
         };
         // The two classes of a protected address do not count into each other: a stranger behind
         // the same NAT, or in its name, takes nothing from its registered flows.
         let key = match class {
-            Class::Unidentified | Class::Identified => whole,
+            Class::Unidentified | Class::Peer => whole,
+            Class::Identified => port,
             Class::Neighbour => whole.strangers(),
         };
         let Ok((count, _)) = self.sources.touch(&key, rank, Count::default) else {
@@ -126,7 +131,7 @@ impl Floods {
                 };
                 count.check(bounds.neighbourhood, part, now, hold)
             }
-            Class::Neighbour | Class::Identified => {
+            Class::Neighbour | Class::Identified | Class::Peer => {
                 if count.window.count(part) <= limit {
                     return Flow::Pass;
                 }
@@ -140,7 +145,7 @@ impl Floods {
     /// What [`Self::count`] would say, without counting.
     pub(crate) fn peek(
         &self,
-        whole: Source,
+        (whole, port): (Source, Source),
         class: Class,
         bounds: &Flood,
         part: Part,
@@ -149,7 +154,8 @@ impl Floods {
         let (key, limit) = match class {
             Class::Unidentified => (whole, bounds.limit),
             Class::Neighbour => (whole.strangers(), bounds.limit),
-            Class::Identified => (whole, bounds.identified),
+            Class::Identified => (port, bounds.identified),
+            Class::Peer => return Flow::Pass,
         };
         let judge = |count: Option<&Count>, limit| match count {
             Some(count) if count.held_until > now && class == Class::Unidentified => Flow::Held,

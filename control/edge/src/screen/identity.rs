@@ -77,9 +77,11 @@ impl Screen {
     pub(super) fn evidence(&self, seen: &Seen<'_>) -> Evidence {
         let whole = Source::whole(seen.arrival.source.ip());
         let knows_nonce = || {
-            let nonce = self.shared.nonce(seen.nonce);
             let part = self.shared.part(whole).lock();
-            !seen.nonce.is_empty() && part.guesses.knows(whole, nonce)
+            let knows = |nonce: &[u8]| {
+                !nonce.is_empty() && part.guesses.knows(whole, self.shared.nonce(nonce))
+            };
+            knows(seen.nonce) || seen.others.iter().any(|(_, nonce)| knows(nonce))
         };
         evidence_of(seen.arrival.is_stream || seen.answers_us || knows_nonce())
     }

@@ -105,10 +105,13 @@ pub(crate) struct Seen<'a> {
     pub(crate) known_dialog: bool,
     /// It repeats a tag that only its receiver can know.
     pub(crate) answers_us: bool,
-    /// user@realm of Authorization or Proxy-Authorization; `None`: no credentials.
+    /// user@realm of Authorization or Proxy-Authorization, empty if it cannot be read; `None`: no
+    /// credentials.
     pub(crate) credentials: Option<&'a [u8]>,
     /// Nonce of the credentials.
     pub(crate) nonce: &'a [u8],
+    /// More credentials of the request: whoever checks them takes the row that it likes.
+    pub(crate) others: &'a [Credentials<'a>],
     /// AoRs (user@domain) of the registered flow that it came by. Empty: none.
     pub(crate) aors: &'a [&'a [u8]],
     /// User of credentials that the upstream accepted from this flow.
@@ -117,6 +120,9 @@ pub(crate) struct Seen<'a> {
     pub(crate) digest_user: Option<&'a [u8]>,
 }
 
+/// user@realm and nonce of one row of credentials.
+pub(crate) type Credentials<'a> = (&'a [u8], &'a [u8]);
+
 /// A final response to a request of a client, as the stages see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answered<'a> {
@@ -124,10 +130,12 @@ pub(crate) struct Answered<'a> {
     pub(crate) arrival: Arrival,
     pub(crate) method: &'a [u8],
     pub(crate) code: u16,
-    /// user@realm of the request's credentials.
+    /// user@realm of the request's credentials; empty if they cannot be read.
     pub(crate) credentials: Option<&'a [u8]>,
     /// Nonce of the request's credentials.
     pub(crate) nonce: &'a [u8],
+    /// More credentials of the request.
+    pub(crate) others: &'a [Credentials<'a>],
     /// AoR of the request: To of a REGISTER, From of others.
     pub(crate) aor: &'a [u8],
     /// A challenge says `stale=true`.
@@ -194,7 +202,7 @@ impl Screen {
     }
 
     /// Another configuration over the same tables. Sizes of tables stay; lists and rates whose name
-    /// stays keep what they hold. Bans of addresses that are protected now are lifted.
+    /// stays keep what they hold. [`Self::spare`] belongs to it once it is in force.
     pub(crate) fn reload(
         &self,
         config: Config,
@@ -202,13 +210,16 @@ impl Screen {
     ) -> Result<Self, PatternError> {
         let limits = self.limits.reload(config.limits.clone(), categories);
         let shared = self.shared.clone();
-        let next = Self::over(config, limits, shared, &self.rates, &self.lists)?;
-        for (source, ban) in next.bans() {
-            if ban.reason != Reason::Operator && next.is_never_banned(source.ip()) {
-                next.lift(source);
+        Self::over(config, limits, shared, &self.rates, &self.lists)
+    }
+
+    /// Lifts the bans of addresses that are protected now.
+    pub(crate) fn spare(&self) {
+        for (source, ban) in self.bans() {
+            if ban.reason != Reason::Operator && self.is_never_banned(source.ip()) {
+                self.lift(source);
             }
         }
-        Ok(next)
     }
 
     fn over(

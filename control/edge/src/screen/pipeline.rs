@@ -249,7 +249,9 @@ impl Screen {
         let bounds = self.config.auth_failures;
         let part = Part::at(self.shared.epoch, context.now, bounds.window);
         let users = self.shared.users.lock();
-        let failures = users.get(cut(user)).map_or(0, |w| w.peek(part));
+        let all = seen.others.iter().map(|(user, _)| *user).chain([user]);
+        let failures = all.map(|user| users.get(cut(user)).map_or(0, |w| w.peek(part)));
+        let failures = failures.max().unwrap_or(0);
         drop(users);
         if failures >= bounds.max {
             object("somebody guesses at this user", Some(Event::AuthFailures))

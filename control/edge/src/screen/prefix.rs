@@ -6,6 +6,7 @@ use foldhash::quality::RandomState;
 
 use super::csv::RowError;
 use crate::limits;
+use crate::message::uri::dialled;
 
 /// Values by prefix. A look-up takes a probe per digit, whatever the number of entries.
 #[derive(Clone, Debug)]
@@ -46,17 +47,12 @@ impl<T> Prefixes<T> {
         self.entries.remove(prefix.as_bytes())
     }
 
-    /// The longest prefix of a number with its length. Parameters and visual separators of the
-    /// number (RFC 3966 §5.1.1) do not count.
+    /// The longest prefix of a number as it is dialled, with its length.
     pub(crate) fn longest(&self, number: &[u8]) -> Option<(usize, &T)> {
         let mut digits = [0; limits::NUMBER_DIGITS];
         let mut count = 0;
-        let number = number.split(|b| *b == b';').next().unwrap_or(number);
-        let meant = number
-            .iter()
-            .filter(|b| !matches!(b, b'-' | b'.' | b'(' | b')'));
-        for (place, digit) in digits.iter_mut().zip(meant) {
-            *place = *digit;
+        for (place, digit) in digits.iter_mut().zip(dialled(number)) {
+            *place = digit;
             count += 1;
         }
         (0..=count.min(self.longest)).rev().find_map(|length| {

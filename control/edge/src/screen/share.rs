@@ -24,6 +24,11 @@ impl Share {
         }
     }
 
+    /// Strangers get this percentage from now on.
+    pub(crate) fn set(&mut self, percent: u8) {
+        self.percent = u32::from(percent.min(100));
+    }
+
     /// Time that was spent on messages of this level.
     pub(crate) fn spend(&mut self, level: Level, time: Duration, now: Instant) {
         self.turn(now);

@@ -15,6 +15,7 @@ use rand::Rng;
 use super::config::{CodeRange, Probe};
 use super::live::{Admin, Health, Target};
 use super::pools::Pools;
+use crate::limits;
 
 /// An OPTIONS to send.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ struct Entry {
     target: Arc<Target>,
     /// When the next probe is due.
     next: Instant,
+    /// That one shows whether the target works; nothing is known of it yet.
+    is_first: bool,
     under_way: Option<UnderWay>,
 }
 
@@ -60,7 +63,8 @@ struct UnderWay {
 }
 
 impl Prober {
-    /// Probes begin spread over the first interval, so that they stay apart.
+    /// Each target is probed within a second, whatever its mode: nothing is known of it. Probes after
+    /// that are spread over the interval, so that they stay apart.
     pub(crate) fn new(now: Instant, pools: Arc<Pools>, rng: &mut impl Rng) -> Self {
         let mut prober = Self {
             pools: pools.clone(),
@@ -72,7 +76,8 @@ impl Prober {
         prober
     }
 
-    /// Goes on with another snapshot. Targets that stay keep their turn.
+    /// Goes on with another snapshot. Targets that stay keep their turn; those that are new, or down, are
+    /// probed within a second.
     pub(crate) fn reload(&mut self, now: Instant, pools: Arc<Pools>, rng: &mut impl Rng) {
         let before = std::mem::take(&mut self.entries);
         self.timers.clear();
@@ -81,14 +86,22 @@ impl Prober {
                 .iter()
                 .find(|e| Arc::ptr_eq(&e.target.live, &target.live));
             let interval = target.probing.interval;
-            let next = known.map_or_else(
-                || now + interval.mul_f64(rng.random_range(0.0..1.0)),
-                |known| known.next.min(now + interval),
-            );
+            let soon = now
+                + limits::FIRST_PROBE
+                    .min(interval)
+                    .mul_f64(rng.random_range(0.0..1.0));
+            let next = match known {
+                Some(known) if target.live().health() == Health::Up => {
+                    known.next.min(now + interval)
+                }
+                Some(known) => known.next.min(soon),
+                None => soon,
+            };
             self.timers.push(Reverse((next, self.entries.len())));
             self.entries.push(Entry {
                 target: target.clone(),
                 next,
+                is_first: known.is_none_or(|known| known.is_first),
                 under_way: None,
             });
         }
@@ -115,9 +128,14 @@ impl Prober {
             let mut probe = None;
             if entry.next <= now && entry.under_way.is_none() {
                 let interval = entry.target.probing.interval;
+                let is_first = std::mem::take(&mut entry.is_first);
                 // A tenth more or less, so that edges and targets do not march in step.
-                entry.next = now + interval.mul_f64(rng.random_range(0.9..1.1));
-                if is_wanted(&entry.target) {
+                let pause = match is_first {
+                    true => rng.random_range(0.5..1.1),
+                    false => rng.random_range(0.9..1.1),
+                };
+                entry.next = now + interval.mul_f64(pause);
+                if is_wanted(&entry.target, is_first) {
                     self.sequence += 1;
                     let number = self.sequence;
                     let deadline = now + entry.target.probing.timeout.min(interval.mul_f64(0.9));
@@ -158,12 +176,12 @@ impl Prober {
 }
 
 /// An operator who has taken a target down wants silence there.
-fn is_wanted(target: &Target) -> bool {
+fn is_wanted(target: &Target, is_first: bool) -> bool {
     let live = target.live();
     match target.probe {
         _ if live.admin() == Admin::Down => false,
         Probe::Always => true,
         Probe::Never => false,
-        Probe::WhenDown => live.health() == Health::Down,
+        Probe::WhenDown => is_first || live.health() == Health::Down,
     }
 }

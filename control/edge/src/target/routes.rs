@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Algorithm, ConfigError, Failover, HashKey, RouteConfig, RouteMatch, RouteTo};
 use super::pools::{Pools, hash};
+use crate::message::uri::dials;
 
 /// What routing looks at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +162,7 @@ impl Rule {
             return Some("domain");
         }
         let prefix = rule.prefix.as_ref();
-        if prefix.is_some_and(|prefix| !seen.ruri_user.starts_with(prefix.as_bytes())) {
+        if prefix.is_some_and(|prefix| !dials(seen.ruri_user, prefix.as_bytes())) {
             return Some("prefix");
         }
         None

@@ -318,7 +318,7 @@ impl Addresses {
 }
 
 /// Whoever has one IPv6 address has the 2^64 of its network.
-fn counted(peer: IpAddr) -> IpAddr {
+pub(super) fn counted(peer: IpAddr) -> IpAddr {
     match peer {
         IpAddr::V4(_) => peer,
         IpAddr::V6(ip) => {

@@ -192,7 +192,7 @@ impl Datagrams {
             None
         };
         TransportStats::add(&stats.keepalives);
-        for list in lists {
+        if let Some(list) = lists.first_mut() {
             list.push(Arrived::Keepalive { flow });
         }
         answer

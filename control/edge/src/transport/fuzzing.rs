@@ -11,11 +11,7 @@ pub(crate) fn web_socket(data: &[u8]) {
 
 /// A datagram before it is SIP: its shard, or the answer of STUN.
 pub(crate) fn datagram(data: &[u8]) {
-    let choice = Choice {
-        key: Key(1, 2),
-        hidden: ("wl-".to_owned(), Key(3, 4)),
-        shards: 3,
-    };
+    let choice = Choice::new(Key(1, 2), "wl-", 3);
     assert!(choice.of(data) < 3);
     if let Some(response) = stun::respond(data, ([192, 0, 2, 1], 5060).into()) {
         assert_eq!(

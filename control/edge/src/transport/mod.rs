@@ -29,7 +29,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use crate::transaction::Packet;
@@ -67,9 +67,8 @@ impl Protocol {
         }
     }
 
-    /// The value of a URI's `transport` parameter. TLS and secure WebSocket are spelled as such, as
-    /// all peers do (RFC 3261 §26.2.2 would have `sips:` with `tcp`).
-    pub fn parameter(self) -> &'static str {
+    /// Its name in configurations and events.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
@@ -79,11 +78,26 @@ impl Protocol {
         }
     }
 
+    /// The value of a URI's `transport` parameter. TLS is spelled as such, as all peers do (RFC 3261
+    /// §26.2.2 would have `sips:` with `tcp`). Of WebSocket there is one value, secure or not (RFC 7118
+    /// §5.2.2); who listens at host and port knows which.
+    pub fn parameter(self) -> &'static str {
+        match self {
+            Self::Wss => Self::Ws.name(),
+            other => other.name(),
+        }
+    }
+
+    /// Whether a URI with the `transport` parameter of `named` may lead to a listener of this protocol.
+    pub(crate) fn is_meant_by(self, named: Self) -> bool {
+        self == named || (self, named) == (Self::Wss, Self::Ws)
+    }
+
     /// Reads the transport of a Via or of a `transport` parameter, in any case.
     pub fn read(name: &[u8]) -> Option<Self> {
         [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss]
             .into_iter()
-            .find(|p| name.eq_ignore_ascii_case(p.parameter().as_bytes()))
+            .find(|p| name.eq_ignore_ascii_case(p.name().as_bytes()))
     }
 
     /// Messages arrive on a connection, in order and reliably.
@@ -109,7 +123,7 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.parameter())
+        f.write_str(self.name())
     }
 }
 
@@ -125,13 +139,20 @@ pub(crate) struct Flow {
     pub(crate) connection: u64,
 }
 
+impl Flow {
+    /// What bounds per source count it under: its address, of IPv6 the network.
+    pub(crate) fn owner(&self) -> IpAddr {
+        connection::counted(self.peer.ip())
+    }
+}
+
 /// What transports tell a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
     /// One whole message (a datagram may hold anything: only keep-alives and STUN are taken out).
     Message { flow: Flow, bytes: Packet },
-    /// The peer kept its flow alive (RFC 5626 §4.4): it was answered already if an answer is due.
-    /// Every shard hears it.
+    /// The peer of a datagram kept its flow alive (RFC 5626 §4.4): it was answered already if an answer
+    /// is due. One shard hears it, for all.
     Keepalive { flow: Flow },
     /// The connection is gone. Every shard hears it, once.
     Closed { flow: Flow },

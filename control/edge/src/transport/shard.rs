@@ -179,25 +179,45 @@ impl Shards {
 /// How messages choose their shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
-    pub(crate) key: Key,
+    key: Key,
     /// Prefix and key of the Call-IDs that the edge wrote.
-    pub(crate) hidden: (String, Key),
-    pub(crate) shards: usize,
+    hidden: (String, Key),
+    shards: usize,
 }
 
 impl Choice {
+    /// Among so many shards. `secret` is that of the process, `prefix` that of Call-IDs which the edge
+    /// writes.
+    pub(crate) fn new(secret: Key, prefix: &str, shards: usize) -> Self {
+        let half = |part: &[u8]| secret.hash([&b"choice"[..], part]);
+        Self {
+            key: Key(half(b"1"), half(b"2")),
+            hidden: (prefix.to_owned(), hide::call_id::mask_of(secret)),
+            shards,
+        }
+    }
+
+    /// The key that masks shards in such Call-IDs.
+    pub(crate) fn mask(&self) -> Key {
+        self.hidden.1
+    }
+
     /// The shard of a message by its Call-ID: all messages of a call meet in one place. The key keeps
     /// strangers from aiming their Call-IDs at one shard.
     ///
     /// A Call-ID that the edge wrote in the place of another names the shard that did.
     pub(crate) fn of(&self, message: &[u8]) -> usize {
-        let call_id = call_id(message).unwrap_or_default();
+        self.of_call_id(call_id(message).unwrap_or_default()).into()
+    }
+
+    /// The shard of the calls with this Call-ID.
+    pub(crate) fn of_call_id(&self, call_id: &[u8]) -> u8 {
         let (prefix, mask) = &self.hidden;
         let number = match hide::call_id::shard(call_id, prefix, *mask) {
             Some(shard) => shard.into(),
             None => self.key.hash([&b"shard"[..], call_id]),
         };
-        usize::try_from(number % (self.shards.max(1) as u64)).unwrap_or(0)
+        u8::try_from(number % (self.shards.max(1) as u64)).unwrap_or(0)
     }
 }
 
@@ -242,11 +262,7 @@ mod tests {
     use crate::keys::TokenKeys;
 
     fn among(shards: usize) -> Choice {
-        Choice {
-            key: Key(1, 2),
-            hidden: ("wl-".to_owned(), Key(3, 4)),
-            shards,
-        }
+        Choice::new(Key(1, 2), "wl-", shards)
     }
 
     #[test]

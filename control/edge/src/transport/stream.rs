@@ -456,7 +456,8 @@ async fn deliver(
         // A peer that pings and does not read fills its queue, and is closed.
         let _ = connection.enqueue(raw(answer));
     }
-    shared.shards.tell_all(&Arrived::Keepalive { flow }).await;
+    // A connection lives as long as it is held: no shard has anything to learn, and none is woken by
+    // whoever pings as fast as it can.
     Ok(())
 }
 

@@ -226,10 +226,7 @@ fn protocols_are_read_as_they_are_written() {
         Protocol::Wss,
     ] {
         assert_eq!(Protocol::read(protocol.via().as_bytes()), Some(protocol));
-        assert_eq!(
-            Protocol::read(protocol.parameter().as_bytes()),
-            Some(protocol)
-        );
+        assert_eq!(Protocol::read(protocol.name().as_bytes()), Some(protocol));
     }
     assert_eq!(Protocol::read(b"sctp"), None);
 }

@@ -124,6 +124,14 @@ async fn drain_refuses_new_calls_and_ends_those_left() {
     assert_eq!(running.ask("DELETE", "/v1/drain", "").await.0, 200);
     assert_eq!(running.ask("GET", "/readyz", "").await.0, 200);
     running
+        .ask("POST", "/v1/drain", r#"{"deadline":"500ms"}"#)
+        .await;
+    // The last order counts: without a deadline nothing is ended.
+    running.ask("POST", "/v1/drain", "{}").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let list = running.get("/v1/calls?state=confirmed").await;
+    assert!(list["calls"][0].is_object(), "{list}");
+    running
         .ask("POST", "/v1/drain", r#"{"deadline":"1ms"}"#)
         .await;
     let (bye, _) = callee.recv("BYE").await;
@@ -161,6 +169,13 @@ async fn explain_says_what_each_stage_and_route_makes_of_a_message() {
             file: dir.write("deny.csv", "prefix,action\n666,deny\n"),
             caller: false,
         });
+        config.links.push(crate::config::Link {
+            session_timer: crate::config::SessionTimer {
+                insert: true,
+                ..crate::config::SessionTimer::default()
+            },
+            ..crate::config::Link::new([0, 1])
+        });
     })
     .await;
     let us = caller.address();
@@ -193,6 +208,18 @@ async fn explain_says_what_each_stage_and_route_makes_of_a_message() {
         "{leaves:?}"
     );
     assert!(leaves.contains(&"Max-Forwards: 69"), "{leaves:?}");
+    assert!(
+        !said["leaves"].to_string().contains("Session-Expires"),
+        "{said}"
+    );
+    let message = invite(us, running.edge.local_addr(), "100", "c6");
+    let message = message.replace("CSeq: ", "Supported: timer\r\nCSeq: ");
+    let body = json!({ "message": message, "source": "192.0.2.9:5060" }).to_string();
+    let (_, said) = running.ask("POST", "/v1/explain", &body).await;
+    let leaves = said["leaves"].as_array().unwrap();
+    for row in ["Session-Expires: 1800", "Min-SE: 90"] {
+        assert!(leaves.contains(&json!(row)), "{leaves:?}");
+    }
     let (_, said) = explain("666", "192.0.2.9:5060").await;
     let verdict = json!({ "action": "reject 403 Forbidden", "stage": "lists" });
     assert_eq!(

@@ -77,6 +77,26 @@ async fn http_asks_for_a_token_and_its_role() {
 }
 
 #[tokio::test]
+async fn pages_of_others_give_no_orders() {
+    let running = Running::start(&[], |_, _| {}).await;
+    let ask = async |rows: &str| {
+        // The rows stand behind the token.
+        let token = format!("{READ}\r\n{rows}");
+        let answer = http(&running, "GET /v1/calls", Some(token.trim_end()), "").await;
+        answer[9..12].to_owned()
+    };
+    assert_eq!(ask("Origin: https://elsewhere.example\r\n").await, "403");
+    assert_eq!(ask("Origin: null\r\n").await, "403");
+    assert_eq!(ask("Sec-Fetch-Site: cross-site\r\n").await, "403");
+    // The dashboard of the edge itself, and an address that was typed in.
+    assert_eq!(
+        ask("Origin: http://x\r\nSec-Fetch-Site: same-origin\r\n").await,
+        "200"
+    );
+    assert_eq!(ask("Sec-Fetch-Site: none\r\n").await, "200");
+}
+
+#[tokio::test]
 async fn client_certificates_have_names_and_roles() {
     let authority = Authority::new();
     let server = authority.issue("edge", &["edge.example"], &["*"]);

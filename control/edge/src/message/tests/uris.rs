@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::properties;
-use super::super::uri::{Scheme, Uri, UriError, unescaped};
+use super::super::uri::{Scheme, Uri, UriError, dialled, dials, unescaped};
 use super::*;
 
 fn uri(text: &str) -> Uri {
@@ -138,6 +138,26 @@ fn address_of_record_is_canonical() {
     assert_eq!(key, b"alice%40home@example.com");
     assert_eq!(unescaped(b"%00%4x%4%"), &b"%00%254x%254%25"[..]);
     assert_eq!(unescaped(b"%%41B"), &b"%25AB"[..]);
+}
+
+#[test]
+fn number_is_dialled_without_what_writes_it_otherwise() {
+    let number = |user: &[u8]| String::from_utf8(dialled(user).collect()).unwrap();
+    for user in [
+        "+8820099",
+        "+88%320099",
+        "%2b882-00.99",
+        "(+882) 0099",
+        "+8820099;isub=1",
+        "+8820099%3Bx",
+    ] {
+        assert_eq!(number(user.as_bytes()), "+8820099", "{user}");
+    }
+    // What is escaped twice is dialled as it is written.
+    assert_eq!(number(b"88%2532"), "88%32");
+    assert_eq!(number(b"5%4"), "5%4");
+    assert!(dials(b"+88%3200", b"+882") && !dials(b"+88%3200", b"+883"));
+    assert!(!dials(b"88", b"882"));
 }
 
 proptest! {

@@ -4,8 +4,10 @@ use super::{Place, Veil};
 use crate::config::History;
 use crate::dialog::is_behind_nat;
 use crate::hide::{Role, Way};
+use crate::hygiene::is_charging;
 use crate::message::fields::DialogRef;
 use crate::message::span::{Cursor, params};
+use crate::message::uri::host_to_ip;
 use crate::message::{Header, HeaderId, Message, NameAddr, Span, Splices, Uri, values};
 use crate::proxy::Proxy;
 use crate::proxy::register::replace_uri;
@@ -63,9 +65,28 @@ impl Proxy {
                     splices.replace(value, &[&other]);
                 }
             }
-            HeaderId::ReferTo if veil.settings.call_id => {
-                self.cover_refer_to(bytes, header.value, splices);
+            HeaderId::PAssertedIdentity
+            | HeaderId::PPreferredIdentity
+            | HeaderId::RemotePartyId
+            | HeaderId::ReferredBy
+            | HeaderId::ReplyTo
+                if rows().any(|value| names_address(bytes, value)) =>
+            {
+                self.cover_hosts(bytes, header, veil, splices);
             }
+            // They are of one network (RFC 7315 §5.6).
+            HeaderId::Other if is_charging(message.text(header.name)) => {
+                splices.remove(header.row);
+            }
+            HeaderId::Other if rows().any(|value| names_address(bytes, value)) => {
+                let name = message.text(header.name);
+                if name.eq_ignore_ascii_case(b"P-Associated-URI") {
+                    self.cover_hosts(bytes, header, veil, splices);
+                } else if SHOWN.iter().any(|shown| name.eq_ignore_ascii_case(shown)) {
+                    splices.remove(header.row);
+                }
+            }
+            HeaderId::ReferTo => self.cover_refer_to(bytes, header.value, veil, splices),
             _ => {}
         }
     }
@@ -103,29 +124,6 @@ impl Proxy {
                 (true, true) => span.to(),
             };
             splices.replace(Span::new(uri.host.from(), end), &[us.as_bytes()]);
-        }
-    }
-
-    /// The call that a REFER is to replace (RFC 3891), in the headers of its URI.
-    fn cover_refer_to(&self, bytes: &[u8], value: Span, splices: &mut Splices) {
-        let uri = NameAddr::parse(bytes, value).and_then(|addr| addr.to_uri(bytes));
-        let Some(uri) = uri else {
-            return;
-        };
-        let text = uri.headers.of(bytes);
-        let mut at = uri.headers.from();
-        for pair in text.split(|b| *b == b'&') {
-            const NAME: &[u8] = b"Replaces=";
-            let name = pair.get(..NAME.len()).unwrap_or_default();
-            if name.eq_ignore_ascii_case(NAME) {
-                let named = pair.get(NAME.len()..).unwrap_or_default();
-                let end = call_id_end(named);
-                let start = at + NAME.len();
-                let plain = unescape(named.get(..end).unwrap_or_default());
-                let other = escape(&self.crossed_call_id(&plain));
-                splices.replace(Span::new(start, start + end), &[&other]);
-            }
-            at += pair.len() + 1;
         }
     }
 
@@ -167,7 +165,7 @@ impl Proxy {
     }
 
     /// Appends a URI of ours with this user.
-    fn write_address(&self, veil: &Veil<'_>, user: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn write_address(&self, veil: &Veil<'_>, user: &[u8], out: &mut Vec<u8>) {
         let mut ours = String::with_capacity(64);
         if let Some(us) = self.listener(veil.listener) {
             us.write_uri("", &mut ours);
@@ -275,7 +273,7 @@ impl Proxy {
             };
             let uri = Uri::parse(bytes, addr.uri).unwrap_or_default();
             self.is_own(bytes, uri.host, uri.port)
-                || self.bindings.has(&aor, addr.uri.of(bytes))
+                || self.bindings.lock().has(&aor, addr.uri.of(bytes))
                 || host(message, value).is_some_and(|host| asked.contains(&host))
         };
         if !values(bytes, row.value).any(is_told) {
@@ -308,47 +306,33 @@ impl Proxy {
     }
 }
 
-/// Where the Call-ID in an escaped Replaces ends: at its first parameter.
-fn call_id_end(text: &[u8]) -> usize {
-    let is_end = |at: &usize| {
-        let rest = text.get(*at..).unwrap_or_default();
-        let escaped = rest.get(..3).unwrap_or_default();
-        rest.first() == Some(&b';') || escaped.eq_ignore_ascii_case(b"%3B")
+/// Rows whose URIs a phone opens by itself (RFC 3261 §20.4, §20.9, §20.18): one that leads to an address
+/// of the other side is of no use on this one.
+const SHOWN: [&[u8]; 3] = [b"Alert-Info", b"Call-Info", b"Error-Info"];
+
+/// Whether a URI of any scheme has an address as its host: names may be meant for everybody.
+fn names_address(bytes: &[u8], value: Span) -> bool {
+    let uri = NameAddr::parse(bytes, value).unwrap_or_default().uri;
+    let text = uri.of(bytes);
+    let behind = |text: &'_ [u8], mark: &[u8]| {
+        let at = text.windows(mark.len()).position(|part| part == mark);
+        at.map_or(0, |at| at + mark.len())
     };
-    (0..text.len()).find(is_end).unwrap_or(text.len())
-}
-
-/// The text with every `%HH` resolved.
-fn unescape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        let digits = tail.first_chunk::<2>().filter(|_| *first == b'%');
-        let value = digits.and_then(|digits| {
-            let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-            u8::try_from(high? << 4 | low?).ok()
-        });
-        match value {
-            Some(byte) => {
-                out.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => out.push(*first),
-        }
-    }
-    out
-}
-
-/// A text for a header of a URI (RFC 3261 §25.1, `hvalue`).
-fn escape(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'(' | b')' => out.push(*byte),
-            byte if byte.is_ascii_alphanumeric() => out.push(*byte),
-            byte => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    out
+    let authority = match memchr::memmem::find(text, b"://") {
+        Some(at) => text.get(at + 3..),
+        None => text.get(behind(text, b":")..),
+    };
+    let authority = authority.unwrap_or_default();
+    let end = authority
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?' | b';'));
+    let authority = authority
+        .get(..end.unwrap_or(authority.len()))
+        .unwrap_or_default();
+    let host = authority.get(behind(authority, b"@")..).unwrap_or_default();
+    let end = match host.first() {
+        Some(b'[') => host.iter().position(|b| *b == b']').map(|at| at + 1),
+        _ => host.iter().position(|b| *b == b':'),
+    };
+    host_to_ip(host.get(..end.unwrap_or(host.len())).unwrap_or_default()).is_some()
 }

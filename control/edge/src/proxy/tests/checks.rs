@@ -264,6 +264,13 @@ fn upstream_probes_are_answered() {
         (out[0].line().as_str(), out[0].to),
         ("SIP/2.0 200 OK", addr(BOB))
     );
+    // It goes no further, so that it needs no hops.
+    let last = probe.replace("Max-Forwards: 70", "Max-Forwards: 0");
+    assert_eq!(world.recv(BOB, &last)[0].line(), "SIP/2.0 200 OK");
+    world.proxy.drain(true);
+    let out = world.recv(BOB, &probe);
+    assert_eq!(out[0].line(), "SIP/2.0 503 Service Unavailable");
+    assert!(out[0].text().contains("Retry-After: 5\r\n"));
 }
 
 #[test]

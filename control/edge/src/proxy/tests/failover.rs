@@ -91,6 +91,18 @@ fn silent_target_is_followed_and_cancelled_when_it_rings() {
 }
 
 #[test]
+fn cancel_to_a_target_that_was_given_up_is_answered_once() {
+    let mut world = two_targets();
+    let first = forwarded(&world.recv(ALICE, &invite("alice")));
+    world.pass(Duration::from_millis(4100));
+    let sent = world.recv(BOB, &response(&first, "180 Ringing", "b", BOB_CONTACT, ""));
+    world.recv(BOB, &response(&sent[0], "200 OK", "b", "", ""));
+    let sent = world.pass(Duration::from_secs(20));
+    let repeats = sent.iter().filter(|s| s.line().starts_with("CANCEL"));
+    assert_eq!(repeats.filter(|s| s.to == addr(BOB)).count(), 0);
+}
+
+#[test]
 fn target_that_cannot_be_reached_is_followed() {
     let mut world = two_targets();
     let sent = world.recv(ALICE, &invite("alice"));

@@ -43,6 +43,37 @@ fn forks_of_the_upstream_are_calls_of_their_own() {
 }
 
 #[test]
+fn each_dialog_of_a_fork_counts_by_itself() {
+    let mut world = World::new();
+    let out = forwarded(&world.recv(ALICE, &invite("alice")));
+    let route = format!("Route: {}\r\n", out.all(HeaderId::RecordRoute).join(", "));
+    let reliable = format!("{BOB_CONTACT}Require: 100rel\r\nRSeq: 1\r\n");
+    for tag in ["b1", "b2"] {
+        world.recv(BOB, &response(&out, "183 Progress", tag, &reliable, ""));
+    }
+    let line = |world: &mut World, from: &str, method: &str, cseq: u32, tags: (&str, &str)| {
+        let (uri, host) = match from == ALICE {
+            true => ("sip:bob@203.0.113.9:5070", ALICE),
+            false => ("sip:alice@198.51.100.7:5060", BOB),
+        };
+        let via = format!("{host};branch=z9hG4bK{}{}{method}{cseq}", tags.0, tags.1);
+        let cseq = format!("{cseq} {method}");
+        let text = request(&format!("{method} {uri}"), &via, tags, &cseq, &route, "");
+        world.recv(from, &text)[0].line()
+    };
+    for (cseq, tag) in [(2, "b1"), (3, "b1"), (2, "b2"), (3, "b2")] {
+        let line = line(&mut world, ALICE, "PRACK", cseq, ("a", tag));
+        assert!(line.starts_with("PRACK"), "{cseq} {tag}: {line}");
+    }
+    let old = line(&mut world, ALICE, "INFO", 2, ("a", "b2"));
+    assert!(old.starts_with("SIP/2.0 500"), "{old}");
+    for (cseq, tag) in [(1000, "b1"), (1, "b2")] {
+        let line = line(&mut world, BOB, "UPDATE", cseq, (tag, "a"));
+        assert!(line.starts_with("UPDATE"), "{cseq} {tag}: {line}");
+    }
+}
+
+#[test]
 fn call_to_a_phone_of_the_same_side_passes_twice() {
     let mut world = World::new();
     let sent = world.recv(ALICE, &invite("alice"));

@@ -8,6 +8,7 @@ mod cost;
 mod dialogs;
 mod headers;
 mod tokens;
+mod transfers;
 
 use super::*;
 use crate::config::{CORE, Hiding, Link, OneUpstream};

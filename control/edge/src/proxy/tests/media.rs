@@ -171,6 +171,39 @@ fn messages_wait_for_the_relay_in_their_order() {
 }
 
 #[test]
+fn message_without_a_place_behind_the_relay_is_answered() {
+    let mut world = World::new();
+    let route = call(&mut world);
+    world.hold = Some(Vec::new());
+    let mut lines = Vec::new();
+    for n in 2..72 {
+        let update = in_dialog("UPDATE", n, false, &route, &format!("sdp {n}"));
+        let sent = world.recv(ALICE, &update);
+        lines.extend(sent.iter().map(Sent::line));
+    }
+    // One is at the relay, 64 wait behind it.
+    assert_eq!(lines, ["SIP/2.0 500 Server Internal Error"; 5]);
+    while let Some(token) = world.hold.as_mut().and_then(Vec::pop) {
+        world.answer(token, Ok(relayed(b"x")));
+    }
+    assert_eq!(
+        world
+            .sent
+            .iter()
+            .filter(|s| s.line().starts_with("UPDATE"))
+            .count(),
+        65
+    );
+    world.pass(Duration::from_secs(240));
+    assert!(
+        world.proxy.transits.is_empty(),
+        "{:?}",
+        world.proxy.transits
+    );
+    assert!(world.proxy.is_idle() && world.proxy.memory.is_empty());
+}
+
+#[test]
 fn cancel_while_the_offer_is_at_the_relay() {
     let mut world = World::new();
     world.hold = Some(Vec::new());

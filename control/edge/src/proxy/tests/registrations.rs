@@ -100,7 +100,10 @@ fn path_leads_calls_to_the_connection() {
         &format!("Contact: {CONTACT};expires=60\r\n"),
     );
     assert_eq!(ok.way, tcp().into());
-    assert_eq!(world.proxy.bindings.aors(tcp()), [b"f@x.example"]);
+    assert_eq!(
+        world.proxy.bindings.lock().aors(tcp()),
+        [(*b"f@x.example").into()]
+    );
 
     let call = call_to("sip:alice@10.1.1.4:5062;ob", &path);
     let sent = world.recv_on(CORE_SIDE, BOB, call.as_bytes());
@@ -149,7 +152,7 @@ fn path_leads_calls_to_the_connection() {
 
     assert_eq!(world.uses, [(tcp(), true)]);
     world.proxy.handle_closed(tcp());
-    assert!(world.proxy.bindings.aors(tcp()).is_empty());
+    assert!(world.proxy.bindings.lock().aors(tcp()).is_empty());
     let late = call
         .replace("z9hG4bKcall", "z9hG4bKlate")
         .replace("Call-ID: c1", "Call-ID: c3");
@@ -178,7 +181,7 @@ fn alias_stands_for_the_contact_on_the_inner_side() {
     let ok = granted(&mut world, &sent[0], &row);
     let restored = ["\"A\" <sip:alice@10.1.1.4:5062;ob;transport=tcp>;q=0.5;expires=3600"];
     assert_eq!(ok.all(HeaderId::Contact), restored);
-    assert_eq!(world.proxy.bindings.len(), 1);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
 
     let alias = contacts[0].split(['<', '>']).nth(1).unwrap();
     let sent = world.recv_on(CORE_SIDE, BOB, call_to(alias, "").as_bytes());
@@ -193,7 +196,7 @@ fn alias_stands_for_the_contact_on_the_inner_side() {
     let sent = world.recv_by(udp(), star.as_bytes());
     assert_eq!(sent[0].all(HeaderId::Contact), ["*"]);
     granted(&mut world, &sent[0], "");
-    assert_eq!(world.proxy.bindings.len(), 0);
+    assert_eq!(world.proxy.bindings.lock().len(), 0);
     let headers = register(3, "Contact: <sip:a@example.com?Route=%3Csip:x%3E>\r\n");
     let sent = world.recv_by(udp(), headers.as_bytes());
     assert!(sent[0].line().starts_with("SIP/2.0 400"), "regbadct");
@@ -206,7 +209,7 @@ fn bindings_live_as_long_as_granted() {
     let sent = world.recv_by(udp(), register(1, &row).as_bytes());
     let refused = response(&sent[0], "401 Unauthorized", "r", "", "");
     world.recv_on(CORE_SIDE, BOB, refused.as_bytes());
-    assert_eq!(world.proxy.bindings.len(), 0, "only a 2xx counts");
+    assert_eq!(world.proxy.bindings.lock().len(), 0, "only a 2xx counts");
     let sent = world.recv_by(udp(), register(2, &row).as_bytes());
     let other = "Contact: <sip:other@192.0.2.50>;expires=9000\r\n";
     granted(
@@ -214,11 +217,15 @@ fn bindings_live_as_long_as_granted() {
         &sent[0],
         &format!("{other}Contact: {CONTACT};expires=60\r\n"),
     );
-    assert_eq!(world.proxy.bindings.len(), 1, "the other is not here");
+    assert_eq!(
+        world.proxy.bindings.lock().len(),
+        1,
+        "the other is not here"
+    );
     world.pass(Duration::from_secs(59));
-    assert_eq!(world.proxy.bindings.len(), 1);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
     world.pass(Duration::from_secs(2));
-    assert_eq!(world.proxy.bindings.len(), 0);
+    assert_eq!(world.proxy.bindings.lock().len(), 0);
 }
 
 #[test]
@@ -269,5 +276,69 @@ fn phone_behind_nat_is_pinged_until_it_is_dead() {
     );
     let pings = world.pass(Duration::from_secs(200));
     assert_eq!(pings.len(), 3, "{pings:?}");
-    assert_eq!(world.proxy.bindings.len(), 0);
+    assert_eq!(world.proxy.bindings.lock().len(), 0);
+}
+
+#[test]
+fn refreshes_add_no_pings() {
+    let mut world = world(RegisterMode::Path, |c| {
+        c.register.nat_ping_method = PingMethod::Options;
+    });
+    let row = format!("Contact: {CONTACT}\r\n");
+    for n in 1..=5 {
+        let sent = world.recv_by(udp(), register(n, &row).as_bytes());
+        let grant = format!("Contact: {CONTACT};expires=3600\r\n");
+        granted(&mut world, &sent[0], &grant);
+    }
+    let pings = world.pass(Duration::from_secs(60));
+    let is_ping = |sent: &&Sent| sent.line().starts_with("OPTIONS");
+    assert_eq!(pings.iter().filter(is_ping).count(), 2);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
+}
+
+#[test]
+fn connection_stays_held_over_refreshes_and_moves() {
+    let mut world = world(RegisterMode::Path, |_| {});
+    let register_by = |world: &mut World, flow: Flow, n: u32, contact: &str| {
+        let text = register(n, &format!("Contact: {contact}\r\n"));
+        let sent = world.recv_by(flow, text.as_bytes());
+        let ok = granted(
+            world,
+            &sent[0],
+            &format!("Contact: {contact};expires=60\r\n"),
+        );
+        assert_eq!(ok.way, flow.into());
+    };
+    let held = |world: &World, flow: Flow| {
+        let last = world.uses.iter().rfind(|(of, _)| *of == flow);
+        last.is_some_and(|(_, is_needed)| *is_needed)
+    };
+    register_by(&mut world, tcp(), 1, CONTACT);
+    register_by(&mut world, tcp(), 2, CONTACT);
+    assert!(held(&world, tcp()), "{:?}", world.uses);
+    // The Contact leaves for another connection and comes back, before anybody asks.
+    let other = Flow {
+        connection: 10,
+        ..tcp()
+    };
+    let aor: &[u8] = b"f@x.example";
+    let contact: &[u8] = b"sip:alice@10.1.1.4:5062;ob";
+    let until = world.now + Duration::from_secs(60);
+    for flow in [other, tcp()] {
+        let bound = (aor, contact, flow);
+        world.proxy.bindings.lock().renew(0, bound, until);
+    }
+    world.pull();
+    assert!(held(&world, tcp()), "{:?}", world.uses);
+    assert!(!held(&world, other), "{:?}", world.uses);
+}
+
+#[test]
+fn registrar_may_write_the_contact_in_another_way() {
+    let mut world = world(RegisterMode::Path, |_| {});
+    let row = "Contact: <sip:alice@Phone.example:5062;ob;x=%61>\r\n";
+    let sent = world.recv_by(udp(), register(1, row).as_bytes());
+    let granted_as = "Contact: <sip:alice@phone.example:5062;x=a;ob>;expires=60\r\n";
+    granted(&mut world, &sent[0], granted_as);
+    assert_eq!(world.proxy.bindings.lock().len(), 1);
 }

@@ -325,6 +325,31 @@ fn memory_is_bounded_by_bytes() {
 }
 
 #[test]
+fn strangers_leave_room_for_calls_that_are_up() {
+    let mut world = World::with(|config| config.tables.bytes = 100_000, &[EDGE]);
+    let route = call(&mut world);
+    let message = |n: usize| {
+        let body = "x".repeat(10_000);
+        let via = format!("198.51.100.7:5060;branch=z9hG4bKm{n};rport");
+        request(
+            "MESSAGE sip:bob@edge.example",
+            &via,
+            ("a", ""),
+            "1 MESSAGE",
+            "",
+            &body,
+        )
+    };
+    let goes_on = |sent: &[Sent]| sent.iter().any(|s| s.to == addr(BOB));
+    let taken = (1..20).take_while(|n| goes_on(&world.recv(EVE, &message(*n))));
+    assert_eq!(taken.count(), 3, "each counts twice, of three quarters");
+    let via = "198.51.100.7:5060;branch=z9hG4bKbye";
+    let line = "BYE sip:bob@203.0.113.9:5070";
+    let bye = request(line, via, ("a", "b"), "2 BYE", &route, "");
+    assert!(goes_on(&world.recv(ALICE, &bye)));
+}
+
+#[test]
 fn line_ends_inside_of_headers_are_refused() {
     for odd in [
         "Subject: a\nP-Asserted-Identity: <sip:boss@x>\r\n",

@@ -280,3 +280,90 @@ fn calls_are_listed_by_who_is_in_them() {
     };
     assert_eq!(of(one), all);
 }
+
+#[test]
+fn all_callees_that_answered_are_told() {
+    let mut world = World::new();
+    let sent = world.recv(ALICE, &invite("alice"));
+    let out = forwarded(&sent);
+    let route = format!("Route: {}\r\n", out.all(HeaderId::RecordRoute).join(", "));
+    for tag in ["b", "c", "d"] {
+        let contact = format!("Contact: <sip:{tag}@203.0.113.9:5070>\r\n");
+        let answer = world.recv(BOB, &response(&out, "200 OK", tag, &contact, "bob"));
+        assert_eq!(answer[0].to, addr(ALICE));
+        let ack = request(
+            &format!("ACK sip:{tag}@203.0.113.9:5070"),
+            &format!("198.51.100.7:5060;branch=z9hG4bKack{tag}"),
+            ("a", tag),
+            "1 ACK",
+            &route,
+            "",
+        );
+        world.recv(ALICE, &ack);
+    }
+    // The first says it again, and the second hangs up.
+    let contact = "Contact: <sip:b@203.0.113.9:5070>\r\n";
+    world.recv(BOB, &response(&out, "200 OK", "b", contact, "bob"));
+    let bye = request(
+        "BYE sip:alice@198.51.100.7:5060",
+        "203.0.113.9:5070;branch=z9hG4bKbyec",
+        ("c", "a"),
+        "5 BYE",
+        &route,
+        "",
+    );
+    let bye = world.recv(BOB, &bye);
+    world.recv(ALICE, &response(&bye[0], "200 OK", "", "", ""));
+
+    let byes = end_all(&mut world);
+    let told = |to: &str, other: HeaderId| {
+        let of: Vec<_> = byes.iter().filter(|bye| bye.to == addr(to)).collect();
+        let mut ends: Vec<_> = of
+            .iter()
+            .map(|bye| (bye.line(), bye.all(other).concat()))
+            .collect();
+        ends.sort();
+        ends
+    };
+    let to = |tag: &str| format!("<sip:t@x.example>;tag={tag}");
+    let line = |uri: &str| format!("BYE sip:{uri} SIP/2.0");
+    assert_eq!(
+        told(BOB, HeaderId::To),
+        [
+            (line("b@203.0.113.9:5070"), to("b")),
+            (line("d@203.0.113.9:5070"), to("d")),
+        ]
+    );
+    let alice = line("alice@198.51.100.7:5060");
+    assert_eq!(
+        told(ALICE, HeaderId::From),
+        [(alice.clone(), to("b")), (alice, to("d"))]
+    );
+    assert_eq!(byes.len(), 4);
+    for bye in &byes {
+        world.recv(&bye.to.to_string(), &response(bye, "200 OK", "", "", ""));
+    }
+    world.assert_forgotten();
+}
+
+#[test]
+fn caller_of_an_ended_early_call_hears_what_the_callee_says() {
+    for waits in [false, true] {
+        let mut world = World::new();
+        let sent = world.recv(ALICE, &invite("alice"));
+        let invite = forwarded(&sent);
+        world.recv(BOB, &response(&invite, "180 Ringing", "b", BOB_CONTACT, ""));
+        // The relay takes its time to delete the call.
+        world.hold = waits.then(Vec::new);
+        let sent = end_all(&mut world);
+        world.recv(BOB, &response(&sent[0], "200 OK", "b", "", ""));
+        let answer = response(&invite, "487 Request Terminated", "b", "", "");
+        let mut told = world.recv(BOB, &answer);
+        for token in world.hold.take().unwrap_or_default() {
+            told.extend(world.answer(token, Ok(MediaReply::default())));
+        }
+        let is_told = |s: &Sent| s.to == addr(ALICE) && s.line().starts_with("SIP/2.0 487");
+        assert!(told.iter().any(is_told), "{waits}: {told:?}");
+        world.assert_forgotten();
+    }
+}

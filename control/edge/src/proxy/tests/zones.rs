@@ -236,3 +236,43 @@ fn subscriber_on_a_connection_is_notified_by_it() {
     let sent = world.recv_on(CORE_SIDE, BOB, forged.as_bytes());
     assert!(sent[0].line().starts_with("SIP/2.0 403"));
 }
+
+#[test]
+fn secure_web_socket_is_named_as_web_socket() {
+    let config = Config::new(addr(EDGE), addr(BOB), addr("127.0.0.1:2223"));
+    let secure = "192.0.2.1:8443";
+    let mut world = World::of(
+        config,
+        vec![
+            Listener::new(PUBLIC, Protocol::Udp, addr(secure), None),
+            Listener::new(PUBLIC, Protocol::Wss, addr(secure), None),
+            Listener::new(CORE, Protocol::Udp, addr(INNER), None),
+        ],
+    );
+    let page = connection(1, ALICE);
+    let text = invite("alice")
+        .replace("SIP/2.0/UDP", "SIP/2.0/WSS")
+        .replace(
+            "<sip:alice@198.51.100.7:5060>",
+            "<sip:alice@df7jal23ls0d.invalid;transport=ws>",
+        );
+    let invite = forwarded(&world.recv_by(page, text.as_bytes()));
+    let routes = invite.all(HeaderId::RecordRoute);
+    // RFC 7118 §5.2.2 has one value; its Via tells more.
+    let outer = "<sip:192.0.2.1:8443;transport=ws;lr;r2=on;did=";
+    assert!(routes[1].starts_with(outer), "{routes:?}");
+    let ok = response(&invite, "200 OK", "b", BOB_CONTACT, "bob");
+    world.recv_on(CORE_SIDE, BOB, ok.as_bytes());
+    let info = request(
+        "INFO sip:alice@df7jal23ls0d.invalid;transport=ws",
+        "203.0.113.9:5070;branch=z9hG4bKi",
+        ("b", "a"),
+        "2 INFO",
+        &format!("Route: {}\r\n", routes.join(", ")),
+        "",
+    );
+    let sent = world.recv_on(CORE_SIDE, BOB, info.as_bytes());
+    assert_eq!(sent[0].way, page.into(), "not the datagrams of this port");
+    let via = &sent[0].all(HeaderId::Via)[0];
+    assert!(via.starts_with("SIP/2.0/WSS 192.0.2.1:8443;"), "{via}");
+}

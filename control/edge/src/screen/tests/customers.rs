@@ -125,6 +125,8 @@ fn a_reload_that_names_a_peer_lifts_its_ban() {
     let mut next = config();
     next.peers[0].sources.push(peer_source("198.51.100.0/24"));
     let screen = bench.screen.reload(next, Arc::default()).unwrap();
+    assert_eq!(bench.bans().len(), 1, "it is not in force yet");
+    screen.spare();
     assert_eq!(screen.level(addr(PHONE), bench.now), Level::Trusted);
     assert_eq!(screen.bans().len(), 0);
 }

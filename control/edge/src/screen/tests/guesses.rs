@@ -90,6 +90,11 @@ fn what_is_no_failure_is_not_counted() {
         },
         answered(tcp(GUESSER), "INVITE", 403),
         answered(tcp(GUESSER), "INVITE", 404),
+        // The callee, or a barring behind the upstream, may say so to a customer.
+        Answered {
+            credentials: USER,
+            ..answered(tcp(GUESSER), "INVITE", 403)
+        },
         Answered {
             credentials: USER,
             ..answered(tcp(GUESSER), "INVITE", 404)
@@ -120,6 +125,34 @@ fn datagrams_without_a_nonce_lock_nobody_out() {
         ..request(udp("198.51.100.1:5060"), "REGISTER")
     };
     assert_eq!(bench.judge(&seen).action, Action::Pass);
+}
+
+#[test]
+fn every_row_of_credentials_counts() {
+    let bench = Bench::new(config());
+    let others: [Credentials<'_>; 1] = [(b"100@example.com", b"n")];
+    let mut banned = false;
+    for n in 0..6 {
+        let user = format!("{n}@elsewhere");
+        let answer = Answered {
+            credentials: Some(user.as_bytes()),
+            others: &others,
+            ..answered(tcp(GUESSER), "REGISTER", 401)
+        };
+        banned |= bench
+            .screen
+            .judge_response(&answer, bench.now)
+            .banned
+            .is_some();
+    }
+    assert!(banned);
+    // The user of the second row is guessed at, and in the second row he is refused as well.
+    let seen = Seen {
+        credentials: Some(b"x@elsewhere"),
+        others: &others,
+        ..request(udp("192.0.2.98:5060"), "REGISTER")
+    };
+    assert_eq!(code(&bench.judge(&seen)), Some(403));
 }
 
 #[test]

@@ -16,6 +16,8 @@ fn the_longest_prefix_decides() {
     assert_eq!(rule(b"900155"), Some(Rule::Deny));
     assert_eq!(rule(b"900165"), Some(Rule::Allow));
     assert_eq!(rule(b"90-01.(65);phone-context=x"), Some(Rule::Allow));
+    assert_eq!(rule(b"90%30555"), Some(Rule::Deny));
+    assert_eq!(rule(b"%39%300%31%2D65%3bx"), Some(Rule::Allow));
     assert_eq!(rule(b"90"), None);
     assert_eq!(rule(b""), None);
     assert_eq!(rule(&[b'9'; 500]), None);

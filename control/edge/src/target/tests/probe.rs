@@ -60,19 +60,23 @@ fn targets_are_probed_every_thirty_seconds_and_apart() {
     let mut bench = Bench::new(&[always(20)]);
     let sent = bench.run(secs(300), ALIVE);
     assert!((180..=220).contains(&sent.len()), "{}", sent.len());
-    let first: Vec<Duration> = sent
-        .iter()
-        .map(|(at, _)| *at)
-        .filter(|at| *at <= secs(30))
-        .collect();
-    assert!(first.iter().min() < Some(&secs(6)) && first.iter().max() > Some(&secs(24)));
+    let between = |from, to| {
+        let times = sent.iter().map(|(at, _)| *at);
+        let times: Vec<Duration> = times.filter(|at| (from..to).contains(at)).collect();
+        times
+    };
+    let first = between(secs(0), secs(2));
+    assert_eq!(first.len(), 20, "all at once: {first:?}");
+    assert!(first.iter().max() < Some(&secs(1)) && first.iter().min() < first.iter().max());
+    let second = between(secs(2), secs(36));
+    assert!(second.iter().min() < Some(&secs(20)) && second.iter().max() > Some(&secs(28)));
     let of_one: Vec<Duration> = sent
         .iter()
         .filter(|(_, id)| id == "p-1")
         .map(|(at, _)| *at)
         .collect();
     assert!(
-        of_one
+        of_one[1..]
             .windows(2)
             .all(|w| (secs(27)..=secs(33)).contains(&(w[1] - w[0])))
     );
@@ -82,7 +86,8 @@ fn targets_are_probed_every_thirty_seconds_and_apart() {
 #[test]
 fn three_misses_are_down_and_one_answer_is_up() {
     let mut bench = Bench::new(&[always(1)]);
-    bench.run(secs(31), ALIVE);
+    // Two have been answered.
+    bench.run(secs(35), ALIVE);
     let probes = bench.run(secs(66), None).len();
     assert_eq!((probes, bench.pools.is_available("p")), (2, true));
     bench.run(secs(40), None);
@@ -137,6 +142,7 @@ fn probe_mode_decides_who_is_probed() {
         ids.dedup();
         ids
     };
+    assert_eq!(probed(bench.run(secs(1), ALIVE)), ["p-1", "p-2"], "at once");
     assert_eq!(probed(bench.run(secs(100), ALIVE)), ["p-1"]);
     for target in bench.pools.targets() {
         (0..3).for_each(|_| bench.pools.tell(target.miss()));
@@ -211,7 +217,8 @@ fn results_of_another_time_are_ignored() {
 #[test]
 fn reload_keeps_the_turn_of_targets_that_stay() {
     let mut bench = Bench::new(&[always(1)]);
-    bench.run(secs(31), ALIVE);
+    // The answer of the last one is no wait any more.
+    bench.run(secs(40), ALIVE);
     let next = bench.prober.next_timeout();
     let after = Arc::new(Pools::new(&[always(1)], Some(&bench.pools)).unwrap());
     bench.prober.reload(bench.now, after, &mut bench.rng);
@@ -219,4 +226,27 @@ fn reload_keeps_the_turn_of_targets_that_stay() {
     let none = Arc::new(Pools::new(&[], None).unwrap());
     bench.prober.reload(bench.now, none, &mut bench.rng);
     assert_eq!(bench.prober.next_timeout(), None);
+}
+
+#[test]
+fn reload_probes_what_is_new_or_down_at_once() {
+    let config = |targets| PoolConfig {
+        probe: Probe::WhenDown,
+        ..pool("p", targets)
+    };
+    let mut bench = Bench::new(&[config(2)]);
+    bench.run(secs(31), ALIVE);
+    let down = target(&bench.pools, "p-1");
+    (0..3).for_each(|_| bench.pools.tell(down.miss()));
+    let after = Arc::new(Pools::new(&[config(3)], Some(&bench.pools)).unwrap());
+    bench.pools = after.clone();
+    bench.prober.reload(bench.now, after, &mut bench.rng);
+    let mut sent: Vec<String> = bench
+        .run(secs(1), ALIVE)
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
+    sent.sort();
+    assert_eq!(sent, ["p-1", "p-3"]);
+    assert!(bench.pools.targets().all(|target| target.is_usable()));
 }

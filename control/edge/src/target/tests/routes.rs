@@ -42,6 +42,7 @@ fn peer_then_longest_prefix_then_order_of_the_file() {
     assert_eq!(number(&seen("example.com.", "bob")), Some(1));
     assert_eq!(number(&seen("example.com", "+4940")), Some(2));
     assert_eq!(number(&seen("example.com", "+4930")), Some(3));
+    assert_eq!(number(&seen("example.com", "+4-9%330")), Some(3));
     let of_peer = Seen {
         peer: Some("carrier"),
         ..seen("example.com", "+4930")

@@ -52,10 +52,8 @@ async fn speaks(edge: &mut Edge, stream: &mut (impl AsyncRead + AsyncWrite + Unp
     }
     stream.write_all(&frame(0x89, "ping")).await.unwrap();
     expect_frame(stream, b"\x8a\x04ping").await;
-    assert!(matches!(edge.arrived().await, Arrived::Keepalive { .. }));
     stream.write_all(&frame(0x81, "\r\n\r\n")).await.unwrap();
     expect_frame(stream, b"\x81\x02\r\n").await;
-    assert!(matches!(edge.arrived().await, Arrived::Keepalive { .. }));
 }
 
 async fn expect_frame(stream: &mut (impl AsyncRead + Unpin), frame: &[u8]) {

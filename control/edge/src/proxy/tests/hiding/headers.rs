@@ -35,6 +35,31 @@ fn software_is_removed_or_has_another_name() {
 }
 
 #[test]
+fn addresses_of_the_other_side_are_in_no_row() {
+    let mut world = hidden(|_| {});
+    let rows = "Reply-To: <sip:f@198.51.100.7:5070;x=y>\r\nReferred-By: \"f\" <sip:f@x.example>\r\n\
+                Alert-Info: <http://198.51.100.7/ring.wav>\r\n\
+                Call-Info: <https://user@[2001:db8::7]:8/x>;purpose=icon\r\n\
+                Error-Info: <sip:sorry@x.example>\r\n";
+    let invite = call_with(&mut world, rows);
+    assert_eq!(raw(&invite, "Reply-To"), ["<sip:f@10.0.0.1:5060;x=y>"]);
+    assert_eq!(raw(&invite, "Referred-By"), ["\"f\" <sip:f@x.example>"]);
+    assert_eq!(raw(&invite, "Error-Info"), ["<sip:sorry@x.example>"]);
+    for name in ["Alert-Info", "Call-Info"] {
+        assert!(raw(&invite, name).is_empty(), "{name}");
+    }
+    let callee = Agent {
+        agent: "P-Asserted-Identity: <sip:200@10.0.0.21>, <tel:+123>\r\n\
+                P-Charging-Vector: icid-value=1;icid-generated-at=10.0.0.21\r\n",
+        ..pbx()
+    };
+    let ok = first(&callee.answers(&mut world, &invite, "200 OK", "b", "answer"));
+    let asserted = ["<sip:200@192.0.2.1:5060>, <tel:+123>"];
+    assert_eq!(raw(&ok, "P-Asserted-Identity"), asserted);
+    assert!(!ok.text().contains("10.0.0.21"), "{}", ok.text());
+}
+
+#[test]
 fn hosts_that_a_call_came_by_are_ours_or_gone_or_stay() {
     let rows = "Diversion: <sip:1@phone.example:5070;x=y>;reason=busy, <tel:+123>\r\n\
                 History-Info: \"a\" <sip:2@198.51.100.9?Reason=SIP%3Bcause%3D302>;index=1\r\n";
