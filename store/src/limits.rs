@@ -1,0 +1,52 @@
+//! Every bound of the crate, with the reason for its number.
+
+/// Bytes of a segment of the journal. Large enough that a new one is needed once in some seconds
+/// at 2,000 calls a second, small enough that to empty the oldest one is little work.
+pub const SEGMENT_BYTES: usize = 16 << 20;
+
+/// Bytes that records begin at multiples of: a cache line, so that two writers share none.
+pub const UNIT_BYTES: usize = 64;
+
+/// Places for records in a segment.
+pub const SEGMENT_UNITS: u64 = (SEGMENT_BYTES / UNIT_BYTES) as u64;
+
+/// Bytes of one record's body. A WebRTC call has 4 KB; calls of many legs write them one by one.
+pub const BODY_BYTES: usize = 1 << 20;
+
+/// Bytes of the reply that an ended call keeps for a repeated `delete`. A reply with statistics
+/// of two parties has some 2 KB; beyond this a repeated request gets a short reply.
+pub const REPLY_BYTES: usize = 4 << 10;
+
+/// How long an ended call is kept for repeated requests, in milliseconds. Proxies repeat for some
+/// seconds.
+pub const ENDED_MS: u64 = 60_000;
+
+/// Segments that are kept however little is alive, so that a quiet journal moves nothing.
+pub const SEGMENTS_KEPT: usize = 4;
+
+/// Free segments that keep their memory. The others give it back to the system.
+pub const SPARE_SEGMENTS: usize = 2;
+
+/// Records that one turn of the timer appends again to empty the oldest segment: some 0.2 ms.
+pub const MOVED_A_TURN: usize = 200;
+
+/// Records that an appender appends again for its own while the last segment is in use: enough to
+/// empty the oldest one long before the last is full.
+pub const MOVED_AN_APPEND: usize = 8;
+
+/// Legs of a call that are written with the call itself. Calls of more legs (conferences) write
+/// the changed ones alone, else a join would cost all of them.
+pub const LEGS_WITHIN: usize = 8;
+
+/// Legs of one call that its record can name.
+pub const LEGS: usize = 4096;
+
+/// Bytes of the longest call-id that a record names. Proxies cut theirs at 255.
+pub const CALL_ID_BYTES: usize = 1024;
+
+/// Segments of a journal, at 16 MiB each: a terabyte, so that a mistyped size maps no more.
+pub const SEGMENTS: usize = 65_535;
+
+/// Containers within each other in a body. Ours have three; more is skipped over to this depth,
+/// without a stack that a stranger chooses.
+pub const CBOR_DEPTH: usize = 16;
