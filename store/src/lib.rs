@@ -10,6 +10,8 @@
 pub mod cbor;
 pub mod journal;
 pub mod limits;
+pub mod live;
+pub mod quarantine;
 pub mod record;
 mod sys;
 

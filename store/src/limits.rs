@@ -50,3 +50,43 @@ pub const SEGMENTS: usize = 65_535;
 /// Containers within each other in a body. Ours have three; more is skipped over to this depth,
 /// without a stack that a stranger chooses.
 pub const CBOR_DEPTH: usize = 16;
+
+/// Flows of the live area: as many as ports of sixteen addresses. 335 MB if all are asked for.
+pub const FLOWS: usize = 1 << 20;
+
+/// SSRCs of a flow whose numbers stand in the live area. A party sends one per media and a few more
+/// (retransmissions, layers); the numbers of further ones are journaled.
+pub const SOURCES: usize = 4;
+
+/// SRTCP indexes that are skipped when they are taken from a copy. Reports come once in some
+/// seconds, and feedback a few times a second: 2^10 are minutes.
+pub const RTCP_SKIP: u32 = 1 << 10;
+
+/// Sequence numbers that a stream of ours skips when they are taken from a copy: 10 s of 20 ms
+/// packets. Receivers take a jump of less than 3,000 as loss (RFC 3550 A.1, MAX_DROPOUT).
+pub const SEQUENCE_SKIP: u16 = 500;
+
+/// Packets after which the numbers of a source are copied again. They are right while less than
+/// 2^15 packets old (RFC 3711 §3.3.1), so three copies in a row may be lost.
+pub const COPY_EVERY: u64 = 1 << 13;
+
+/// Threads that can have a call in hand: workers, control and agents of a large machine.
+pub const THREADS: usize = 128;
+
+/// Crashes that are remembered.
+pub const CRASHES: usize = 16;
+
+/// Calls with strikes that are remembered: those of the crashes, some threads each.
+pub const STRIKES: usize = 128;
+
+/// Crashes with a call in hand after which it is put aside.
+pub const STRIKES_OUT: usize = 2;
+
+/// Crashes without a common call after which less of the program is started.
+pub const CRASHES_OUT: usize = 3;
+
+/// The time in which these are counted, in nanoseconds: a minute.
+pub const CRASH_SPAN_NS: u64 = 60 * 1_000_000_000;
+
+/// Calls that are put aside and kept for whoever looks for the fault.
+pub const QUARANTINED: usize = 16;

@@ -25,7 +25,7 @@ mod room;
 pub mod scan;
 mod segment;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use index::{Entry, Place, Shard};
 use room::Room;
