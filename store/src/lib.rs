@@ -8,11 +8,14 @@
 #![deny(unsafe_code)]
 
 pub mod cbor;
+pub mod follow;
 pub mod journal;
 pub mod limits;
 pub mod live;
+pub mod owner;
 pub mod quarantine;
 pub mod record;
+pub mod recover;
 mod sys;
 
-pub use sys::{boot_id, clocks};
+pub use sys::{boot_id, now};

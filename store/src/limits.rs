@@ -1,5 +1,7 @@
 //! Every bound of the crate, with the reason for its number.
 
+use std::time::Duration;
+
 /// Bytes of a segment of the journal. Large enough that a new one is needed once in some seconds
 /// at 2,000 calls a second, small enough that to empty the oldest one is little work.
 pub const SEGMENT_BYTES: usize = 16 << 20;
@@ -90,3 +92,36 @@ pub const CRASH_SPAN_NS: u64 = 60 * 1_000_000_000;
 
 /// Calls that are put aside and kept for whoever looks for the fault.
 pub const QUARANTINED: usize = 16;
+
+/// Bytes of a key file: less is no key of 256 bits.
+pub const KEY_MIN: usize = 32;
+
+/// Bytes of a key file at most; more is another file by mistake.
+pub const KEY_MAX: usize = 4096;
+
+/// Records that the disk takes at once; some megabytes.
+pub const DISK_BATCH: usize = 4096;
+
+/// Bytes of a file on disk after which a new one with what counts may take its place: a minute
+/// and more at 2,000 calls a second.
+pub const DISK_FILE_BYTES: u64 = 256 << 20;
+
+/// How long an operation of the disk takes before it is said to hang. A busy disk syncs in
+/// tenths of a second.
+pub const DISK_HANGS: Duration = Duration::from_secs(3);
+
+/// After a failure the disk is tried again after this time, and then after twice as long.
+pub const DISK_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause.
+pub const DISK_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The longest time that the wall clock is believed to have passed over a reboot.
+pub const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The gap that calls outlive over a reboot of the machine.
+pub const RESTORE_AFTER_BOOT: Duration = Duration::from_secs(3600);
+
+/// How long the owner of a call is silent before a node with its address takes over: three signs
+/// of life that did not come.
+pub const OWNER_SILENT: Duration = Duration::from_secs(3);

@@ -168,6 +168,8 @@ fn sum(words: &[u64; 4], body: &[u8]) -> u32 {
 /// When something was written: ages are counted from here (spec/survive.md §2.2, "Time").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
+    /// The boot of the machine that `boot_ns` belongs to, by the first four bytes of its id.
+    pub boot: u32,
     /// Nanoseconds since the boot, CLOCK_BOOTTIME.
     pub boot_ns: u64,
     /// Milliseconds since 1970.
@@ -258,7 +260,8 @@ impl<'a> Call<'a> {
             .bytes(1, self.state)
             .bytes(2, self.cookie);
         map.uint(3, self.written.boot_ns)
-            .uint(4, self.written.wall_ms);
+            .uint(4, self.written.wall_ms)
+            .uint(6, self.written.boot.into());
         if !self.legs.is_empty() {
             let legs = self.legs.iter();
             let legs: Vec<u64> = legs.flat_map(|(leg, at)| [u64::from(*leg), *at]).collect();
@@ -285,6 +288,7 @@ impl<'a> Call<'a> {
                 2 => call.cookie = field.bytes()?,
                 3 => call.written.boot_ns = field.uint()?,
                 4 => call.written.wall_ms = field.uint()?,
+                6 => call.written.boot = field.uint()?,
                 5 => {
                     for [leg, at] in field.uints()?.as_chunks::<2>().0 {
                         let leg = u32::try_from(*leg).map_err(|_| CborError::Field(5))?;
@@ -365,7 +369,8 @@ impl<'a> Ended<'a> {
             .bytes(2, self.cookie);
         map.bytes(3, self.reply);
         map.uint(4, self.written.boot_ns)
-            .uint(5, self.written.wall_ms);
+            .uint(5, self.written.wall_ms)
+            .uint(6, self.written.boot.into());
         map.end();
     }
 
@@ -384,6 +389,7 @@ impl<'a> Ended<'a> {
                 3 => ended.reply = field.bytes()?,
                 4 => ended.written.boot_ns = field.uint()?,
                 5 => ended.written.wall_ms = field.uint()?,
+                6 => ended.written.boot = field.uint()?,
                 _ => {}
             }
         }
@@ -405,7 +411,8 @@ impl Handover {
         let mut map = MapWriter::new(out);
         map.uint(0, self.epoch);
         map.uint(1, self.written.boot_ns)
-            .uint(2, self.written.wall_ms);
+            .uint(2, self.written.wall_ms)
+            .uint(3, self.written.boot.into());
         map.end();
     }
 
@@ -421,6 +428,7 @@ impl Handover {
                 0 => handover.epoch = field.uint()?,
                 1 => handover.written.boot_ns = field.uint()?,
                 2 => handover.written.wall_ms = field.uint()?,
+                3 => handover.written.boot = field.uint()?,
                 _ => {}
             }
         }
@@ -464,6 +472,7 @@ mod tests {
             state: &[1; 300],
             cookie: b"5323_1",
             written: Stamp {
+                boot: 9,
                 boot_ns: 5,
                 wall_ms: u64::MAX,
             },

@@ -11,8 +11,11 @@ use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+
+use crate::record::Stamp;
 
 #[cfg(test)]
 pub(crate) mod fuse;
@@ -194,16 +197,21 @@ pub fn boot_id() -> io::Result<[u8; 16]> {
     }
 }
 
-/// Now, in nanoseconds since the boot (CLOCK_BOOTTIME, which counts on while suspended) and in
-/// milliseconds since 1970. For the driver: everything else has the time passed in.
+/// Now, in this boot of the machine ([`boot_id`]; its first four bytes are kept). For the driver:
+/// everything else has the time passed in.
 #[must_use]
-pub fn clocks() -> (u64, u64) {
+pub fn now(boot_id: &[u8; 16]) -> Stamp {
+    let [a, b, c, d, ..] = *boot_id;
     let read = |clock| {
-        let time = clock_gettime(clock).map_or(std::time::Duration::ZERO, Into::into);
+        let time: Duration = clock_gettime(clock).map_or(Duration::ZERO, Into::into);
         (time.as_secs(), time.subsec_nanos())
     };
+    // Counts on while the machine is suspended.
     let (boot, nanos) = read(ClockId::CLOCK_BOOTTIME);
     let (wall, wall_nanos) = read(ClockId::CLOCK_REALTIME);
-    let boot = boot.saturating_mul(1_000_000_000) + u64::from(nanos);
-    (boot, wall * 1000 + u64::from(wall_nanos / 1_000_000))
+    Stamp {
+        boot: u32::from_be_bytes([a, b, c, d]),
+        boot_ns: boot.saturating_mul(1_000_000_000) + u64::from(nanos),
+        wall_ms: wall * 1000 + u64::from(wall_nanos / 1_000_000),
+    }
 }

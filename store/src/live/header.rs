@@ -13,6 +13,7 @@ const EPOCH: usize = 2;
 const PID: usize = 3;
 const STARTED: usize = 4;
 const HEARTBEAT: usize = 5;
+const BOOT: usize = 6;
 /// When it crashed: nanoseconds since the boot, the newest first; the highest bit says that the
 /// crash is explained. 0: unused.
 const CRASHES: usize = 8;
@@ -39,6 +40,8 @@ pub struct Owner {
     /// When the process was started, as /proc/<pid>/stat counts: another one of that number is not
     /// meant.
     pub started: u64,
+    /// The boot of the machine that times belong to ([`crate::record::Stamp`]).
+    pub boot: u32,
 }
 
 /// Somebody else owns the directory now.
@@ -59,6 +62,7 @@ impl Live {
             epoch: self.map.load(EPOCH, Ordering::Acquire),
             pid: super::low32(self.map.load(PID, Ordering::Relaxed)),
             started: self.map.load(STARTED, Ordering::Relaxed),
+            boot: super::low32(self.map.load(BOOT, Ordering::Relaxed)),
         }
     }
 
@@ -74,6 +78,11 @@ impl Live {
         })?;
         self.map.store(PID, owner.pid.into(), Ordering::Relaxed);
         self.map.store(STARTED, owner.started, Ordering::Relaxed);
+        if self.owner().boot != owner.boot {
+            // What counts from another boot says nothing.
+            self.map.store(HEARTBEAT, 0, Ordering::Relaxed);
+            self.map.store(BOOT, owner.boot.into(), Ordering::Release);
+        }
         Ok(())
     }
 

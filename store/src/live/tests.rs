@@ -131,7 +131,7 @@ fn death_between_any_two_stores_tears_nothing() {
     let whole = |live: &Live| (live.identity(1), live.counts(1), live.ways(1).unwrap());
     let seen = cut(prepare, |slot| slot.begin(&identity(2)), whole);
     for (identity, counts, ways) in &seen[1..] {
-        assert!(identity.is_none() || *identity == Some(identity(2)));
+        assert!(identity.is_none() || *identity == Some(self::identity(2)));
         assert!(identity.is_none() || (counts.packets, *ways) == (0, Ways::default()));
     }
     assert_eq!(seen.last().unwrap().0, Some(identity(2)));
@@ -272,6 +272,7 @@ fn header_says_who_owns_and_what_was_in_hand() {
         epoch,
         pid: 77,
         started: 5,
+        boot: 8,
     };
     live.take(0, &owner(1)).unwrap();
     let late = live.take(0, &owner(2));
