@@ -125,3 +125,19 @@ pub const RESTORE_AFTER_BOOT: Duration = Duration::from_secs(3600);
 /// How long the owner of a call is silent before a node with its address takes over: three signs
 /// of life that did not come.
 pub const OWNER_SILENT: Duration = Duration::from_secs(3);
+
+/// Bytes of a frame of a hand-over.
+pub const FRAME_BYTES: usize = 64 << 10;
+
+/// Digests in a frame: 42 bytes each at most.
+pub const DIGESTS_A_FRAME: usize = 1024;
+
+/// Calls that a successor may name: more than ports allow.
+pub const DIGESTS: usize = 1 << 20;
+
+/// Descriptors that are taken over or held: queues, control sockets, eBPF maps and links, and with
+/// `hold_ports` those of ports.
+pub const DESCRIPTORS: usize = 4096;
+
+/// Bytes that are handed over beside the journal: the cookie cache (64 MiB) and half-read requests.
+pub const SAVED_BYTES: usize = 80 << 20;
