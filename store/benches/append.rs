@@ -90,11 +90,14 @@ fn measure(dir: &std::path::Path, len: usize) {
         }
     }
     taken.sort_unstable();
-    let at = |share: f64| taken[(taken.len() as f64 * share) as usize].as_nanos();
+    let at = |per_mille: usize| {
+        let taken = taken.get(taken.len() * per_mille / 1000);
+        taken.map_or(0, Duration::as_nanos)
+    };
     println!(
         "| {len} | {} | {} | {} | {moved} |",
         cpu.as_nanos() / taken.len() as u128,
-        at(0.99),
-        at(0.999),
+        at(990),
+        at(999),
     );
 }

@@ -9,9 +9,11 @@
 
 pub mod cbor;
 pub mod follow;
+pub mod handover;
 pub mod journal;
 pub mod limits;
 pub mod live;
+pub mod lock;
 pub mod owner;
 pub mod quarantine;
 pub mod record;

@@ -43,9 +43,6 @@ pub const LEGS_WITHIN: usize = 8;
 /// Legs of one call that its record can name.
 pub const LEGS: usize = 4096;
 
-/// Bytes of the longest call-id that a record names. Proxies cut theirs at 255.
-pub const CALL_ID_BYTES: usize = 1024;
-
 /// Segments of a journal, at 16 MiB each: a terabyte, so that a mistyped size maps no more.
 pub const SEGMENTS: usize = 65_535;
 
@@ -89,9 +86,6 @@ pub const CRASHES_OUT: usize = 3;
 
 /// The time in which these are counted, in nanoseconds: a minute.
 pub const CRASH_SPAN_NS: u64 = 60 * 1_000_000_000;
-
-/// Calls that are put aside and kept for whoever looks for the fault.
-pub const QUARANTINED: usize = 16;
 
 /// Bytes of a key file: less is no key of 256 bits.
 pub const KEY_MIN: usize = 32;
@@ -141,3 +135,13 @@ pub const DESCRIPTORS: usize = 4096;
 
 /// Bytes that are handed over beside the journal: the cookie cache (64 MiB) and half-read requests.
 pub const SAVED_BYTES: usize = 80 << 20;
+
+/// Bytes of the name of a held descriptor: that of systemd (FDNAME, sd_notify(3)).
+pub const NAME_BYTES: usize = 255;
+
+/// Bytes of a notification.
+pub const NOTIFICATION_BYTES: usize = 4096;
+
+/// Starts in a row that end before the child is ready, after which its parent gives up: a file
+/// that cannot be read does not get better by being read again.
+pub const FAILED_STARTS: u32 = 10;

@@ -347,7 +347,7 @@ impl<'a> Leg<'a> {
 }
 
 /// A call is over. Kept for 60 s, so that a repeated `delete` gets the same reply.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ended<'a> {
     /// The proxy's name of the call.
     pub call_id: &'a [u8],
@@ -355,7 +355,7 @@ pub struct Ended<'a> {
     pub reason: &'a str,
     /// The cookie of the `delete`, empty if time or an operator ended it.
     pub cookie: &'a [u8],
-    /// The reply to it, at most [`limits::REPLY_BYTES`].
+    /// The reply to it; one of more than [`limits::REPLY_BYTES`] is not kept.
     pub reply: &'a [u8],
     /// When it ended.
     pub written: Stamp,

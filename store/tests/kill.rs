@@ -1,4 +1,9 @@
 //! Processes that are killed while they append: nothing that was acknowledged is missing.
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test"
+)]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -49,6 +49,9 @@ pub enum AppendError {
         /// How many there are.
         segments: usize,
     },
+    /// A call has more legs than its record can name.
+    #[error("a call of {0} legs, at most {max} are written", max = limits::LEGS)]
+    Legs(usize),
     /// A segment could not be made.
     #[error("no segment can be made: {0}")]
     Segment(#[from] io::Error),
@@ -224,7 +227,10 @@ impl Journal {
         self.help();
         BODY.with_borrow_mut(|body| {
             body.clear();
-            ended.encode(body);
+            // A longer reply is not worth its room: a repeated request then gets a short one.
+            let is_kept = ended.reply.len() <= limits::REPLY_BYTES;
+            let reply = if is_kept { ended.reply } else { &[] };
+            Ended { reply, ..*ended }.encode(body);
             let mut shard = self.shard(number);
             let place = self.write(Kind::Ended, Kind::Ended.format(), number, body)?;
             self.put(&mut shard, number, Entry::of(place));
@@ -359,6 +365,10 @@ impl Journal {
         legs: &mut Vec<(u32, Place)>,
         body: &mut Vec<u8>,
     ) -> Result<Place, AppendError> {
+        let count = legs.len() + changed.len();
+        if count > limits::LEGS {
+            return Err(AppendError::Legs(count));
+        }
         for leg in changed {
             body.clear();
             leg.encode(body);

@@ -55,7 +55,9 @@ pub fn scan(bytes: &[u8], base: Option<u64>) -> Scanned {
     });
     if let Some(segment) = opening {
         // The sum covers this copy of the nonce, not the one in the header.
-        scanned.nonce = segment.nonce;
+        if segment.nonce != 0 {
+            scanned.nonce = segment.nonce;
+        }
         scanned.first = Some(segment);
     }
     if scanned.nonce == 0 {

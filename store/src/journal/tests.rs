@@ -246,6 +246,50 @@ fn legs_count_with_their_call() {
     assert!(bytes < 102_000, "{bytes}");
 }
 
+#[test]
+fn what_is_out_of_bounds_leaves_what_was() {
+    let dir = Dir::new();
+    let (journal, _) = open(&dir.0, 5);
+    put(&journal, 1, b"before").unwrap();
+    let before = journal.live_bytes();
+    let call = Call {
+        state: b"call",
+        ..Call::default()
+    };
+    let many = (0..=4096).map(|leg| Leg { leg, state: b"l" });
+    let many: Vec<_> = many.collect();
+    let refused = journal.legs(1, &call, &many, |_| false);
+    assert!(matches!(refused, Err(AppendError::Legs(4097))));
+    // The second leg is too long: the first one, which is written, does not count.
+    let long = vec![0; limits::BODY_BYTES];
+    let legs = [
+        Leg {
+            leg: 1,
+            state: b"l",
+        },
+        Leg {
+            leg: 2,
+            state: &long,
+        },
+    ];
+    let refused = journal.legs(1, &call, &legs, |_| false);
+    assert!(matches!(refused, Err(AppendError::TooLong(_))));
+    assert_eq!(journal.live_bytes(), before);
+    let ended = Ended {
+        reply: &[1; limits::REPLY_BYTES + 1],
+        reason: "x",
+        ..Ended::default()
+    };
+    journal.ended(2, &ended, 0).unwrap();
+    let log = Log::read(&dir.0).unwrap();
+    let calls = log.newest();
+    assert_eq!(states(&calls)[&1], b"before");
+    let Newest::Ended(read, _) = &calls.calls[&2] else {
+        panic!()
+    };
+    assert_eq!((read.reply, read.reason), (&b""[..], "x"));
+}
+
 /// A `Leg` without the `Call` that names it is half a command.
 #[test]
 fn half_a_command_of_a_conference_does_not_count() {

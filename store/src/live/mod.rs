@@ -425,7 +425,7 @@ impl SlotWriter {
         let turn = self.live.word(self.slot, at::TURN).wrapping_add(1);
         let first = copy_at(turn);
         let parts = |address: Option<SocketAddr>| {
-            let address = address.unwrap_or((Ipv6Addr::UNSPECIFIED, 0).into());
+            let address = address.unwrap_or_else(|| (Ipv6Addr::UNSPECIFIED, 0).into());
             (words(address.ip()), u64::from(address.port()))
         };
         let ((high, low), port) = parts(ways.destination);

@@ -301,8 +301,8 @@ fn header_says_who_owns_and_what_was_in_hand() {
     assert_eq!((next.owner(), next.heartbeat_ns()), (owner(1), 99));
     assert_eq!(next.all_in_hand(), [0; 0]);
     let mut history = next.history();
-    assert_eq!(history.crashes, [crash.clone()]);
     assert_eq!(crash.calls, [4, 6]);
+    assert_eq!(history.crashes, [crash]);
     let again = Crash {
         at_ns: 2000,
         calls: vec![6],

@@ -473,7 +473,6 @@ macro_rules! mutants {
         }
 
         #[cfg(not(test))]
-        #[expect(clippy::unused_self, reason = "as in tests")]
         impl<S> Node<S> {
             $(#[inline]
             fn $name(&self $(, $argument: $type)*) -> bool {
