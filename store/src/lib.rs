@@ -10,6 +10,7 @@
 pub mod cbor;
 pub mod follow;
 pub mod handover;
+pub mod hold;
 pub mod journal;
 pub mod limits;
 pub mod live;
