@@ -124,11 +124,22 @@ impl Map {
         }
     }
 
-    /// Copies bytes in from a word on; the last word is filled up with zeros.
+    /// Copies bytes in from a word on; the last word is filled up with zeros. Nothing is written
+    /// beyond the end, nor to what was mapped for reading.
     pub(crate) fn copy_in(&self, word: usize, bytes: &[u8]) {
+        debug_assert!(self.access == Access::Write);
         let (whole, rest) = bytes.as_chunks::<8>();
-        for (at, chunk) in whole.iter().enumerate() {
-            self.store(word + at, u64::from_le_bytes(*chunk), Ordering::Relaxed);
+        // One look at the bounds for all of them: this is most of what an append does.
+        let words = self.words().get(word..).unwrap_or_default();
+        let words = if self.access == Access::Write {
+            words
+        } else {
+            &[]
+        };
+        for (word, chunk) in words.iter().zip(whole) {
+            #[cfg(test)]
+            fuse::burn();
+            word.store(u64::from_le_bytes(*chunk), Ordering::Relaxed);
         }
         if !rest.is_empty() {
             let mut last = [0; 8];
@@ -138,15 +149,15 @@ impl Map {
         }
     }
 
-    /// Appends so many bytes from a word on to `into`.
+    /// Appends so many bytes from a word on to `into`; zeros beyond the end.
     pub(crate) fn copy_out(&self, word: usize, bytes: usize, into: &mut Vec<u8>) {
         let end = into.len() + bytes;
         into.reserve(bytes + 8);
-        for at in 0..bytes.div_ceil(8) {
-            let value = self.load(word + at, Ordering::Relaxed);
-            into.extend_from_slice(&value.to_le_bytes());
+        let words = self.words().get(word..).unwrap_or_default();
+        for word in words.iter().take(bytes.div_ceil(8)) {
+            into.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
-        into.truncate(end);
+        into.resize(end, 0);
     }
 
     fn words(&self) -> &[AtomicU64] {
