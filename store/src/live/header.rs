@@ -37,7 +37,7 @@ pub struct Owner {
     pub epoch: u64,
     /// The process.
     pub pid: u32,
-    /// When the process was started, as /proc/<pid>/stat counts: another one of that number is not
+    /// When the process was started, as its `/proc` `stat` counts: another one of that number is not
     /// meant.
     pub started: u64,
     /// The boot of the machine that times belong to ([`crate::record::Stamp`]).
