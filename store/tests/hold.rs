@@ -146,6 +146,16 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap())
 }
 
+/// The state of a process, behind its name in parentheses (proc_pid_stat(5)).
+fn is_stopped(process: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit_once(')')
+        .unwrap()
+        .1
+        .trim_start()
+        .starts_with('T')
+}
+
 fn datagrams_wait_over_kill_9() {
     let mut running = Running::start();
     let (mut child, port) = running.ready();
@@ -153,8 +163,12 @@ fn datagrams_wait_over_kill_9() {
     for round in 0..5 {
         sender.send_to(b"before", ("127.0.0.1", port)).unwrap();
         assert_eq!(running.hears(), ["before"]);
-        // Stopped first, so that what is sent meanwhile is read by nobody.
+        // Stopped first, so that what is sent meanwhile is read by nobody: a datagram that it had
+        // read would be lost with it.
         kill(Pid::from_raw(child), Signal::SIGSTOP).unwrap();
+        while !is_stopped(child) {
+            std::thread::yield_now();
+        }
         for number in 0..20 {
             let word = format!("word{round}.{number}");
             sender
