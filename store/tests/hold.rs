@@ -44,7 +44,6 @@ fn holder() {
     let arguments = vec!["-c".into(), shell.into()];
     let nonce = u64::from(process::id());
     let mut parent = Parent::start("/bin/sh".into(), arguments, nonce).unwrap();
-    say(&format!("holder {}", process::id()));
     let code = loop {
         if let Some(code) = parent.turn(None).unwrap() {
             break code;
