@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// The crates of the workspace beside this one.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "audio",
     "control/ng",
     "control/sdp",
@@ -18,6 +18,7 @@ const CRATES: [&str; 9] = [
     "secure/dtls",
     "secure/ice",
     "secure/srtp",
+    "store",
 ];
 
 fn root() -> &'static Path {

@@ -3,6 +3,7 @@
 mod calls;
 mod relay;
 mod secure;
+mod store;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use windlass_sdp::{ParseOptions, SessionDescription};
 
 pub use calls::calls;
 pub use secure::{dtls_record, ice_agent, srtp_unprotect, stun};
+pub use store::journal;
 // The edge keeps its messages to itself: what must hold for them is written there.
 pub use windlass_edge::fuzzing::{
     sip_body, sip_digest, sip_message, sip_name_addr, sip_stream, sip_token, sip_uri,
