@@ -600,11 +600,21 @@ impl<P> Entry<P> {
         }
     }
 
-    /// The line of an RTP packet, where several share the port.
-    pub(super) fn line_of(&mut self, packet: &[u8], received: &Received) -> Option<u8> {
-        let lines = self.services.as_deref_mut()?.state.lines.as_deref_mut()?;
-        Some(lines.line_of(packet, received.ssrc, received.payload_type))
+    /// The line of an RTP packet, where several may share the port. An error: it belongs to none that
+    /// is agreed on.
+    pub(super) fn line_of(
+        &mut self,
+        packet: &[u8],
+        received: &Received,
+    ) -> Result<Option<u8>, DropReason> {
+        let services = self.services.as_deref_mut();
+        let Some(lines) = services.and_then(|services| services.state.lines.as_deref_mut()) else {
+            return Ok(None);
+        };
+        let line = lines.line_of(packet, received.ssrc, received.payload_type);
+        line.map(Some).ok_or(DropReason::Withheld)
     }
+
     /// Sets the guards. Every change of the flow starts them anew: the party may have agreed on
     /// packets of another size.
     fn set_guards(&mut self, guards: Guards) {
