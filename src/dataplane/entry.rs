@@ -55,6 +55,8 @@ pub(super) struct Entry<P> {
     pub(super) is_bound: bool,
     /// The kernel forwards its RTP; what comes up is the rest.
     pub(super) is_lowered: bool,
+    /// Its gate opens when somebody knocks.
+    pub(super) awaits_knock: bool,
     /// It is looked at once a second, whether the kernel may have it.
     pub(super) is_watched: bool,
     /// The timers that are set for the flow.
@@ -252,6 +254,7 @@ impl<P> Entry<P> {
             discard: spec.discard,
             is_bound: false,
             is_lowered: false,
+            awaits_knock: false,
             is_watched: false,
             pending: Pending::default(),
             generation,
