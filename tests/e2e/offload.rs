@@ -42,7 +42,10 @@ fn is_possible() -> bool {
         println!("skipped: needs root and ip");
         return false;
     }
-    match Flows::load(Config { max_flows: 1 }) {
+    match Flows::load(Config {
+        max_flows: 1,
+        srtp: false,
+    }) {
         Ok(_) => true,
         Err(error) => {
             let missing = windlass_kernel_assist::rights::missing();
@@ -71,7 +74,11 @@ impl Scene {
         let mut receivers = Vec::new();
         if mode == "xdp" {
             for host in ["caller", "callee"] {
-                let mut flows = Flows::load(Config { max_flows: 1 }).unwrap();
+                let mut flows = Flows::load(Config {
+                    max_flows: 1,
+                    srtp: false,
+                })
+                .unwrap();
                 network.inside(host, || {
                     flows.attach("to-relay", Attach::XdpNative).unwrap();
                 });
@@ -409,7 +416,11 @@ fn a_relay_that_is_killed_leaves_nothing_behind() {
             .unwrap();
         assert!(callee.rtp.recv(&mut [0; 64]).is_err(), "{mode}");
         // And there is room for another program.
-        let mut next = Flows::load(Config { max_flows: 1 }).unwrap();
+        let mut next = Flows::load(Config {
+            max_flows: 1,
+            srtp: false,
+        })
+        .unwrap();
         scene.network.inside("relay", || {
             next.attach("to-caller", Attach::XdpNative).unwrap();
         });
@@ -446,7 +457,11 @@ fn a_taken_interface_and_missing_rights_leave_a_working_call() {
         return;
     }
     // Somebody else's program of XDP is there: tc is the next best path.
-    let mut others = Flows::load(Config { max_flows: 1 }).unwrap();
+    let mut others = Flows::load(Config {
+        max_flows: 1,
+        srtp: false,
+    })
+    .unwrap();
     let scene = Scene::with("xdp", |network| {
         network.inside("relay", || {
             others.attach("to-caller", Attach::XdpNative).unwrap();
