@@ -1,12 +1,16 @@
 //! SRTP in the programs: vectors, and packet for packet against what user space does.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use windlass_kernel_assist::flows::srtp::{MAX_SRTP, Reach, Srtp, SrtpEnd, SrtpKeys, Tag};
 use windlass_kernel_assist::flows::trial::{Program, Tried, Verdict};
-use windlass_kernel_assist::flows::{Config, Flow, Flows, FlowsError, Reason};
+use windlass_kernel_assist::flows::{Attach, Config, Flow, Flows, FlowsError, Reason};
 use windlass_srtp::{Keys, Open, Seal, Suite};
 
 use crate::differential::{Chance, addr, ethernet};
 use crate::frame::{Frame, Sum, rtp};
+use crate::netns::{Network, V4, V6};
 use crate::{is_skipped, load};
 
 const SSRC: u32 = 0xcafe_babe;
@@ -105,7 +109,12 @@ fn content(tried: &Tried) -> Vec<u8> {
 fn speech(sequence: u16, length: usize) -> Vec<u8> {
     let mut packet = rtp(0x80, 0, sequence, u32::from(sequence) * 160, SSRC);
     let [_, low] = sequence.to_be_bytes();
-    packet.extend((0..=255_u8).cycle().take(length).map(|at| at.wrapping_mul(7) ^ low));
+    packet.extend(
+        (0..=255_u8)
+            .cycle()
+            .take(length)
+            .map(|at| at.wrapping_mul(7) ^ low),
+    );
     packet
 }
 
@@ -507,4 +516,112 @@ fn what_the_program_does_not_do_is_passed_up() {
             .iter()
             .eq([Reason::Rtcp, Reason::Ssrc, Reason::Long])
     );
+}
+
+/// What a packet of 160 bytes of speech costs, in ns, and what a plain one does; what the buffer and
+/// the way out cost is not in it.
+#[test]
+#[ignore = "a measurement"]
+fn what_a_packet_costs() {
+    let Some(mut flows) = load_srtp(2) else {
+        return;
+    };
+    let (theirs, ours) = (master(LONG, 3), master(LONG, 9));
+    let start = Reach::default();
+    for (name, opens, seals) in [
+        ("plain", false, false),
+        ("opened", true, false),
+        ("sealed", false, true),
+        ("opened and sealed", true, true),
+    ] {
+        let srtp = Srtp {
+            open: end(&theirs, start).filter(|_| opens),
+            seal: end(&ours, start).filter(|_| seals),
+        };
+        let flow = flow(&srtp, false);
+        match opens || seals {
+            true => flows.insert_srtp(&flow, &srtp, &[]).unwrap(),
+            false => flows.insert(&flow, &[]).unwrap(),
+        }
+        let mut phone = Seal::new(theirs.clone()).unwrap();
+        let mut costs = Vec::new();
+        for sequence in 1..4000 {
+            let mut packet = speech(sequence, 160);
+            if opens {
+                packet.resize(172 + 10, 0);
+                phone.rtp(&mut packet, 172).unwrap();
+            }
+            let tried = try_tc(&flows, &frame(packet));
+            assert_eq!(tried.verdict, Verdict::Forward);
+            costs.push(tried.duration.as_nanos());
+        }
+        costs.sort_unstable();
+        println!("{name}: {} ns", costs[costs.len() / 2]);
+        flows.remove([flow.local]).unwrap();
+    }
+}
+
+/// Over real interfaces, with sums that are whole, or left to the next device: the callee's system
+/// checks all of them.
+#[test]
+fn sealed_media_goes_from_host_to_host() {
+    const PACKETS: u16 = 60;
+    let Some(mut network) = Network::new() else {
+        return;
+    };
+    let mut flows = load_srtp(8).unwrap();
+    network.attach(&mut flows, Attach::Tc);
+    network.set_offload("r", "to-b", false);
+    let (theirs, ours) = (master(LONG, 3), master(SHORT, 9));
+    let at = |host: &str, port| SocketAddr::new(host.parse().unwrap(), port);
+    let ways = [(V4, V4), (V4, V6), (V6, V4), (V6, V6)];
+    for ((arrives, leaves), leaves_sums) in
+        ways.into_iter().flat_map(|way| [(way, true), (way, false)])
+    {
+        network.set_offload("a", "to-r", leaves_sums);
+        for (opens, seals) in [(true, false), (false, true), (true, true)] {
+            let what = (arrives[0], leaves[0], leaves_sums, opens, seals);
+            let (local, from) = (at(arrives[1], 30_000), at(leaves[2], 31_000));
+            let caller = network.socket("a", at(arrives[0], 40_000));
+            let callee = network.socket("b", at(leaves[3], 50_000));
+            // Nobody answers that a port is closed.
+            let _relay = network.socket("r", local);
+            caller.connect(local).unwrap();
+            let start = Reach::default();
+            let srtp = Srtp {
+                open: end(&theirs, start).filter(|_| opens),
+                seal: end(&ours, start).filter(|_| seals),
+            };
+            let source = Some(caller.local_addr().unwrap());
+            let ends = [from, callee.local_addr().unwrap()];
+            let mut flow = Flow::new(local, source, ends, network.to_callee(None));
+            flow.ssrc = Some(SSRC);
+            (flow.opens, flow.seals) = (opens, seals);
+            flows.insert_srtp(&flow, &srtp, &[]).unwrap();
+            let mut phone = Seal::new(theirs.clone()).unwrap();
+            let mut other = Open::new(vec![ours.clone()]).unwrap();
+            callee
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
+            for sequence in 1..PACKETS {
+                let plain = speech(sequence, 100 + usize::from(sequence));
+                let mut packet = plain.clone();
+                if opens {
+                    packet.resize(plain.len() + 10, 0);
+                    phone.rtp(&mut packet, plain.len()).unwrap();
+                }
+                caller.send(&packet).unwrap();
+                let mut heard = [0; 2048];
+                let (length, who) = callee.recv_from(&mut heard).expect("it is heard");
+                assert_eq!(who, from, "{what:?}");
+                let mut heard = heard[..length].to_vec();
+                if seals {
+                    let length = other.rtp(&mut heard).unwrap();
+                    heard.truncate(length);
+                }
+                assert_eq!(heard, plain, "{what:?}");
+            }
+            flows.remove([local]).unwrap();
+        }
+    }
 }
