@@ -65,7 +65,10 @@ fn found() -> Arrows {
         let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
         let manifest = manifest
             .lines()
-            .skip_while(|line| *line != "[dependencies]");
+            .skip_while(|line| *line != "[dependencies]")
+            .skip(1)
+            // What tests alone name is no arrow.
+            .take_while(|line| !line.starts_with('['));
         let crates = manifest.filter_map(|line| line.split(['.', ' ']).next());
         let crates = crates.filter(|name| name.starts_with("windlass"));
         let others = crates.map(|name| name.trim_start_matches("windlass-").to_owned());

@@ -40,7 +40,11 @@ impl Veth {
         let namespace = File::open(format!("/run/netns/{generator}")).unwrap();
         setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
         let receiver = (offload == "xdp").then(|| {
-            let mut flows = Flows::load(Config { max_flows: 1 }).unwrap();
+            let mut flows = Flows::load(Config {
+                max_flows: 1,
+                srtp: false,
+            })
+            .unwrap();
             flows.attach("media", Attach::XdpNative).unwrap();
             flows
         });

@@ -5,6 +5,8 @@
 // rewrite, redirect. Any "no" passes the packet up, as if the program were not there; nothing is changed before the
 // last of them.
 //
+// `flows_srtp` is `flows_tc` for hosts where some flows come or leave as SRTP (srtp.h).
+//
 // Built by kernel-assist/bpf/build. Read flows.h first.
 
 #include <linux/bpf.h>
@@ -178,6 +180,8 @@ static __always_inline int is_same(const __u32 a[4], const __u8 b[16])
 	return a[0] == other[0] && a[1] == other[1] && a[2] == other[2] && a[3] == other[3];
 }
 
+#include "srtp.h"
+
 // Reads the headers; `bytes` is the length of the whole packet. False: no flow can be meant.
 static __always_inline int read_headers(void *data, void *end, __u32 bytes, struct packet *packet)
 {
@@ -289,8 +293,8 @@ static __always_inline int read_at(void *context, int is_xdp, __u32 offset, void
 	return 0;
 }
 
-// Whether CSRC list, extension and padding fit (RFC 3550 5.1).
-static __always_inline int is_rtp(void *context, int is_xdp, const struct packet *packet)
+// Whether CSRC list, extension and padding fit (RFC 3550 5.1); padding of SRTP is yet to be seen.
+static __always_inline int is_rtp(void *context, int is_xdp, const struct packet *packet, int is_sealed)
 {
 	__u32 payload = packet->datagram - UDP_BYTES;
 	__u32 start = packet->l4 + UDP_BYTES;
@@ -303,7 +307,7 @@ static __always_inline int is_rtp(void *context, int is_xdp, const struct packet
 	}
 	if (header > payload)
 		return 0;
-	if (packet->flags & 0x20) {
+	if (packet->flags & 0x20 && !is_sealed) {
 		__u8 padding;
 		if (read_at(context, is_xdp, start + payload - 1, &padding, 1))
 			return 0;
@@ -342,8 +346,10 @@ static __always_inline int refuse_source(const struct flow_stats *stats, const s
 
 // What the content of a flow's packet says against it; -1: nothing.
 static __always_inline int refuse(void *context, int is_xdp, const struct packet *packet, const struct flow_spec *spec,
-				  const struct flow_stats *stats)
+				  const struct flow_stats *stats, const int has_srtp)
 {
+	if (!has_srtp && spec->flags & (FLOW_OPEN | FLOW_SEAL))
+		return REASON_CRYPT;
 	if (packet->vlan != spec->vlan_in)
 		return REASON_VLAN;
 	if (spec->flags & FLOW_SOURCE) {
@@ -371,7 +377,7 @@ static __always_inline int refuse(void *context, int is_xdp, const struct packet
 		return REASON_MARKER;
 	if (spec->flags & FLOW_SSRC && packet->ssrc != spec->ssrc)
 		return REASON_SSRC;
-	if (!is_rtp(context, is_xdp, packet))
+	if (!is_rtp(context, is_xdp, packet, spec->flags & FLOW_OPEN))
 		return REASON_MALFORMED;
 	return refuse_source(stats, packet);
 }
@@ -515,7 +521,7 @@ static __always_inline void count(const struct packet *packet, struct way *way)
 
 // Decides about a packet; true: `way` says where it goes. Changes nothing but counters of what is passed up.
 static __always_inline int decide(void *context, int is_xdp, struct packet *packet, struct way *way,
-				  struct flow_control **control)
+				  struct flow_control **control, const int has_srtp)
 {
 	__u32 zero = 0;
 	__u32 *index = bpf_map_lookup_elem(&flow_index, &packet->key);
@@ -540,7 +546,7 @@ static __always_inline int decide(void *context, int is_xdp, struct packet *pack
 	way->now = bpf_ktime_get_ns();
 	int reason = REASON_LEASE;
 	if (way->now < *(volatile __u64 *)&state->until)
-		reason = refuse(context, is_xdp, packet, spec, stats);
+		reason = refuse(context, is_xdp, packet, spec, stats, has_srtp);
 	if (reason < 0)
 		reason = find_next_hop(context, is_xdp, packet, way);
 	if (reason < 0)
@@ -679,8 +685,7 @@ static __always_inline __u16 whole_check(__u32 payload, const struct packet *pac
 	return check ? check : 0xffff;
 }
 
-SEC("classifier")
-int flows_tc(struct __sk_buff *skb)
+static __always_inline int forward_tc(struct __sk_buff *skb, const int has_srtp)
 {
 	const __u32 needed = ETHERNET_BYTES + VLAN_BYTES + V6_BYTES + UDP_BYTES + RTP_BYTES;
 	struct flow_control *control = 0;
@@ -703,15 +708,30 @@ int flows_tc(struct __sk_buff *skb)
 		packet.vlan = skb->vlan_tci & VLAN_ID;
 		is_tagged = 1;
 	}
-	if (!decide(skb, 0, &packet, &way, &control))
+	if (!decide(skb, 0, &packet, &way, &control, has_srtp))
 		return TC_ACT_UNSPEC;
 	struct flow_spec *spec = way.spec;
 	int to_v4 = spec->flags & FLOW_TO_V4;
 
+	__u16 arrived = packet.datagram;
+	__u32 is_crypt = has_srtp ? spec->flags & (FLOW_OPEN | FLOW_SEAL) : 0;
+	struct scratch *scratch = 0;
+	if (is_crypt) {
+		int length = crypt(skb, packet.l4 + UDP_BYTES, packet.datagram - UDP_BYTES, spec->stats, is_crypt);
+		scratch = scratch_of_cpu();
+		if (length < 0 || length > MAX_SRTP || !scratch) {
+			count_up(control, way.stats, length < 0 ? -1 - length : REASON_CRYPT);
+			return TC_ACT_UNSPEC;
+		}
+		packet.datagram = UDP_BYTES + length;
+	}
+
 	// IPv6 has no datagrams without a sum (RFC 8200 8.1).
 	int is_whole = !packet.check && !to_v4;
 	__u16 whole = 0;
-	if (is_whole) {
+	if (is_whole && is_crypt) {
+		whole = whole_check(scratch->sum_after, &packet, spec);
+	} else if (is_whole) {
 		int sum = -1;
 		if (!bpf_skb_pull_data(skb, (__u32)packet.l4 + packet.datagram))
 			sum = payload_sum_tc(skb, packet.l4 + UDP_BYTES, packet.datagram - UDP_BYTES);
@@ -722,17 +742,21 @@ int flows_tc(struct __sk_buff *skb)
 		whole = whole_check(sum, &packet, spec);
 	}
 
+	// What was opened or sealed has used up its number: it cannot be passed up any more.
 	if (is_tagged && bpf_skb_vlan_pop(skb)) {
-		count_up(control, way.stats, REASON_ROOM);
-		return TC_ACT_UNSPEC;
+		count_up(control, way.stats, is_crypt ? REASON_SPOILED : REASON_ROOM);
+		return is_crypt ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	}
 	if (!!to_v4 != packet.is_v4 && bpf_skb_change_proto(skb, bpf_htons(to_v4 ? ETH_P_IP : ETH_P_IPV6), 0)) {
-		count_up(control, way.stats, is_tagged ? REASON_SPOILED : REASON_ROOM);
-		return is_tagged ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+		int is_spoiled = is_tagged || is_crypt;
+		count_up(control, way.stats, is_spoiled ? REASON_SPOILED : REASON_ROOM);
+		return is_spoiled ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	}
 	// From here on nothing fails but for want of memory.
 	long failed = 0;
 	__u32 udp = ETHERNET_BYTES + way.length;
+	if (is_crypt)
+		failed |= write_copy(skb, udp, packet.datagram);
 	if (to_v4) {
 		struct v4_header ip;
 		write_v4(&ip, &packet, spec);
@@ -751,9 +775,15 @@ int flows_tc(struct __sk_buff *skb)
 		// The kernel knows whether the sum is whole or partial; in a partial one are the addresses alone. What the
 		// ports change is made up for by the sum.
 		failed |= bpf_skb_store_bytes(skb, udp, ports, sizeof(ports), 0);
-		failed |= bpf_l4_csum_replace(skb, check, 0, address_change(&packet, spec),
-					      BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
-		failed |= bpf_l4_csum_replace(skb, check, 0, port_change(&packet, spec), BPF_F_MARK_MANGLED_0);
+		__u64 outside = address_change(&packet, spec), inside = port_change(&packet, spec);
+		if (is_crypt) {
+			__u32 longer = bpf_htons(packet.datagram) + (~bpf_htons(arrived) & 0xffff);
+			outside += longer;
+			inside += longer;
+			inside += scratch->sum_after + (~scratch->sum_before & 0xffff);
+		}
+		failed |= bpf_l4_csum_replace(skb, check, 0, fold(outside), BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+		failed |= bpf_l4_csum_replace(skb, check, 0, fold(inside), BPF_F_MARK_MANGLED_0);
 	} else {
 		failed |= bpf_skb_store_bytes(skb, udp, ports, sizeof(ports), BPF_F_RECOMPUTE_CSUM);
 	}
@@ -769,10 +799,23 @@ int flows_tc(struct __sk_buff *skb)
 		count_up(control, way.stats, REASON_SPOILED);
 		return TC_ACT_SHOT;
 	}
+	packet.datagram = arrived;
 	count(&packet, &way);
 	if (way.has_ethernet)
 		return bpf_redirect(way.interface, 0);
 	return bpf_redirect_neigh(way.interface, 0, 0, 0);
+}
+
+SEC("classifier")
+int flows_tc(struct __sk_buff *skb)
+{
+	return forward_tc(skb, 0);
+}
+
+SEC("classifier")
+int flows_srtp(struct __sk_buff *skb)
+{
+	return forward_tc(skb, 1);
 }
 
 static __always_inline int forward_xdp(struct xdp_md *xdp, const int is_generic)
@@ -784,7 +827,7 @@ static __always_inline int forward_xdp(struct xdp_md *xdp, const int is_generic)
 	void *end = (void *)(long)xdp->data_end;
 	if (!read_headers(data, end, end - data, &packet))
 		return XDP_PASS;
-	if (!decide(xdp, 1, &packet, &way, &control))
+	if (!decide(xdp, 1, &packet, &way, &control, 0))
 		return XDP_PASS;
 	struct flow_spec *spec = way.spec;
 	int to_v4 = spec->flags & FLOW_TO_V4;

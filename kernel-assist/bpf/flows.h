@@ -6,7 +6,7 @@
 #include <linux/types.h>
 
 // Set by user space and found by one that takes the maps over: another number is another layout.
-#define FLOWS_LAYOUT 1u
+#define FLOWS_LAYOUT 2u
 
 // Synchronisation sources that a flow keeps figures of.
 #define FLOW_SOURCES 4
@@ -35,6 +35,9 @@ struct flow_key {
 // "Don't fragment" of IPv4: set, or cleared; without both as it came, and set for what was IPv6.
 #define FLOW_DF 64u
 #define FLOW_NO_DF 128u
+// Packets come as SRTP, leave as SRTP: by the entry of `flow_crypt` that has the index of the figures. FLOW_SSRC as well.
+#define FLOW_OPEN 256u
+#define FLOW_SEAL 512u
 
 // What happens to the packets of a flow. Never changes while a key leads to it.
 struct flow_spec {
@@ -127,8 +130,50 @@ enum flow_reason {
 	REASON_ROOM,
 	// Dropped: the system failed in the middle of a change.
 	REASON_SPOILED,
+	// SRTP that this program does not do, or longer than it takes.
+	REASON_CRYPT,
+	REASON_LONG,
+	// The tag is another; the index was used already, or is too old to tell.
+	REASON_TAG,
+	REASON_REPLAYED,
+	// Another CPU has the keys, or user space has taken them back.
+	REASON_BUSY,
 	REASONS,
 };
+
+// One direction of SRTP under AES_CM_128_HMAC_SHA1: of one synchronisation source.
+struct srtp_half {
+	// The highest index that was used, and a bit for each of the 64 up to it; bit 0 is its own.
+	__u64 highest;
+	__u64 window;
+	// Round keys of AES, and the salt, as numbers.
+	__u32 keys[44];
+	__u32 salt[4];
+	// SHA-1 behind the inner and the outer pad of HMAC.
+	__u32 inner[5];
+	__u32 outer[5];
+	// Bytes of the tag.
+	__u32 tag;
+	__u32 padding;
+};
+
+// Keys and state of a flow.
+struct flow_crypt {
+	__u32 hold;
+	__u32 padding[15];
+	struct srtp_half open;
+	struct srtp_half seal;
+};
+
+// Who may use the state.
+#define HOLD_FREE 0u
+#define HOLD_PROGRAM 1u
+#define HOLD_USER 2u
+// Looks at the state while another CPU has it: longer than a packet takes.
+#define CRYPT_TRIES 256
+// Bytes of a packet that is opened or sealed; room for its tag included.
+#define MAX_SRTP 480
+#define MAX_TAG 10
 
 struct flow_control {
 	__u32 layout;
@@ -144,6 +189,8 @@ _Static_assert(sizeof(struct flow_spec) == 152, "layout");
 _Static_assert(sizeof(struct flow_source) == 64, "layout");
 _Static_assert(sizeof(struct flow_stats) == 320, "layout");
 _Static_assert(sizeof(struct flow_control) == 320, "layout");
+_Static_assert(sizeof(struct srtp_half) == 256, "layout");
+_Static_assert(sizeof(struct flow_crypt) == 576, "layout");
 _Static_assert(REASONS <= 32, "layout");
 
 #endif

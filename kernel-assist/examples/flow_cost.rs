@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_or(Ok(10_000), |it| it.parse())?;
     let mut flows = Flows::load(Config {
         max_flows: others + 8,
+        srtp: false,
     })?;
     let next_hop = NextHop::Ethernet {
         interface: NonZeroU32::MIN,

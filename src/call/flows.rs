@@ -228,7 +228,15 @@ impl<'a> Place<'a> {
 
     /// How the packets of the lines that share the port are told apart.
     fn bundle(&self) -> Option<Box<Bundle>> {
-        self.members().nth(1)?;
+        // A bundle of one line may have another by the time that its packets come.
+        let is_named = || {
+            let extras = self.media.extras.as_deref();
+            let mid = extras.and_then(|extras| mid_of(&extras.extensions.list));
+            mid.is_some() && self.media.mid.is_some() && self.leg.bundles()
+        };
+        if self.members().nth(1).is_none() && !is_named() {
+            return None;
+        }
         let own: Vec<PayloadTypes> = self.members().map(|member| member.formats.types).collect();
         let heard: Vec<PayloadTypes> = self
             .members()

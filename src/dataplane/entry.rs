@@ -55,6 +55,8 @@ pub(super) struct Entry<P> {
     pub(super) is_bound: bool,
     /// The kernel forwards its RTP; what comes up is the rest.
     pub(super) is_lowered: bool,
+    /// Its gate opens when somebody knocks.
+    pub(super) awaits_knock: bool,
     /// It is looked at once a second, whether the kernel may have it.
     pub(super) is_watched: bool,
     /// The timers that are set for the flow.
@@ -252,6 +254,7 @@ impl<P> Entry<P> {
             discard: spec.discard,
             is_bound: false,
             is_lowered: false,
+            awaits_knock: false,
             is_watched: false,
             pending: Pending::default(),
             generation,
@@ -600,11 +603,21 @@ impl<P> Entry<P> {
         }
     }
 
-    /// The line of an RTP packet, where several share the port.
-    pub(super) fn line_of(&mut self, packet: &[u8], received: &Received) -> Option<u8> {
-        let lines = self.services.as_deref_mut()?.state.lines.as_deref_mut()?;
-        Some(lines.line_of(packet, received.ssrc, received.payload_type))
+    /// The line of an RTP packet, where several may share the port. An error: it belongs to none that
+    /// is agreed on.
+    pub(super) fn line_of(
+        &mut self,
+        packet: &[u8],
+        received: &Received,
+    ) -> Result<Option<u8>, DropReason> {
+        let services = self.services.as_deref_mut();
+        let Some(lines) = services.and_then(|services| services.state.lines.as_deref_mut()) else {
+            return Ok(None);
+        };
+        let line = lines.line_of(packet, received.ssrc, received.payload_type);
+        line.map(Some).ok_or(DropReason::Withheld)
     }
+
     /// Sets the guards. Every change of the flow starts them anew: the party may have agreed on
     /// packets of another size.
     fn set_guards(&mut self, guards: Guards) {

@@ -24,6 +24,9 @@ pub(super) enum Due {
     Digit,
     /// A report to the party.
     Report,
+    /// Who is kept out of the ports whose streams the kernel forwards: once for all of them, of no
+    /// flow.
+    Knocks,
 }
 
 /// A timer of a flow.

@@ -3,7 +3,8 @@
 use super::PayloadTypes;
 
 /// The lines of a bundle, and how their RTP is told apart: by MID, then by what MID said of the
-/// SSRC, then by payload type; what is left belongs to the line whose port it came to.
+/// SSRC, then by payload type; what is left belongs to the line whose port it came to. A party that
+/// bundles may have one line: what it names otherwise belongs to another that is not agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bundle {
     /// Identifier of the MID header extension, in the list of the bundle's first line.

@@ -8,8 +8,17 @@ use crate::media::extension;
 #[derive(Debug)]
 pub struct Lines {
     bundle: Box<Bundle>,
-    /// SSRC and line, the latest last.
-    sources: Vec<(u32, u8)>,
+    /// The latest last.
+    sources: Vec<Source>,
+}
+
+/// A source that a MID has named the line of.
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    mid: Box<[u8]>,
+    /// `None`: no line has the name.
+    line: Option<u8>,
 }
 
 impl Lines {
@@ -21,43 +30,52 @@ impl Lines {
         }
     }
 
-    /// Takes a new description. What is known of sources stays as long as the lines do.
+    /// Takes a new description. What MID said of sources counts on.
     pub fn change(&mut self, bundle: Box<Bundle>) {
-        let names = |bundle: &Bundle| -> Vec<Box<[u8]>> {
-            bundle.lines.iter().map(|line| line.mid.clone()).collect()
-        };
-        if names(&bundle) != names(&self.bundle) {
-            self.sources.clear();
+        for source in &mut self.sources {
+            source.line = bundle.named(&source.mid);
         }
         self.bundle = bundle;
     }
 
-    /// The line of an RTP packet.
-    pub fn line_of(&mut self, packet: &[u8], ssrc: u32, payload_type: u8) -> u8 {
+    /// The line of an RTP packet; `None` if its source belongs to a line that is not agreed on: a
+    /// party may send on a line that it has accepted before its answer is here, and that is no media
+    /// of the others.
+    pub fn line_of(&mut self, packet: &[u8], ssrc: u32, payload_type: u8) -> Option<u8> {
         let mid = self
             .bundle
             .mid
             .and_then(|id| extension::element(packet, id));
-        if let Some(line) = mid.and_then(|mid| self.bundle.named(mid)) {
-            self.remember(ssrc, line);
-            return line;
+        if let Some(mid) = mid.filter(|mid| !mid.is_empty()) {
+            return self.remember(ssrc, mid);
         }
-        let known = self.sources.iter().find(|(known, _)| *known == ssrc);
-        known
-            .map(|(_, line)| *line)
-            .or_else(|| self.bundle.of_type(payload_type))
-            .unwrap_or(self.bundle.own)
+        if let Some(known) = self.sources.iter().find(|known| known.ssrc == ssrc) {
+            return known.line;
+        }
+        let of_type = self.bundle.of_type(payload_type);
+        Some(of_type.unwrap_or(self.bundle.own))
     }
 
-    fn remember(&mut self, ssrc: u32, line: u8) {
-        if let Some(known) = self.sources.iter_mut().find(|(known, _)| *known == ssrc) {
-            known.1 = line;
-            return;
+    /// Notes the name of a source's line, and finds the line.
+    fn remember(&mut self, ssrc: u32, mid: &[u8]) -> Option<u8> {
+        let known = self.sources.iter_mut().find(|known| known.ssrc == ssrc);
+        if let Some(known) = known {
+            if *known.mid != *mid {
+                known.line = self.bundle.named(mid);
+                known.mid = mid.into();
+            }
+            return known.line;
         }
         if self.sources.len() >= BUNDLE_SOURCES {
             self.sources.remove(0);
         }
-        self.sources.push((ssrc, line));
+        let line = self.bundle.named(mid);
+        self.sources.push(Source {
+            ssrc,
+            mid: mid.into(),
+            line,
+        });
+        line
     }
 }
 
@@ -100,27 +118,42 @@ mod tests {
     fn mid_decides_then_what_it_said_then_the_type_then_the_port() {
         // Type 100 is in both lines.
         let mut lines = Lines::new(bundle(&[("a", &[0]), ("v", &[105])]));
-        assert_eq!(lines.line_of(&packet(None), 7, 100), 0);
-        assert_eq!(lines.line_of(&packet(None), 7, 105), 1);
-        assert_eq!(lines.line_of(&packet(Some("v")), 7, 100), 1);
-        assert_eq!(lines.line_of(&packet(None), 7, 100), 1);
+        assert_eq!(lines.line_of(&packet(None), 7, 100), Some(0));
+        assert_eq!(lines.line_of(&packet(None), 7, 105), Some(1));
+        assert_eq!(lines.line_of(&packet(Some("v")), 7, 100), Some(1));
+        assert_eq!(lines.line_of(&packet(None), 7, 100), Some(1));
         // Also where the type says otherwise.
-        assert_eq!(lines.line_of(&packet(None), 7, 0), 1);
-        assert_eq!(lines.line_of(&packet(None), 8, 100), 0);
-        // A name that nobody has says nothing; another one moves the source.
-        assert_eq!(lines.line_of(&packet(Some("x")), 7, 100), 1);
-        assert_eq!(lines.line_of(&packet(Some("a")), 7, 105), 0);
-        assert_eq!(lines.line_of(&packet(None), 7, 105), 0);
+        assert_eq!(lines.line_of(&packet(None), 7, 0), Some(1));
+        assert_eq!(lines.line_of(&packet(None), 8, 100), Some(0));
+        // Another name moves the source.
+        assert_eq!(lines.line_of(&packet(Some("a")), 7, 105), Some(0));
+        assert_eq!(lines.line_of(&packet(None), 7, 105), Some(0));
+    }
+
+    /// RFC 9143 §9.2: such a source is associated with no other m= section.
+    #[test]
+    fn a_name_that_no_line_has_yet_is_media_of_none() {
+        let mut lines = Lines::new(bundle(&[("a", &[0, 8])]));
+        assert_eq!(lines.line_of(&packet(Some("a")), 7, 8), Some(0));
+        assert_eq!(lines.line_of(&packet(Some("b")), 9, 8), None);
+        // Browsers leave MID out once a report speaks of the source.
+        assert_eq!(lines.line_of(&packet(None), 9, 8), None);
+        assert_eq!(lines.line_of(&packet(None), 7, 8), Some(0));
+        lines.change(bundle(&[("a", &[0, 8]), ("b", &[0, 8])]));
+        assert_eq!(lines.line_of(&packet(None), 9, 8), Some(1));
+        assert_eq!(lines.line_of(&packet(None), 7, 8), Some(0));
+        lines.change(bundle(&[("a", &[0, 8])]));
+        assert_eq!(lines.line_of(&packet(None), 9, 8), None);
     }
 
     #[test]
-    fn sources_are_known_while_the_lines_stay() {
+    fn sources_are_known_wherever_their_lines_move() {
         let mut lines = Lines::new(bundle(&[("a", &[0]), ("v", &[105])]));
         lines.line_of(&packet(Some("v")), 7, 100);
         lines.change(bundle(&[("a", &[0, 8]), ("v", &[])]));
-        assert_eq!(lines.line_of(&packet(None), 7, 100), 1);
+        assert_eq!(lines.line_of(&packet(None), 7, 100), Some(1));
         lines.change(bundle(&[("v", &[]), ("a", &[0])]));
-        assert_eq!(lines.line_of(&packet(None), 7, 100), 0);
+        assert_eq!(lines.line_of(&packet(None), 7, 100), Some(0));
     }
 
     #[test]
@@ -133,9 +166,9 @@ mod tests {
         assert_eq!(lines.sources.len(), BUNDLE_SOURCES);
         assert_eq!(
             lines.line_of(&packet(None), 0, 100),
-            0,
+            Some(0),
             "the oldest is forgotten"
         );
-        assert_eq!(lines.line_of(&packet(None), count, 100), 1);
+        assert_eq!(lines.line_of(&packet(None), count, 100), Some(1));
     }
 }

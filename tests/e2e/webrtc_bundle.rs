@@ -234,13 +234,8 @@ fn a_phone_adds_a_line_in_a_call() {
     talk(&mut phones[..1], &to, &mut browser, &mids, 25);
     let (more, mids) = exchange(&mut browser, &phones);
     assert_eq!(more[0], to[0], "the line that was there");
-    // The browser speaks on the new line before the relay has its answer: for that moment the relay
-    // knows one line only, and what comes is taken for its media.
-    std::thread::park_timeout(Duration::from_millis(100));
-    let mut buffer = [0; 2048];
-    phones[0].rtp.set_nonblocking(true).unwrap();
-    while phones[0].rtp.recv(&mut buffer).is_ok() {}
-    phones[0].rtp.set_nonblocking(false).unwrap();
+    // The browser speaks on the new line before the relay has its answer: the first phone hears
+    // nothing of it.
     talk(&mut phones, &more, &mut browser, &mids, 50);
     one_transport(&relay);
 }

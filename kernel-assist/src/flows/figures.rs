@@ -232,6 +232,16 @@ reasons! {
     Room "room"
     /// Dropped: the system failed in the middle of the change.
     Spoiled "spoiled"
+    /// SRTP, where the program does none.
+    Crypt "crypt"
+    /// Longer than what is opened or sealed.
+    Long "long"
+    /// Not sealed under the key of the flow, or not where it was expected.
+    Tag "tag"
+    /// SRTP whose index was used before, or is too old to tell.
+    Replayed "replayed"
+    /// SRTP whose state another CPU, or the owner of the flow, has.
+    Busy "busy"
 }
 
 /// A set of [`Reason`]s.

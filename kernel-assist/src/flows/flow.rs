@@ -44,6 +44,12 @@ pub struct Flow {
     pub fragmentation: Fragmentation,
     /// How they leave.
     pub next_hop: NextHop,
+    /// What arrives is SRTP, which is opened; needs keys
+    /// ([`Flows::insert_srtp`](super::Flows::insert_srtp)), the synchronisation source, and a
+    /// program at tc.
+    pub opens: bool,
+    /// What leaves is sealed: SRTP. Needs the same.
+    pub seals: bool,
 }
 
 /// What becomes of packets with the marker bit (RFC 3550 §5.1).
@@ -147,6 +153,9 @@ pub enum FlowError {
     /// RTCP looks so.
     #[error("payload type {0} cannot be told from RTCP (RFC 5761 §4)")]
     PayloadType(u8),
+    /// State is kept of one synchronisation source.
+    #[error("SRTP of any synchronisation source")]
+    Ssrc,
     /// Packets of the one family do not come from the other.
     #[error("{expected} cannot send to {local}: another family")]
     Source {
@@ -183,6 +192,8 @@ impl Flow {
             hop_limit: HOP_LIMIT,
             fragmentation: Fragmentation::Keep,
             next_hop,
+            opens: false,
+            seals: false,
         }
     }
 
@@ -219,6 +230,11 @@ impl Flow {
         }
         if to.is_ipv4() {
             spec.flags |= flag::TO_V4;
+        }
+        for (is, flag) in [(self.opens, flag::OPEN), (self.seals, flag::SEAL)] {
+            if is {
+                spec.flags |= flag;
+            }
         }
         if self.marker == Marker::PassUp {
             spec.flags |= flag::MARKER_UP;
@@ -282,6 +298,8 @@ impl Flow {
                 _ => Fragmentation::Keep,
             },
             next_hop,
+            opens: is(flag::OPEN),
+            seals: is(flag::SEAL),
         };
         let mut written = flow.spec().ok()?;
         written.stats = spec.stats;
@@ -309,6 +327,9 @@ impl Flow {
         }
         if let Some(dscp) = self.dscp.filter(|&dscp| dscp > 63) {
             return Err(FlowError::Dscp(dscp));
+        }
+        if (self.opens || self.seals) && self.ssrc.is_none() {
+            return Err(FlowError::Ssrc);
         }
         if self.hop_limit == 0 {
             return Err(FlowError::HopLimit);

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::attach::{Attached, Attachment, Point, Why};
 use super::flow::{Flow, address};
-use super::layout::{Key, LAYOUT};
+use super::layout::{Key, LAYOUT, flag};
 use super::slots::Slots;
 use super::{Entry, Flows, FlowsError, Programs};
 use crate::sys::bpf::{self, Fence, LinkInfo, ProgramInfo};
@@ -44,6 +44,7 @@ impl Flows {
             ("specs", self.specs.fd()),
             ("figures", &self.figures.fd),
             ("state", &self.state.fd),
+            ("keys", &self.keys.fd),
             ("fence", self.fence.fd()),
             ("tc", &self.programs.tc),
             ("xdp", &self.programs.xdp),
@@ -73,6 +74,7 @@ impl Flows {
             ("specs", self.specs.into_fd()),
             ("figures", self.figures.fd),
             ("state", self.state.fd),
+            ("keys", self.keys.fd),
             ("fence", self.fence.into_fd()),
             ("tc", self.programs.tc),
             ("xdp", self.programs.xdp),
@@ -126,6 +128,7 @@ impl Flows {
             take("specs")?,
             take("figures")?,
             take("state")?,
+            take("keys")?,
         ];
         let refused = |what: &str| {
             let name = format!("{PREFIX}{what}");
@@ -167,6 +170,7 @@ impl Flows {
                 return Err(unfit(&name, "a flow that this program would not write"));
             };
             let local = address(key.address, key.port);
+            self.has_srtp |= spec.flags & (flag::OPEN | flag::SEAL) != 0;
             self.in_force.insert(local, Entry { place, spec });
         }
         let entries = self.in_force.values();

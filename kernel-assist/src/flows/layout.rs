@@ -7,7 +7,7 @@ use aya::Pod;
 use crate::layout::Address;
 
 /// Number of this layout: who takes maps over with another one cannot read them.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 /// Synchronisation sources that a flow keeps figures of.
 pub const SOURCES: usize = 4;
 
@@ -35,6 +35,8 @@ pub mod flag {
     pub const MARKER_UP: u16 = 32;
     pub const DF: u16 = 64;
     pub const NO_DF: u16 = 128;
+    pub const OPEN: u16 = 256;
+    pub const SEAL: u16 = 512;
 }
 
 /// What happens to the packets of a flow. Ports are in network byte order.
@@ -135,6 +137,50 @@ pub struct Stats {
     pub sources: [Source; SOURCES],
 }
 
+/// One direction of SRTP; written by whoever has the [`hold`].
+#[repr(C)]
+#[derive(Debug)]
+pub struct Half {
+    /// The highest index that was used.
+    pub highest: AtomicU64,
+    /// A bit for each of the 64 up to it.
+    pub window: AtomicU64,
+    /// Round keys of AES.
+    pub keys: [AtomicU32; 44],
+    /// Of the counter.
+    pub salt: [AtomicU32; 4],
+    /// SHA-1 behind the inner pad.
+    pub inner: [AtomicU32; 5],
+    /// The same of the outer one.
+    pub outer: [AtomicU32; 5],
+    /// Bytes of the tag.
+    pub tag: AtomicU32,
+    /// Nothing.
+    pub padding: u32,
+}
+
+/// Keys and state of a flow.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Crypt {
+    /// [`hold`].
+    pub hold: AtomicU32,
+    /// Nothing.
+    pub padding: [u32; 15],
+    /// What arrives.
+    pub open: Half,
+    /// What leaves.
+    pub seal: Half,
+}
+
+/// Values of [`Crypt::hold`], as in `flows.h`: who may use the state.
+pub mod hold {
+    #![expect(missing_docs, reason = "bpf/flows.h says it")]
+
+    pub const FREE: u32 = 0;
+    pub const USER: u32 = 2;
+}
+
 /// What concerns all flows.
 #[repr(C)]
 #[derive(Debug)]
@@ -156,6 +202,8 @@ const _: () = assert!(size_of::<Spec>() == 152);
 const _: () = assert!(size_of::<Source>() == 64);
 const _: () = assert!(size_of::<Stats>() == 320);
 const _: () = assert!(size_of::<Control>() == 320);
+const _: () = assert!(size_of::<Half>() == 256);
+const _: () = assert!(size_of::<Crypt>() == 576);
 
 mod pod {
     #![expect(unsafe_code, reason = "Pod is a promise about a layout")]

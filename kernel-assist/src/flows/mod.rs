@@ -18,6 +18,7 @@ pub mod layout;
 mod routes;
 mod settling;
 mod slots;
+pub mod srtp;
 pub mod trial;
 
 use std::collections::HashMap;
@@ -37,8 +38,9 @@ pub use settling::{Settling, Waiter};
 
 use self::attach::Attachment;
 use self::flow::{canonical, key};
-use self::layout::{Control, Key, Spec, Stats};
+use self::layout::{Control, Crypt, Key, Spec, Stats};
 use self::slots::Slots;
+use self::srtp::Srtp;
 use crate::limits::{MAX_FLOWS, SPARE_SPECS};
 use crate::sys::Mapped;
 use crate::sys::bpf::{self, EXIST, Fence, NO_EXIST, TypedMap};
@@ -88,6 +90,9 @@ pub enum FlowsError {
         /// The system's error.
         source: io::Error,
     },
+    /// Keys of SRTP are missing, or are not to be used.
+    #[error("no keys of SRTP for {0}")]
+    Keys(SocketAddr),
     /// The maps are of another version of this program.
     #[error("flows of layout {0}, but this program has {version}", version = layout::LAYOUT)]
     Layout(u32),
@@ -138,6 +143,8 @@ impl FlowsError {
 pub struct Config {
     /// Flows that there is room for; the memory is taken at once (some 650 bytes each).
     pub max_flows: u32,
+    /// Flows may open and seal SRTP, at tc. Takes another 576 bytes each, and a larger program.
+    pub srtp: bool,
 }
 
 /// The flows of this host that the kernel forwards.
@@ -149,6 +156,9 @@ pub struct Flows {
     specs: TypedMap<u32, Spec>,
     figures: Table<Stats>,
     state: Table<Control>,
+    /// Keys and state of SRTP; one that is not used without.
+    keys: Table<Crypt>,
+    has_srtp: bool,
     fence: Fence,
     attachments: Vec<Attachment>,
     in_force: HashMap<SocketAddr, Entry>,
@@ -211,12 +221,18 @@ impl Flows {
             .map_max_entries("flow_index", max_flows)
             .map_max_entries("flow_specs", max_flows + SPARE_SPECS)
             .map_max_entries("flow_figures", max_flows)
+            .map_max_entries("flow_crypt", if config.srtp { max_flows } else { 1 })
             .load(OBJECT)?;
         let programs = Programs {
             tc: {
-                let program = object.program_mut("flows_tc");
+                let name = if config.srtp {
+                    "flows_srtp"
+                } else {
+                    "flows_tc"
+                };
+                let program = object.program_mut(name);
                 let program: &mut SchedClassifier =
-                    program.ok_or(FlowsError::Missing("flows_tc"))?.try_into()?;
+                    program.ok_or(FlowsError::Missing(name))?.try_into()?;
                 program.load()?;
                 copy(program.fd()?.as_fd())?
             },
@@ -233,17 +249,19 @@ impl Flows {
         let state = map("flow_state")?;
         let made = FlowsError::system("cannot use the eBPF maps");
         let fence = Fence::new(state.as_fd()).map_err(&made)?;
-        let flows = Self::of_maps(
+        let mut flows = Self::of_maps(
             programs,
             [
                 map("flow_index")?,
                 map("flow_specs")?,
                 map("flow_figures")?,
                 state,
+                map("flow_crypt")?,
             ],
             fence,
         )
         .map_err(|(_, source)| made(source))?;
+        flows.has_srtp = config.srtp;
         let state = flows.state();
         state.layout.store(layout::LAYOUT, Relaxed);
         state.until.store(u64::MAX, Relaxed);
@@ -254,7 +272,7 @@ impl Flows {
     /// map that does not fit.
     fn of_maps(
         programs: Programs,
-        [index, specs, figures, state]: [OwnedFd; 4],
+        [index, specs, figures, state, keys]: [OwnedFd; 5],
         fence: Fence,
     ) -> Result<Self, (&'static str, io::Error)> {
         let of = |name| move |source| (name, source);
@@ -262,6 +280,7 @@ impl Flows {
         let specs = TypedMap::adopt(specs, bpf::TYPE_ARRAY).map_err(of("specs"))?;
         let figures: Table<Stats> = Table::new(figures).map_err(of("figures"))?;
         let state: Table<Control> = Table::new(state).map_err(of("state"))?;
+        let keys: Table<Crypt> = Table::new(keys).map_err(of("keys"))?;
         let length = u32::try_from(figures.memory.entries().len()).unwrap_or(0);
         if length != index.entries() || state.memory.entries().is_empty() {
             let source = io::Error::other("the maps are not of one set");
@@ -275,6 +294,9 @@ impl Flows {
             specs,
             figures,
             state,
+            // One entry is what a set without SRTP has; a set of one flow says it by its flows.
+            has_srtp: length > 1 && u32::try_from(keys.memory.entries().len()) == Ok(length),
+            keys,
             fence,
             attachments: Vec::new(),
             in_force: HashMap::new(),
@@ -314,6 +336,18 @@ impl Flows {
     /// [`FlowsError::Exists`], [`FlowsError::Full`], a flow that cannot be; nothing has changed
     /// then.
     pub fn insert(&mut self, flow: &Flow, sources: &[SourceFigures]) -> Result<(), FlowsError> {
+        if flow.opens || flow.seals {
+            return Err(FlowsError::Keys(canonical(flow.local)));
+        }
+        self.insert_with(flow, None, sources)
+    }
+
+    fn insert_with(
+        &mut self,
+        flow: &Flow,
+        srtp: Option<&Srtp>,
+        sources: &[SourceFigures],
+    ) -> Result<(), FlowsError> {
         let mut spec = flow.spec()?;
         let local = canonical(flow.local);
         if self.in_force.contains_key(&local) {
@@ -327,9 +361,15 @@ impl Flows {
         if let Some(stats) = self.stats(spec.stats) {
             Figures::start(stats, sources);
         }
+        if let Some((crypt, srtp)) = self.crypt(spec.stats).zip(srtp) {
+            crypt.begin(srtp);
+        }
         match self.put(local, spec, NO_EXIST) {
             Ok(()) => Ok(()),
             Err(error) => {
+                if let Some(crypt) = self.crypt(spec.stats).filter(|_| srtp.is_some()) {
+                    crypt.end();
+                }
                 self.free_figures.give_back(spec.stats);
                 Err(error)
             }
@@ -340,12 +380,19 @@ impl Flows {
     /// new one, never in a mixture.
     ///
     /// # Errors
-    /// [`FlowsError::NoFlow`], a flow that cannot be; the flow is as it was then.
+    /// [`FlowsError::NoFlow`], a flow that cannot be, [`FlowsError::Keys`]: other ends or another
+    /// source of SRTP; the flow is as it was then.
     pub fn replace(&mut self, flow: &Flow) -> Result<(), FlowsError> {
         let mut spec = flow.spec()?;
         let local = canonical(flow.local);
         let before = self.in_force.get(&local).copied();
         let before = before.ok_or(FlowsError::NoFlow(local))?;
+        let ends = |of: &Spec| of.flags & (layout::flag::OPEN | layout::flag::SEAL);
+        let is_secure = ends(&spec) | ends(&before.spec) != 0;
+        let is_other = ends(&spec) != ends(&before.spec) || spec.ssrc != before.spec.ssrc;
+        if is_secure && is_other {
+            return Err(FlowsError::Keys(local));
+        }
         spec.stats = before.spec.stats;
         self.put(local, spec, EXIST)?;
         self.free_specs.retire(before.place);
@@ -364,6 +411,17 @@ impl Flows {
         for local in locals.into_iter().map(canonical) {
             let entry = self.in_force.get(&local).copied();
             let entry = entry.ok_or(FlowsError::NoFlow(local))?;
+            if entry.spec.flags & (layout::flag::OPEN | layout::flag::SEAL) != 0 {
+                self.withdraw_srtp(local)?;
+                continue;
+            }
+            self.withdraw_plain(local)?;
+        }
+        Ok(())
+    }
+
+    fn withdraw_plain(&mut self, local: SocketAddr) -> Result<(), FlowsError> {
+        if let Some(entry) = self.in_force.get(&local).copied() {
             let refused = FlowsError::system("cannot remove a flow");
             self.index.delete(&key(local)).map_err(refused)?;
             self.in_force.remove(&local);
@@ -457,6 +515,7 @@ impl Flows {
             self.specs.fd(),
             &self.figures.fd,
             &self.state.fd,
+            &self.keys.fd,
             self.fence.fd(),
         ];
         maps.into_iter().map(map_bytes).sum()

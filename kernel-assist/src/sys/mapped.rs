@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use super::bpf::{self, MapInfo, TYPE_ARRAY};
-use crate::flows::layout::{Control, Stats};
+use crate::flows::layout::{Control, Crypt, Stats};
 use crate::layout::Port;
 
 /// Types that consist of atomics, and of padding that nobody reads.
@@ -22,6 +22,8 @@ unsafe impl Shared for Port {}
 unsafe impl Shared for Stats {}
 // SAFETY: as above.
 unsafe impl Shared for Control {}
+// SAFETY: as above, 576 bytes.
+unsafe impl Shared for Crypt {}
 
 /// The entries of an array map that was made with `BPF_F_MMAPABLE`.
 #[derive(Debug)]

@@ -149,7 +149,11 @@ impl Network {
 
     /// A veth takes frames from XDP only where it runs programs itself.
     pub(crate) fn make_receiver(&mut self, host: &str) {
-        let mut receiver = Flows::load(Config { max_flows: 1 }).unwrap();
+        let mut receiver = Flows::load(Config {
+            max_flows: 1,
+            srtp: false,
+        })
+        .unwrap();
         self.inside(host, || receiver.attach("to-r", Attach::XdpNative).unwrap());
         self.receivers.push(receiver);
     }

@@ -436,7 +436,11 @@ fn flows_outlive_their_owner_as_long_as_somebody_holds_them() {
         let Some(mut network) = Network::new() else {
             return;
         };
-        let mut flows = Flows::load(Config { max_flows: 4 }).unwrap();
+        let mut flows = Flows::load(Config {
+            max_flows: 4,
+            srtp: false,
+        })
+        .unwrap();
         network.attach(&mut flows, how);
         let mut stream = Stream::new(&network, V4, V4);
         flows

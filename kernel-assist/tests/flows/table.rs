@@ -107,7 +107,10 @@ fn a_full_table_refuses_and_takes_again_what_was_given_back() {
     assert_eq!(flows.read(local(3)).unwrap().packets, 0);
     assert_eq!(verdict(&flows, &media(3, 1)), Verdict::Forward);
     for config in [0, u32::MAX] {
-        let refused = Flows::load(Config { max_flows: config });
+        let refused = Flows::load(Config {
+            max_flows: config,
+            srtp: false,
+        });
         assert!(matches!(refused, Err(FlowsError::MaxFlows(it)) if it == config));
     }
 }
@@ -415,6 +418,8 @@ fn a_flow_is_read_back_as_it_was_written() {
         hop_limit: 255,
         fragmentation: Fragmentation::Allow,
         next_hop: NextHop::Route { interface: None },
+        opens: false,
+        seals: false,
     };
     flows.insert(&written, &[]).unwrap();
     assert_eq!(flows.flow(written.local).as_ref(), Some(&written));

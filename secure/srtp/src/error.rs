@@ -29,6 +29,10 @@ pub enum Refusal {
         /// Index of the packet.
         index: u64,
     },
+    /// The source is opened, or sealed, by somebody else for now ([`Open::lend`](crate::Open::lend),
+    /// [`Seal::lend`](crate::Seal::lend)).
+    #[error("the source was lent out")]
+    Lent,
     /// The buffer is too short for what sealing adds.
     #[error("buffer of {len} bytes, but the sealed packet needs {need}")]
     NoRoom {

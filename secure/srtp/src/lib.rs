@@ -20,6 +20,7 @@ mod derive;
 mod error;
 mod header;
 mod keys;
+mod lent;
 mod limits;
 mod open;
 mod persist;
@@ -34,6 +35,7 @@ mod window;
 
 pub use error::Refusal;
 pub use keys::{Keys, KeysError, Mki, Parameters};
+pub use lent::{RtpReach, RtpSession};
 pub use limits::{MAX_OVERHEAD, MAX_REMEMBERED, MAX_SOURCES, RTCP_WINDOW, RTP_WINDOW};
 pub use open::Open;
 pub use persist::{Freshness, OpenState, Progress, SealState, StateError};

@@ -70,6 +70,9 @@ impl Open {
             Some(source) => source,
             None => recalled.insert(recall(&self.sources, header.ssrc, is_tagged)?),
         };
+        if source.is_lent {
+            return Err(Refusal::Lent);
+        }
         let candidates = source.reception.candidates(header.sequence, is_tagged);
         // Only what was tried in vain a moment ago, and what is not known, is worth a copy.
         let is_doubtful = source.is_doubtful && candidates.list().len() > 1;
@@ -161,6 +164,10 @@ impl Open {
         self.sources.resume(progress)
     }
 
+    pub(crate) fn source_mut(&mut self, ssrc: u32) -> Option<&mut OpenSource> {
+        self.sources.live(ssrc)
+    }
+
     pub(crate) fn parts(&self) -> (&Sessions, &Sources<OpenSource>) {
         (&self.sessions, &self.sources)
     }
@@ -204,6 +211,8 @@ pub(crate) struct OpenSource {
     pub(crate) rtcp: Option<Window<RTCP_WORDS>>,
     /// Nothing was authenticated since it became known, or since a packet failed.
     pub(crate) is_doubtful: bool,
+    /// Somebody else opens its RTP.
+    pub(crate) is_lent: bool,
 }
 
 /// What is known of the indices of a sender's RTP.
@@ -302,6 +311,7 @@ impl Source for OpenSource {
             reception: Reception::Unknown,
             rtcp: None,
             is_doubtful: true,
+            is_lent: false,
         }
     }
 

@@ -213,6 +213,7 @@ impl OpenSourceState {
             reception,
             rtcp,
             is_doubtful: true,
+            is_lent: false,
         })
     }
 }

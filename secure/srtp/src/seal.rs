@@ -89,6 +89,9 @@ impl Seal {
             Some(source) => source,
             None => recalled.insert(self.sources.recall(header.ssrc)?),
         };
+        if source.is_lent {
+            return Err(Refusal::Lent);
+        }
         let (index, place) = source.index(header.sequence, numbering)?;
         let print = self.session.seal_rtp(packet, len, &header, index)?;
         if place == Place::Seen && !source.is_repeated(index, print) {
@@ -170,6 +173,10 @@ impl Seal {
         self.sources.resume(progress)
     }
 
+    pub(crate) fn source_mut(&mut self, ssrc: u32) -> Option<&mut SealSource> {
+        self.sources.live(ssrc)
+    }
+
     pub(crate) fn parts(&self) -> (&Keys, &Sources<SealSource>) {
         (self.session.keys(), &self.sources)
     }
@@ -226,6 +233,8 @@ pub(crate) struct SealSource {
     far: (u16, u8),
     /// A packet was sealed here: before, nothing says where the sender is.
     is_running: bool,
+    /// Somebody else seals its RTP.
+    pub(crate) is_lent: bool,
 }
 
 impl SealSource {
@@ -309,6 +318,7 @@ impl Source for SealSource {
             strays: (0, 0),
             far: (0, 0),
             is_running: false,
+            is_lent: false,
         }
     }
 

@@ -59,6 +59,35 @@ impl<const WORDS: usize> Window<WORDS> {
         Self { highest, bits }
     }
 
+    /// All up to `highest` but those of the last [`TAIL`] whose bit of `tail` is not set; bit 0 is its
+    /// own.
+    pub(crate) fn with_tail(highest: u64, tail: u64) -> Self {
+        let mut window = Self::full(highest);
+        let unused = (0..TAIL).filter(|age| tail >> age & 1 == 0);
+        for index in unused.filter_map(|age| highest.checked_sub(age)) {
+            window.clear(index);
+        }
+        window
+    }
+
+    /// A bit for each of the last [`TAIL`] indices that is in it; bit 0 is that of the highest.
+    pub(crate) fn tail(&self) -> u64 {
+        let used = (0..TAIL).filter(|age| {
+            let index = self.highest.checked_sub(*age);
+            index.is_some_and(|index| self.place(index) == Place::Seen)
+        });
+        used.fold(0, |bits, age| bits | 1 << age)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the word is taken modulo their number"
+    )]
+    fn clear(&mut self, index: u64) {
+        let (word, bit) = Self::bit(index);
+        self.bits[word] &= !bit;
+    }
+
     pub(crate) fn words(&self) -> &[u64; WORDS] {
         &self.bits
     }
@@ -129,6 +158,9 @@ pub(crate) fn estimate(highest: u64, sequence: u16) -> u64 {
 }
 
 /// Packets from one rollover of the sequence number to the next.
+/// Indices of [`Window::tail`].
+pub(crate) const TAIL: u64 = 64;
+
 pub(crate) const PERIOD: u64 = 1 << 16;
 const HALF: u64 = PERIOD / 2;
 

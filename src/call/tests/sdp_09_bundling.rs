@@ -167,6 +167,32 @@ fn the_data_plane_knows_how_to_tell_lines_apart() {
     assert!(audio.bundle.is_none() && video.bundle.is_none());
 }
 
+/// What a party says on a line that it has accepted comes before its answer does: the line that is
+/// there knows its name, and takes nothing of another (RFC 9143 §9.2).
+#[test]
+fn a_line_that_may_get_others_knows_its_name() {
+    let one = "m=audio 3000 RTP/AVP 0\n";
+    let mut bench = Bench::new();
+    let shown = bench.sdp(from_a(one).with("BUNDLE", strings(&["offer"])));
+    let shown_mid = format!("a=extmap:1 {MID}\n");
+    assert!(shown.contains(&shown_mid), "{shown}");
+    let said = format!("m=audio 2000 RTP/AVP 0\na=mid:1\n{shown_mid}");
+    let group = "t=0 0\na=group:BUNDLE 1\n";
+    bench.sdp(answer(
+        &party("198.51.100.20", &said).replace("t=0 0\n", group),
+    ));
+    let name = |bench: &Bench| {
+        let bundle = flow_of(bench, "198.51.100.20:2000").bundle;
+        bundle.map(|bundle| (bundle.mid, bundle.named(b"1"), bundle.named(b"2")))
+    };
+    assert_eq!(name(&bench), Some((Some(1), Some(0), None)));
+    // Also while a further line is offered to it.
+    bench.sdp(from_a(TWO).with("to-tag", "T"));
+    assert_eq!(name(&bench), Some((Some(1), Some(0), None)));
+    // A party that does not bundle names nothing.
+    assert!(flow_of(&bench, "198.51.100.10:3000").bundle.is_none());
+}
+
 /// §4.7
 #[test]
 fn media_to_a_bundling_party_goes_to_the_head_of_its_bundle() {

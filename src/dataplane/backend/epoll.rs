@@ -179,6 +179,10 @@ impl Backend for Epoll {
         Ok(())
     }
 
+    fn tells_kept_out(&self, _port: &SocketPort) -> bool {
+        false
+    }
+
     fn kept_out(&mut self, _port: &mut SocketPort) -> u32 {
         // The system does not say what a connected socket did not take.
         0

@@ -215,6 +215,10 @@ impl Backend for Ladder {
         }
     }
 
+    fn tells_kept_out(&self, port: &AnyPort) -> bool {
+        matches!(port, AnyPort::Steered(_))
+    }
+
     fn kept_out(&mut self, port: &mut AnyPort) -> u32 {
         match port {
             AnyPort::Steered(port) => port.kept_out(),

@@ -95,6 +95,9 @@ pub(super) trait Backend: Send {
     /// be told.
     fn kept_out(&mut self, port: &mut Self::Port) -> u32;
 
+    /// Whether [`Self::kept_out`] can be told of a port.
+    fn tells_kept_out(&self, port: &Self::Port) -> bool;
+
     /// Counts what its queues had no room for, about once a second.
     fn count_overflowed(&mut self);
 }

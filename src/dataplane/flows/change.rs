@@ -269,11 +269,12 @@ pub(super) fn release<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>, e
     }
 }
 
-/// Counts the strangers that a bound port did not hear.
-pub(super) fn count_kept_out<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) {
+/// Counts the strangers that a bound port did not hear; gives how many there were.
+pub(super) fn count_kept_out<B: Backend>(backend: &mut B, entry: &mut Entry<B::Port>) -> u64 {
     let kept_out = u64::from(backend.kept_out(&mut entry.port));
     if kept_out > 0 {
         FlowStats::add(&entry.stats.packets_in, kept_out);
         entry.count_drops(DropReason::UnexpectedSource, kept_out);
     }
+    kept_out
 }

@@ -32,6 +32,8 @@ pub(in crate::dataplane) struct Offloading {
     pub(in crate::dataplane) clock: KernelClock,
     /// Flows that were raised, until their last figures are known.
     leaving: Vec<Leaving>,
+    /// Lowered flows whose gates are shut: place, and what tells it from later ones there.
+    pub(super) shut: Vec<(usize, u32)>,
 }
 
 impl Offloading {
@@ -40,6 +42,7 @@ impl Offloading {
             below,
             clock,
             leaving: Vec::new(),
+            shut: Vec::new(),
         }
     }
 }

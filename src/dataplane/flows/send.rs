@@ -76,7 +76,10 @@ impl<B: Backend> Flows<B> {
     ) {
         let is_rtcp = reading.is_rtcp();
         let line = match (self.entries.get_mut(index), received) {
-            (Some(entry), Some(received)) => entry.line_of(original, received),
+            (Some(entry), Some(received)) => match entry.line_of(original, received) {
+                Ok(line) => line,
+                Err(reason) => return entry.count_drop(reason),
+            },
             _ => None,
         };
         let mut sent = false;

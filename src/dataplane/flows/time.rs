@@ -17,6 +17,10 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// the worker.
 const STEP: Duration = Duration::from_millis(16);
 
+/// The same of flows that the kernel forwards, whose worker is to sleep: a source that moves is heard
+/// as much later at the most.
+const STEP_BELOW: Duration = Duration::from_millis(64);
+
 /// Sets a timer of a flow, unless it is set.
 pub(super) fn set<P>(
     timers: &mut Timers,
@@ -31,8 +35,9 @@ pub(super) fn set<P>(
     entry.pending.note(due);
     let generation = entry.generation;
     let at = match due {
+        Due::Gate | Due::Second if entry.is_lowered => timers.round_up(at, STEP_BELOW),
         Due::Gate | Due::Second => timers.round_up(at, STEP),
-        Due::Digit | Due::Report => at,
+        Due::Digit | Due::Report | Due::Knocks => at,
     };
     timers.set(
         at,
@@ -44,12 +49,29 @@ pub(super) fn set<P>(
     );
 }
 
+/// Sets the timer of [`Flows::hear_knocks`].
+fn await_knocks(timers: &mut Timers, now: Instant) {
+    let at = timers.round_up(now + STEP_BELOW, STEP_BELOW);
+    timers.set(
+        at,
+        Timer {
+            flow: usize::MAX,
+            generation: 0,
+            due: Due::Knocks,
+        },
+    );
+}
+
 impl<B: Backend> Flows<B> {
     /// Does what is due. What is to be sent is queued.
     pub(in crate::dataplane) fn handle_timers(&mut self, now: Instant) {
         let mut due = std::mem::take(&mut self.due);
         self.timers.take(now, &mut due);
         for timer in due.drain(..) {
+            if timer.due == Due::Knocks {
+                self.hear_knocks(now);
+                continue;
+            }
             let Some(entry) = self.entries.get_mut(timer.flow) else {
                 continue;
             };
@@ -62,6 +84,7 @@ impl<B: Backend> Flows<B> {
                 Due::Second => self.pass_second(timer.flow, now),
                 Due::Digit => self.play(timer.flow, now),
                 Due::Report => self.report(timer.flow, now),
+                Due::Knocks => {}
             }
         }
         self.due = due;
@@ -70,6 +93,9 @@ impl<B: Backend> Flows<B> {
     /// Lets a flow hear everybody again, if its source fell silent
     /// (spec: media-behaviour §3.1, NAT rebinding).
     fn open_gate(&mut self, index: usize, now: Instant) {
+        if self.await_knock(index, now) {
+            return;
+        }
         // The kernel may have heard it since.
         self.take_in_figures(index, now);
         let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.is_bound) else {
@@ -80,6 +106,74 @@ impl<B: Backend> Flows<B> {
             true => release(&mut self.backend, entry, &self.events),
             false => set(&mut self.timers, index, entry, Due::Gate, due),
         }
+    }
+
+    /// Leaves the gate of a flow that the kernel forwards shut until somebody is kept out: its worker
+    /// sees no packet, and a look at each gate whenever its source may have fallen silent costs as
+    /// much as the packets did. `false`: the flow is not below, or its gate cannot tell.
+    fn await_knock(&mut self, index: usize, now: Instant) -> bool {
+        let Some(offloading) = &mut self.offloading else {
+            return false;
+        };
+        let entry = self.entries.get_mut(index);
+        let Some(entry) = entry.filter(|it| it.is_lowered && it.is_bound) else {
+            return false;
+        };
+        if !self.backend.tells_kept_out(&entry.port) {
+            return false;
+        }
+        if std::mem::replace(&mut entry.awaits_knock, true) {
+            return true;
+        }
+        if offloading.shut.is_empty() {
+            await_knocks(&mut self.timers, now);
+        }
+        offloading.shut.push((index, entry.generation));
+        true
+    }
+
+    /// Looks who was kept out of the ports of flows that the kernel forwards.
+    fn hear_knocks(&mut self, now: Instant) {
+        let Some(offloading) = &mut self.offloading else {
+            return;
+        };
+        let mut shut = std::mem::take(&mut offloading.shut);
+        shut.retain(|&(index, generation)| self.stays_shut(index, generation, now));
+        if !shut.is_empty() {
+            await_knocks(&mut self.timers, now);
+        }
+        if let Some(offloading) = &mut self.offloading {
+            offloading.shut = shut;
+        }
+    }
+
+    fn stays_shut(&mut self, index: usize, generation: u32, now: Instant) -> bool {
+        let is_it = |entry: &&mut Entry<B::Port>| entry.generation == generation;
+        let Some(entry) = self.entries.get_mut(index).filter(is_it) else {
+            return false;
+        };
+        if entry.is_lowered && entry.is_bound {
+            if count_kept_out(&mut self.backend, entry) == 0 {
+                return true;
+            }
+            // The kernel has heard the source, or not.
+            self.take_in_figures(index, now);
+        }
+        let Some(entry) = self.entries.get_mut(index) else {
+            return false;
+        };
+        let due = entry.gate_due();
+        if entry.is_lowered && entry.is_bound && due > now {
+            return true;
+        }
+        entry.awaits_knock = false;
+        match entry.is_bound {
+            true if due <= now => release(&mut self.backend, entry, &self.events),
+            // Its worker hears it again.
+            true => set(&mut self.timers, index, entry, Due::Gate, due),
+            false => {}
+        }
+        false
     }
 
     fn pass_second(&mut self, index: usize, now: Instant) {

@@ -88,7 +88,10 @@ impl Kernel {
             return Err("media has no address but those of loopback".to_owned());
         }
         let max_flows = offload.max_flows;
-        let flows = Flows::load(Config { max_flows });
+        let flows = Flows::load(Config {
+            max_flows,
+            srtp: false,
+        });
         let flows = flows.map_err(|error| in_words(&error))?;
         let system = |what: &str, error| format!("{what}: {error}");
         let waiter = flows.waiter().map_err(|error| system("no fence", error))?;

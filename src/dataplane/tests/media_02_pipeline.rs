@@ -71,6 +71,11 @@ pub(super) fn lines_of_a_bundle_are_told_apart(bench: Bench) {
     bench.send(0, &REPORT);
     assert_eq!(bench.hear(1).0, REPORT);
     await_count(drops(&stats[0], DropReason::Withheld), 1);
+    // A line that is not agreed on is none of these, whatever type its packets have.
+    let mut other = named.clone();
+    (other[1], other[11], other[17]) = (96, 9, b'x');
+    bench.send(0, &other);
+    await_count(drops(&stats[0], DropReason::Withheld), 2);
 }
 
 pub(super) fn a_party_on_hold_is_not_heard_but_its_reports_are(bench: Bench) {

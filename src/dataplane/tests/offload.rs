@@ -478,6 +478,82 @@ fn a_source_that_moves_brings_its_call_up() {
     assert_eq!(model.flows()[&local(PORTS[1])].0.to, party(9));
 }
 
+/// Turns of a worker, which sleeps until a timer is due, while parties speak below for so long.
+fn turns(world: &mut World, sequence: &mut u16, calls: u16, seconds: u64) -> u32 {
+    let mut turns = 0;
+    for ms in 0..1000 * seconds {
+        if ms % 20 == 0 {
+            for call in 0..calls {
+                for side in 0..2 {
+                    let from = party(10 * call + 1 + side);
+                    let to = local(PORTS[0] + 4 * call + 2 * side);
+                    world.arrive((from, to, speech(side, *sequence)));
+                }
+            }
+            *sequence = sequence.wrapping_add(1);
+        }
+        world.ms += 1;
+        let now = world.now();
+        if world.flows.timers.wait(now).is_zero() {
+            world.flows.handle_timers(now);
+            turns += 1;
+        }
+    }
+    turns
+}
+
+/// What the kernel forwards costs its worker no turn for a packet, a gate, or a flow.
+#[test]
+fn a_worker_sleeps_while_streams_are_below() {
+    const CALLS: u16 = 20;
+    let (mut world, model) = World::with_kernel();
+    world.flows.backend.tells = true;
+    let mut sequence = 0;
+    for call in 0..CALLS {
+        let ports = [PORTS[0] + 4 * call, PORTS[0] + 4 * call + 2];
+        let parties = [party(10 * call + 1), party(10 * call + 2)];
+        world.call(u64::from(call), ports, parties);
+        turns(&mut world, &mut sequence, call + 1, 0);
+        world.pass(7);
+    }
+    turns(&mut world, &mut sequence, CALLS, 7);
+    assert_eq!(model.flows().len(), usize::from(2 * CALLS));
+    assert_eq!(world.flows.backend.gates.len(), usize::from(2 * CALLS));
+    let turns = turns(&mut world, &mut sequence, CALLS, 4);
+    assert!(turns <= 4 * 17, "{turns} turns in 4 s");
+    // All of them are below, and their gates are shut.
+    assert_eq!(model.flows().len(), usize::from(2 * CALLS));
+    assert_eq!(world.flows.backend.gates.len(), usize::from(2 * CALLS));
+}
+
+/// A gate that says who was kept out opens for that, and only if the source is silent.
+#[test]
+fn a_source_that_moves_is_heard_through_a_gate_that_waits_for_knocks() {
+    let (mut world, model) = World::with_kernel();
+    world.flows.backend.tells = true;
+    let stats = set_up(&mut world);
+    let mut sequence = 0;
+    world.talk(&mut sequence, UNTIL_LOWERED);
+    for _ in 0..200 {
+        world.arrive((stranger(1), local(PORTS[0]), speech(0, sequence + 1)));
+        world.talk(&mut sequence, 1);
+    }
+    assert_eq!(model.flows().len(), 2);
+    assert_eq!(world.flows.backend.gates.len(), 2, "the source speaks");
+    let drops = drops(&stats[0], DropReason::UnexpectedSource);
+    assert!(drops.load(Relaxed) >= 190, "{}", drops.load(Relaxed));
+    world.heard.clear();
+    let before = world.ms;
+    while world.heard_by(1) == 0 {
+        assert!(world.ms < before + 400, "the party is not heard any more");
+        world.arrive((party(9), local(PORTS[0]), speech(0, sequence)));
+        world.say(1, sequence);
+        sequence += 1;
+        world.pass(20);
+    }
+    assert!(model.flows().is_empty());
+}
+
 #[test]
 fn silence_brings_a_stream_up_and_speech_down_again() {
     let (mut world, model) = World::with_kernel();

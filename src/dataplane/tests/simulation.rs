@@ -24,6 +24,10 @@ pub(super) type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
 pub(super) struct Wire {
     sent: Vec<Datagram>,
     pub(super) gates: Vec<(SocketAddr, SocketAddr)>,
+    /// Datagrams that the gates kept out, where they tell.
+    pub(super) kept_out: Vec<SocketAddr>,
+    /// They do, as those of steered ports.
+    pub(super) tells: bool,
 }
 
 impl Backend for Wire {
@@ -63,8 +67,14 @@ impl Backend for Wire {
         Ok(())
     }
 
-    fn kept_out(&mut self, _: &mut SocketAddr) -> u32 {
-        0
+    fn kept_out(&mut self, port: &mut SocketAddr) -> u32 {
+        let before = self.kept_out.len();
+        self.kept_out.retain(|local| local != port);
+        u32::try_from(before - self.kept_out.len()).unwrap()
+    }
+
+    fn tells_kept_out(&self, _: &SocketAddr) -> bool {
+        self.tells
     }
 
     fn count_overflowed(&mut self) {}
@@ -249,6 +259,9 @@ impl World {
             let gates = &self.flows.backend.gates;
             let gate = gates.iter().find(|(local, _)| *local == to);
             if self.is_gated && gate.is_some_and(|(_, peer)| *peer != from) {
+                if self.flows.backend.tells {
+                    self.flows.backend.kept_out.push(to);
+                }
                 continue;
             }
             let now = self.now();

@@ -66,6 +66,18 @@ impl Process {
         number.and_then(|number| number.parse().ok()).unwrap()
     }
 
+    /// CPU that it has used, in user space and in the kernel: in ticks of 10 ms.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let (_, behind_name) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        let ticks: u64 = fields[11..13]
+            .iter()
+            .map(|it| it.parse::<u64>().unwrap())
+            .sum();
+        Duration::from_millis(10 * ticks)
+    }
+
     pub(crate) fn terminate(&self) {
         self.signal(Signal::SIGTERM);
     }
