@@ -76,7 +76,7 @@ impl Setup {
 }
 
 /// Silence that is not encoded, for a receiver that has comfort noise (`silence-detect`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Silence {
     /// Every sample is nearer to 0 than this.
     pub threshold: u16,
