@@ -262,3 +262,20 @@ pub const LONG_DATAGRAM_SOCKETS: usize = 64;
 /// Connections of one source to the operator's command line: half of all, so that one source alone
 /// cannot lock the operator out.
 pub const CLI_CONNECTIONS_PER_SOURCE: usize = CLI_CONNECTIONS / 2;
+
+// Of converted audio.
+
+/// Packets that wait for one chain of a heavy codec while it is at work: 160 ms of audio at 20 ms. Who
+/// is further behind does not catch up.
+pub const CODEC_WAITING: usize = 8;
+
+/// Chains that wait for a thread of codecs, per thread: at 500 µs a frame they take 64 ms, the longest
+/// that a packet may be late without being of no use.
+pub const CODEC_JOBS_PER_THREAD: usize = 128;
+
+/// Threads of codecs that an operator may ask for: those of the largest hosts.
+pub const CODEC_THREADS: usize = 256;
+
+/// Sources of one sink whose converted packets are counted for reports; as many as a chain has state
+/// for.
+pub const CONVERTED_SOURCES: usize = 4;

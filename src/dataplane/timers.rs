@@ -24,6 +24,8 @@ pub(super) enum Due {
     Digit,
     /// A report to the party.
     Report,
+    /// A packet of converted audio that waits, or is to be made.
+    Audio,
 }
 
 /// A timer of a flow.

@@ -1,4 +1,4 @@
-//! What time does to flows: gates open, learning goes on, digits and reports are sent.
+//! What time does to flows: gates open, learning goes on, digits, reports and audio are sent.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub(super) fn set<P>(
     let generation = entry.generation;
     let at = match due {
         Due::Gate | Due::Second => timers.round_up(at, STEP),
-        Due::Digit | Due::Report => at,
+        Due::Audio | Due::Digit | Due::Report => at,
     };
     timers.set(
         at,
@@ -62,6 +62,7 @@ impl<B: Backend> Flows<B> {
                 Due::Second => self.pass_second(timer.flow, now),
                 Due::Digit => self.play(timer.flow, now),
                 Due::Report => self.report(timer.flow, now),
+                Due::Audio => self.poll_audio(timer.flow, now),
             }
         }
         self.due = due;
