@@ -39,7 +39,7 @@ pub struct Conversion {
     /// The receiver hears silence in place of audio, whatever the codec (`silence media`).
     pub mute: bool,
     /// Packets are delayed, and what is missing in its time is filled (`dtx-delay`). The clock is that
-    /// of the sender's audio. It comes before `jitter`: one of the two is enough.
+    /// of the sender's audio. Where both are set, it acts in place of `jitter`.
     pub dtx: Option<DtxSettings>,
     /// Payload of comfort noise (RFC 3389) that gaps are filled with; empty: silence
     /// (`dtx-cn-params`).

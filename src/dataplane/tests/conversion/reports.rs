@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::flow::Reports;
+use crate::flow::port::PortHandle;
 use crate::media::own_report::{self, Heard, Sent};
 use crate::media::report::{Basis, Said, read};
 
@@ -127,6 +128,45 @@ fn the_source_is_told_of_its_own_way() {
     // Of a stream that is not converted, it is told what was said.
     let other = compound(CALLEE, None, &[Heard { ssrc: 33, ..block }]);
     assert_eq!(ask(&mut line, other.clone()), other);
+}
+
+/// Ports for RTCP: the RTP flows of their streams are what converts.
+#[test]
+fn reports_on_ports_of_their_own_are_of_the_same_stream() {
+    let mut line = line();
+    let ports = [30_010, 30_012];
+    let changes = [0, 1].map(|side: usize| {
+        let (own, other) = (ports[side], ports[1 - side]);
+        let phone = 11 + u16::try_from(side).unwrap();
+        let mut spec = line.world.spec(own, other, party(phone));
+        spec.component = Component::Rtcp;
+        spec.rtp_sibling = Some(local(PORTS[side]));
+        spec.sinks[0].carries = Carries::Rtcp;
+        FlowChange::Install(spec)
+    });
+    let leases = ports.map(|port| {
+        let handle = PortHandle::new(local(port));
+        PortLease::new(local(port), handle, Arc::new(Returned::default())).into()
+    });
+    line.apply(changes.into(), leases.into());
+    let report = sender_report(line.timestamp);
+    line.world.arrive((party(11), local(ports[0]), report));
+    let (_, to, heard) = line.world.heard.remove(0);
+    assert_eq!((to, heard[1]), (party(12), 200));
+    let sent = line.stats[1].sent.slot(0).unwrap();
+    assert_eq!(u64::from(word(&heard, 20)), sent.packets.load(Relaxed));
+    let block = Heard {
+        ssrc: SSRC,
+        jitter: 320,
+        ..Heard::default()
+    };
+    let report = compound(CALLEE, None, &[block]);
+    line.world.arrive((party(12), local(ports[1]), report));
+    let (_, to, heard) = line.world.heard.remove(0);
+    assert_eq!(
+        (to, word(&heard, 16), word(&heard, 20)),
+        (party(11), 1010, 160)
+    );
 }
 
 #[test]
