@@ -1,5 +1,6 @@
 //! Converted audio: whatever a party sends, its chain makes no more than a few packets of it.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use windlass_audio::catalogue::LibraryId;
@@ -20,6 +21,10 @@ fn format(payload_type: u8, name: &str, clock: u32, channels: u8) -> Format {
         fmtp: String::new(),
     }
 }
+
+/// Codecs of others that are installed here.
+static LIBRARIES: LazyLock<Libraries> =
+    LazyLock::new(|| Libraries::open(&[LibraryId::Opus, LibraryId::AmrNb, LibraryId::Gsm]).0);
 
 /// What the sender may use; those of libraries that are not there are left out.
 fn routes(to: &Format, libraries: &Libraries) -> Vec<Route> {
@@ -71,8 +76,7 @@ pub fn chain(data: &[u8]) {
     let Some((&kind, mut rest)) = data.split_first() else {
         return;
     };
-    let wanted = [LibraryId::Opus, LibraryId::AmrNb, LibraryId::Gsm];
-    let (libraries, _) = Libraries::open(&wanted);
+    let libraries = LIBRARIES.clone();
     let output = match kind % 3 {
         0 => format(0, "PCMU", 8000, 1),
         1 => format(9, "G722", 8000, 1),
