@@ -307,3 +307,20 @@ pub const SHADOW_NOTE_BYTES: usize = 2 * SHADOW_MESSAGE_BYTES + 4096;
 
 /// Elements of a message that a shadow compares: replies to `query` have the most, and are not.
 pub const SHADOW_ELEMENTS: usize = 4096;
+
+// Of converted audio.
+
+/// Packets that wait for one chain of a heavy codec while it is at work: 160 ms of audio at 20 ms. Who
+/// is further behind does not catch up.
+pub const CODEC_WAITING: usize = 8;
+
+/// Chains that wait for a thread of codecs, per thread: at 500 µs a frame they take 64 ms, the longest
+/// that a packet may be late without being of no use.
+pub const CODEC_JOBS_PER_THREAD: usize = 128;
+
+/// Threads of codecs that an operator may ask for: those of the largest hosts.
+pub const CODEC_THREADS: usize = 256;
+
+/// Sources of one sink whose converted packets are counted for reports; as many as a chain has state
+/// for.
+pub const CONVERTED_SOURCES: usize = 4;

@@ -9,7 +9,7 @@ use crate::limits::{MAX_DTX_DELAY, MAX_DTX_PACKETS, MAX_PAYLOAD};
 use crate::packet::Header;
 
 /// How gaps are filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DtxSettings {
     /// What every packet is delayed by (`dtx-delay`).
     pub delay: Duration,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{self, CodecDef, CodecId, Kind};
 
 /// One payload type of a media, as `a=rtpmap` and `a=fmtp` describe it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Format {
     /// The number in the `m=` line, 0 to 127.
     pub payload_type: u8,

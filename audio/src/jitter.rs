@@ -11,7 +11,7 @@ use crate::limits::{MAX_JITTER_PACKETS, MAX_PAYLOAD, SEQUENCE_RESET};
 use crate::packet::Header;
 
 /// How a buffer works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JitterSettings {
     /// Packets that wait at most.
     pub packets: usize,

@@ -90,6 +90,11 @@ impl Output {
         self.to_clock = to.max(1);
     }
 
+    /// The clocks of the input and of the output, in Hz.
+    pub fn clocks(&self) -> (u32, u32) {
+        (self.from_clock, self.to_clock)
+    }
+
     /// The output's time of an input time: for sender reports (RFC 3550 §6.4.1), and for packets
     /// that pass between converted ones.
     pub fn map(&self, input: u32) -> u32 {

@@ -546,7 +546,11 @@ impl<'a> Place<'a> {
             extensions,
             ..change(member, listener, muted)
         };
-        Some(Box::new(SinkRules { withhold, change }))
+        Some(Box::new(SinkRules {
+            withhold,
+            change,
+            conversion: None,
+        }))
     }
 
     /// Reports of our own to the party.

@@ -33,7 +33,7 @@ use crate::config::names::host_addresses;
 use crate::config::topic::{RecordingFormat, RecordingMethod};
 use crate::ctl::{Console, Process as _};
 use crate::dataplane::tap::{Recorded, Recordings};
-use crate::dataplane::{Dataplane, Services};
+use crate::dataplane::{Audio, Dataplane, Services};
 use crate::observe::pcap::{PcapFormat, Recorder, RecorderLimits, RecorderOptions};
 use crate::observe::supervisor::{READY, STOPPING, notify};
 use crate::setup;
@@ -159,6 +159,7 @@ impl Daemon {
             offload: setup::offload(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
+            audio: Audio::default(),
         };
         let reservation = reserve_ports(config);
         let dataplane = Dataplane::start(workers, started, services, &setup::steering(config));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::audio::converter::Converter;
 use super::elsewhere::Elsewhere;
 use super::guard::Guard;
 use super::hops::{Hop, Hops};
@@ -152,6 +153,10 @@ pub(super) struct Services {
     pub(super) recording: Option<Box<dyn PacketTap>>,
     /// What is refused of what arrives.
     pub(super) guard: Option<Box<Guard>>,
+    /// What becomes of the audio at sinks: one for each that converts.
+    pub(super) converters: Vec<Converter>,
+    /// When the next of them is looked at.
+    pub(super) audio_at: Option<Instant>,
     /// What goes with the port when the flow is taken out.
     pub(super) state: Box<ServiceState>,
 }
@@ -231,6 +236,34 @@ impl Services {
         self.state.outgoing.went(header, edit.sequence);
         Some(edit)
     }
+
+    /// The edit of an RTP packet that was made here, and is to leave from the port: its digits are as
+    /// they are to be. `None` if it is withheld.
+    pub(super) fn number(
+        &mut self,
+        header: &RtpHeader,
+        is_event: bool,
+        payload: &[u8],
+        now: Instant,
+    ) -> Option<Edit> {
+        let outgoing = &mut self.state.outgoing;
+        match outgoing.on_packet(header, is_event, payload, now) {
+            Passage::Late => None,
+            Passage::Event(event) => Some(Edit {
+                sequence: header.sequence,
+                replacement: None,
+                event: Some(event),
+            }),
+            Passage::Numbered(sequence) => {
+                outgoing.went(header, sequence);
+                Some(Edit {
+                    sequence,
+                    replacement: None,
+                    event: None,
+                })
+            }
+        }
+    }
 }
 
 impl<P> Entry<P> {
@@ -309,7 +342,11 @@ impl<P> Entry<P> {
             latch: self.latch,
             last_at: self.last_at,
             receptions: self.receptions,
-            services: self.services.map(|services| services.state),
+            services: self.services.map(|mut services| {
+                let converters = services.converters.iter();
+                services.state.conversions = converters.filter_map(Converter::save).collect();
+                services.state
+            }),
         };
         let flow = LeasedFlow {
             lease: self.lease,

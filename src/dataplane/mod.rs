@@ -6,6 +6,7 @@
 
 use crate::limits::{AGENT_SENDS, FLOW_EVENTS};
 
+mod audio;
 mod backend;
 mod by_local;
 mod elsewhere;
@@ -34,21 +35,26 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
+use windlass_audio::library::Libraries;
 
 use crate::flow::agent::{AgentInbox, Departure};
+use crate::flow::conversion::AudioStats;
 use crate::flow::outgoing::NO_STREAM;
 use crate::flow::path::Path;
 use crate::flow::port::OpenPort;
 use crate::flow::state::LeasedFlow;
 use crate::flow::stats::WorkerStats;
-use crate::flow::{Injection, Plan, PlanError, PlanRefused};
+use crate::flow::{FlowChange, Injection, Plan, PlanError, PlanRefused};
 use crate::media::dtmf::Pressed;
 use crate::media::latch::Event;
 use crate::media::report::Scoring;
 
+pub use audio::Audio;
+use audio::converter::Prepared;
+use audio::pool::Pool;
 use backend::ladder::{Ladder, Rungs};
 use backend::{Closer, MediaQueue};
-use flows::{EventSink, Flows, Offloading};
+use flows::{EventSink, Flows, Offloading, conversions};
 use offload::KernelClock;
 use offload::kernel::Kernel;
 pub use offload::{Offload, OffloadMode};
@@ -83,6 +89,8 @@ pub struct Services {
     pub report_interval: Duration,
     /// Canonical name of the relay in them.
     pub name: Arc<str>,
+    /// Codecs, and the threads of the heavy ones.
+    pub audio: Audio,
 }
 
 impl fmt::Debug for Services {
@@ -104,6 +112,7 @@ impl Default for Services {
             offload: Offload::default(),
             report_interval: Duration::from_secs(5),
             name: "windlass".into(),
+            audio: Audio::default(),
         }
     }
 }
@@ -222,6 +231,9 @@ pub struct Dataplane {
     lost_events: Arc<AtomicU64>,
     /// Fetches the last figures of the kernel.
     settler: Option<Settler>,
+    /// The threads of heavy codecs; ended after the workers.
+    _codecs: Pool,
+    libraries: Libraries,
 }
 
 /// A thread that waits for the kernel's programs, so that no worker has to.
@@ -249,6 +261,7 @@ struct Handle {
     /// Of each thread.
     stats: Vec<Arc<WorkerStats>>,
     flows: AtomicUsize,
+    audio: Arc<AudioStats>,
     /// Ends the waiting for settled media.
     closer: Option<Closer>,
     threads: Vec<JoinHandle<()>>,
@@ -275,7 +288,11 @@ impl Dataplane {
             lost: lost_events.clone(),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let codecs = Pool::start(services.audio.threads)?;
+        let queue = codecs.queue();
         let mut dataplane = Self {
+            _codecs: codecs,
+            libraries: services.audio.libraries.clone(),
             workers: Vec::new(),
             opener: rungs.opener(),
             started,
@@ -300,6 +317,8 @@ impl Dataplane {
             if let Some(kernel) = &kernel {
                 flows.offloading = Some(Offloading::new(kernel.clone(), clock));
             }
+            flows.desk.queue = queue.clone();
+            let (audio, returns) = (flows.desk.stats.clone(), flows.desk.returns.clone());
             let flows = Mutex::new(flows);
             let media_stats = Arc::<WorkerStats>::default();
             let media = flows.lock().backend.media_queue(media_stats.clone())?;
@@ -309,7 +328,15 @@ impl Dataplane {
                 stop: AtomicBool::new(false),
                 waker,
             });
+            let awaiting = Arc::downgrade(&shared);
+            returns.wake_by(move || {
+                if let Some(shared) = awaiting.upgrade() {
+                    // Its timers may be far away.
+                    let _ = shared.waker.wake();
+                }
+            });
             dataplane.workers.push(Handle {
+                audio,
                 shared: shared.clone(),
                 stats: vec![stats.clone()],
                 flows: AtomicUsize::new(0),
@@ -401,15 +428,37 @@ impl Dataplane {
         };
         let goes_on = leases.iter().any(|flow| flow.state.is_some());
         let now = clock();
+        let prepared = self.prepare(&plan, worker);
         let mut flows = worker.shared.flows.lock();
+        flows.desk.prepared = prepared;
         let removed = flows.apply(plan, leases, now);
+        let unused = std::mem::take(&mut flows.desk.prepared);
         worker.flows.store(flows.entries.len(), Relaxed);
         drop(flows);
+        drop(unused);
         if goes_on {
             // Its timers may be due sooner than the worker would look.
             let _ = worker.shared.waker.wake();
         }
         removed
+    }
+
+    /// Makes the chains that a plan asks for, while the worker goes on.
+    fn prepare(&self, plan: &Plan, worker: &Handle) -> Vec<Prepared> {
+        let converts = |change: &FlowChange| match change {
+            FlowChange::Install(spec) | FlowChange::Change(spec) => {
+                conversions(&spec.sinks).next().is_some()
+            }
+            FlowChange::Remove(_) => false,
+        };
+        if !plan.changes.iter().any(converts) {
+            return Vec::new();
+        }
+        let mut lacking = worker.shared.flows.lock().lacking(plan);
+        for chain in &mut lacking {
+            chain.make(&self.libraries);
+        }
+        lacking
     }
 
     /// Plays a digit into a stream.
@@ -462,6 +511,11 @@ impl Dataplane {
     pub fn worker_stats(&self) -> Vec<Arc<WorkerStats>> {
         let workers = self.workers.iter();
         workers.flat_map(|worker| worker.stats.clone()).collect()
+    }
+
+    /// The counters of converted audio, of each worker.
+    pub fn audio_stats(&self) -> Vec<Arc<AudioStats>> {
+        self.workers.iter().map(|it| it.audio.clone()).collect()
     }
 
     /// Events that were lost because the queue was full.

@@ -40,13 +40,7 @@ pub(super) fn apply(
     if silence.is_none() && extensions.is_none() {
         return Rewritten::Unchanged;
     }
-    match extensions {
-        Some(rules) => extend(rules, header, datagram, is_two_byte, scratch),
-        None => {
-            scratch.clear();
-            scratch.extend_from_slice(datagram);
-        }
-    }
+    extend_only((extensions, header, datagram), is_two_byte, scratch);
     if let Some(&(_, byte)) = silence {
         let header = moved(header, datagram, scratch);
         if let Some(payload) = rtp::payload_mut(scratch, &header) {
@@ -54,6 +48,22 @@ pub(super) fn apply(
         }
     }
     Rewritten::Changed
+}
+
+/// Applies the rules for header extensions alone: a copy is in the scratch buffer in any case.
+pub(super) fn extend_only(
+    (extensions, header, packet): (Option<&ExtensionRules>, &RtpHeader, &[u8]),
+    is_two_byte: &mut bool,
+    scratch: &mut Vec<u8>,
+) {
+    let needed = |rules: &&ExtensionRules| rules.mid.is_some() || extension::is_present(packet);
+    match extensions.filter(needed) {
+        Some(rules) => extend(rules, header, packet, is_two_byte, scratch),
+        None => {
+            scratch.clear();
+            scratch.extend_from_slice(packet);
+        }
+    }
 }
 
 /// The header of a packet whose block of extensions was made anew: its payload is elsewhere.

@@ -1,6 +1,7 @@
 //! Real sockets on loopback, without calls: what a plan does to datagrams.
 
 mod agents;
+mod conversion;
 mod header_extensions;
 mod limits;
 mod media_02_pipeline;
@@ -42,6 +43,7 @@ use media_02_pipeline::{
 };
 use secure::{
     a_copy_from_elsewhere_uses_up_no_number, an_authentic_source_is_followed_at_once,
+    converted_audio_leaves_under_the_keys_of_its_receiver,
     new_keys_go_on_where_the_old_ones_stopped, nothing_passes_before_keys_are_known,
     reports_keep_their_number_under_the_same_key, srtp_is_bridged_to_rtp_and_back,
     srtp_is_bridged_to_srtp_of_another_suite, what_does_not_authenticate_teaches_nothing,
@@ -472,6 +474,7 @@ on_every_rung! {
         an_authentic_source_is_followed_at_once
         a_copy_from_elsewhere_uses_up_no_number
         reports_keep_their_number_under_the_same_key
+        converted_audio_leaves_under_the_keys_of_its_receiver
         lines_of_a_bundle_are_told_apart
         a_party_on_hold_is_not_heard_but_its_reports_are
         a_discarding_flow_passes_nothing_until_it_is_changed

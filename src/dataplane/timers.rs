@@ -27,6 +27,8 @@ pub(super) enum Due {
     /// Who is kept out of the ports whose streams the kernel forwards: once for all of them, of no
     /// flow.
     Knocks,
+    /// A packet of converted audio that waits, or is to be made.
+    Audio,
 }
 
 /// A timer of a flow.

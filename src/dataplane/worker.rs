@@ -82,6 +82,7 @@ pub(super) fn run<B: Backend>(
             }
         }
         flows.handle_timers(now);
+        flows.take_converted(now);
         flows.flush();
         at_most = flows.timers.wait(now);
         if now >= next_tick {

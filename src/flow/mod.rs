@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod bundle;
+pub mod conversion;
 pub mod digits;
 pub mod extensions;
 pub mod lines;
@@ -263,6 +264,8 @@ pub struct SinkRules {
     pub withhold: Withhold,
     /// Edits of the packets that pass.
     pub change: Change,
+    /// Audio and events are decoded and encoded on their way.
+    pub conversion: Option<Box<conversion::Conversion>>,
 }
 
 /// Packets that a sink withholds, by what stands in their RTP header.

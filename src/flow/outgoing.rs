@@ -29,7 +29,7 @@ const LEAP_MS: u32 = 1000;
 const MORE_ENDS: u16 = END_PACKETS - 1;
 
 pub(crate) const NO_STREAM: &str = "No SSRC context present for DTMF injection";
-const QUEUE_FULL: &str = "too many digits are waiting to be played";
+pub(crate) const QUEUE_FULL: &str = "too many digits are waiting to be played";
 
 /// The RTP that leaves from one port.
 #[derive(Debug, Default)]

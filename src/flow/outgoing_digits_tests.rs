@@ -23,6 +23,7 @@ fn rules(rule: DigitRule) -> SinkRules {
             voices: vec![voice(8, Law::A), voice(0, Law::Mu)],
             ..Change::default()
         },
+        conversion: None,
     }
 }
 

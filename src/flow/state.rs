@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::conversion::ConversionState;
 use super::lines::Lines;
 use super::outgoing::Outgoing;
 use super::outgoing_digits::Digits;
@@ -49,6 +50,8 @@ pub struct ServiceState {
     /// Header extensions go to the party in the two-byte form: one did not fit the other
     /// (media-behaviour §2.1).
     pub(crate) is_two_byte: bool,
+    /// What becomes of the audio at sinks of the flow.
+    pub(crate) conversions: Vec<ConversionState>,
 }
 
 /// A port with what its flow has learned, on its way into the data plane or out of it.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
+use super::conversion::ConvertedStats;
 use super::path::SharedPath;
 use super::quality::Quality;
 use crate::limits::SSRCS_PER_FLOW;
@@ -39,6 +40,8 @@ pub struct FlowStats {
     pub drops: [AtomicU64; DropReason::COUNT],
     /// What of all this the kernel forwarded; made when it begins to.
     pub kernel: OnceLock<Box<KernelStats>>,
+    /// What of it was decoded; made with the first packet that is.
+    pub converted: OnceLock<Box<ConvertedStats>>,
     /// Where its packets are forwarded.
     pub path: SharedPath,
     /// View of the source. It changes seldom, so a lock is fine; never locked per packet.
@@ -338,11 +341,15 @@ pub enum DropReason {
     NotValidated,
     /// STUN or DTLS that the agents had no room for.
     AgentBusy,
+    /// Audio that the threads of codecs had no time for.
+    CodecBusy,
+    /// Audio that its codec could not read, or that there is no codec for.
+    CodecError,
 }
 
 impl DropReason {
     /// Number of reasons.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 18;
 
     /// All reasons, by index.
     pub const ALL: [Self; Self::COUNT] = [
@@ -362,6 +369,8 @@ impl DropReason {
         Self::Replayed,
         Self::NotValidated,
         Self::AgentBusy,
+        Self::CodecBusy,
+        Self::CodecError,
     ];
 
     /// Name in logs, metrics and replies.
@@ -383,6 +392,8 @@ impl DropReason {
             Self::Replayed => "replayed",
             Self::NotValidated => "not_validated",
             Self::AgentBusy => "agent_busy",
+            Self::CodecBusy => "codec_busy",
+            Self::CodecError => "codec_error",
         }
     }
 }

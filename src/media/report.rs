@@ -1,6 +1,8 @@
 //! Contents of RTCP reports (RFC 3550 §6.4, RFC 3611 §4.7), and the quality samples made of them
 //! (spec: media-behaviour §9).
 
+pub mod converted;
+
 use std::time::{Duration, Instant};
 
 use super::quality::Model;

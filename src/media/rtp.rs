@@ -154,6 +154,21 @@ pub fn payload_length(packet: &[u8], header: &RtpHeader) -> usize {
 }
 
 /// The payload of a checked packet, without padding.
+pub fn payload<'a>(packet: &'a [u8], header: &RtpHeader) -> &'a [u8] {
+    let end = header.payload_at + payload_length(packet, header);
+    packet.get(header.payload_at..end).unwrap_or_default()
+}
+
+/// The block of header extensions of a checked packet, its own header included; empty without one
+/// (RFC 3550 §5.3.1).
+pub fn extension<'a>(packet: &'a [u8], header: &RtpHeader) -> &'a [u8] {
+    let flags = packet.first().copied().unwrap_or_default();
+    let begin = HEADER_LENGTH + 4 * usize::from(flags & 0x0f);
+    let block = packet.get(begin..header.payload_at).unwrap_or_default();
+    if flags & 0x10 != 0 { block } else { &[] }
+}
+
+/// The same as [`payload`], to be changed.
 pub fn payload_mut<'a>(packet: &'a mut [u8], header: &RtpHeader) -> Option<&'a mut [u8]> {
     let is_padded = packet.first()? & 0x20 != 0;
     let padding = if is_padded {
@@ -206,6 +221,22 @@ mod tests {
         assert_eq!(packet(0xa0, &[0, 0]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 3]), Err(RtpError::Padding));
         assert_eq!(packet(0xa0, &[0, 2]), Ok(12));
+    }
+
+    #[test]
+    fn the_parts_of_a_packet_are_found() {
+        // A CSRC, a block of one word, two bytes of padding.
+        let mut packet = vec![0xb1, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7, 0, 0, 0, 9];
+        packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x10, 0xaa, 0, 0, 1, 2, 3, 0, 2]);
+        let header = RtpHeader::parse(&packet).unwrap();
+        assert_eq!(payload(&packet, &header), [1, 2, 3]);
+        assert_eq!(
+            extension(&packet, &header),
+            [0xbe, 0xde, 0, 1, 0x10, 0xaa, 0, 0]
+        );
+        packet[0] = 0x81;
+        let header = RtpHeader::parse(&packet).unwrap();
+        assert!(extension(&packet, &header).is_empty());
     }
 
     proptest::proptest! {

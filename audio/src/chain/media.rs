@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::mask::Mask;
 use super::path::Path;
 use super::{Setup, Shared, need_filters};
 use crate::codec::{CodecError, EncoderOptions};
@@ -75,7 +76,16 @@ impl EncodedMedia {
         setup.libraries = libraries.clone();
         let mut filters = HashMap::new();
         need_filters(&mut filters, &source, format, false)?;
-        let mut path = Path::new(&source, format, &Shared { setup, filters })?;
+        let mut path = Path::new(
+            &source,
+            format,
+            &Shared {
+                setup,
+                filters,
+                mask: Mask::None,
+                is_muted: false,
+            },
+        )?;
         let ptime_ms = path.ptime_ms;
         let mut media = Self {
             format: format.clone(),

@@ -8,6 +8,7 @@
 //! Per packet nothing is allocated: buffers are kept. A source that is new, and a codec that
 //! changes, allocate their state once; there are at most four sources.
 
+mod mask;
 mod media;
 mod path;
 mod state;
@@ -17,7 +18,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::catalogue::Cost;
+use crate::catalogue::{CodecId, Cost};
 use crate::codec::{EncoderOptions, cn};
 use crate::dtmf::{self, Change};
 use crate::format::Format;
@@ -25,9 +26,11 @@ use crate::input::{Refused, Reorder};
 use crate::library::Libraries;
 use crate::limits::{MAX_ROUTES, MAX_SOURCES};
 use crate::negotiate::{Route, Treatment};
+use crate::output::Output;
 use crate::packet::{Header, Out};
 use crate::resample::{Filters, ResampleError};
 
+pub use mask::Mask;
 pub use media::{EncodedMedia, MediaError};
 pub use state::{ChainState, StateError, StreamState};
 use stream::Stream;
@@ -76,7 +79,7 @@ impl Setup {
 }
 
 /// Silence that is not encoded, for a receiver that has comfort noise (`silence-detect`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Silence {
     /// Every sample is nearer to 0 than this.
     pub threshold: u16,
@@ -132,6 +135,35 @@ pub struct Verdict {
     /// The mode of AMR that the sender asks for: the chain of the other direction is told by
     /// [`Chain::request_mode`].
     pub requested_mode: Option<u8>,
+    /// Packets that were decoded.
+    pub decoded: Work,
+    /// Packets that were encoded.
+    pub encoded: Work,
+}
+
+/// What a codec did for one call of a chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// The codec; `None`: it did nothing.
+    pub codec: Option<CodecId>,
+    /// Packets.
+    pub frames: u32,
+    /// Audio in them, in µs.
+    pub micros: u32,
+    /// Samples in them, of one channel.
+    pub samples: u32,
+}
+
+impl Work {
+    fn add(&mut self, codec: Option<CodecId>, samples: usize, rate: u32) {
+        let samples = u32::try_from(samples).unwrap_or(u32::MAX);
+        let micros = u64::from(samples) * 1_000_000 / u64::from(rate.max(1));
+        self.codec = codec;
+        self.frames += 1;
+        self.samples = self.samples.saturating_add(samples);
+        let micros = u32::try_from(micros).unwrap_or(u32::MAX);
+        self.micros = self.micros.saturating_add(micros);
+    }
 }
 
 /// One direction of one media.
@@ -149,6 +181,10 @@ struct Shared {
     setup: Setup,
     /// By the pair of clocks.
     filters: HashMap<(u32, u32), Arc<Filters>>,
+    /// What takes the place of digits that begin now.
+    mask: Mask,
+    /// The receiver hears silence.
+    is_muted: bool,
 }
 
 /// Has the filters between the clocks of two formats.
@@ -179,6 +215,9 @@ pub struct Injection {
     pub pause_ms: u32,
 }
 
+/// The type of a packet that passes by; none on the wire has more than seven bits.
+const SKIPPED: u8 = 0xff;
+
 /// Digits that wait to be played: what a request names, many times over.
 const MAX_INJECTIONS: usize = 128;
 
@@ -191,8 +230,10 @@ impl Chain {
         let mut shared = Shared {
             setup,
             filters: HashMap::new(),
+            mask: Mask::None,
+            is_muted: false,
         };
-        let Shared { setup, filters } = &mut shared;
+        let Shared { setup, filters, .. } = &mut shared;
         for route in &setup.routes {
             if let Treatment::Convert(to) | Treatment::Sound(to) = &route.treatment {
                 need_filters(filters, &route.from, to, setup.detect)?;
@@ -248,6 +289,26 @@ impl Chain {
         stream.push_in_order(header, payload, gaps, shared, waiting, out)
     }
 
+    /// Lets a packet pass by: its number is known, and it is neither lost nor anything of the output.
+    /// What waited for it goes on.
+    pub fn skip(&mut self, header: Header, out: &mut Out) -> Verdict {
+        let skipped = Header {
+            payload_type: SKIPPED,
+            ..header
+        };
+        self.push(skipped, &[], out)
+    }
+
+    /// Says what takes the place of digits that begin from now on.
+    pub fn set_mask(&mut self, mask: Mask) {
+        self.shared.mask = mask;
+    }
+
+    /// Says whether the receiver hears silence in place of the audio. Events pass.
+    pub fn set_muted(&mut self, is_muted: bool) {
+        self.shared.is_muted = is_muted;
+    }
+
     /// Makes audio in place of what a source did not send, for so many ticks of its clock: noise, or
     /// silence. Nothing happens before its first audio.
     pub fn fill(
@@ -299,6 +360,11 @@ impl Chain {
         fits
     }
 
+    /// Whether a digit is played, or waits to be.
+    pub fn plays(&self) -> bool {
+        !self.waiting.is_empty() || self.streams.iter().any(Stream::plays)
+    }
+
     /// Has AMR sent in a mode that the receiver asked for (RFC 4867 §4.3.1).
     pub fn request_mode(&mut self, mode: u8) {
         for stream in &mut self.streams {
@@ -308,8 +374,13 @@ impl Chain {
 
     /// The output's time of a time of the source, for its sender reports.
     pub fn map_timestamp(&self, ssrc: u32, timestamp: u32) -> Option<u32> {
+        Some(self.output(ssrc)?.map(timestamp))
+    }
+
+    /// The numbers of a source's output, once there are any.
+    pub fn output(&self, ssrc: u32) -> Option<&Output> {
         let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc)?;
-        Some(stream.output()?.map(timestamp))
+        stream.output()
     }
 
     /// What outlives the process: numbers, not the memories of codecs.
@@ -320,14 +391,20 @@ impl Chain {
     /// A chain that goes on with the numbers of another.
     pub fn restore(setup: Setup, state: ChainState) -> Result<Self, StateError> {
         let mut chain = Self::new(setup)?;
-        let (streams, waiting) = state.check()?;
-        let seed = chain.shared.setup.seed;
-        let streams = streams
-            .into_iter()
-            .map(|stream| Stream::restore(stream, seed));
-        chain.streams.extend(streams);
-        chain.waiting = waiting;
+        chain.resume(state)?;
         Ok(chain)
+    }
+
+    /// Goes on with the numbers of another, in place of its own.
+    pub fn resume(&mut self, state: ChainState) -> Result<(), StateError> {
+        let (streams, waiting) = state.check()?;
+        let seed = self.shared.setup.seed;
+        let streams = streams.into_iter();
+        self.streams.clear();
+        self.streams
+            .extend(streams.map(|stream| Stream::restore(stream, seed)));
+        self.waiting = waiting;
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! From payloads of one codec to payloads of another.
 
 use super::Shared;
+use super::mask::Sound;
 use crate::catalogue::CodecId;
 use crate::codec::{CodecError, Decoder, Encoder, Samples};
 use crate::dtmf::{Change, Detector, Tone};
@@ -90,6 +91,8 @@ pub(super) struct Path {
     pub(super) channels: u8,
     /// The output, with its clock of RTP.
     pub(super) to: Format,
+    /// Who decodes, and who encodes.
+    pub(super) codecs: [Option<CodecId>; 2],
     /// RTP clock of the input in Hz.
     pub(super) from_clock: u32,
     /// Length of a packet.
@@ -146,6 +149,7 @@ impl Path {
             rate,
             channels,
             to: to.clone(),
+            codecs: [from.id(), to.id()],
             from_clock: from.clock,
             ptime_ms,
         })
@@ -228,9 +232,18 @@ impl Path {
 
     /// Puts a tone in place of the packet that is full.
     pub(super) fn replace_frame(&mut self, tone: &mut Tone) {
+        self.replace(|samples, out| tone.generate(samples, out));
+    }
+
+    /// The same for any sound.
+    pub(super) fn cover_frame(&mut self, sound: &mut Sound) {
+        self.replace(|samples, out| sound.generate(samples, out));
+    }
+
+    fn replace(&mut self, make: impl FnOnce(usize, &mut Vec<i16>)) {
         let channels = usize::from(self.channels);
         self.folded.clear();
-        tone.generate(self.frame / channels, &mut self.folded);
+        make(self.frame / channels, &mut self.folded);
         let tones = self
             .folded
             .iter()
@@ -253,6 +266,17 @@ impl Path {
     /// The digit that the search hears.
     pub(super) fn heard(&self) -> Option<(u8, u8)> {
         self.search.as_ref()?.detector.current()
+    }
+
+    /// Samples of one channel that were decoded last, and their clock.
+    pub(super) fn decoded(&self) -> (usize, u32) {
+        let channels = usize::from(self.from_channels.max(1));
+        (self.decoded.len() / channels, self.from_rate)
+    }
+
+    /// Samples of one channel in a packet, and their clock.
+    pub(super) fn framed(&self) -> (usize, u32) {
+        (self.frame / usize::from(self.channels.max(1)), self.rate)
     }
 
     /// Encodes the packet that is full.

@@ -61,6 +61,12 @@ impl ChainState {
         }
     }
 
+    /// The numbers of a source's output, once there are any.
+    pub fn output(&self, ssrc: u32) -> Option<&Output> {
+        let stream = self.streams.iter().find(|stream| stream.ssrc == ssrc)?;
+        stream.output.as_ref()
+    }
+
     pub(super) fn check(self) -> Result<(Vec<StreamState>, VecDeque<Injection>), StateError> {
         if self.version != VERSION {
             return Err(StateError::Version(self.version));

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::mask::{Mask, Sound};
 use super::path::Path;
-use super::{Gaps, Injection, Shared, StreamState, Verdict};
+use super::{Gaps, Injection, SKIPPED, Shared, StreamState, Verdict};
 use crate::codec::cn;
 use crate::dtmf::{Event, Tone};
 use crate::format::Format;
@@ -44,6 +45,8 @@ struct Body {
     /// Ticks of silence that are left of a digit that was played.
     pause: u32,
     tone: Option<Tone>,
+    /// The digit that is heard, and what covers it.
+    covered: Option<(u8, Option<Sound>)>,
     noise: cn::Generator,
 }
 
@@ -57,7 +60,10 @@ struct Incoming {
     duration: u16,
     clock: u32,
     is_over: bool,
-    tone: Option<Tone>,
+    /// What takes its place, as was decided at its begin.
+    mask: Mask,
+    /// The sound that goes out for it.
+    sound: Option<Sound>,
 }
 
 /// An event of our own.
@@ -67,6 +73,8 @@ struct Made {
     volume: u8,
     timestamp: u32,
     duration: u32,
+    /// The digit in the audio that it stands for.
+    heard: u8,
     /// For a digit that is played: how long it lasts, and the pause after it, in ticks.
     until: Option<(u32, u32)>,
 }
@@ -84,6 +92,7 @@ impl Stream {
                 made: None,
                 pause: 0,
                 tone: None,
+                covered: None,
                 noise: cn::Generator::new(seed),
             },
         }
@@ -91,6 +100,12 @@ impl Stream {
 
     pub(super) fn output(&self) -> Option<&Output> {
         self.body.output.as_ref()
+    }
+
+    /// Whether a digit is played.
+    pub(super) fn plays(&self) -> bool {
+        let made = self.body.made.as_ref();
+        made.is_some_and(|made| made.until.is_some())
     }
 
     pub(super) fn request_mode(&mut self, mode: u8) {
@@ -200,6 +215,12 @@ impl Body {
         out: &mut Out,
         verdict: &mut Verdict,
     ) {
+        if header.payload_type == SKIPPED {
+            if let (Some(output), Step::Next { lost }) = (&mut self.output, step) {
+                output.skip(lost);
+            }
+            return;
+        }
         let mut routes = shared.setup.routes.iter();
         let route = routes.find(|route| route.from.payload_type == header.payload_type);
         let clock = route.map_or(8000, |route| route.from.clock);
@@ -227,17 +248,31 @@ impl Body {
         let from = &route.from;
         match &route.treatment {
             Treatment::Drop => {}
-            Treatment::Pass(number) if from.is_event() => {
-                self.event(header, payload, *number, from.clock, from.clock, out);
-            }
-            Treatment::Rescale(to) if from.is_event() => {
-                self.event(header, payload, to.payload_type, from.clock, to.clock, out);
+            Treatment::Pass(_) | Treatment::Rescale(_) | Treatment::Sound(_) if from.is_event() => {
+                let known = self.incoming.filter(|it| it.timestamp == header.timestamp);
+                let mask = known.map_or(shared.mask, |known| known.mask);
+                match (&route.treatment, mask) {
+                    (Treatment::Sound(to), mask) if mask != Mask::Drop => {
+                        self.sound(header, payload, route, to, shared, waiting, out, verdict);
+                    }
+                    (_, Mask::Silence | Mask::Tone { .. }) => {
+                        if let Some(to) = self.audio_output(shared) {
+                            self.sound(header, payload, route, &to, shared, waiting, out, verdict);
+                        }
+                    }
+                    (Treatment::Rescale(to), _) => {
+                        let clocks = (from.clock, to.clock);
+                        self.event(header, payload, to.payload_type, clocks, mask, out);
+                    }
+                    (Treatment::Pass(number), _) => {
+                        let clocks = (from.clock, from.clock);
+                        self.event(header, payload, *number, clocks, mask, out);
+                    }
+                    _ => {}
+                }
             }
             Treatment::Pass(number) => self.pass(header, *number, payload, out),
             Treatment::Rescale(to) => self.pass(header, to.payload_type, payload, out),
-            Treatment::Sound(to) if from.is_event() => {
-                self.sound(header, payload, route, to, shared, waiting, out, verdict);
-            }
             Treatment::Sound(to) => {
                 if self.prepare_as_audio(route, to, shared, verdict) {
                     self.comfort(payload);
@@ -274,11 +309,11 @@ impl Body {
         header: &Header,
         payload: &[u8],
         number: u8,
-        clock: u32,
-        to_clock: u32,
+        (clock, to_clock): (u32, u32),
+        mask: Mask,
         out: &mut Out,
     ) {
-        let (Some(output), Some(event)) = (&mut self.output, Event::parse(payload)) else {
+        let (Some(output), Some(mut event)) = (&mut self.output, Event::parse(payload)) else {
             return;
         };
         let same = |known: &&mut Incoming| known.timestamp == header.timestamp;
@@ -292,8 +327,13 @@ impl Body {
             duration: event.duration,
             clock,
             is_over: event.is_end,
-            tone: None,
+            mask,
+            sound: None,
         });
+        match mask.digit(event.event, event.volume) {
+            Some((digit, volume)) => (event.event, event.volume) = (digit, volume),
+            None => return,
+        }
         let scaled = event.rescale(clock, to_clock);
         let sent = Header {
             marker: header.marker,
@@ -341,7 +381,11 @@ impl Body {
             duration: 0,
             clock: route.from.clock,
             is_over: false,
-            tone: Tone::of_event(event.event, event.volume, path.rate),
+            mask: shared.mask,
+            sound: shared.mask.sound(event.volume, path.rate).or_else(|| {
+                let tone = Tone::of_event(event.event, event.volume, path.rate);
+                tone.map(Sound::Tone)
+            }),
         });
         let passed = event.duration.saturating_sub(incoming.duration);
         incoming.duration = incoming.duration.max(event.duration);
@@ -349,11 +393,23 @@ impl Body {
         let most = u64::from(path.rate * MAX_FRAME_MS / 1000);
         let samples = u64::from(passed) * u64::from(path.rate) / u64::from(incoming.clock.max(1));
         let samples = usize::try_from(samples.min(most)).unwrap_or_default();
-        if let Some(tone) = &mut incoming.tone {
-            path.append(|pending| tone.generate(samples, pending));
+        if let Some(sound) = &mut incoming.sound {
+            path.append(|pending| sound.generate(samples, pending));
         }
         self.incoming = Some(incoming);
         self.cut(shared, waiting, out, verdict);
+    }
+
+    /// The codec that the output has, or would have.
+    fn audio_output(&self, shared: &Shared) -> Option<Format> {
+        if let Some((_, path)) = &self.path {
+            return Some(path.to.clone());
+        }
+        let mut routes = shared.setup.routes.iter();
+        routes.find_map(|route| match &route.treatment {
+            Treatment::Convert(to) => Some(to.clone()),
+            _ => None,
+        })
     }
 
     /// Whether audio is left out because an event is under way.
@@ -361,7 +417,7 @@ impl Body {
         let Some(incoming) = &mut self.incoming else {
             return false;
         };
-        if incoming.is_over || incoming.tone.is_none() || shared.setup.keep_audio_in_events {
+        if incoming.is_over || incoming.sound.is_none() || shared.setup.keep_audio_in_events {
             return false;
         }
         let after = header
@@ -452,6 +508,8 @@ impl Body {
             Ok(()) => {
                 self.faults = 0;
                 verdict.requested_mode = path.requested_mode();
+                let (samples, rate) = path.decoded();
+                verdict.decoded.add(path.codecs[0], samples, rate);
             }
             Err(_) => {
                 self.faults += 1;
@@ -488,6 +546,7 @@ impl Body {
         {
             self.next_digit(waiting, shared);
             if !self.made_event(shared, out) {
+                self.cover(shared);
                 self.audio_frame(shared, out, verdict);
             }
             if let Some((_, path)) = &mut self.path {
@@ -517,17 +576,21 @@ impl Body {
                 volume: next.volume,
                 timestamp: output.timestamp(),
                 duration: 0,
+                heard: next.event,
                 until: Some((ticks(next.duration_ms), ticks(next.pause_ms))),
             });
             self.tone = Tone::of_event(next.event, next.volume, path.rate);
         } else if shared.setup.events.is_some()
-            && let Some((event, volume)) = path.heard()
+            && let Some((heard, volume)) = path.heard()
+            && self.covered.is_none_or(|(known, _)| known != heard)
+            && let Some((event, volume)) = shared.mask.digit(heard, volume)
         {
             self.made = Some(Made {
                 event,
                 volume,
                 timestamp: output.timestamp(),
                 duration: 0,
+                heard,
                 until: None,
             });
         }
@@ -558,7 +621,7 @@ impl Body {
         let heard = path.heard();
         let is_on = match made.until {
             Some((until, _)) => made.duration < until,
-            None => heard.is_some_and(|(event, _)| event == made.event),
+            None => heard.is_some_and(|(event, _)| event == made.heard),
         };
         let first = made.duration == 0;
         if is_on {
@@ -595,11 +658,36 @@ impl Body {
         is_on
     }
 
+    /// Covers the frame if a digit is heard in it that is not to be.
+    fn cover(&mut self, shared: &Shared) {
+        let Some((_, path)) = &mut self.path else {
+            return;
+        };
+        let Some((event, volume)) = path.heard() else {
+            self.covered = None;
+            return;
+        };
+        let is_played = self.made.is_some_and(|made| made.until.is_some());
+        if is_played {
+            return;
+        }
+        let known = self.covered.filter(|(known, _)| *known == event);
+        let (_, sound) = self
+            .covered
+            .insert(known.unwrap_or_else(|| (event, shared.mask.sound(volume, path.rate))));
+        if let Some(sound) = sound {
+            path.cover_frame(sound);
+        }
+    }
+
     fn audio_frame(&mut self, shared: &Shared, out: &mut Out, verdict: &mut Verdict) {
         let (Some((_, path)), Some(output)) = (&mut self.path, &mut self.output) else {
             return;
         };
         let ticks = path.ticks(path.frame);
+        if shared.is_muted {
+            path.cover_frame(&mut Sound::Silence);
+        }
         if let Some(silence) = &shared.setup.silence
             && path.is_quiet(silence.threshold)
         {
@@ -611,6 +699,9 @@ impl Body {
         if out.try_push(header, |bytes| path.encode(bytes)).is_err() {
             self.faults += 1;
             verdict.codec_errors += 1;
+        } else {
+            let (samples, rate) = path.framed();
+            verdict.encoded.add(path.codecs[1], samples, rate);
         }
     }
 }

@@ -6,6 +6,9 @@ use crate::codec::g711::Law;
 use crate::dtmf::{Event, Tone};
 use crate::testing::signal;
 
+#[path = "mask_tests.rs"]
+mod mask;
+
 /// What the quietest code of A-law, 8, is in µ-law.
 const SILENCE: u8 = 0xfe;
 

@@ -27,7 +27,7 @@ pub enum CodecError {
 }
 
 /// What an encoder is asked for beside its format.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EncoderOptions {
     /// Bit rate in bit/s.
     pub bit_rate: Option<u32>,

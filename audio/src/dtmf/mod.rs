@@ -6,7 +6,7 @@ mod tone;
 
 pub use detect::{Change, Detector};
 pub use event::Event;
-pub use tone::Tone;
+pub use tone::{MAX_FREQUENCIES, Tone};
 
 /// The digits, by the number of their event.
 const DIGITS: [char; 16] = [

@@ -1,11 +1,14 @@
-//! Tones of one or two frequencies.
+//! Tones: sums of a few sine waves.
 
 use super::frequencies;
+
+/// Frequencies of a tone at most: a chord of more is noise.
+pub const MAX_FREQUENCIES: usize = 4;
 
 /// A tone that goes on from call to call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tone {
-    frequencies: [f64; 2],
+    frequencies: [f64; MAX_FREQUENCIES],
     /// How many of them there are.
     count: usize,
     amplitude: f64,
@@ -18,9 +21,9 @@ impl Tone {
     /// The tone of an event, `volume` in -dB of full scale, at a clock of samples in Hz. `None`: the
     /// event is no digit.
     pub fn of_event(event: u8, volume: u8, rate: u32) -> Option<Self> {
-        let frequencies = frequencies(event)?;
+        let [row, column] = frequencies(event)?;
         Some(Self {
-            frequencies,
+            frequencies: [row, column, 0.0, 0.0],
             count: 2,
             // Two of them must not be louder than one.
             amplitude: amplitude(volume) / 2.0,
@@ -32,12 +35,23 @@ impl Tone {
     /// A tone of one frequency in Hz.
     pub fn single(frequency: u32, volume: u8, rate: u32) -> Self {
         Self {
-            frequencies: [f64::from(frequency), 0.0],
+            frequencies: [f64::from(frequency), 0.0, 0.0, 0.0],
             count: 1,
             amplitude: amplitude(volume),
             rate: f64::from(rate.max(1)),
             at: 0,
         }
+    }
+
+    /// A tone of several frequencies in Hz, each of this volume; those that are 0 are none.
+    pub fn chord(frequencies: [u16; MAX_FREQUENCIES], volume: u8, rate: u32) -> Self {
+        let mut tone = Self::single(0, volume, rate);
+        let heard = frequencies.into_iter().filter(|frequency| *frequency > 0);
+        tone.count = heard.clone().count();
+        for (place, frequency) in tone.frequencies.iter_mut().zip(heard) {
+            *place = f64::from(frequency);
+        }
+        tone
     }
 
     /// Appends samples.

@@ -5,7 +5,7 @@ use crate::fmtp;
 use crate::format::Format;
 
 /// A payload type of a party, and what its packets are turned into.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     /// As the sender describes it.
     pub from: Format,
@@ -14,7 +14,7 @@ pub struct Route {
 }
 
 /// What happens to the packets of a payload type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Treatment {
     /// Audio is decoded and encoded as this.
     Convert(Format),

@@ -95,6 +95,7 @@ impl<B: Backend> Flows<B> {
             let reports = spec.reports.take();
             match self.install(spec, leases, call, now) {
                 Ok(index) => {
+                    self.set_converters(index);
                     self.set_reports(index, reports, now);
                     installed.push(index);
                 }
@@ -182,6 +183,7 @@ impl<B: Backend> Flows<B> {
         }
         let tap = recording(&*self.recordings, entry);
         entry.set_recording(tap);
+        self.set_converters(index);
         self.set_reports(index, reports, now);
         self.pierce(index, now);
     }

@@ -1,6 +1,7 @@
 //! The flows of one worker: what becomes of a datagram.
 
 mod change;
+mod convert;
 mod copies;
 mod offload;
 mod quality;
@@ -8,6 +9,7 @@ mod reading;
 mod reports;
 mod send;
 mod time;
+mod translate;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,6 +24,7 @@ use std::time::Instant;
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use super::audio::Desk;
 use super::backend::{Backend, PORT_BATCH, Unsent};
 use super::by_local::ByLocal;
 use super::entry::Entry;
@@ -41,6 +44,7 @@ use crate::media::demux::{Protocol, protocol};
 use crate::media::latch::{Arrival, Kind, Verdict};
 use crate::media::report::{Scoring, Sources};
 
+pub(super) use convert::conversions;
 pub(super) use offload::Offloading;
 use reading::{Reading, read};
 use time::SECOND;
@@ -107,6 +111,8 @@ pub(super) struct Flows<B: Backend> {
     pub(in crate::dataplane) reporting: Reporting,
     /// The kernel, if it forwards any streams.
     pub(in crate::dataplane) offloading: Option<Offloading>,
+    /// What the conversion of audio needs.
+    pub(in crate::dataplane) desk: Desk,
     /// What RTCP says of the sources of a call.
     pub(in crate::dataplane) sources: HashMap<u64, Sources, RandomState>,
 }
@@ -157,6 +163,7 @@ impl<B: Backend> Flows<B> {
                 name: services.name,
                 interval: services.report_interval,
             },
+            desk: Desk::new(&services.audio),
             sources: HashMap::default(),
             offloading: None,
             started,
@@ -475,7 +482,7 @@ impl<B: Backend> Flows<B> {
         }
         let received = received.map(|(received, _)| received);
         if !self.send_plain(index, datagram, received.as_ref(), reading.is_rtcp(), now) {
-            self.send_to_sinks(index, datagram, &reading, received.as_ref(), now);
+            self.send_to_sinks(index, datagram, &reading, received.as_ref(), (from, now));
         }
     }
 

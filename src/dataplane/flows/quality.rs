@@ -28,7 +28,10 @@ impl<B: Backend> Flows<B> {
                     }
                 }
                 Said::RoundTrip { ssrc, ms } => sources.measured(ssrc, ms),
-                Said::Received(block) => self.take_sample(index, &block, now),
+                Said::Received(block) => {
+                    let block = self.in_clock_of_source(index, &block);
+                    self.take_sample(index, &block, now);
+                }
             }
         }
     }

@@ -36,6 +36,9 @@ impl<B: Backend> Flows<B> {
         let (Some(target), None) = (entry.plain.of(is_rtcp), &entry.services) else {
             return false;
         };
+        if is_rtcp && self.is_converted_between(index, target) {
+            return false;
+        }
         let numbering = entry.security.numbering();
         let Some(sender) = self.entries.get_mut(target) else {
             return false;
@@ -72,7 +75,7 @@ impl<B: Backend> Flows<B> {
         original: &[u8],
         reading: &Reading,
         received: Option<&Received>,
-        now: Instant,
+        (from, now): (SocketAddr, Instant),
     ) {
         let is_rtcp = reading.is_rtcp();
         let line = match (self.entries.get_mut(index), received) {
@@ -100,10 +103,20 @@ impl<B: Backend> Flows<B> {
             if !sink.carries.takes(is_rtcp) {
                 continue;
             }
-            let is_unruled = sink.rules.is_none();
+            let via = sink.via;
+            let rules = sink.rules.as_deref();
+            let is_converted = rules.is_some_and(|rules| rules.conversion.is_some());
+            let mut is_unruled = rules.is_none();
             let wanted = sink.rules.as_deref().and_then(|rules| rules.withhold.line);
             if !is_rtcp && wanted.is_some() && wanted != line {
                 refused = Some(DropReason::Withheld);
+                continue;
+            }
+            if is_converted && let Reading::Rtp { header, .. } = reading {
+                match self.convert(index, via, header, original, from, now) {
+                    true => sent = true,
+                    false => refused = Some(DropReason::Withheld),
+                }
                 continue;
             }
             let mut step = Step::Unruled;
@@ -120,6 +133,15 @@ impl<B: Backend> Flows<B> {
                     rewrite::apply_to_report(&rules.change, original, &mut self.scratch)
                 }
                 _ => Rewritten::Unchanged,
+            };
+            let rewritten = match (rewritten, reading) {
+                (Rewritten::Unchanged | Rewritten::Changed, Reading::Rtcp)
+                    if self.is_converted_between(index, target) =>
+                {
+                    is_unruled = false;
+                    self.translate_as(rewritten, index, target, original)
+                }
+                _ => rewritten,
             };
             if rewritten == Rewritten::Withheld {
                 refused = Some(DropReason::Withheld);
@@ -222,6 +244,9 @@ impl<B: Backend> Flows<B> {
         if let Some(call) = leaves.and_then(|index| Some(self.entries.get(index)?.call)) {
             self.raise_call(call, WhyUp::Renumbered, now);
         }
+        if let Some(played) = self.play_converted(&injection, now) {
+            return played;
+        }
         let source = self.by_local.get(injection.from);
         let heard = source.and_then(|source| self.entries.get(source)?.last_heard());
         let index = self.by_local.get(injection.via);
@@ -322,7 +347,7 @@ pub(super) fn send_as_it_is<B: Backend>(
     Ok(())
 }
 
-fn milliseconds(started: Instant, now: Instant) -> u64 {
+pub(super) fn milliseconds(started: Instant, now: Instant) -> u64 {
     let uptime = now.saturating_duration_since(started).as_millis();
     u64::try_from(uptime).unwrap_or(u64::MAX)
 }

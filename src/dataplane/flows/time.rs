@@ -1,4 +1,4 @@
-//! What time does to flows: gates open, learning goes on, digits and reports are sent.
+//! What time does to flows: gates open, learning goes on, digits, reports and audio are sent.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub(super) fn set<P>(
     let at = match due {
         Due::Gate | Due::Second if entry.is_lowered => timers.round_up(at, STEP_BELOW),
         Due::Gate | Due::Second => timers.round_up(at, STEP),
-        Due::Digit | Due::Report | Due::Knocks => at,
+            Due::Audio | Due::Digit | Due::Report | Due::Knocks => at,
     };
     timers.set(
         at,
@@ -85,6 +85,7 @@ impl<B: Backend> Flows<B> {
                 Due::Digit => self.play(timer.flow, now),
                 Due::Report => self.report(timer.flow, now),
                 Due::Knocks => {}
+                Due::Audio => self.poll_audio(timer.flow, now),
             }
         }
         self.due = due;

@@ -59,6 +59,10 @@ impl Wish {
         if taps.is_some_and(|taps| taps.recording.is_some()) {
             return Err(WhyUp::Recorded);
         }
+        let services = entry.services.as_deref();
+        if services.is_some_and(|services| !services.converters.is_empty()) {
+            return Err(WhyUp::Converted);
+        }
         why_heard(entry.services.as_deref())?;
         let target = target.ok_or(WhyUp::Rules)?;
         if !matches!(target.security, Security::Plain) {

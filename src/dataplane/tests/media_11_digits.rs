@@ -32,6 +32,7 @@ fn ruled(spec: &mut FlowSpec, digits: DigitBlock) {
             voiced_events: events(),
             ..Change::default()
         },
+        conversion: None,
     }));
 }
 

@@ -2,6 +2,7 @@
 
 use windlass_srtp::{Keys, Open, Seal, Suite};
 
+use super::conversion::{pcmu, rules, to};
 use super::*;
 use crate::flow::agent::{AgentNumber, FlowAgent};
 use crate::flow::secure::Protection;
@@ -87,6 +88,29 @@ pub(super) fn srtp_is_bridged_to_srtp_of_another_suite(bench: Bench) {
         bench.send(1, &far.seal(&rtp(sequence)));
         assert_eq!(near.open(bench.hear(0).0), rtp(sequence));
     }
+}
+
+pub(super) fn converted_audio_leaves_under_the_keys_of_its_receiver(bench: Bench) {
+    let (mut near, security) = Phone::new(keys(CM, 1), keys(CM, 2));
+    let (mut far, other) = Phone::new(keys(GCM, 3), keys(GCM, 4));
+    bench.install(|spec| {
+        spec.security = security;
+        spec.sinks[0].rules = Some(Box::new(rules(to(pcmu()))));
+    });
+    let mut second = bench.spec(1);
+    second.security = other;
+    bench.apply(vec![FlowChange::Change(second)], Vec::new());
+    for sequence in [65_534, 65_535, 0, 1, 2] {
+        bench.send(0, &near.seal(&rtp(sequence)));
+        let heard = far.open(bench.hear(1).0);
+        assert_eq!((heard[1], &heard[2..4]), (0, &sequence.to_be_bytes()[..]));
+        assert_eq!(heard[12..], [0xfe; 160]);
+    }
+    // What is no audio of the party does not come as far as a codec.
+    bench.send(0, &rtp(3));
+    bench.send(0, &near.seal(&rtp(4)));
+    bench.send(0, &near.seal(&rtp(5)));
+    assert_eq!(far.open(bench.hear(1).0)[2..4], 4u16.to_be_bytes());
 }
 
 /// What is not the party's is dropped before anything is learned, counted or kept alive by it.

@@ -205,20 +205,29 @@ impl World {
         ports: [u16; 2],
         parties: [SocketAddr; 2],
     ) -> [Arc<FlowStats>; 2] {
+        self.install(number, ports, parties, |_| {})
+    }
+
+    /// The same, with something else about its flows.
+    pub(super) fn install(
+        &mut self,
+        number: u64,
+        ports: [u16; 2],
+        parties: [SocketAddr; 2],
+        alter: impl FnOnce(&mut [FlowSpec; 2]),
+    ) -> [Arc<FlowStats>; 2] {
         let leases = ports.map(|port| {
             let handle = PortHandle::new(local(port));
             PortLease::new(local(port), handle, Arc::new(Returned::default()))
         });
         let stats = [0, 1].map(|side: usize| leases[side].stats().clone());
         let [a, b] = ports;
-        let changes = vec![
-            FlowChange::Install(self.spec(a, b, parties[0])),
-            FlowChange::Install(self.spec(b, a, parties[1])),
-        ];
+        let mut specs = [self.spec(a, b, parties[0]), self.spec(b, a, parties[1])];
+        alter(&mut specs);
         let plan = Plan {
             call: number,
             worker: 0,
-            changes,
+            changes: specs.map(FlowChange::Install).into(),
             agents: None,
         };
         let now = self.now();

@@ -1,6 +1,7 @@
 //! What must hold for every input, one function per fuzz target.
 
 mod calls;
+mod chain;
 mod relay;
 mod secure;
 mod store;
@@ -16,6 +17,7 @@ use windlass_sdp::write::{self, Carry, RtcpLine};
 use windlass_sdp::{ParseOptions, SessionDescription};
 
 pub use calls::calls;
+pub use chain::chain;
 pub use secure::{dtls_record, ice_agent, srtp_unprotect, stun};
 pub use store::journal;
 // The edge keeps its messages to itself: what must hold for them is written there.
