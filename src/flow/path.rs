@@ -123,6 +123,8 @@ reasons! {
     Renumbered "digits or reports on the way out"
     /// Packets are withheld or changed on the way, or there are several ways.
     Rules "packets are changed, withheld or copied"
+    /// Audio is decoded and encoded on the way.
+    Converted "audio is converted"
     /// Lines share the port.
     Bundle "lines share the port"
     /// Each packet is looked at before it passes (loops, short packets).
@@ -171,6 +173,7 @@ impl WhyUp {
                 | Self::Recorded
                 | Self::Renumbered
                 | Self::Rules
+                | Self::Converted
                 | Self::Bundle
                 | Self::Guarded
                 | Self::Reports
