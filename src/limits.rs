@@ -18,6 +18,10 @@ pub const LEG_KEYS: usize = 8;
 /// m= lines that a call may have. Phones have two or three, conferences of browsers dozens.
 pub const LINES_PER_CALL: usize = 256;
 
+/// Directions of one call that are converted at a time, unless the configuration says otherwise.
+/// Two parties have two per line; each costs some microseconds of CPU per packet.
+pub const AUDIO_CHAINS_PER_CALL: u32 = 64;
+
 /// Port sets that one media may keep. A party that names a new address in every re-offer gets new
 /// ports each time; beyond this many the oldest set is given back.
 pub const PORT_SETS_PER_MEDIA: usize = 8;

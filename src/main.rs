@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => cli::demo::demo(&args),
         Command::Ng(args) => cli::ng::ng(&args),
         Command::Edge(args) => cli::edge::edge(&args),
+        Command::Codecs(args) => cli::codecs::codecs(&args),
         Command::Explain(args) => cli::explain::explain(&args),
         Command::Shadow(args) => cli::shadow::shadow(&args),
     };

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
+use windlass_audio::chain::Silence;
+use windlass_audio::library::Libraries;
+use windlass_audio::negotiate::Support;
 use windlass_dtls::{CertificateConfig, CertificateError, KeyKind, SignatureHash};
 use windlass_ice::agent::{Freshness, Mode};
 use windlass_ng::Templates;
@@ -13,8 +16,8 @@ use windlass_ng::request::VscCodes;
 use crate::agents;
 use crate::call::ports::{LocalAddress, PortPool};
 use crate::call::{self, Identity, SsrcReporting};
-use crate::config::topic;
-use crate::config::{Config, Interface, LogFormat};
+use crate::config::topic::{self, Liking};
+use crate::config::{Config, Interface, LogFormat, codecs};
 use crate::dataplane::{Offload, OffloadMode, SteeredPorts, Steering};
 use crate::limits::{KERNEL_FLOWS, SYSLOG_LINE_CHARS};
 use crate::media::quality::Model;
@@ -151,9 +154,39 @@ pub(crate) fn reach(config: &Config, host: Vec<IpAddr>) -> reach::Rules {
     }
 }
 
-pub(crate) fn defaults(config: &Config, reach: Arc<reach::Rules>) -> call::Defaults {
+/// The libraries of codecs that are there; what is not is logged.
+pub(crate) fn libraries(config: &Config) -> Libraries {
+    let (libraries, found) = codecs::open(&config.audio);
+    for (id, result) in found {
+        if let Err(error) = result {
+            tracing::info!(?id, %error, "a library of codecs is not there; they pass as they are");
+        }
+    }
+    libraries
+}
+
+/// How audio is converted.
+fn audio(config: &Config, libraries: &Libraries) -> call::AudioDefaults {
+    let audio = &config.audio;
+    call::AudioDefaults {
+        support: Support::new(libraries),
+        preferences: audio.preferences.iter().map(Liking::preference).collect(),
+        silence_below: audio.silence_detect.map_or(0, Silence::threshold_of),
+        noise: audio.cn_payload.clone(),
+        keep_audio_in_events: !config.dtmf.suppress,
+        timestamp_gaps: audio.timestamp_gaps,
+        max_chains: audio.max_chains,
+    }
+}
+
+pub(crate) fn defaults(
+    config: &Config,
+    libraries: &Libraries,
+    reach: Arc<reach::Rules>,
+) -> call::Defaults {
     call::Defaults {
         reach,
+        audio: audio(config, libraries),
         learning: config.media.learning,
         tos: Some(config.media.tos).filter(|&tos| tos > 0),
         signalling_hops: config.media.signalling_hops.clone(),

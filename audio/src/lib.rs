@@ -26,6 +26,7 @@ pub mod input;
 pub mod jitter;
 pub mod library;
 mod limits;
+pub use limits::MAX_ROUTES;
 pub mod mix;
 pub mod negotiate;
 pub mod output;

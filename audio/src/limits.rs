@@ -31,7 +31,7 @@ pub(crate) const MAX_OUT: usize = 16;
 pub(crate) const MAX_SOURCES: usize = 4;
 
 /// Payload types of one direction with state.
-pub(crate) const MAX_ROUTES: usize = 16;
+pub const MAX_ROUTES: usize = 16;
 
 /// Sequence numbers from the expected one at which a sender has begun anew, either way.
 pub(crate) const SEQUENCE_RESET: i16 = 128;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use windlass_ng::request::VscCodes;
 
 use super::agents::AgentView;
-use super::exchange::mid_of;
+use super::conversion;
+use super::exchange::{AudioDefaults, mid_of};
 use super::final_stats::Marks;
 use super::model::call::Call;
 use super::model::leg::{Leg, LegIndex, Muted};
@@ -56,6 +57,8 @@ pub struct Defaults {
     pub ssrc_reporting: SsrcReporting,
     /// Quality samples that are taken.
     pub measure: Measure,
+    /// What is known of decoded audio.
+    pub audio: AudioDefaults,
     /// Marks around addresses and tags in the log.
     pub log_marks: Marks,
 }
@@ -531,7 +534,8 @@ impl<'a> Place<'a> {
             });
         }
         let extensions = extension_rules(member, listener.media);
-        let is_plain = line.is_none() && extensions.is_none();
+        let conversion = conversion::between(member, listener.media, &self.defaults.audio);
+        let is_plain = line.is_none() && extensions.is_none() && conversion.is_none();
         if muted == Muted::default() && is_plain {
             return None;
         }
@@ -549,7 +553,7 @@ impl<'a> Place<'a> {
         Some(Box::new(SinkRules {
             withhold,
             change,
-            conversion: None,
+            conversion,
         }))
     }
 

@@ -1,14 +1,16 @@
 //! `query`, `list` and `statistics` (spec: ng-protocol §5, §12, §13).
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use windlass_ng::errors;
 use windlass_ng::{Dict, Reply, Request, Tag, Value};
 
+use super::conversion;
 use super::model::call::Now;
 use super::query::{PacketClock, Selection};
 use super::serve::{Calls, Loss};
-use super::table::lock;
+use super::table::{lock, lock_to_look};
 
 /// Default of `list`'s limit (ng-protocol §5).
 const DEFAULT_LIST_LIMIT: usize = 32;
@@ -61,9 +63,14 @@ impl Calls {
         let turn = self.last_turn();
         let carried = self.carried();
         let sessions = [self.own_count(), self.foreign_count()];
-        let mut dict =
-            self.statistics
-                .describe(uptime, sessions, &self.interfaces, &turn, &carried);
+        let mut dict = self.statistics.describe(
+            uptime,
+            sessions,
+            self.transcoders(),
+            &self.interfaces,
+            &turn,
+            &carried,
+        );
         let workers = self.forwarding.worker_stats();
         let workers = workers.iter().zip(0_u64..).map(|(worker, index)| {
             Dict::new()
@@ -78,6 +85,28 @@ impl Calls {
         let lost = losses.fold(Dict::new(), |lost, loss| lost.with(loss.name, loss.count));
         dict.set("lost", lost);
         dict
+    }
+
+    /// Medias whose audio is converted, and the pairs of codecs between which it is, with the number
+    /// of directions that do so.
+    pub fn transcoders(&self) -> (u64, Vec<(String, u64)>) {
+        let (mut medias, mut chains) = (0, BTreeMap::<String, u64>::new());
+        for (id, entry) in self.table.entries() {
+            let slot = lock_to_look(&entry);
+            // A merged call stands in the table under each of its names.
+            let Some(call) = slot.as_ref().filter(|call| call.id == id) else {
+                continue;
+            };
+            let converted = conversion::of_call(call, &self.defaults.audio);
+            let mut places: Vec<_> = converted.iter().flat_map(|c| [c.from, c.to]).collect();
+            places.sort_unstable();
+            places.dedup();
+            medias += places.len() as u64;
+            for name in converted.iter().flat_map(conversion::Converted::names) {
+                *chains.entry(name).or_default() += 1;
+            }
+        }
+        (medias, chains.into_iter().collect())
     }
 
     /// What was lost on its way to somebody outside since the start.

@@ -3,6 +3,7 @@
 
 mod agents;
 mod commands;
+mod conversion;
 mod debug;
 mod delete;
 mod digits;
@@ -36,6 +37,7 @@ mod watched;
 
 pub use digits::DigitSource;
 pub use ended::{EndedCall, Observer};
+pub use exchange::AudioDefaults;
 pub use final_stats::Marks;
 pub use flows::{Defaults, SsrcReporting};
 pub use identity::Identity;

@@ -166,24 +166,33 @@ impl Statistics {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The `statistics` part of the reply. `sessions` are ours and those of others, `turn` is what the timers saw last, `running` what the
+    /// The `statistics` part of the reply. `sessions` are ours and those of others, `transcoders` are the medias
+    /// that are converted, and the pairs of codecs with their numbers; `turn` is what the timers saw last, `running` what the
     /// calls that go on have carried until now.
     pub(crate) fn describe(
         &self,
         uptime: Duration,
         sessions: [u64; 2],
+        (transcoded, chains): (u64, Vec<(String, u64)>),
         interfaces: &Interfaces,
         turn: &Turn,
         running: &Traffic,
     ) -> Dict {
+        let chains = chains.into_iter().map(|(chain, count)| {
+            let chain = Dict::new().with("chain", chain);
+            chain.with("num", count).into()
+        });
         Dict::new()
-            .with("currentstatistics", describe_current(sessions, turn))
+            .with(
+                "currentstatistics",
+                describe_current(sessions, transcoded, turn),
+            )
             .with("totalstatistics", self.describe_totals(uptime, running))
             .with("mos", voip::describe_mos(turn))
             .with("voip_metrics", voip::describe_voip(turn))
             .with("controlstatistics", self.describe_control())
             .with("interfaces", voip::describe_interfaces(interfaces, turn))
-            .with("transcoders", Value::List(Vec::new()))
+            .with("transcoders", Value::List(chains.collect()))
             .with("poller_threads", Value::List(Vec::new()))
             .with("bufferpools", Dict::new())
     }
@@ -278,12 +287,12 @@ impl Statistics {
     }
 }
 
-fn describe_current([own, foreign]: [u64; 2], turn: &Turn) -> Dict {
+fn describe_current([own, foreign]: [u64; 2], transcoded: u64, turn: &Turn) -> Dict {
     let mut dict = Dict::new();
     dict.push("sessionsown", int(own));
     dict.push("sessionsforeign", int(foreign));
     dict.push("sessionstotal", int(own + foreign));
-    dict.push("transcodedmedia", int(0));
+    dict.push("transcodedmedia", int(transcoded));
     dict.push("mediacache", int(0));
     dict.push("playercache", int(0));
     let rates = [turn.packet_rate, turn.byte_rate, turn.error_rate];

@@ -1,6 +1,7 @@
 //! The command line, one file per command.
 
 pub(crate) mod background;
+pub(crate) mod codecs;
 mod compat;
 pub(crate) mod demo;
 pub(crate) mod edge;
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Ng(ng::NgArgs),
     /// Ask a running SIP edge: calls, bans, limits, lists, targets, reload
     Edge(edge::EdgeArgs),
+    /// Name the codecs that are converted here, and the libraries that bring them
+    Codecs(codecs::CodecsArgs),
     /// Say what the relay makes of ng requests, line by line, without a network
     Explain(explain::ExplainArgs),
     /// Stand before a running rtpengine and say where Windlass would answer otherwise

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use windlass::config::unbuilt::unbuilt;
-use windlass::config::{Config, Flags, preflight};
+use windlass::config::{Config, Flags, codecs, preflight};
 use windlass::daemon::{self, Origin, Stopped, privileges};
 use windlass::observe::log;
 use windlass::setup;
@@ -190,6 +190,10 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
         Ok(config) => {
             for warning in preflight::warnings(&config) {
                 eprintln!("warning: {warning}");
+            }
+            let (_, found) = codecs::open(&config.audio);
+            for line in codecs::libraries(&found).lines() {
+                eprintln!("library {line}");
             }
             print("ok\n")?;
             Ok(ExitCode::SUCCESS)

@@ -71,6 +71,7 @@ pub(super) fn check(draft: Draft, names: &Names, problems: &mut Vec<Problem>) ->
         jitter_buffer: groups.jitter_buffer,
         dataplane: groups.dataplane,
         offload: groups.offload,
+        audio: groups.audio,
         recording: groups.recording,
         dtmf: groups.dtmf,
         redis: groups.redis,

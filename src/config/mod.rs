@@ -13,6 +13,7 @@ mod check;
 mod check_access;
 mod check_interfaces;
 mod codec;
+pub mod codecs;
 pub mod compat;
 mod draft;
 pub mod file;
@@ -41,8 +42,8 @@ use windlass_ng::Rule;
 use crate::media::latch::Learning;
 use names::Names;
 use topic::{
-    Control, Dataplane, Dtls, Dtmf, Graphite, Homer, Ice, JitterBuffer, Mqtt, Offload, Process,
-    Quality, Recording, Redis, Signalling, Syslog,
+    Audio, Control, Dataplane, Dtls, Dtmf, Graphite, Homer, Ice, JitterBuffer, Mqtt, Offload,
+    Process, Quality, Recording, Redis, Signalling, Syslog,
 };
 
 pub use flags::Flags;
@@ -78,6 +79,8 @@ pub struct Config {
     pub dataplane: Dataplane,
     /// Streams that the kernel forwards.
     pub offload: Offload,
+    /// Conversion of audio.
+    pub audio: Audio,
     /// Recording of calls.
     pub recording: Recording,
     /// DTMF events.
@@ -197,6 +200,7 @@ impl Default for Config {
             jitter_buffer: JitterBuffer::default(),
             dataplane: Dataplane::default(),
             offload: Offload::default(),
+            audio: Audio::default(),
             recording: Recording::default(),
             dtmf: Dtmf::default(),
             redis: Redis::default(),

@@ -547,3 +547,27 @@ fn names_stand_for_addresses_of_the_host() {
         }
     );
 }
+
+#[test]
+fn libraries_of_codecs_are_named() {
+    let names = |text: &str| {
+        let config = parse(&format!("{INTERFACE}{text}"), &Flags::default()).unwrap();
+        let libraries = config.audio.libraries.iter().map(ToString::to_string);
+        libraries.collect::<Vec<_>>().join(" ")
+    };
+    // That of G.729 is not opened unasked: its licence is the GPL.
+    assert_eq!(names(""), "amr gsm opus speex");
+    assert_eq!(
+        names("[audio]\nlibraries = [\"opus\", \"g729\"]\n"),
+        "opus g729"
+    );
+    assert!(
+        parse(
+            &format!("{INTERFACE}[audio]\nlibraries = [\"mp3\"]\n"),
+            &Flags::default()
+        )
+        .is_err()
+    );
+    let wrong = format!("{INTERFACE}[audio]\npreferences = [\"PCMA\"]\n");
+    assert!(parse(&wrong, &Flags::default()).is_err());
+}

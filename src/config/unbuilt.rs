@@ -15,12 +15,11 @@ pub fn unbuilt(config: &Config) -> Vec<&'static str> {
     changed.map(|((name, _), _)| name).collect()
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 11] = [
     "control-pmtu",
     "dtls-ciphers",
     "dtls-signature",
     "dtmf-no-log-injects",
-    "dtmf-no-suppress",
     "jitter-buffer",
     "log-facility-rtcp",
     "ng-client-retries",

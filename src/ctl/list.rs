@@ -22,7 +22,7 @@ impl Scene<'_> {
             "counters" => totals::counters(&self.calls.statistics_dict(self.now)),
             "interfaces" => totals::interfaces(&self.calls.statistics_dict(self.now)),
             "jsonstats" => json::write(&self.calls.statistics_dict(self.now)),
-            "transcoders" => "No stats entries\n".to_owned(),
+            "transcoders" => self.transcoders(),
             "timeout" => seconds("TIMEOUT", timeouts.media),
             "silenttimeout" => seconds("SILENT_TIMEOUT", timeouts.silent),
             "offertimeout" => seconds("OFFER_TIMEOUT", timeouts.offer),
@@ -65,14 +65,26 @@ impl Scene<'_> {
 
     fn count_sessions(self) -> String {
         let (own, foreign) = (self.calls.own_count(), self.calls.foreign_count());
+        let (medias, _) = self.calls.transcoders();
         let (calls, families) = (own + foreign, self.calls.family_counts());
         format!(
             "Current sessions own: {own}\nCurrent sessions foreign: {foreign}\n\
-             Current sessions total: {calls}\nCurrent transcoded media: 0\n\
+             Current sessions total: {calls}\nCurrent transcoded media: {medias}\n\
              Current sessions ipv4 only media: {}\nCurrent sessions ipv6 only media: {}\n\
              Current sessions ip mixed  media: {}\n",
             families.ip4, families.ip6, families.mixed
         )
+    }
+
+    fn transcoders(self) -> String {
+        let (_, chains) = self.calls.transcoders();
+        if chains.is_empty() {
+            return "No stats entries\n".to_owned();
+        }
+        let lines = chains.into_iter();
+        lines
+            .map(|(chain, count)| format!("{chain}: {count} transcoders\n"))
+            .collect()
     }
 
     fn log_level(self, words: &[&str]) -> Printed {

@@ -147,6 +147,7 @@ impl Daemon {
         let identity = identity.map_err(Error::Certificate)?;
         let reach = Arc::new(setup::reach(config, host_addresses()));
         let agents = Agents::new(&setup::agents(config));
+        let libraries = setup::libraries(config);
         let services = Services {
             recordings: taps,
             agents: agents.inbox(),
@@ -182,7 +183,7 @@ impl Daemon {
             interfaces,
             identity,
             Arc::new(link),
-            setup::defaults(config, reach.clone()),
+            setup::defaults(config, &libraries, reach.clone()),
             setup::timeouts(config),
             setup::limits(config),
             started,

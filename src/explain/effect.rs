@@ -1,6 +1,6 @@
 //! Parts of a request that were not understood, and parts without effect in this build.
 
-use windlass_ng::request::{CodecSpec, Flag, What};
+use windlass_ng::request::{Flag, What};
 use windlass_ng::{Command, Request};
 
 /// Flags that are understood and change nothing. A line goes when its subject is built.
@@ -9,14 +9,6 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::SymmetricCodecs, "it is accepted for old scripts"),
     (Flag::AsymmetricCodecs, "it is accepted for old scripts"),
     (Flag::ReorderCodecs, "it is accepted for old scripts"),
-    (Flag::ReuseCodecs, NO_CODECS),
-    (Flag::StaticCodecs, NO_CODECS),
-    (Flag::AllowAsymmetricCodecs, NO_CODECS),
-    (Flag::AllowTranscoding, NO_CODECS),
-    (Flag::ForceTranscoding, NO_CODECS),
-    (Flag::AlwaysTranscode, NO_CODECS),
-    (Flag::InjectDtmf, NO_CODECS),
-    (Flag::DetectDtmf, NO_CODECS),
     (Flag::RecordingAnnouncement, NO_CODECS),
     (Flag::SkipRecordingDb, "there is no database of recordings"),
     (Flag::NoRedisUpdate, "calls are not kept in Redis"),
@@ -28,7 +20,7 @@ const IDLE_FLAGS: &[(Flag, &str)] = &[
     (Flag::BlockEgress, NO_CODECS),
 ];
 
-const NO_CODECS: &str = "there is no codec engine";
+const NO_CODECS: &str = "there is no player yet";
 
 /// Parts that were not understood, each with the known name that may have been meant.
 pub(super) fn ignored(request: &Request) -> Vec<String> {
@@ -65,7 +57,6 @@ pub(super) fn idle(request: &Request) -> Vec<String> {
             out.push(format!("flag {}: {why}", words(*flag)));
         }
     }
-    codecs(request, &mut out);
     media(request, &mut out);
     if request.command == Command::Answer {
         in_answer(request, &mut out);
@@ -73,41 +64,7 @@ pub(super) fn idle(request: &Request) -> Vec<String> {
     out
 }
 
-fn codecs(request: &Request, out: &mut Vec<String>) {
-    let options = &request.codec;
-    let names = |list: &[CodecSpec]| -> String {
-        let names: Vec<&str> = list.iter().map(|spec| spec.name.as_str()).collect();
-        names.join(", ")
-    };
-    for (option, list, why) in [
-        (
-            "transcode",
-            &options.transcode,
-            "only codecs that were offered are shown",
-        ),
-        ("accept", &options.accept, NO_CODECS),
-        ("set", &options.set, NO_CODECS),
-        (
-            "mask",
-            &options.mask,
-            "what is masked is not converted either: it is stripped",
-        ),
-        (
-            "consume",
-            &options.consume,
-            "what is consumed is not converted either: it is stripped",
-        ),
-    ] {
-        if !list.is_empty() {
-            out.push(format!("codec {option}={}: {why}", names(list)));
-        }
-    }
-}
-
 fn media(request: &Request, out: &mut Vec<String>) {
-    if request.ptime.is_some() || request.ptime_reverse.is_some() {
-        out.push("ptime, ptime-reverse: printed, and packets keep their length".to_owned());
-    }
     if request.t38 != windlass_ng::request::T38Options::default() {
         out.push("T38: fax passes as it is, there is no gateway".to_owned());
     }
@@ -119,7 +76,7 @@ fn media(request: &Request, out: &mut Vec<String>) {
     }
     let dtmf = &request.dtmf;
     if dtmf.delay_buffer.is_some() || dtmf.delay.is_some() {
-        out.push(format!("delay-buffer, DTMF-delay: {NO_CODECS}"));
+        out.push("delay-buffer, DTMF-delay: audio is not delayed".to_owned());
     }
 }
 

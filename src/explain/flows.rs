@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::books::{Mark, Page};
+use super::conversion;
 use super::text::printable;
 use crate::call::CallPicture;
 use crate::flow::digits::DigitRule;
@@ -322,6 +323,9 @@ fn rules_text(rules: &SinkRules) -> String {
     }
     if !rules.change.silence.is_empty() {
         parts.push("silenced".to_owned());
+    }
+    if let Some(conversion) = rules.conversion.as_deref() {
+        parts.push(conversion::text(conversion));
     }
     if let Some(extensions) = &rules.change.extensions {
         let both = extensions.sender.intersection(extensions.receiver);

@@ -8,6 +8,7 @@
 
 mod books;
 pub(crate) mod compare;
+mod conversion;
 mod effect;
 mod exchange;
 mod flows;
@@ -95,7 +96,11 @@ impl Explainer {
             identity,
             books.clone(),
             // What else the host of this configuration has is not known here.
-            setup::defaults(config, Arc::new(setup::reach(config, Vec::new()))),
+            setup::defaults(
+                config,
+                &setup::libraries(config),
+                Arc::new(setup::reach(config, Vec::new())),
+            ),
             setup::timeouts(config),
             setup::limits(config),
             now.instant,

@@ -123,8 +123,8 @@ reasons! {
     Renumbered "digits or reports on the way out"
     /// Packets are withheld or changed on the way, or there are several ways.
     Rules "packets are changed, withheld or copied"
-    /// Its audio is decoded and encoded.
-    Converted "the audio is converted"
+    /// Audio is decoded and encoded on the way.
+    Converted "audio is converted"
     /// Lines share the port.
     Bundle "lines share the port"
     /// Each packet is looked at before it passes (loops, short packets).

@@ -1,6 +1,7 @@
 //! Format parameters (`a=fmtp`): read, compared and printed, per codec.
 
 pub mod amr;
+mod evs;
 pub mod opus;
 
 use crate::catalogue::CodecId;
@@ -34,14 +35,7 @@ pub fn answers(answered: &Format, offered: &Format) -> bool {
                     (Some(answered), Some(offered)) => offered.contains_all(*answered),
                 }
         }
-        CodecId::Evs => {
-            let switch = |format: &Format, name| {
-                parameter(&format.fmtp, name).is_some_and(|value| value == "1")
-            };
-            ["amr-io", "hf-only"]
-                .iter()
-                .all(|name| switch(answered, name) == switch(offered, name))
-        }
+        CodecId::Evs => evs::answers(&answered.fmtp, &offered.fmtp),
         _ => answered.fmtp == offered.fmtp,
     }
 }

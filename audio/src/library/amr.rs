@@ -2,6 +2,7 @@
 //! How they are packed into payloads is [`crate::codec::amr`].
 
 use std::ffi::{c_int, c_void};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ pub(crate) struct Narrow {
 }
 
 impl Narrow {
-    pub(super) fn open() -> Result<Self, LibraryError> {
-        let library = Opened::new(NARROW)?;
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, LibraryError> {
+        let library = Opened::new(dir, NARROW)?;
         // SAFETY: the types are those of interf_enc.h and interf_dec.h; the library stays.
         unsafe {
             Ok(Self {
@@ -65,8 +66,11 @@ pub(crate) struct Wide {
 }
 
 impl Wide {
-    pub(super) fn open() -> Result<Self, LibraryError> {
-        let (decoder, encoder) = (Opened::new(WIDE_DECODER)?, Opened::new(WIDE_ENCODER)?);
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, LibraryError> {
+        let (decoder, encoder) = (
+            Opened::new(dir, WIDE_DECODER)?,
+            Opened::new(dir, WIDE_ENCODER)?,
+        );
         // SAFETY: the types are those of dec_if.h and enc_if.h; the libraries stay.
         unsafe {
             Ok(Self {

@@ -2,6 +2,7 @@
 //! names it.
 
 use std::ffi::c_void;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(super) fn open() -> Result<Self, LibraryError> {
-        let library = Opened::new(FILE)?;
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, LibraryError> {
+        let library = Opened::new(dir, FILE)?;
         // SAFETY: the types are those of bcg729's encoder.h and decoder.h since 1.0.2; the library
         // stays in `_library`.
         unsafe {

@@ -1,6 +1,7 @@
 //! libgsm: GSM 06.10 (RFC 3551 §4.5.8).
 
 use std::ffi::{c_int, c_void};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(super) fn open() -> Result<Self, LibraryError> {
-        let library = Opened::new(FILE)?;
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, LibraryError> {
+        let library = Opened::new(dir, FILE)?;
         // SAFETY: the types are those of gsm.h; the library stays in `_library`.
         unsafe {
             Ok(Self {

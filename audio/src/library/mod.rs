@@ -16,6 +16,8 @@ mod opus;
 mod speex;
 
 use std::ffi::{CString, c_void};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -130,16 +132,21 @@ pub const LIBRARIES: [LibraryInfo; 6] = [
 impl Libraries {
     /// Opens those of `wanted` that the dynamic linker finds, with what became of each.
     pub fn open(wanted: &[LibraryId]) -> (Self, Vec<Found>) {
+        Self::open_in(None, wanted)
+    }
+
+    /// The same from one directory, whose files nobody but root can change.
+    pub fn open_in(dir: Option<&Path>, wanted: &[LibraryId]) -> (Self, Vec<Found>) {
         let mut found = Self::default();
         let mut results = Vec::new();
         for id in wanted {
             let result = match id {
-                LibraryId::AmrNb => keep(amr::Narrow::open(), &mut found.amr_nb),
-                LibraryId::AmrWb => keep(amr::Wide::open(), &mut found.amr_wb),
-                LibraryId::G729 => keep(g729::Api::open(), &mut found.g729),
-                LibraryId::Gsm => keep(gsm::Api::open(), &mut found.gsm),
-                LibraryId::Opus => keep(opus::Api::open(), &mut found.opus),
-                LibraryId::Speex => keep(speex::Api::open(), &mut found.speex),
+                LibraryId::AmrNb => keep(amr::Narrow::open(dir), &mut found.amr_nb),
+                LibraryId::AmrWb => keep(amr::Wide::open(dir), &mut found.amr_wb),
+                LibraryId::G729 => keep(g729::Api::open(dir), &mut found.g729),
+                LibraryId::Gsm => keep(gsm::Api::open(dir), &mut found.gsm),
+                LibraryId::Opus => keep(opus::Api::open(dir), &mut found.opus),
+                LibraryId::Speex => keep(speex::Api::open(dir), &mut found.speex),
             };
             results.push((*id, result));
         }
@@ -175,10 +182,18 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(name: &'static str) -> Result<Self, LibraryError> {
+    fn new(dir: Option<&Path>, name: &'static str) -> Result<Self, LibraryError> {
+        let file = dir.map_or_else(|| PathBuf::from(name), |dir| dir.join(name));
+        if dir.is_some() && !is_roots(&file) {
+            let reason = "absent, or others than root can change it";
+            return Err(LibraryError::Open {
+                name,
+                reason: format!("{}: {reason}", file.display()),
+            });
+        }
         // SAFETY: what runs on loading are the initialisers of a codec library that the operator
         // installed; it is looked up by its soname, so that its functions are those of that version.
-        let library = unsafe { libloading::Library::new(name) };
+        let library = unsafe { libloading::Library::new(&file) };
         library
             .map(|library| Self { library, name })
             .map_err(|error| LibraryError::Open {
@@ -204,6 +219,14 @@ impl Opened {
         let found = unsafe { self.library.get::<T>(symbol.as_bytes_with_nul()) };
         found.map(|symbol| *symbol).map_err(|_| missing)
     }
+}
+
+/// Whether a file and its directory belong to root, and nobody else may write there.
+fn is_roots(file: &Path) -> bool {
+    let is_safe = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0)
+    };
+    is_safe(file) && file.parent().is_some_and(is_safe)
 }
 
 /// A state that a library made.

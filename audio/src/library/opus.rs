@@ -1,6 +1,7 @@
 //! libopus (RFC 6716).
 
 use std::ffi::{c_int, c_void};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -36,8 +37,8 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(super) fn open() -> Result<Self, LibraryError> {
-        let library = Opened::new(FILE)?;
+    pub(super) fn open(dir: Option<&Path>) -> Result<Self, LibraryError> {
+        let library = Opened::new(dir, FILE)?;
         // SAFETY: the types are those of opus.h of version 1; the library stays in `_library`.
         unsafe {
             Ok(Self {

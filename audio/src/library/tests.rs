@@ -233,10 +233,26 @@ fn without_its_library_a_codec_is_not_supported() {
 
 #[test]
 fn a_library_that_is_not_there_says_so() {
-    let error = Opened::new("libwindlass-has-no-such.so.9").unwrap_err();
+    let error = Opened::new(None, "libwindlass-has-no-such.so.9").unwrap_err();
     assert!(
         error
             .to_string()
             .starts_with("libwindlass-has-no-such.so.9: ")
     );
+}
+
+#[test]
+fn a_directory_that_others_can_change_lends_no_library() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let dir = std::env::temp_dir().join(format!("windlass-libraries-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let (libraries, results) = Libraries::open_in(Some(&dir), &[LibraryId::Opus]);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert!(!libraries.has(LibraryId::Opus));
+    let [(_, Err(error))] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert!(error.to_string().contains("root"), "{error}");
 }

@@ -42,6 +42,9 @@ pub fn answer(
     support: &Support,
 ) -> Agreement {
     let mut answered = restricted(offer, list, options);
+    if !offer.may_convert() {
+        return common(offer, answered, options, support);
+    }
     let has_audio = answered.iter().any(|format| !format.is_supplemental());
     let mut agreement = Agreement::default();
     if !has_audio && !answered.is_empty() && offer.offered.iter().any(is_audio) {
@@ -76,13 +79,47 @@ pub fn answer(
     if options.single_codec {
         print.truncate(1);
     }
-    let supplementals = supplementals(offer, &answered, &print);
+    let supplementals = supplementals(offer, &answered, &print, options.single_codec);
     print.extend(supplementals);
     agreement.to_receiver = routes::routes(&print, &answered, options.force_transcoding, support);
     agreement.to_offerer = routes::routes(&answered, &print, options.force_transcoding, support);
     agreement.to_print = print;
     agreement.answered = answered;
     agreement
+}
+
+/// An answer that nothing is to be converted for: what both have, as the receiver says it; else
+/// the offerer's first codec.
+fn common(
+    offer: &Offer,
+    answered: Vec<Format>,
+    options: &AnswerOptions,
+    support: &Support,
+) -> Agreement {
+    let mut print = answered;
+    if print.is_empty() {
+        let mut offered = offer.offered.iter().map(|entry| entry.format.clone());
+        return Agreement {
+            to_print: offered.next().into_iter().collect(),
+            ..Agreement::default()
+        };
+    }
+    let mut audio = print.iter().filter(|format| !format.is_supplemental());
+    if let Some(first) = audio.next().filter(|_| options.single_codec).cloned() {
+        print.retain(|format| {
+            format.payload_type == first.payload_type
+                || format.is_supplemental() && format.clock == first.clock
+        });
+    }
+    let force = options.force_transcoding;
+    let both = routes::routes(&print, &print, force, support);
+    Agreement {
+        to_receiver: both.clone(),
+        to_offerer: both,
+        answered: print.clone(),
+        to_print: print,
+        has_no_partner: false,
+    }
 }
 
 fn is_audio(offered: &Offered) -> bool {
@@ -94,7 +131,9 @@ fn restricted(offer: &Offer, list: &[Format], options: &AnswerOptions) -> Vec<Fo
     let is_offered = |format: &&Format| {
         offer.shown.iter().any(|shown| {
             let is_number = shown.format.payload_type == format.payload_type;
-            (is_number || options.allow_asymmetric) && fmtp::answers(format, &shown.format)
+            // What has no name is known by its number alone.
+            let is_found = is_number || options.allow_asymmetric && !format.name.is_empty();
+            is_found && fmtp::answers(format, &shown.format)
         })
     };
     list.iter().filter(is_offered).cloned().collect()
@@ -172,7 +211,12 @@ fn as_partner(offered: &Format, partner: Option<&Format>) -> Format {
 
 /// The offerer's noise and events for the clock of what it is shown: if the receiver took any of
 /// that kind, or the options ask for them.
-fn supplementals(offer: &Offer, answered: &[Format], print: &[Format]) -> Vec<Format> {
+fn supplementals(
+    offer: &Offer,
+    answered: &[Format],
+    print: &[Format],
+    is_single: bool,
+) -> Vec<Format> {
     let clocks: Vec<u32> = print.iter().map(|format| format.clock).collect();
     let is_taken = |entry: &&Offered| {
         let format = &entry.format;
@@ -182,14 +226,17 @@ fn supplementals(offer: &Offer, answered: &[Format], print: &[Format]) -> Vec<Fo
     };
     let taken: Vec<&Offered> = offer.offered.iter().filter(is_taken).collect();
     let has_clock = |entry: &&&Offered| clocks.contains(&entry.format.clock);
-    let is_passed = |entry: &&&Offered| {
+    let passed = |entry: &Offered| {
         let mut answered = answered.iter();
-        answered.any(|format| is_same(format, &entry.format))
+        answered.find(|format| is_same(format, &entry.format))
     };
-    let kept = taken
-        .iter()
-        .filter(|entry| has_clock(entry) || is_passed(entry));
-    let mut kept: Vec<Format> = kept.map(|entry| entry.format.clone()).collect();
+    let kept = taken.iter().filter(|entry| {
+        let is_passed = !is_single && passed(entry).is_some();
+        has_clock(entry) || is_passed
+    });
+    // What passes is printed as the receiver says it.
+    let kept = kept.map(|entry| passed(entry).unwrap_or(&entry.format).clone());
+    let mut kept: Vec<Format> = kept.collect();
     kept.sort_by_key(Format::is_event);
     kept
 }

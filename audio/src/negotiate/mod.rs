@@ -20,7 +20,7 @@ mod supplemental;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{Backend, CodecDef};
+use crate::catalogue::{Backend, CodecDef, LibraryId};
 use crate::fmtp;
 use crate::format::Format;
 use crate::library::{LIBRARIES, Libraries};
@@ -28,7 +28,7 @@ use crate::library::{LIBRARIES, Libraries};
 pub use answer::{Agreement, AnswerOptions, answer};
 pub use offer::offer;
 pub use ptime::{PtimeOptions, cut_ptime, printed_ptime};
-pub use routes::{Route, Treatment};
+pub use routes::{Route, Treatment, routes};
 pub use spec::{CodecSpec, Preference};
 
 /// The codec options of an offer.
@@ -72,26 +72,52 @@ pub struct Before<'a> {
 }
 
 /// Which codecs can be converted here: the libraries that are there.
-#[derive(Clone, Copy, Debug)]
-pub struct Support([bool; LIBRARIES.len()]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Support {
+    /// What is computed here.
+    own: bool,
+    /// What the libraries bring, in the order of [`LIBRARIES`].
+    libraries: [bool; LIBRARIES.len()],
+}
+
+/// What is computed here, without any library.
+impl Default for Support {
+    fn default() -> Self {
+        Self {
+            own: true,
+            libraries: [false; LIBRARIES.len()],
+        }
+    }
+}
 
 impl Support {
     /// What these libraries bring, beside what is computed here.
     pub fn new(libraries: &Libraries) -> Self {
-        Self(LIBRARIES.map(|info| libraries.has(info.id)))
+        Self::with(|id| libraries.has(id))
     }
 
-    /// What is computed here, without any library.
-    pub fn own() -> Self {
-        Self([false; LIBRARIES.len()])
+    /// What these libraries would bring, beside what is computed here.
+    pub fn with(has: impl Fn(LibraryId) -> bool) -> Self {
+        Self {
+            own: true,
+            libraries: LIBRARIES.map(|info| has(info.id)),
+        }
+    }
+
+    /// Nothing is converted: there is no room for more.
+    pub fn none() -> Self {
+        Self {
+            own: false,
+            libraries: [false; LIBRARIES.len()],
+        }
     }
 
     /// Whether the codec can be both encoded and decoded.
     pub fn has(&self, def: &CodecDef) -> bool {
         match def.backend {
-            Backend::Own => true,
+            Backend::Own => self.own,
             Backend::Library(library) => {
-                let mut known = LIBRARIES.iter().zip(self.0);
+                let mut known = LIBRARIES.iter().zip(self.libraries);
                 known.any(|(info, is_there)| info.id == library && is_there)
             }
             Backend::Nothing => false,
@@ -134,7 +160,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    fn plain(format: &Format) -> Self {
+    /// A codec that nothing is asked for.
+    pub fn plain(format: &Format) -> Self {
         Self {
             format: format.clone(),
             is_added: false,
@@ -159,6 +186,31 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// An offer that no option has changed.
+    pub fn plain(list: &[Format]) -> Self {
+        let offered = list.iter().map(|format| Offered {
+            format: format.clone(),
+            is_used: false,
+        });
+        Self {
+            offered: offered.collect(),
+            shown: list.iter().map(Shown::plain).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether an answer may make a conversion necessary: a codec is wanted towards the offerer,
+    /// or the receiver was shown one that the offerer does not count as having.
+    pub fn may_convert(&self) -> bool {
+        let is_known = |shown: &Shown| {
+            let mut offered = self.offered.iter();
+            offered.any(|entry| entry.format == shown.format)
+        };
+        self.is_static
+            || self.offered.iter().any(|entry| entry.is_used)
+            || !self.shown.iter().all(is_known)
+    }
+
     /// R as plain formats.
     pub fn receiver_list(&self) -> Vec<Format> {
         self.shown

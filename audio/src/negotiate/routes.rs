@@ -29,7 +29,8 @@ pub enum Treatment {
 }
 
 /// The routes of a direction: from each codec that the sender may use to what the receiver has.
-pub(super) fn routes(
+/// With `force`, equal codecs are converted as well.
+pub fn routes(
     sender: &[Format],
     receiver: &[Format],
     force: bool,

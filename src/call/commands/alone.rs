@@ -144,6 +144,7 @@ impl Alone<'_> {
             request: self.request,
             host: self.host,
             role,
+            support: self.host.defaults.audio.support,
             rng,
         };
         exchange.run(said, endpoint, None);
@@ -173,6 +174,7 @@ impl Alone<'_> {
             request: self.request,
             host: self.host,
             role,
+            support: self.host.defaults.audio.support,
             rng,
         };
         exchange.run(said, Some(endpoint), None);

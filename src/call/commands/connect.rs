@@ -196,6 +196,7 @@ impl Call {
                     media: from,
                 },
             );
+            self.agree_codecs(sink, source);
             self.subscribe_media(sink, source, true);
         }
         !joints.is_empty()
@@ -215,6 +216,9 @@ impl Call {
         self.drop_proposals_of(source);
         self.drop_proposals_of(sink);
         for (from, to) in self.joints(source, sink) {
+            let [one, other] =
+                [(source, from), (sink, to)].map(|(leg, media)| SourceMedia { leg, media });
+            self.agree_codecs(one, other);
             // Lines of one number are joined, so a new one parts them from all others.
             let line = self.next_line();
             for (leg, media) in [(source, from), (sink, to)] {

@@ -84,6 +84,7 @@ impl Calls {
         scene: &mut Scene<'_>,
     ) -> Result<Vec<u8>, Refused> {
         let request = scene.request;
+        let support = &self.defaults.audio.support;
         let count = call.legs.get(leg).map_or(0, |leg| leg.medias.len());
         let mut shown = Vec::with_capacity(count);
         let mut like = None;
@@ -97,7 +98,7 @@ impl Calls {
             let own = call.legs.get_mut(leg);
             let own = own.and_then(|leg| leg.medias.get_mut(index)?.extras.as_deref_mut());
             if let Some(own) = own.filter(|own| !own.offered.is_empty()) {
-                own.offered = offered_codecs(&media.codecs, request);
+                own.offered = offered_codecs(&media.codecs, request, media.kind, support);
             }
             shown.push(media);
         }

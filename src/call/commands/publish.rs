@@ -59,7 +59,7 @@ impl Calls {
         }
         let chosen = sdp.media.iter().map(|media| match media.is_rejected() {
             true => Some(media.codecs.clone()),
-            false => published_codecs(&media.codecs, request),
+            false => published_codecs(&media.codecs, request, media.kind),
         });
         let chosen: Option<Vec<Vec<Codec>>> = chosen.collect();
         let Some(chosen) = chosen else {

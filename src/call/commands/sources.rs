@@ -1,6 +1,7 @@
 //! What a party can hear: the medias of others, and how they are described to it (spec:
 //! ng-protocol §5.2).
 
+use windlass_audio::format::Format;
 use windlass_ng::request::AllSelection;
 use windlass_ng::{Request, Tag, errors};
 use windlass_sdp::{AttributeClass, Codec, Direction, Extmap, SessionDescription};
@@ -8,7 +9,7 @@ use windlass_sdp::{AttributeClass, Codec, Direction, Extmap, SessionDescription}
 use super::Refused;
 use super::alone::{bare, unsaid};
 use super::select::Selected;
-use crate::call::exchange::common_codecs;
+use crate::call::exchange::{codecs_of, common_codecs, formats};
 use crate::call::model::call::Call;
 use crate::call::model::leg::{Leg, LegIndex};
 use crate::call::model::media::{Media, read_again};
@@ -95,6 +96,9 @@ impl Call {
     /// The codecs of a line that were agreed, as its answer describes them; `own` are those of the
     /// party itself.
     fn agreed_codecs(&self, leg: LegIndex, media: &Media, own: &[Codec]) -> Vec<Codec> {
+        if let Some(codecs) = media.codecs().filter(|codecs| !codecs.agreed.is_empty()) {
+            return codecs_of(&codecs.agreed, &[own]);
+        }
         let sources = self.legs.get(leg).map_or(&[][..], |leg| &leg.sources);
         let peers = sources.iter().filter_map(|&peer| {
             let medias = &self.legs.get(peer)?.medias;
@@ -107,8 +111,7 @@ impl Call {
         if !media.has_answered
             && let Some(answer) = answers.find_map(|peer| peer.said.as_ref()?.read())
         {
-            let ignored = media.extras.as_deref().map(|extras| extras.ignored);
-            return common_codecs(&answer.codecs, own, ignored.unwrap_or_default());
+            return common_codecs(&answer.codecs, own);
         }
         let types = peers.iter().map(|peer| peer.formats.types);
         let mut agreed = types.fold(PayloadTypes::default(), PayloadTypes::union);
@@ -120,6 +123,36 @@ impl Call {
         match own.iter().any(|codec| is_agreed(&codec)) {
             true => own.iter().filter(is_agreed).cloned().collect(),
             false => own.to_vec(),
+        }
+    }
+
+    /// Two lines that are joined by a command keep their codecs. Where these are not the same, what
+    /// each party sends and takes is noted, so that it is converted.
+    pub(super) fn agree_codecs(&mut self, one: SourceMedia, other: SourceMedia) {
+        let codecs = |at| self.described(at).map(|media| formats(&media.codecs));
+        let (Some(ours), Some(theirs)) = (codecs(one), codecs(other)) else {
+            return;
+        };
+        let is_known = [one, other].iter().any(|at| {
+            let media = self.media(*at);
+            media.is_some_and(|media| media.codecs().is_some())
+        });
+        let is_among = |format: &Format, list: &[Format]| {
+            list.iter().any(|known| {
+                known.payload_type == format.payload_type && known.is_named_like(format)
+            })
+        };
+        let are_same = ours.iter().all(|format| is_among(format, &theirs))
+            && theirs.iter().all(|format| is_among(format, &ours));
+        if are_same && !is_known {
+            return;
+        }
+        for (at, list) in [(one, ours), (other, theirs)] {
+            let leg = self.legs.get_mut(at.leg);
+            let media = leg.and_then(|leg| leg.medias.get_mut(at.media));
+            if let Some(media) = media.filter(|media| media.transport.is_rtp()) {
+                media.codecs_mut().agreed = list;
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::call::exchange::{endpoints, sip_source};
 use crate::call::identity::hex;
 use crate::call::model::call::Call;
 use crate::call::model::dialogue::Role;
-use crate::call::model::leg::LegIndex;
+use crate::call::model::leg::{Leg, LegIndex};
 use crate::call::model::media::{Media, Said, Subscription};
 use crate::call::offer::Refusal;
 use crate::call::ports::Family;
@@ -127,6 +127,9 @@ impl Calls {
             return Ok(Reply::ok(Dict::new()));
         }
         self.take_answer(call, leg, body, scene)?;
+        if call.legs.get(leg).is_some_and(Leg::has_refused_codecs) {
+            return Err(errors::SUBSCRIPTION_ANSWER);
+        }
         Ok(Reply::ok(Dict::new()))
     }
 
@@ -205,6 +208,20 @@ impl Calls {
             }
         }
         Ok(Reply::ok(Dict::new()))
+    }
+}
+
+impl Leg {
+    /// Whether a line was answered with none of the codecs that it was offered.
+    fn has_refused_codecs(&self) -> bool {
+        self.medias.iter().any(|media| {
+            let codecs = media.codecs();
+            let is_none = codecs.is_some_and(|codecs| {
+                let offered = codecs.offered.as_ref();
+                offered.is_some_and(|offer| !offer.shown.is_empty()) && codecs.agreed.is_empty()
+            });
+            is_none && media.has_answered && !media.rejected && media.transport.is_rtp()
+        })
     }
 }
 

@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rand::RngCore;
+use windlass_audio::negotiate::Support;
 use windlass_ng::Request;
 use windlass_sdp::{SessionDescription, Text};
 
@@ -35,7 +36,10 @@ use super::ports::{Family, Interfaces, LeaseError};
 use crate::flow::port::PortLease;
 use crate::limits::LINES_PER_CALL;
 
-pub(crate) use codecs::{answered_codecs, common_codecs, offered_codecs, published_codecs};
+pub use codecs::AudioDefaults;
+pub(crate) use codecs::{
+    answered_codecs, codecs_of, common_codecs, formats, offered_codecs, published_codecs,
+};
 pub(crate) use extensions::{is_named as is_extension_named, mid_of};
 pub(crate) use lines::is_bypassed;
 
@@ -115,6 +119,7 @@ impl Call {
         self.apply_request(parties, text, endpoints, context);
         let lines = self.pair_lines(parties, sdp, context.request, context.dialogue.role)?;
         self.generate_mids(parties, sdp, &lines, context);
+        let support = self.support(parties, lines.len(), &context.host.defaults.audio);
         for line in &lines {
             let Some(description) = sdp.media.get(line.said) else {
                 continue;
@@ -156,6 +161,7 @@ impl Call {
                 request: context.request,
                 host: context.host,
                 role: context.dialogue.role,
+                support,
                 rng: &mut *context.rng,
             };
             exchange.run(said, endpoint, Some(sdp));
@@ -190,6 +196,8 @@ pub(crate) struct MediaExchange<'a> {
     pub(crate) replaced: Option<(&'a Media, &'a Media)>,
     /// The receiver has not been offered this media before, or forgets that it was.
     pub(crate) is_first: bool,
+    /// Codecs that may be converted.
+    pub(crate) support: Support,
     pub(crate) rng: &'a mut dyn RngCore,
 }
 
@@ -208,7 +216,9 @@ impl MediaExchange<'_> {
         sdp: Option<&SessionDescription>,
     ) {
         self.adopt_mid();
-        self.sender.said = Some(said);
+        let was_answer = self.sender.has_answered;
+        let before = self.sender.said.replace(said);
+        let before = before.map(|said| codecs::Before { said, was_answer });
         self.sender.has_answered = self.role == Role::Answer;
         self.set_kind();
         let address = sdp.and_then(|sdp| sdp.address_of(self.description).ok());
@@ -243,7 +253,7 @@ impl MediaExchange<'_> {
         self.negotiate_dtls(settled_on_sdes);
         self.tell_unfit();
         self.negotiate_ice(endpoint);
-        self.filter_codecs();
+        self.negotiate_codecs(before.as_ref());
         self.take_extensions();
         self.set_packet_time();
         if self.is_first && self.role == Role::Offer && self.description.transport.is_rtp() {
@@ -338,8 +348,13 @@ impl MediaExchange<'_> {
     fn set_packet_time(&mut self) {
         let request = self.request;
         let offered = |millis: Option<u32>| millis.filter(|_| self.role == Role::Offer);
-        let set = [offered(request.ptime_reverse), offered(request.ptime)];
         let said = self.description.ptime;
+        // An offerer whose packet time does not reach the other keeps its own.
+        let own = offered(request.ptime).and(said);
+        let set = [
+            offered(request.ptime_reverse).or(own),
+            offered(request.ptime),
+        ];
         for (media, set) in [&mut *self.sender, &mut *self.receiver]
             .into_iter()
             .zip(set)

@@ -9,6 +9,7 @@ use windlass_sdp::{
     SessionDescription, Setup, Text, Transport,
 };
 
+use super::codecs::Codecs;
 use crate::call::ports::Family;
 
 use crate::flow::PayloadTypes;
@@ -114,6 +115,16 @@ impl Media {
     /// State that only some medias have, created if absent.
     pub(crate) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// Its codecs, where options name any or something is converted.
+    pub(crate) fn codecs(&self) -> Option<&Codecs> {
+        self.extras.as_deref()?.codecs.as_deref()
+    }
+
+    /// The same, created if absent.
+    pub(crate) fn codecs_mut(&mut self) -> &mut Codecs {
+        self.extras_mut().codecs.get_or_insert_default()
     }
 
     /// Media between us and the party is encrypted.
@@ -279,8 +290,8 @@ pub(crate) struct Extras {
     pub(crate) bundle_offered: bool,
     /// The line is offered as `bundle-only` with port 0.
     pub(crate) bundle_only: bool,
-    /// Payload types that count as not offered (codec `ignore`).
-    pub(crate) ignored: PayloadTypes,
+    /// Codecs, where options name any or something is converted.
+    pub(crate) codecs: Option<Box<Codecs>>,
     /// Header extensions of the line with this party.
     pub(crate) extensions: Extensions,
     /// Packets go back to their source (media-echo).

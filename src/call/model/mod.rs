@@ -3,6 +3,7 @@
 //! [`ports`](super::ports) alone.
 
 pub(crate) mod call;
+pub(crate) mod codecs;
 pub(crate) mod codes;
 pub(crate) mod dialogue;
 pub(crate) mod digit_block;

@@ -8,7 +8,7 @@ use windlass_sdp::{Codec, Direction, Extmap, Text, Transport};
 
 use super::candidates::Source;
 use super::{Texts, shown};
-use crate::call::exchange::{Host, answered_codecs, is_extension_named, offered_codecs};
+use crate::call::exchange::{Host, answered_codecs, codecs_of, is_extension_named, offered_codecs};
 use crate::call::identity::fingerprint;
 use crate::call::model::dialogue::Role;
 use crate::call::model::leg::Leg;
@@ -361,20 +361,22 @@ impl MediaLine<'_> {
     }
 
     fn codecs(&self, said: &windlass_sdp::Media) -> Vec<Codec> {
-        if self.role == Role::Offer {
-            return offered_codecs(&said.codecs, self.request);
+        if self.said.is_some() && self.role == Role::Offer {
+            let support = &self.host.defaults.audio.support;
+            return offered_codecs(&said.codecs, self.request, said.kind, support);
         }
-        let offered = self.texts.of(self.shown);
-        let offered = offered
-            .map(|offered| offered.codecs.as_slice())
-            .unwrap_or_default();
-        let ignored = self.shown.extras.as_deref().map(|extras| extras.ignored);
-        answered_codecs(
-            &said.codecs,
-            offered,
-            ignored.unwrap_or_default(),
-            self.request,
-        )
+        let own = self.texts.of(self.shown);
+        let own = own.map(|own| own.codecs.as_slice()).unwrap_or_default();
+        // An answer that leaves the line out shows the offerer its own.
+        let is_said =
+            self.said.is_none() && self.source.is_some_and(|source| source.said.is_some());
+        if let Some(codecs) = self.shown.codecs().filter(|_| is_said) {
+            return codecs_of(&codecs.shown, &[&said.codecs, own]);
+        }
+        match self.role {
+            Role::Offer => said.codecs.clone(),
+            Role::Answer => answered_codecs(&said.codecs, own, self.request),
+        }
     }
 }
 

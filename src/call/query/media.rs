@@ -26,6 +26,7 @@ pub(super) fn describe(
     leg: &Leg,
     media: &Media,
     agent: AgentView<'_>,
+    is_converted: bool,
     egress: &[Egress<'_>],
     clock: PacketClock,
     totals: &mut Totals,
@@ -47,7 +48,7 @@ pub(super) fn describe(
             list.dict(|dict| describe_stream(leg, media, agent, component, clock, dict));
         }
     });
-    dict.list("flags", |list| put_flags(leg, media, list));
+    dict.list("flags", |list| put_flags(leg, media, is_converted, list));
     let is_inline = matches!(reporting, SsrcReporting::Full | SsrcReporting::Inline);
     dict.list("ingress SSRCs", |list| {
         for source in ingress(media).filter(|_| is_inline) {
@@ -79,7 +80,7 @@ pub(super) fn ingress(media: &Media) -> impl Iterator<Item = &SsrcStats> {
     rtp.flat_map(|(port, _)| heard(port))
 }
 
-fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
+fn put_flags(leg: &Leg, media: &Media, is_converted: bool, list: &mut ListWriter<'_>) {
     let rules = &leg.source_rules;
     let extras = media.extras.as_deref();
     let extra = |read: fn(&crate::call::model::media::Extras) -> bool| extras.is_some_and(read);
@@ -134,6 +135,7 @@ fn put_flags(leg: &Leg, media: &Media, list: &mut ListWriter<'_>) {
             extra(|extras| extras.legacy == Some(LegacyPair::SrtpFirst)),
             "reverse legacy OSRTP",
         ),
+        (is_converted, "transcoding"),
     ];
     put_set(list, &listed);
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use windlass_ng::{Bencoded, Dict, DictWriter, ListWriter, Tag};
 
 use super::agents::AgentView;
+use super::conversion;
 use super::flows::{Defaults, SsrcReporting};
 use super::model::call::Call;
 use super::model::leg::{Leg, LegExtras, LegIndex};
@@ -216,14 +217,25 @@ impl Call {
                 }
             }
         });
+        let converted = conversion::of_call(self, &defaults.audio);
         dict.list("medias", |list| {
             for (i, media) in leg.medias.iter().enumerate() {
                 let egress = self.egress(leg, media);
                 let reporting = defaults.ssrc_reporting;
                 list.dict(|dict| {
                     let agent = AgentView::new(self, leg, media);
+                    let is_converted = converted.iter().any(|chain| chain.involves(index, i));
                     media::describe(
-                        i, leg, media, agent, &egress, clock, totals, reporting, dict,
+                        i,
+                        leg,
+                        media,
+                        agent,
+                        is_converted,
+                        &egress,
+                        clock,
+                        totals,
+                        reporting,
+                        dict,
                     );
                 });
             }
@@ -276,6 +288,7 @@ impl Call {
                                     leg,
                                     media,
                                     agent,
+                                    false,
                                     &[],
                                     clock,
                                     &mut totals,

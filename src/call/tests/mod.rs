@@ -11,6 +11,8 @@ mod lifecycle;
 mod masks;
 mod media_01_interfaces;
 mod media_02_guards;
+mod media_03_codecs;
+mod media_03_conversions;
 mod media_03_learning;
 mod media_04_timeouts;
 mod media_08_reports;

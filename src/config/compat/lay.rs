@@ -13,7 +13,7 @@ use crate::config::draft::Draft;
 use crate::config::file::LEARNING;
 use crate::config::names::{LocalName, Names};
 use crate::config::setting::Group as _;
-use crate::config::topic::{Control, MosBasis, MosModel, YEAR};
+use crate::config::topic::{Control, Liking, MosBasis, MosModel, YEAR};
 use crate::observe::levels::Levels;
 use crate::observe::log::level_name;
 use crate::observe::subsystem::SUBSYSTEMS;
@@ -46,6 +46,7 @@ pub(super) fn lay(said: &Said, names: &Names, problems: &mut Vec<Problem>) -> Dr
     }
     layer.log_name();
     layer.templates();
+    layer.preferences();
     layer.draft
 }
 
@@ -276,6 +277,37 @@ impl Layer<'_> {
         let entries = section.entries.iter();
         let entries = entries.map(|entry| (entry.key.clone(), entry.value.value.clone()));
         self.draft.templates = entries.collect();
+    }
+
+    /// Sections that say how much a conversion is liked (`transcode-config`).
+    fn preferences(&mut self) {
+        let Some(prefix) = self.said.last("transcode-config") else {
+            return;
+        };
+        for (_, section) in self.said.ini.with_prefix(&prefix.value) {
+            let value = |key| section.get(key).map(|value| value.value.trim());
+            if value("transform").is_some() {
+                tracing::warn!(section = %section.name, "no other node converts for this one; left out");
+                continue;
+            }
+            let preference = value("preference").unwrap_or("0").parse().ok();
+            let (source, destination) = (value("source"), value("destination"));
+            let codecs = source.zip(destination).zip(preference);
+            let liking = codecs.and_then(|((source, destination), preference)| {
+                Liking::new(source, destination, preference)
+            });
+            match liking {
+                Some(liking) => self.draft.groups.audio.preferences.push(liking),
+                None => self.problems.push(Problem {
+                    at: section.at,
+                    message: format!(
+                        "section {}: expected `source` and `destination`, codecs such as PCMA or \
+                         opus/48000/2, and `preference`, a whole number",
+                        section.name
+                    ),
+                }),
+            }
+        }
     }
 
     /// A time-out: nothing, or less, is the default; more than a year is a year.

@@ -21,6 +21,7 @@ use windlass_toml::{Place, Problem, Problems};
 use super::check::check;
 use super::draft::Draft;
 use super::names::Names;
+use super::topic::Audio;
 use super::write::write;
 use super::{Config, file};
 use command_line::CommandLine;
@@ -145,7 +146,9 @@ fn action(line: &CommandLine) -> Option<String> {
         return Some(format!("Version: windlass {}\n", env!("CARGO_PKG_VERSION")));
     }
     if asks("codecs") {
-        return Some(CODECS.to_owned());
+        // What a start without a configuration would have.
+        let (libraries, _) = crate::config::codecs::open(&Audio::default());
+        return Some(crate::config::codecs::table(&libraries));
     }
     let firewall = ["nftables-start", "nftables-stop", "nftables-status"];
     firewall.iter().any(|name| asks(name)).then(|| {
@@ -206,7 +209,3 @@ const WIDE: &str = "\
 control listeners can be reached from elsewhere, and nothing says who may ask: requests are \
 answered from private and link-local addresses and from networks of this host, refused from \
 others; long UDP replies and lists of call-ids are for those that --control-allow names";
-
-const CODECS: &str = "\
-Every codec is passed through, and none is transcoded; telephone-event is read.
-";

@@ -1,6 +1,7 @@
 //! Settings by topic, one struct per section of the file. Each setting stands on its own: what
 //! joins several is in `check`.
 
+mod audio;
 mod control;
 mod dataplane;
 mod export;
@@ -10,6 +11,7 @@ mod output;
 mod recording;
 mod redis;
 
+pub use audio::{Audio, Library, LibraryNameError, Liking, LikingError};
 pub use control::{Control, Pmtu};
 pub use dataplane::{Dataplane, Steering};
 pub use export::{Graphite, Homer, HomerProtocol, Mqtt, MqttScope};
@@ -34,6 +36,7 @@ macro_rules! for_each_group {
             jitter_buffer: JitterBuffer,
             dataplane: Dataplane,
             offload: Offload,
+            audio: Audio,
             recording: Recording,
             dtmf: Dtmf,
             syslog: Syslog,

@@ -82,7 +82,7 @@ fn g723_has_no_encoder_so_it_is_not_added() {
 #[test]
 fn a_codec_without_its_library_is_not_added() {
     let wanted = options("transcode=opus,G722");
-    let offer = offer(&list("8"), &wanted, Before::default(), &Support::own());
+    let offer = offer(&list("8"), &wanted, Before::default(), &Support::default());
     assert_eq!(print(&offer.receiver_list()), "8 9");
 }
 

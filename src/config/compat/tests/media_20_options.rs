@@ -46,7 +46,7 @@ dtmf-no-log-injects 0 | dtls-cert-cipher prime256v1 | dtls-rsa-key-size 2048
 dtls-signature SHA-256 | dtls-mtu 1200 | dtls-ciphers - | jitter-buffer 0 | jb-clock-drift 0
 jb-adaptive 0 | jb-adaptive-min 0 | jb-adaptive-max 300 | dtx-delay * | max-dtx *
 dtx-buffer * | dtx-lag * | dtx-shift * | dtx-cn-params * | amr-dtx * | evs-dtx *
-silence-detect * | cn-payload * | player-cache * | kernel-player * | kernel-player-media *
+silence-detect - | cn-payload 32 | player-cache * | kernel-player * | kernel-player-media *
 preload-media-files * | media-files-reload * | media-files-expire * | preload-db-media *
 db-media-reload * | db-media-expire * | db-media-cache * | preload-db-cache *
 db-cache-reload * | db-cache-expire * | expiry-timer * | mysql-host * | mysql-port *

@@ -456,3 +456,24 @@ fn program_is_known_by_its_name() {
         assert_eq!(is_program(path), expected, "{path}");
     }
 }
+
+#[test]
+fn sections_say_which_conversions_are_liked() {
+    let text = "[rtpengine]\ninterface = 192.0.2.1\nlisten-ng = 127.0.0.1:2223\n\
+        transcode-config = like\n[like-one]\nsource = PCMA\ndestination = opus/48000/2\n\
+        preference = 10\n[like-other]\nsource = PCMU\ndestination = G722\n[unlike]\nsource = x\n";
+    let config = config_of(text, &[]);
+    let preferences = config.audio.preferences.iter().map(ToString::to_string);
+    assert_eq!(
+        preferences.collect::<Vec<_>>(),
+        ["PCMA -> opus/48000/2 = 10", "PCMU -> G722 = 0"]
+    );
+    let toml = import(text, "rtpengine").unwrap();
+    assert!(
+        toml.contains("preferences = [\"PCMA -> opus/48000/2 = 10\", \"PCMU -> G722 = 0\"]"),
+        "{toml}"
+    );
+    let wrong = text.replace("preference = 10", "preference = high");
+    let problems = import(&wrong, "rtpengine").unwrap_err();
+    assert!(problems[0].message.contains("like-one"), "{problems:?}");
+}
