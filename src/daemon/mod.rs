@@ -160,7 +160,10 @@ impl Daemon {
             offload: setup::offload(config),
             report_interval: config.quality.rtcp_interval,
             name: identity.instance().into(),
-            audio: Audio::default(),
+            audio: Audio {
+                libraries: libraries.clone(),
+                threads: config.audio.codec_threads.into(),
+            },
         };
         let reservation = reserve_ports(config);
         let dataplane = Dataplane::start(workers, started, services, &setup::steering(config));

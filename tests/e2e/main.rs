@@ -39,6 +39,7 @@ mod shadow;
 mod sigterm;
 mod srtp_peers;
 mod srtp_sdes;
+mod transcoding;
 mod transform;
 mod webrtc_aiortc;
 mod webrtc_bundle;

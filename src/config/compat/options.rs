@@ -358,7 +358,7 @@ pub(super) static OPTIONS: [OptionRow; 226] = [
     value("moh-attr-name", "", "").unused(),
     flag("moh-prevent-double-hold", "", "").unused(),
     value("transcode-config", "PREFIX", "of the sections that say which conversions are liked"),
-    number("codec-num-threads", "", "").unused(),
+    number("codec-num-threads", "N", "threads of heavy codecs [one per core]"),
     value("evs-lib-path", "", "").unused(),
     value("codec-chain-lib-path", "", "").unused(),
     number("codec-chain-runners", "", "").unused(),

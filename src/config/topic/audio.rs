@@ -9,7 +9,7 @@ use windlass_audio::negotiate::{CodecSpec, Preference};
 
 use crate::config::codec::{Above, Flag, List, Maybe, Whole, text};
 use crate::config::setting::settings;
-use crate::limits::AUDIO_CHAINS_PER_CALL;
+use crate::limits::{AUDIO_CHAINS_PER_CALL, CODEC_THREADS};
 
 settings! {
     /// Conversion of audio (spec: media-services §13).
@@ -22,6 +22,8 @@ settings! {
         library_path: Option<String> = None, Maybe(text("a path")), "library_path";
         /// Directions of one call that are converted at a time.
         max_chains: u32 = AUDIO_CHAINS_PER_CALL, Whole(0..=4096), "max_chains";
+        /// Threads that decode and encode heavy codecs (Opus, AMR, G.729, GSM, Speex); 0: one per core.
+        codec_threads: u16 = 0, Whole(0..=CODEC_THREADS as u64), "codec_threads", "codec-num-threads";
         /// Timestamps that leave jump over lost packets, too.
         timestamp_gaps: bool = false, Flag, "timestamp_gaps";
         /// Audio below this share of the full range, in per cent, leaves as comfort noise.

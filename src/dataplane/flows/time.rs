@@ -37,7 +37,7 @@ pub(super) fn set<P>(
     let at = match due {
         Due::Gate | Due::Second if entry.is_lowered => timers.round_up(at, STEP_BELOW),
         Due::Gate | Due::Second => timers.round_up(at, STEP),
-            Due::Audio | Due::Digit | Due::Report | Due::Knocks => at,
+        Due::Audio | Due::Digit | Due::Report | Due::Knocks => at,
     };
     timers.set(
         at,

@@ -46,6 +46,11 @@ pub(crate) fn share(samples: &[f64], hertz: usize) -> f64 {
 
 /// Raw samples are at least a second of a tone, whatever the ends of it are.
 pub(crate) fn is_heard(raw: &[u8], hertz: usize) {
+    is_heard_by(raw, hertz, 0.99);
+}
+
+/// The same where so much of the power is the tone's: codecs that know speech alone add noise.
+pub(crate) fn is_heard_by(raw: &[u8], hertz: usize, least: f64) {
     let samples = samples(raw);
     assert!(samples.len() >= RATE * 9 / 10, "{} samples", samples.len());
     let middle = &samples[samples.len() / 4..samples.len() * 3 / 4];
@@ -55,7 +60,7 @@ pub(crate) fn is_heard(raw: &[u8], hertz: usize) {
         .map(|block| share(block, hertz))
         .collect();
     shares.sort_by(f64::total_cmp);
-    assert!(shares[1] > 0.99, "{hertz} Hz: {shares:?}");
+    assert!(shares[1] > least, "{hertz} Hz: {shares:?}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ db-media-reload * | db-media-expire * | db-media-cache * | preload-db-cache *
 db-cache-reload * | db-cache-expire * | expiry-timer * | mysql-host * | mysql-port *
 mysql-user * | mysql-pass * | mysql-query * | audio-buffer-length * | audio-buffer-delay *
 audio-player * | moh-max-duration * | moh-max-repeats * | moh-attr-name *
-moh-prevent-double-hold * | transcode-config * | codec-num-threads * | evs-lib-path *
+moh-prevent-double-hold * | transcode-config * | codec-num-threads 0 | evs-lib-path *
 codec-chain-lib-path * | codec-chain-runners * | codec-chain-concurrency *
 codec-chain-async * | codec-chain-nonblock * | codec-chain-interval *
 codec-chain-opus-application * | codec-chain-opus-complexity * | janus-secret *
