@@ -6,7 +6,7 @@
 //! second process, or however slow it is, requests are passed on.
 //!
 //! Two replies are the same if they do the same: what each relay draws for itself (addresses,
-//! ports, keys, numbers) has a name in place of its value ([`names`]).
+//! ports, keys, numbers) has a name in place of its value (`names`).
 
 mod difference;
 pub mod forward;

@@ -357,15 +357,21 @@ impl Call {
     /// Lets go of the ports of legs that are gone, and of their media.
     pub(crate) fn release_absent(&mut self) {
         let gone: Vec<bool> = self.legs.iter().map(|leg| !leg.is_here()).collect();
+        let is_gone = |leg: LegIndex| gone.get(leg).copied().unwrap_or(true);
         for leg in &mut self.legs {
-            leg.sources
-                .retain(|&source| !gone.get(source).copied().unwrap_or(true));
-            if leg.is_here() {
-                continue;
-            }
-            leg.sources.clear();
+            leg.sources.retain(|&source| !is_gone(source));
+            let is_here = leg.is_here();
             for media in &mut leg.medias {
-                media.maps.clear();
+                if let Some(extras) = media.extras.as_deref_mut() {
+                    let subscriptions = &mut extras.subscriptions;
+                    subscriptions.retain(|source| is_here && !is_gone(source.leg));
+                }
+                if !is_here {
+                    media.maps.clear();
+                }
+            }
+            if !is_here {
+                leg.sources.clear();
             }
         }
         self.drop_absent_proposals();

@@ -143,6 +143,8 @@ fn a_subscription_ends_for_one_source_or_for_all() {
     let leased = bench.leased();
     assert_eq!(reason(&bench.ask(leave())), "ok");
     assert!(heard(&mut bench).is_empty());
+    let whole = bench.ask(command("query")).to_json();
+    assert!(!String::from_utf8(whole).unwrap().contains("pub/sub"));
     assert!(bench.leased() < leased);
     assert_eq!(bench.flows(), bench.leased());
 }
