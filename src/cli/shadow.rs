@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use windlass::limits::SHADOW_QUEUE;
 use windlass::shadow::forward::{self, Copies};
-use windlass::shadow::{Entry, Note, Notes, Observer, Report};
+use windlass::shadow::{Entry, Note, Notes, Observer, Report, Skipped};
 
 use super::explain::{Configuration, Configured, configured, now};
 use super::{Outcome, print};
@@ -106,7 +106,7 @@ pub(crate) fn shadow(args: &ShadowArgs) -> Outcome {
     drop(open(&args.log)?);
     let (queue, notes) = sync_channel(SHADOW_QUEUE);
     let comparing = Comparing::default();
-    thread::Builder::new()
+    let handing = thread::Builder::new()
         .name("shadow-pipe".to_owned())
         .spawn({
             let comparing = Arc::clone(&comparing);
@@ -121,7 +121,7 @@ pub(crate) fn shadow(args: &ShadowArgs) -> Outcome {
     ))?;
     // With the last task the queue ends, and with it the other process.
     drop(runtime);
-    end(&comparing);
+    end(&comparing, &handing);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,6 +152,8 @@ type Comparing = Arc<Mutex<Option<Child>>>;
 fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
     let mut pipe: Option<ChildStdin> = None;
     let mut last: Option<Instant> = None;
+    // Replies that nobody compared, for want of a process.
+    let mut missed: u64 = 0;
     while let Ok(note) = notes.recv() {
         let is_due = last.is_none_or(|last| last.elapsed() >= AGAIN);
         if pipe.is_none() && is_due {
@@ -164,10 +166,19 @@ fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
                 Err(error) => eprintln!("windlass: cannot compare: {error}"),
             }
         }
+        let count = match &note {
+            Note::Reply(_) => 1,
+            Note::Skipped(_, count) => *count,
+        };
         let Some(open) = &mut pipe else {
+            missed += count;
             continue;
         };
-        if open.write_all(&note.to_bytes()).is_err() {
+        let told = Note::Skipped(Skipped::Behind, std::mem::take(&mut missed));
+        let is_told =
+            !matches!(told, Note::Skipped(_, 1..)) || open.write_all(&told.to_bytes()).is_ok();
+        if !is_told || open.write_all(&note.to_bytes()).is_err() {
+            missed += count;
             pipe = None;
             if let Some(mut child) = lock(comparing).take() {
                 let _ = child.kill();
@@ -181,12 +192,12 @@ fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
 }
 
 /// Has the other process write its last counts: its input has ended. One that hangs is killed.
-fn end(comparing: &Comparing) {
+fn end(comparing: &Comparing, handing: &thread::JoinHandle<()>) {
     let begin = now().instant;
     while begin.elapsed() < LAST_COUNTS {
         let mut child = lock(comparing);
         let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
-        if child.as_mut().is_none_or(is_over) {
+        if handing.is_finished() && child.as_mut().is_none_or(is_over) {
             return;
         }
         drop(child);

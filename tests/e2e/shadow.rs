@@ -1,7 +1,6 @@
 //! `windlass shadow` between a proxy and Debian's rtpengine.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -77,16 +76,13 @@ impl Scene {
         Client::connect(self.listen, options).unwrap()
     }
 
-    /// The process that compares.
-    fn comparing(&self) -> u32 {
+    /// The process that compares, if there is one.
+    fn comparing(&self) -> Option<u32> {
         let id = self.shadow.id();
-        let children = PathBuf::from(format!("/proc/{id}/task"));
-        wait_for("the comparing process", Duration::from_secs(10), || {
-            let tasks = std::fs::read_dir(&children).unwrap();
-            tasks.flatten().find_map(|task| {
-                let text = std::fs::read_to_string(task.path().join("children")).ok()?;
-                text.split_whitespace().next()?.parse().ok()
-            })
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        tasks.flatten().find_map(|task| {
+            let text = std::fs::read_to_string(task.path().join("children")).ok()?;
+            text.split_whitespace().next()?.parse().ok()
         })
     }
 
@@ -187,7 +183,9 @@ fn a_comparison_that_hangs_or_dies_holds_up_nobody() {
     };
     let client = scene.client();
     call(&client, "first");
-    let comparing = scene.comparing();
+    let comparing = wait_for("the comparing process", Duration::from_secs(10), || {
+        scene.comparing()
+    });
     let pid = nix::unistd::Pid::from_raw(comparing.cast_signed());
     nix::sys::signal::kill(pid, Signal::SIGSTOP).unwrap();
     // More than the pipe and the queue hold.
@@ -197,7 +195,7 @@ fn a_comparison_that_hangs_or_dies_holds_up_nobody() {
     nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
     wait_for("another comparing process", Duration::from_secs(20), || {
         call(&client, "again");
-        (scene.comparing() != comparing).then_some(())
+        scene.comparing().filter(|id| *id != comparing)
     });
     for number in 0..20 {
         call(&client, &format!("later-{number}"));
