@@ -62,15 +62,27 @@ impl Format {
         };
         is_name && self.clock == other.clock && self.channels == other.channels
     }
+
+    /// Number, name, clock and channels are the same: it is one entry of a list, however its
+    /// parameters are written.
+    pub fn is_entry_like(&self, other: &Self) -> bool {
+        self.payload_type == other.payload_type && self.is_named_like(other)
+    }
+
+    /// The second half of `a=rtpmap`: `PCMA/8000`, `opus/48000/2`.
+    pub fn encoding(&self) -> String {
+        let (name, clock) = (&self.name, self.clock);
+        match self.channels {
+            0 | 1 => format!("{name}/{clock}"),
+            channels => format!("{name}/{clock}/{channels}"),
+        }
+    }
 }
 
 /// As `a=rtpmap` writes it: `96 opus/48000/2`, with the parameters in braces.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.payload_type, self.name, self.clock)?;
-        if self.channels > 1 {
-            write!(f, "/{}", self.channels)?;
-        }
+        write!(f, "{} {}", self.payload_type, self.encoding())?;
         if !self.fmtp.is_empty() {
             write!(f, " {{{}}}", self.fmtp)?;
         }

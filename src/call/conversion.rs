@@ -142,18 +142,11 @@ impl Converted {
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let routes = self.conversion.routes.iter();
         routes.filter_map(|route| match &route.treatment {
-            Treatment::Convert(to) => Some(format!("{} -> {}", name(&route.from), name(to))),
+            Treatment::Convert(to) => {
+                Some(format!("{} -> {}", route.from.encoding(), to.encoding()))
+            }
             _ => None,
         })
-    }
-}
-
-/// `PCMA/8000`, `opus/48000/2`.
-fn name(format: &Format) -> String {
-    let (name, clock) = (&format.name, format.clock);
-    match format.channels {
-        0 | 1 => format!("{name}/{clock}"),
-        channels => format!("{name}/{clock}/{channels}"),
     }
 }
 

@@ -1,7 +1,5 @@
 //! The conversion of one direction as text: from what, to what, and why.
 
-use std::fmt::Write as _;
-
 use windlass_audio::catalogue::{Backend, Cost};
 use windlass_audio::format::Format;
 use windlass_audio::library::LIBRARIES;
@@ -59,11 +57,7 @@ pub(super) fn text(conversion: &Conversion) -> String {
 
 /// `8 PCMA/8000`.
 fn name(format: &Format) -> String {
-    let mut text = format!("{} {}/{}", format.payload_type, format.name, format.clock);
-    if format.channels > 1 {
-        let _ = write!(text, "/{}", format.channels);
-    }
-    text
+    format!("{} {}", format.payload_type, format.encoding())
 }
 
 /// Where it is worked out, and by what.

@@ -82,8 +82,7 @@ fn is_accepted(spec: &CodecSpec, format: &Format) -> bool {
 fn kept(offered: Vec<Offered>, before: Before<'_>) -> Offer {
     let has = |format: &Format| {
         let mut offered = offered.iter().map(|entry| &entry.format);
-        offered
-            .any(|known| known.payload_type == format.payload_type && known.is_named_like(format))
+        offered.any(|known| known.is_entry_like(format))
     };
     let shown = before.shown.iter().map(|format| Shown {
         is_added: !has(format),
@@ -257,11 +256,8 @@ impl Build<'_> {
     fn reuse(&mut self) {
         let receiver = self.before.receiver;
         let place = |shown: &Shown| {
-            let same = |known: &Format| {
-                known.payload_type == shown.format.payload_type
-                    && known.is_named_like(&shown.format)
-            };
-            let known = receiver.iter().position(same);
+            let mut known = receiver.iter();
+            let known = known.position(|known| known.is_entry_like(&shown.format));
             // Events and noise stay behind all audio.
             (shown.format.is_supplemental(), known.unwrap_or(usize::MAX))
         };

@@ -137,11 +137,8 @@ impl Call {
             let media = self.media(*at);
             media.is_some_and(|media| media.codecs().is_some())
         });
-        let is_among = |format: &Format, list: &[Format]| {
-            list.iter().any(|known| {
-                known.payload_type == format.payload_type && known.is_named_like(format)
-            })
-        };
+        let is_among =
+            |format: &Format, list: &[Format]| list.iter().any(|known| known.is_entry_like(format));
         let are_same = ours.iter().all(|format| is_among(format, &theirs))
             && theirs.iter().all(|format| is_among(format, &ours));
         if are_same && !is_known {
