@@ -233,10 +233,7 @@ impl Proxy {
         let (asserted_user, _) = parts(asserted.uri);
         let ruri_user = unescaped(uri.user.of(bytes));
         let credentials = credentials(message);
-        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
-            .iter()
-            .map(|(user, nonce)| (&**user, &**nonce))
-            .collect();
+        let rows = borrowed(&credentials);
         let (first, others) = split(&rows);
         let aors = self.bindings.lock().aors(source);
         let aors: Vec<&[u8]> = aors.iter().map(|aor| &**aor).collect();
@@ -338,10 +335,7 @@ impl Proxy {
             .collect();
         let nonces: Vec<&[u8]> = nonces.iter().map(|nonce| &**nonce).collect();
         let credentials = credentials(request);
-        let rows: SmallVec<[Credentials<'_>; 2]> = credentials
-            .iter()
-            .map(|(user, nonce)| (&**user, &**nonce))
-            .collect();
+        let rows = borrowed(&credentials);
         let (first, others) = split(&rows);
         let answered = Answered {
             arrival: self.arrival(source),
@@ -565,6 +559,12 @@ fn bare(host: &[u8]) -> &[u8] {
     inner.unwrap_or(host)
 }
 
+/// Credentials as the screen takes them.
+fn borrowed(credentials: &[(Vec<u8>, Vec<u8>)]) -> SmallVec<[Credentials<'_>; 2]> {
+    let rows = credentials.iter();
+    rows.map(|(user, nonce)| (&**user, &**nonce)).collect()
+}
+
 /// The first credentials, and the rest.
 fn split<'a>(rows: &'a [Credentials<'a>]) -> (Option<Credentials<'a>>, &'a [Credentials<'a>]) {
     match rows {
@@ -573,7 +573,8 @@ fn split<'a>(rows: &'a [Credentials<'a>]) -> (Option<Credentials<'a>>, &'a [Cred
     }
 }
 
-/// user@realm and nonce of the credentials of a request; empty ones if none is a digest. Who checks them picks a row by its realm (RFC 3261 §22.3): which, is not known.
+/// user@realm and nonce of the credentials of a request; empty ones if none is a digest. Who checks
+/// them picks a row by its realm (RFC 3261 §22.3): which, is not known.
 fn credentials(message: &Message) -> Vec<(Vec<u8>, Vec<u8>)> {
     let bytes = &message.bytes;
     let mut rows = message.rows(HeaderId::Authorization).peekable();
