@@ -184,7 +184,11 @@ impl<B: Backend> Flows<B> {
         now: Instant,
     ) {
         loop {
-            let Some((converter, generation)) = self.converter(index, via) else {
+            let Some(entry) = self.entries.get_mut(index) else {
+                return;
+            };
+            let generation = entry.generation;
+            let Some(converter) = converter_of(Some(entry), via) else {
                 return;
             };
             let ticket = Ticket {
@@ -192,12 +196,7 @@ impl<B: Backend> Flows<B> {
                 generation,
                 number: converter.number,
             };
-            let way = self.desk.way(ticket);
-            // Borrowed anew: the way is of the desk.
-            let Some(converter) = converter_of(self.entries.get_mut(index), via) else {
-                return;
-            };
-            let has_more = converter.drain(now, way, out, &mut outcome);
+            let has_more = converter.drain(now, self.desk.way(ticket), out, &mut outcome);
             self.leave(index, via, out, &outcome, now);
             if !has_more {
                 break;
@@ -208,18 +207,14 @@ impl<B: Backend> Flows<B> {
         self.set_audio_timer(index, via);
     }
 
-    fn converter(&mut self, index: usize, via: SocketAddr) -> Option<(&mut Converter, u32)> {
-        let entry = self.entries.get_mut(index)?;
-        let generation = entry.generation;
-        Some((converter_of(Some(entry), via)?, generation))
-    }
-
     fn set_audio_timer(&mut self, index: usize, via: SocketAddr) {
-        let due = self.converter(index, via).and_then(|(it, _)| it.due());
-        let (Some(due), Some(entry)) = (due, self.entries.get_mut(index)) else {
+        let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
         let generation = entry.generation;
+        let Some(due) = converter_of(Some(&mut *entry), via).and_then(|it| it.due()) else {
+            return;
+        };
         let Some(services) = entry.services.as_deref_mut() else {
             return;
         };
