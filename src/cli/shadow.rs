@@ -5,12 +5,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use windlass::limits::SHADOW_QUEUE;
@@ -161,7 +162,7 @@ fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
             match start() {
                 Ok(mut child) => {
                     pipe = child.stdin.take();
-                    *lock(comparing) = Some(child);
+                    *comparing.lock() = Some(child);
                 }
                 Err(error) => eprintln!("windlass: cannot compare: {error}"),
             }
@@ -174,13 +175,15 @@ fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
             missed += count;
             continue;
         };
-        let told = Note::Skipped(Skipped::Behind, std::mem::take(&mut missed));
-        let is_told =
-            !matches!(told, Note::Skipped(_, 1..)) || open.write_all(&told.to_bytes()).is_ok();
+        let told = Note::Skipped(Skipped::Behind, missed);
+        let is_told = missed == 0 || open.write_all(&told.to_bytes()).is_ok();
+        if is_told {
+            missed = 0;
+        }
         if !is_told || open.write_all(&note.to_bytes()).is_err() {
             missed += count;
             pipe = None;
-            if let Some(mut child) = lock(comparing).take() {
+            if let Some(mut child) = comparing.lock().take() {
                 let _ = child.kill();
                 let end = child
                     .wait()
@@ -195,7 +198,7 @@ fn hand_on(notes: &Receiver<Note>, comparing: &Comparing) {
 fn end(comparing: &Comparing, handing: &thread::JoinHandle<()>) {
     let begin = now().instant;
     while begin.elapsed() < LAST_COUNTS {
-        let mut child = lock(comparing);
+        let mut child = comparing.lock();
         let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
         if handing.is_finished() && child.as_mut().is_none_or(is_over) {
             return;
@@ -203,14 +206,10 @@ fn end(comparing: &Comparing, handing: &thread::JoinHandle<()>) {
         drop(child);
         thread::park_timeout(Duration::from_millis(10));
     }
-    if let Some(mut child) = lock(comparing).take() {
+    if let Some(mut child) = comparing.lock().take() {
         let _ = child.kill();
         let _ = child.wait();
     }
-}
-
-fn lock(comparing: &Comparing) -> MutexGuard<'_, Option<Child>> {
-    comparing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// This command line once more, to compare.

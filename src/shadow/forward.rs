@@ -4,15 +4,15 @@
 //! find their way without being read. Over TCP a connection is a connection. What passes is copied
 //! into a bounded queue; where that is full, the copy is dropped and counted.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, tcp};
 use tokio::time::timeout;
@@ -39,7 +39,7 @@ struct Pending {
     requests: HashMap<Key, (Instant, Vec<u8>)>,
     /// Cookies in the order of their requests. One that came already is a repetition.
     order: VecDeque<(Instant, Key)>,
-    known: std::collections::HashSet<Key>,
+    known: HashSet<Key>,
 }
 
 /// A client, and the cookie of its request.
@@ -59,7 +59,7 @@ impl Copies {
         let now = now();
         let key = (client, cookie.to_vec());
         let mut unanswered = 0;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         while let Some((since, oldest)) = pending.order.front() {
             let is_old = now.saturating_duration_since(*since) > SHADOW_REPLY;
             if !is_old && pending.order.len() < SHADOW_PENDING {
@@ -81,7 +81,7 @@ impl Copies {
     }
 
     fn reply(&self, client: SocketAddr, cookie: &[u8], payload: &[u8]) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         let request = pending.requests.remove(&(client, cookie.to_vec()));
         drop(pending);
         if let Some((since, request)) = request {
@@ -141,11 +141,11 @@ pub async fn datagrams(socket: UdpSocket, path: Path, copies: Arc<Copies>) -> io
             Err(error) => return Err(error),
         };
         let datagram = buffer.get(..length).unwrap_or_default();
-        let known = lock(&clients).get(&client).cloned();
+        let known = clients.lock().get(&client).cloned();
         let towards = match known {
             Some(towards) => towards,
             None => {
-                if lock(&clients).len() >= SHADOW_CLIENTS {
+                if clients.lock().len() >= SHADOW_CLIENTS {
                     tracing::warn!(
                         "shadow: more than {SHADOW_CLIENTS} clients; {client} is not served"
                     );
@@ -158,7 +158,7 @@ pub async fn datagrams(socket: UdpSocket, path: Path, copies: Arc<Copies>) -> io
                         continue;
                     }
                 };
-                lock(&clients).insert(client, Arc::clone(&towards));
+                clients.lock().insert(client, Arc::clone(&towards));
                 let back = Back {
                     client,
                     towards: Arc::clone(&towards),
@@ -168,7 +168,7 @@ pub async fn datagrams(socket: UdpSocket, path: Path, copies: Arc<Copies>) -> io
                 let clients = Arc::clone(&clients);
                 tokio::spawn(async move {
                     back.run().await;
-                    lock(&clients).remove(&client);
+                    clients.lock().remove(&client);
                 });
                 towards
             }
@@ -275,10 +275,6 @@ async fn pass(
         }
     }
     let _ = to.shutdown().await;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time of a datagram is now")]

@@ -14,7 +14,7 @@ use crate::call::Now;
 use crate::config::Config;
 use crate::explain::read::Message;
 use crate::explain::{Explained, Explainer};
-use crate::limits::{SHADOW_CALLS, SHADOW_ELEMENTS, SHADOW_EXAMPLES, SHADOW_FORGETS};
+use crate::limits::{SHADOW_CALLS, SHADOW_ELEMENTS, SHADOW_EXAMPLES, SHADOW_FORGETS, SHADOW_KINDS};
 
 /// A request with the reply that rtpengine gave, without their cookie.
 #[derive(Clone, Debug)]
@@ -67,25 +67,23 @@ impl Observer {
     pub fn observe(&mut self, observed: &Observed, now: Now) -> Vec<Entry> {
         self.totals.requests += 1;
         self.totals.rtpengine.add(observed.took);
-        let differences = match self.compare(observed, now) {
-            Ok(differences) => differences,
+        let (call_id, differences) = match self.compare(observed, now) {
+            Ok(found) => found,
             Err(why) => {
-                self.totals.skip(why);
+                self.totals.skip(why, 1);
                 return Vec::new();
             }
         };
-        if differences.1.is_empty() {
-            self.totals.same += 1;
-        } else {
-            self.totals.different += 1;
+        match differences.is_empty() {
+            true => self.totals.same += 1,
+            false => self.totals.different += 1,
         }
-        let (call_id, differences) = differences;
         let mut entries = Vec::new();
         for difference in differences {
             self.totals.differ(&difference);
             let kind = difference.to_string();
             let is_known = self.written.contains_key(&kind);
-            if !is_known && self.written.len() >= crate::limits::SHADOW_KINDS {
+            if !is_known && self.written.len() >= SHADOW_KINDS {
                 continue;
             }
             let written = self.written.entry(kind.clone()).or_default();
@@ -108,14 +106,7 @@ impl Observer {
     /// Counts a request that did not get as far as being compared.
     pub fn skip(&mut self, why: Skipped, count: u64) {
         self.totals.requests += count;
-        for _ in 0..count.min(1) {
-            self.totals.skip(why);
-        }
-        if count > 1
-            && let Some(skipped) = self.totals.skipped.get_mut(why.word())
-        {
-            *skipped += count - 1;
-        }
+        self.totals.skip(why, count);
     }
 
     /// The counts since the last time; `None` if nothing was asked. Forgets calls that have ended

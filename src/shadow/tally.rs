@@ -106,8 +106,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn skip(&mut self, why: Skipped) {
-        *self.skipped.entry(why.word().to_owned()).or_default() += 1;
+    pub(super) fn skip(&mut self, why: Skipped, count: u64) {
+        *self.skipped.entry(why.word().to_owned()).or_default() += count;
     }
 
     pub(super) fn differ(&mut self, difference: &Difference) {
@@ -269,7 +269,7 @@ mod tests {
             different: 1,
             ..Totals::default()
         };
-        totals.skip(Skipped::Midway);
+        totals.skip(Skipped::Midway, 1);
         totals
             .differences
             .insert("offer audio a=ptime: only Windlass".to_owned(), 1);
