@@ -9,9 +9,7 @@ use windlass_ng::client::{Client, ClientOptions};
 use windlass_ng::{Dict, Value};
 
 use crate::common::process::{Process, free_udp, is_bound};
-use crate::common::{TempDir, has_program, wait_for};
-
-const RTPENGINE: &str = "/usr/bin/rtpengine";
+use crate::common::{TempDir, has_program, rtpengine, wait_for};
 
 struct Scene {
     directory: TempDir,
@@ -23,29 +21,12 @@ struct Scene {
 impl Scene {
     /// `None` without rtpengine. The shadow's relay has the media address given.
     fn start(name: &str, address: &str) -> Option<Self> {
-        if !has_program(RTPENGINE) {
+        if !has_program(rtpengine::RTPENGINE) {
             return None;
         }
         let directory = TempDir::new(name);
         let [listen, upstream] = [free_udp("127.0.0.1"), free_udp("127.0.0.1")];
-        let mut command = Command::new(RTPENGINE);
-        command.args([
-            "--config-file=none",
-            "--table=-1",
-            "--foreground",
-            "--log-stderr",
-        ]);
-        command.args([
-            "--port-min=42000",
-            "--port-max=43000",
-            "--interface=127.0.0.1",
-        ]);
-        command.arg(format!("--listen-ng={upstream}"));
-        command.arg(format!("--listen-tcp-ng={upstream}"));
-        let rtpengine = Process::start(command, &directory.path().join("rtpengine.log"));
-        wait_for("rtpengine", Duration::from_secs(10), || {
-            is_bound("udp", upstream).then_some(())
-        });
+        let rtpengine = rtpengine::start(&directory, upstream, &rtpengine::on_loopback());
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         command
             .current_dir(directory.path())

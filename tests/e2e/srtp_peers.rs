@@ -2,7 +2,6 @@
 //! libsrtp) behind Kamailio.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use windlass_ng::{Dict, Value};
@@ -13,21 +12,11 @@ use crate::common::kamailio::{self, KAMAILIO};
 use crate::common::phone::{Phone, answer, offer};
 use crate::common::process::{Process, Relay, free_udp};
 use crate::common::secure_phone::{crypto_lines, line};
-use crate::common::{TempDir, has_program, lock_machine, sdp, tone, wait_for};
-
-const FFMPEG: &str = "/usr/bin/ffmpeg";
+use crate::common::{TempDir, ffmpeg, has_program, lock_machine, sdp, tone, wait_for};
 
 /// Where two ports in a row are free now.
 fn two_ports() -> SocketAddr {
     Phone::new("127.0.0.1").address()
-}
-
-fn ffmpeg(directory: &TempDir, name: &str, arguments: &[&str]) -> Process {
-    let mut command = Command::new(FFMPEG);
-    command.current_dir(directory.path());
-    command.args(["-hide_banner", "-nostdin", "-loglevel", "warning"]);
-    command.args(arguments);
-    Process::start(command, &directory.path().join(format!("{name}.log")))
 }
 
 /// Speaks G.711 from one port to another; `more` are options of the output.
@@ -49,7 +38,7 @@ fn speak(
     ];
     arguments.extend(more);
     arguments.push(&url);
-    ffmpeg(directory, &format!("speaks-{hertz}"), &arguments)
+    ffmpeg::run(directory, &format!("speaks-{hertz}"), &arguments)
 }
 
 /// Writes a second of what an SDP describes. ffmpeg decodes by the last codec of a list, whatever
@@ -63,19 +52,11 @@ fn listen(directory: &TempDir, hertz: usize, sdp: &str) -> Process {
         &sdp_file,
         &(lines.join("\r\n").replace("AVP 8 0 101", "AVP 8") + "\r\n"),
     );
-    let input = [
-        "-protocol_whitelist",
-        "file,srtp,rtp,udp,crypto",
-        "-analyzeduration",
-        "0",
-        "-probesize",
-        "32",
-    ];
-    let mut arguments = input.to_vec();
+    let mut arguments = ffmpeg::OF_SDP.to_vec();
     arguments.extend([
         "-i", &sdp_file, "-t", "1", "-f", "s16le", "-ar", "8000", "-ac", "1", &heard,
     ]);
-    ffmpeg(directory, &format!("hears-{hertz}"), &arguments)
+    ffmpeg::run(directory, &format!("hears-{hertz}"), &arguments)
 }
 
 /// What a listener of `listen` heard is the tone.
@@ -101,7 +82,7 @@ fn is_clean(relay: &Relay, id: &str) {
 
 #[test]
 fn ffmpeg_speaks_srtp_to_plain_rtp_and_hears_it() {
-    if !has_program(FFMPEG) {
+    if !has_program(ffmpeg::FFMPEG) {
         return;
     }
     let relay = Relay::start("");

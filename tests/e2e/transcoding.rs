@@ -2,16 +2,13 @@
 //! another codec, and back.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use windlass_ng::{Dict, Value};
 
 use crate::common::phone::{Phone, answer, offer};
 use crate::common::process::{Process, Relay};
-use crate::common::{TempDir, has_program, sdp, tone};
-
-const FFMPEG: &str = "/usr/bin/ffmpeg";
+use crate::common::{TempDir, ffmpeg, has_program, sdp, tone};
 
 /// A codec as `transcode` names it, what ffmpeg calls its encoder if it sends it, and the tone that is
 /// spoken.
@@ -50,14 +47,6 @@ const CODECS: [Codec; 4] = [
     },
 ];
 
-fn ffmpeg(directory: &TempDir, name: &str, arguments: &[&str]) -> Process {
-    let mut command = Command::new(FFMPEG);
-    command.current_dir(directory.path());
-    command.args(["-hide_banner", "-nostdin", "-loglevel", "warning"]);
-    command.args(arguments);
-    Process::start(command, &directory.path().join(format!("{name}.log")))
-}
-
 /// Speaks from one port to another, under a payload type.
 fn speak(
     directory: &TempDir,
@@ -94,33 +83,18 @@ fn speak(
         "rtp",
         &url,
     ];
-    ffmpeg(directory, &format!("speaks-{name}"), &arguments)
+    ffmpeg::run(directory, &format!("speaks-{name}"), &arguments)
 }
 
 /// Writes what comes to the port of an SDP with one codec.
 fn listen(directory: &TempDir, name: &str, sdp: &str) -> Process {
     let file = directory.file(&format!("{name}.sdp"), sdp);
     let (file, heard) = (file.to_string_lossy(), format!("{name}.raw"));
-    let arguments = [
-        "-protocol_whitelist",
-        "file,rtp,udp",
-        "-analyzeduration",
-        "0",
-        "-probesize",
-        "32",
-        "-i",
-        &file,
-        "-t",
-        "1.5",
-        "-f",
-        "s16le",
-        "-ar",
-        "8000",
-        "-ac",
-        "1",
-        &heard,
-    ];
-    ffmpeg(directory, &format!("hears-{name}"), &arguments)
+    let mut arguments = ffmpeg::OF_SDP.to_vec();
+    arguments.extend([
+        "-i", &file, "-t", "1.5", "-f", "s16le", "-ar", "8000", "-ac", "1", &heard,
+    ]);
+    ffmpeg::run(directory, &format!("hears-{name}"), &arguments)
 }
 
 fn heard_it(directory: &TempDir, name: &str, (hertz, least): (usize, f64), mut listener: Process) {
@@ -142,7 +116,7 @@ fn one_codec(at: SocketAddr, number: &str, encoding: &str) -> String {
 
 #[test]
 fn each_side_hears_the_other_in_its_own_codec() {
-    if !has_program(FFMPEG) {
+    if !has_program(ffmpeg::FFMPEG) {
         return;
     }
     let relay = Relay::start("");

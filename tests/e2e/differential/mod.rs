@@ -19,7 +19,6 @@ mod unsent;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use windlass_ng::Dict;
@@ -30,9 +29,8 @@ use self::pair::Pair;
 use self::picture::{Picture, Ports};
 use self::story::Story;
 use crate::common::process::{Process, Relay, free_udp};
-use crate::common::{TempDir, has_program, lock_machine, wait_for};
+use crate::common::{TempDir, has_program, lock_machine, rtpengine, wait_for};
 
-const RTPENGINE: &str = "/usr/bin/rtpengine";
 const INTERFACES: [(&str, &str); 3] = [("ext", "127.0.0.1"), ("ext", "::1"), ("int", "127.0.0.2")];
 
 /// Stories that meet every known difference.
@@ -45,7 +43,7 @@ fn stories() -> u64 {
 
 #[test]
 fn replies_are_those_of_rtpengine_but_for_known_differences() {
-    if !has_program(RTPENGINE) {
+    if !has_program(rtpengine::RTPENGINE) {
         return;
     }
     let _lock = lock_machine();
@@ -191,20 +189,9 @@ fn client(address: SocketAddr) -> Client {
 
 fn start_rtpengine(directory: &TempDir) -> (Process, SocketAddr) {
     let ng = free_udp("127.0.0.1");
-    let mut command = Command::new(RTPENGINE);
-    command.args([
-        "--config-file=none",
-        "--table=-1",
-        "--foreground",
-        "--log-stderr",
-        "--port-min=25000",
-        "--port-max=29999",
-    ]);
-    for (name, address) in INTERFACES {
-        command.arg(format!("--interface={name}/{address}"));
-    }
-    command.arg(format!("--listen-ng={ng}"));
-    (Process::start(command, &directory.path().join("log")), ng)
+    let mut more = vec!["--port-min=25000".to_owned(), "--port-max=29999".to_owned()];
+    more.extend(INTERFACES.map(|(name, address)| format!("--interface={name}/{address}")));
+    (rtpengine::start(directory, ng, &more), ng)
 }
 
 fn describe(request: &Dict, replies: &[Result<Dict, ClientError>; 2]) -> String {

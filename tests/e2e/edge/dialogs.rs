@@ -1,16 +1,13 @@
 //! What calls do beside beginning and ending: CANCEL, forks, and changes of media (E07 to E09, E30).
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use super::{Plan, await_free};
 use crate::common::phone::Phone;
-use crate::common::process::{Process, Relay, free_udp, is_bound};
+use crate::common::process::{Relay, free_udp};
 use crate::common::sip::{Dialog, Message, Party, sdp};
-use crate::common::{has_program, wait_for};
-
-const RTPENGINE: &str = "/usr/bin/rtpengine";
+use crate::common::{has_program, rtpengine, wait_for};
 
 /// Two parties with media, and the edge between them.
 struct Scene {
@@ -330,29 +327,13 @@ fn e30_call_by_another_windlass() {
 
 #[test]
 fn e30_call_by_rtpengine() {
-    if !has_program(RTPENGINE) {
+    if !has_program(rtpengine::RTPENGINE) {
         return;
     }
     let ng = free_udp("127.0.0.1");
     let mut scene = Scene::with("e30-rtpengine", &format!("ng = \"{ng}\"\n"));
-    let mut command = Command::new(RTPENGINE);
-    command.args([
-        "--config-file=none",
-        "--foreground",
-        "--log-stderr",
-        "--table=-1",
-        "--interface=127.0.0.1",
-    ]);
-    command.args([
-        &format!("--listen-ng={ng}"),
-        "--port-min=42000",
-        "--port-max=43000",
-    ]);
-    let log = scene.plan.directory.path().join("rtpengine.log");
-    let _rtpengine = Process::start(command, &log);
-    wait_for("rtpengine", Duration::from_secs(10), || {
-        is_bound("udp", ng).then_some(())
-    });
+    let directory = &scene.plan.directory;
+    let _rtpengine = rtpengine::start(directory, ng, &rtpengine::on_loopback());
     let ([mut out, _], told) = scene.call();
     assert_eq!(scene.relay.leased_ports(), 0, "it is the other's");
     scene.talk(told);
